@@ -1,0 +1,78 @@
+"""What bmk asks of a baseboard management controller. One class per kind implements it; every write is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+Power = Literal["on", "off"]
+PowerAction = Literal["on", "off", "cycle"]
+BootTarget = Literal["pxe", "http", "disk"]
+Firmware = Literal["uefi", "bios"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the machine is, by its BMC. Values the BMC does not know are None or empty, never guessed."""
+
+    uuid: str | None = None
+    serial: str | None = None
+    macs: tuple[str, ...] = ()
+    manufacturer: str | None = None
+    model: str | None = None
+    bmc_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A drive. `size` in bytes; `holds` says in words what is on it ("" when unknown or blank)."""
+
+    name: str
+    size: int
+    serial: str | None = None
+    wwn: str | None = None
+    model: str | None = None
+    rotational: bool | None = None
+    holds: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the BMC says is built in. `memory` in bytes; None: it does not say."""
+
+    cpus: int | None = None
+    memory: int | None = None
+    disks: tuple[Disk, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    at: str
+    severity: str
+    text: str
+
+
+class Bmc(Protocol):
+    """Blocking calls, each with its own time-out and limited retries. All raise BmcError with the address in `where`."""
+
+    def identity(self) -> Identity: ...
+
+    def inventory(self) -> Inventory: ...
+
+    def power(self) -> Power: ...
+
+    def set_power(self, action: PowerAction) -> None:
+        """Change power and read back until it is so."""
+
+    def set_boot_once(self, target: BootTarget, firmware: Firmware) -> None:
+        """Override the next boot only, and read the override back; a BMC that ignores it raises BmcError."""
+
+    def clear_boot_once(self) -> None:
+        """Boot from disk next time, and read it back."""
+
+    def event_log(self) -> list[LogEntry]: ...
+
+    def console(self, path: Path, stop: Callable[[], bool]) -> None:
+        """Append the serial console to a file until `stop()` says so."""

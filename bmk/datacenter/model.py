@@ -1,0 +1,171 @@
+"""The data center file as pydantic models: what a person writes. Frozen; unknown keys are refused.
+
+What follows from it (addresses, roles, pod ranges) is in `resolve.py`, as `DataCenter` and `Host`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="lower case, with colons")]
+Size = Annotated[str, Field(pattern=r"^(>=|<=|=)?\s*[0-9]+(\.[0-9]+)?\s*(MB|GB|TB|MiB|GiB|TiB)$")]
+Labels = dict[str, str]
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dhcp(Spec):
+    """`authoritative` hands out addresses itself; `proxy` adds boot information to an existing DHCP server's answers."""
+
+    mode: Literal["authoritative", "proxy"] = "authoritative"
+    pool: IPv4Network | None = Field(None, description="addresses for machines that are not in this file")
+    relays: tuple[IPv4Address, ...] = ()
+
+
+class Network(Spec):
+    cidr: IPv4Network
+    gateway: IPv4Address | None = None
+    mtu: Annotated[int, Field(ge=1280, le=9216)] = 1500
+    dhcp: Dhcp | None = None
+    dns: tuple[IPv4Address, ...] = ()
+    ntp: tuple[str, ...] = ()
+
+
+class Deployer(Spec):
+    """The machine that serves boot files, artifacts and images."""
+
+    address: IPv4Address
+    http_port: int = 80
+    registry_port: int = 5000
+
+
+class BmcProfile(Spec):
+    kind: Literal["redfish", "ipmi"]
+    secret: str = Field(description="reference to username and password in the secret store, such as bmc/par")
+    port: int | None = None
+    verify_tls: bool = True
+
+
+class DiskSelector(Spec):
+    """Which disk may be wiped. `serial` and `wwn` name one; `size` must match exactly one disk of the host."""
+
+    serial: str | None = None
+    wwn: str | None = None
+    size: Size | None = None
+    rotational: bool | None = None
+
+
+class LabMachine(Spec):
+    """What the virtual data center builds for hosts of this profile."""
+
+    kind: Literal["vm", "container", "simulated"]
+    cpus: int = 2
+    memory: Size = "2GiB"
+    disk: Size = "12GiB"
+
+
+class Profile(Spec):
+    """A hardware class."""
+
+    bmc: BmcProfile
+    firmware: Literal["uefi", "bios"] = "uefi"
+    boot: Literal["pxe", "http"] = "pxe"
+    disk: DiskSelector = DiskSelector()
+    lab: LabMachine | None = None
+
+
+class Nic(Spec):
+    mac: Mac
+    network: Name = "nodes"
+
+
+class BmcAddress(Spec):
+    address: IPv4Address
+
+
+class HostSpec(Spec):
+    name: Name
+    profile: Name
+    serial: str = Field(description="the machine's serial number as its BMC and DMI tables say it")
+    uuid: str | None = None
+    nics: Annotated[tuple[Nic, ...], Field(min_length=1)]
+    address: IPv4Address | None = Field(None, description="reserves this address; otherwise one is allocated")
+    bmc: BmcAddress
+    disk: DiskSelector | None = None
+    labels: Labels = {}
+
+
+class Rack(Spec):
+    networks: tuple[Name, ...] = ("nodes",)
+    hosts: tuple[HostSpec, ...] = Field(description="a list, or the path of a file that holds one")
+
+
+class KubernetesSpec(Spec):
+    version: Annotated[str, Field(pattern=r"^1\.[0-9]+\.[0-9]+$")]
+
+
+class Endpoint(Spec):
+    """Where the API is: nothing (the one control plane), a VIP that the control planes carry, or an external balancer."""
+
+    vip: IPv4Address | None = None
+    external: str | None = None
+    port: int = 6443
+
+
+class ControlPlane(Spec):
+    hosts: tuple[Name, ...]
+
+
+class Workers(Spec):
+    hosts: tuple[Name, ...] = ()
+    select: Labels | None = None
+
+
+class Bgp(Spec):
+    asn: int = 64512
+    peers: tuple[IPv4Address, ...] = Field((), description="top-of-rack routers; empty: the nodes peer with each other")
+
+
+class ClusterNetwork(Spec):
+    plugin: Literal["routed", "cilium", "calico", "none"] = "routed"
+    pods: IPv4Network
+    services: IPv4Network
+    node_prefix: Annotated[int, Field(ge=16, le=28)] = 24
+    bgp: Bgp = Bgp()
+
+
+class Cluster(Spec):
+    kubernetes: KubernetesSpec
+    endpoint: Endpoint = Endpoint()
+    control_plane: ControlPlane
+    workers: Workers = Workers()
+    network: ClusterNetwork
+
+
+class Metadata(Spec):
+    name: Name
+
+
+class DataCenterSpec(Spec):
+    artifacts: str = Field("artifacts.lock", description="lock file, beside this file or, by default, the one bmk ships")
+    deployer: Deployer
+    timing: Literal["auto", "standard", "emulated"] = "auto"
+    networks: dict[Name, Network]
+    profiles: dict[Name, Profile]
+    racks: dict[Name, Rack]
+    clusters: dict[Name, Cluster] = {}
+
+
+class DataCenterFile(Spec):
+    """The whole of `inventories/<dc>/dc.yml`."""
+
+    apiVersion: Literal["bmk.dev/v1"]  # noqa: N815 - the field's name in every Kubernetes-like file
+    kind: Literal["DataCenter"]
+    metadata: Metadata
+    spec: DataCenterSpec

@@ -1,0 +1,136 @@
+"""Every error a user can meet, and the one table of exit codes.
+
+    BmkError                     1   failed for a reason not listed
+    ├── ConfigError              3   the data center file, the lock or a flag's value is wrong
+    ├── SomeHostsFailed          4   the others are done
+    ├── Unreachable              5   a machine, BMC or API does not answer
+    │   └── BmcError             5   a BMC refuses, lies or is silent
+    ├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
+    │   └── DigestMismatch       6   bytes are not those that the lock names
+    ├── LockHeld                 7   somebody else is at work on this data center
+    ├── Declined                 8   a person (or a missing --yes/--confirm) said no
+    └── PhaseFailed              1   one host, one phase; the run goes on with the others
+        └── DeadlinePassed       1   it did not happen in time: likely cause and next command
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """Process exit codes. The docstring of a member is what `bmk help exit-codes` prints."""
+
+    OK = 0
+    FAILED = 1
+    PENDING = 2
+    CONFIG = 3
+    SOME_HOSTS = 4
+    UNREACHABLE = 5
+    REFUSED = 6
+    LOCKED = 7
+    DECLINED = 8
+    USAGE = 64
+    BUG = 70
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Exit.OK: "ok; nothing pending",
+    Exit.FAILED: "failed for a reason not listed here",
+    Exit.PENDING: "drift or pending changes (plan, drift, hardening)",
+    Exit.CONFIG: "invalid configuration",
+    Exit.SOME_HOSTS: "some hosts failed and the rest are done",
+    Exit.UNREACHABLE: "hosts, BMCs or the API did not answer",
+    Exit.REFUSED: "preflight refused: nothing was changed",
+    Exit.LOCKED: "another run holds the lock",
+    Exit.DECLINED: "declined, or not confirmed",
+    Exit.USAGE: "wrong usage of the command line",
+    Exit.BUG: "a bug in bmk",
+    Exit.INTERRUPTED: "interrupted; the journal is saved, the same command continues",
+}
+
+
+class BmkError(Exception):
+    """What happened, where, why, and what to type next.
+
+    `what` is one sentence without a full stop. `where` is `file:line:col`, a host, a phase or a URL.
+    `hint` is the next command or edit. `retryable` says that the same call may succeed later.
+    """
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[Exit] = Exit.FAILED
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.why, self.hint = what, where, why, hint
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return "\n".join([head, *(f"  {k}: {v}" for k, v in (("why", self.why), ("next", self.hint)) if v)])
+
+
+class ConfigError(BmkError):
+    """The data center file, the lock or a flag's value is wrong."""
+
+    code, exit_code = "config", Exit.CONFIG
+
+
+class SomeHostsFailed(BmkError):
+    """Some hosts failed; the rest are done."""
+
+    code, exit_code = "some-hosts", Exit.SOME_HOSTS
+
+
+class Unreachable(BmkError):
+    """A machine, BMC or API does not answer."""
+
+    code, exit_code, retryable = "unreachable", Exit.UNREACHABLE, True
+
+
+class BmcError(Unreachable):
+    """A BMC refuses, lies or is silent."""
+
+    code = "bmc"
+
+
+class PreflightRefused(BmkError):
+    """Doing it would be unsafe, or this machine cannot do it. Nothing was changed."""
+
+    code, exit_code = "refused", Exit.REFUSED
+
+
+class DigestMismatch(PreflightRefused):
+    """Bytes are not those that the lock names."""
+
+    code = "digest"
+
+
+class LockHeld(BmkError):
+    """Somebody else is at work on this data center."""
+
+    code, exit_code = "locked", Exit.LOCKED
+
+
+class Declined(BmkError):
+    """A person said no, or --yes/--confirm is missing where nobody can be asked."""
+
+    code, exit_code = "declined", Exit.DECLINED
+
+
+class PhaseFailed(BmkError):
+    """One phase of one host failed; the run goes on with the others."""
+
+    code = "phase"
+
+
+class DeadlinePassed(PhaseFailed):
+    """A phase did not end in time."""
+
+    code = "deadline"

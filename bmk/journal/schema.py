@@ -1,0 +1,24 @@
+"""Tables of the journal, as a list of migrations. Append only: a released migration never changes."""
+
+from __future__ import annotations
+
+MIGRATIONS = [
+    """
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, run TEXT, host TEXT, phase TEXT,
+        source TEXT NOT NULL, kind TEXT NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL, data TEXT NOT NULL);
+    CREATE INDEX events_host ON events (host, seq);
+    CREATE INDEX events_kind ON events (kind, host, seq);
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, action TEXT NOT NULL, started REAL NOT NULL, ended REAL, exit INTEGER,
+        owner TEXT NOT NULL, plan TEXT NOT NULL);
+    CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT, taken REAL NOT NULL, expires REAL NOT NULL);
+    CREATE TABLE records (host TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (host, key)) WITHOUT ROWID;
+    CREATE TABLE grants (
+        id TEXT PRIMARY KEY, host TEXT NOT NULL, attempt INTEGER NOT NULL, body TEXT NOT NULL,
+        opened REAL NOT NULL, expires REAL NOT NULL,
+        claimed REAL, token_sha256 TEXT, ended REAL, outcome TEXT);
+    CREATE UNIQUE INDEX grants_one_open ON grants (host) WHERE ended IS NULL;
+    """,
+]

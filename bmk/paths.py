@@ -1,0 +1,28 @@
+"""Where bmk keeps things: content (playbooks, roles), state of a data center, cache of artifacts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def content_dir() -> Path:
+    """The directory that holds playbooks/, roles/ and inventories/: the checkout, or the wheel's copy."""
+    package = Path(__file__).resolve().parent
+    wheel = package / "_content"
+    return wheel if wheel.is_dir() else package.parent
+
+
+def state_dir(dc: str) -> Path:
+    """State of one data center (journal, keys, rendered files). BMK_STATE_DIR, else XDG_STATE_HOME/bmk."""
+    root = os.environ.get("BMK_STATE_DIR") or os.path.join(_xdg("XDG_STATE_HOME", ".local/state"), "bmk")
+    return Path(root) / dc
+
+
+def cache_dir() -> Path:
+    """Artifacts by content, safe to delete. BMK_CACHE_DIR, else XDG_CACHE_HOME/bmk."""
+    return Path(os.environ.get("BMK_CACHE_DIR") or os.path.join(_xdg("XDG_CACHE_HOME", ".cache"), "bmk"))
+
+
+def _xdg(variable: str, default: str) -> str:
+    return os.environ.get(variable) or os.path.join(os.path.expanduser("~"), default)
