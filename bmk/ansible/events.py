@@ -1,0 +1,168 @@
+"""ansible-runner's events as journal events, and what they add up to per host. Pure: knows dicts, not ansible-runner."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from bmk.journal import Event
+from bmk.journal.events import Level
+
+# Actions that run on the controller only; anything else is a call of a module on the host.
+LOCAL_ACTIONS = frozenset(
+    {"add_host", "assert", "debug", "fail", "group_by", "import_role", "import_tasks", "include_role", "include_tasks",
+     "include_vars", "meta", "pause", "set_fact", "set_stats", "validate_argument_spec"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """What one run did to one host.
+
+    `changed` counts tasks that changed something (would change, in check mode), `calls` the modules that ran on the host,
+    `seconds` their time. `manifest` is the digest of the manifest the host now carries, None when the play did not get
+    there. `notes` are lines a person should see; `diffs` is what changed, item by item: {task, item, before, after}.
+    """
+
+    ok: bool
+    changed: int = 0
+    unreachable: bool = False
+    failed_task: str | None = None
+    message: str = ""
+    tail: str = ""
+    calls: int = 0
+    seconds: float = 0.0
+    manifest: str | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    diffs: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(slots=True)
+class _Tally:
+    seen: bool = False
+    changed: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    unreachable: bool = False
+    failed_task: str | None = None
+    message: str = ""
+    tail: str = ""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    diffs: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+class Recorder:
+    """Takes ansible-runner's events, passes them on as ours, adds them up."""
+
+    def __init__(self, hosts: Iterable[str], phase: str | None, on_event: Callable[[Event], None]) -> None:
+        self._tallies = {host: _Tally() for host in hosts}
+        self._phase, self._on_event = phase, on_event
+        self._lock = threading.Lock()
+
+    @property
+    def heard_hosts(self) -> bool:
+        """Whether any task ran on any host."""
+        return any(t.seen for t in self._tallies.values())
+
+    def hear(self, raw: Mapping[str, Any]) -> bool:
+        """One event of ansible-runner. Returns True: it may be written down (Ansible has censored what is secret)."""
+        kind, data = raw.get("event", ""), raw.get("event_data") or {}
+        if kind in _HEARD and data.get("host") in self._tallies:
+            with self._lock:
+                self._hear(kind, data)
+        return True
+
+    def _hear(self, kind: str, data: Mapping[str, Any]) -> None:
+        tally, res = self._tallies[data["host"]], data.get("res") or {}
+        tally.seen = True
+        outcome = _outcome(kind, data, res)
+        if outcome == "skipped":
+            return
+        remote = _is_call(data, res)
+        tally.calls += remote
+        tally.seconds += float(data.get("duration") or 0)
+        tally.changed += bool(res.get("changed"))
+        tally.diffs.extend(_diffs(data, res))
+        tally.outputs.update(res.get("bmk_outputs") or {})
+        if outcome in ("failed", "unreachable"):
+            tally.unreachable = outcome == "unreachable"
+            tally.failed_task, tally.message, tally.tail = data.get("task"), _message(res), _output(res)
+        self._on_event(_event(outcome, data, res, remote, self._phase))
+
+    def results(self, *, timed_out: bool = False) -> dict[str, HostResult]:
+        """The result of every host asked for."""
+        return {host: _result(tally, timed_out) for host, tally in self._tallies.items()}
+
+
+_HEARD = {"runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped"}
+
+
+def _outcome(kind: str, data: Mapping[str, Any], res: Mapping[str, Any]) -> str:
+    if kind == "runner_on_failed" and not data.get("ignore_errors"):
+        return "failed"
+    if kind in ("runner_on_unreachable", "runner_on_skipped"):
+        return kind.removeprefix("runner_on_")
+    return "changed" if res.get("changed") else "ok"
+
+
+def _is_call(data: Mapping[str, Any], res: Mapping[str, Any]) -> bool:
+    action = str(data.get("resolved_action") or data.get("task_action") or "").rpartition(".")[2]
+    return action not in LOCAL_ACTIONS and not res.get("bmk_known")
+
+
+def _event(outcome: str, data: Mapping[str, Any], res: Mapping[str, Any], remote: bool, phase: str | None) -> Event:
+    levels: dict[str, Level] = {"failed": "error", "unreachable": "error", "changed": "info"}
+    text = str(data.get("task") or "")
+    if outcome in ("failed", "unreachable"):
+        text = f"{text}: {_message(res)}"
+    detail = {
+        "task": data.get("task"),
+        "role": data.get("role"),
+        "seconds": data.get("duration"),
+        "call": remote,
+        "items": [i.get("id") for i in res.get("items") or () if isinstance(i, Mapping) and i.get("changed")],
+    }
+    if outcome in ("failed", "unreachable"):
+        detail["tail"] = _output(res)
+    return Event(
+        "ansible", f"task.{outcome}", text, cast(str, data.get("host")), phase, level=levels.get(outcome, "debug"), data=detail
+    )
+
+
+def _message(res: Mapping[str, Any]) -> str:
+    return str(res.get("msg") or res.get("censored") or "no message").strip()
+
+
+def _output(res: Mapping[str, Any], lines: int = 20) -> str:
+    text = "\n".join(str(res[k]) for k in ("stdout", "stderr", "module_stdout", "module_stderr") if res.get(k))
+    return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _diffs(data: Mapping[str, Any], res: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    diffs = res.get("diff") or ()
+    for diff in [diffs] if isinstance(diffs, Mapping) else diffs:
+        if isinstance(diff, Mapping) and diff.get("before") != diff.get("after"):
+            item = diff.get("before_header") or diff.get("after_header") or ""
+            yield {"task": data.get("task"), "item": item, "before": diff.get("before"), "after": diff.get("after")}
+
+
+def _result(tally: _Tally, timed_out: bool) -> HostResult:
+    failed = tally.failed_task is not None or tally.unreachable or not tally.seen or timed_out
+    message = tally.message or ("the run took too long" if timed_out else "" if tally.seen else "the play never reached this host")
+    return HostResult(
+        ok=not failed,
+        changed=tally.changed,
+        unreachable=tally.unreachable,
+        failed_task=tally.failed_task,
+        message=message,
+        tail=tally.tail,
+        calls=tally.calls,
+        seconds=round(tally.seconds, 3),
+        manifest=tally.outputs.get("manifest"),
+        outputs=tally.outputs,
+        notes=tuple(tally.outputs.get("notes") or ()),
+        diffs=tuple(tally.diffs),
+    )

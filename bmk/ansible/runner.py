@@ -1,0 +1,161 @@
+"""The one place that knows ansible-runner: run a playbook on some hosts, hear its events, get a result per host.
+
+    results = await converge(ConvergeRequest("configure.yml", ("cp-1", "worker-1"), inventory, run_dir), on_event)
+    results["cp-1"].ok, results["cp-1"].calls, results["cp-1"].manifest
+
+Several runs may be under way at once; each has a private directory of its own below `run_dir`. Secrets go through a file
+that only the owner can read and that is gone when the run ends. When bmk is killed, its `ansible-playbook` dies with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+
+from bmk.ansible.events import HostResult, Recorder
+from bmk.errors import BmkError
+from bmk.journal import Event
+from bmk.paths import content_dir
+
+__all__ = ["ConvergeRequest", "HostResult", "converge"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergeRequest:
+    """A playbook for some hosts.
+
+    `playbook` is a file below `playbooks/`, `inventory` the JSON of `bmk inventory --list`. `variables` may be seen in logs,
+    `secrets` never are. `run_dir` gets the private data of ansible-runner (events, output). `timeout` is in seconds.
+    """
+
+    playbook: str
+    hosts: tuple[str, ...]
+    inventory: Mapping[str, Any]
+    run_dir: Path
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    check: bool = False
+    forks: int = 50
+    timeout: int = 3600
+    phase: str | None = None
+
+
+async def converge(request: ConvergeRequest, on_event: Callable[[Event], None]) -> dict[str, HostResult]:
+    """Run the playbook; one result for each host asked for, also for those that were never reached.
+
+    `on_event` is called from another thread. Cancelling the task ends ansible-playbook. A bad host is a result with
+    `ok` False, never an exception; BmkError means that no host was touched (a playbook that does not parse).
+    """
+    stop = threading.Event()
+    try:
+        return await asyncio.to_thread(_run, request, on_event, stop)
+    finally:
+        stop.set()
+
+
+def _run(request: ConvergeRequest, on_event: Callable[[Event], None], stop: threading.Event) -> dict[str, HostResult]:
+    recorder = Recorder(request.hosts, request.phase, on_event)
+    with _private_data(request) as (private, sockets):
+        runner = ansible_runner.run(
+            private_data_dir=str(private),
+            playbook=str(content_dir() / "playbooks" / request.playbook),
+            inventory=str(private / "inventory"),
+            limit=",".join(request.hosts),
+            cmdline=shlex.join(_arguments(request, private)),
+            envvars=_environment(private, sockets, request),
+            event_handler=recorder.hear,
+            cancel_callback=stop.is_set,
+            settings={"job_timeout": request.timeout, "pexpect_timeout": 1},
+            quiet=True,
+        )
+        output = (Path(runner.config.artifact_dir) / "stdout").read_text(errors="replace")
+    results = recorder.results(timed_out=runner.status == "timeout")
+    if runner.status == "failed" and not recorder.heard_hosts:
+        raise BmkError(
+            f"{request.playbook} did not start",
+            where=str(private),
+            why=_tail(output),
+            hint="read the output above; `ansible-playbook --syntax-check` names the line",
+        )
+    return results
+
+
+def _arguments(request: ConvergeRequest, private: Path) -> list[str]:
+    check = ["--check", "--diff"] if request.check else ["--diff"]
+    return ["-e", f"@{private}/variables.json", "-e", f"@{private}/secrets.json", *check]
+
+
+@contextmanager
+def _private_data(request: ConvergeRequest) -> Iterator[tuple[Path, Path]]:
+    """The private data directory and one for ssh's control sockets (short: a socket's path has 108 bytes at most)."""
+    request.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private = Path(tempfile.mkdtemp(prefix=f"{Path(request.playbook).stem}-", dir=request.run_dir)).resolve()
+    sockets = Path(tempfile.mkdtemp(prefix="bmk-"))
+    secrets = private / "secrets.json"
+    try:
+        _write(private / "inventory.json", json.dumps(request.inventory))
+        _write(private / "inventory", f'#!/bin/sh\nexec cat "{private}/inventory.json"\n', 0o700)
+        _write(private / "variables.json", json.dumps(dict(request.variables)))
+        _write(secrets, json.dumps(dict(request.secrets)))
+        (private / "bin").mkdir()
+        _write(private / "bin/ansible-playbook", _launcher(), 0o700)
+        yield private, sockets
+    finally:
+        secrets.unlink(missing_ok=True)
+        shutil.rmtree(sockets, ignore_errors=True)  # ssh masters end by ControlPersist
+
+
+def _launcher() -> str:
+    """ansible-playbook of this Python, which dies with the thread that started it."""
+    program = Path(sys.executable).parent / "ansible-playbook"
+    return f'#!/bin/sh\nexec setpriv --pdeathsig KILL -- "{program}" "$@"\n'
+
+
+def _write(path: Path, text: str, mode: int = 0o600) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+
+
+def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict[str, str]:
+    blank = {name: "" for name in os.environ if name.startswith("BMK_SECRET_")}  # ansible-runner writes its environment down
+    return blank | {
+        "PATH": f"{private}/bin:{os.environ.get('PATH', os.defpath)}",
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_HOME": str(private / "home"),
+        "ANSIBLE_ROLES_PATH": str(content_dir() / "roles"),
+        "ANSIBLE_LIBRARY": str(_PACKAGE / "modules"),
+        "ANSIBLE_MODULE_UTILS": str(_PACKAGE / "module_utils"),
+        "ANSIBLE_ACTION_PLUGINS": str(_PACKAGE / "action"),
+        "ANSIBLE_FORKS": str(request.forks),
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_INJECT_FACT_VARS": "False",
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=15 -o ServerAliveCountMax=8",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
+        "ANSIBLE_SSH_RETRIES": "3",
+        "ANSIBLE_TIMEOUT": "60",
+        "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_NOCOLOR": "True",
+    }
+
+
+def _tail(text: str, lines: int = 12) -> str:
+    return "\n".join(text.strip().splitlines()[-lines:])
