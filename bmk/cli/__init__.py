@@ -1,1 +1,81 @@
-"""Part of bmk; see docs/architecture.md."""
+"""The command line: a literal table of commands, each imported only when it is used, and one way out for every error."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from bmk import __version__
+from bmk.cli.failure import run
+
+# name -> (module, one line of help). The module holds a click command named `command`.
+# A new command is one module and one line here; the order is the order of `bmk --help`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("bmk.cli.init", "Start a data center file"),
+    "validate": ("bmk.cli.validate", "Check a data center file; every problem in one go"),
+    "schema": ("bmk.cli.schema", "Print the JSON Schema of data center files, for editors"),
+    "inventory": ("bmk.cli.inventory", "Print the Ansible inventory of a data center"),
+    "plan": ("bmk.cli.plan", "Show what provision would change, host by host"),
+    "provision": ("bmk.cli.provision", "Turn powered-off machines into Ready clusters"),
+    "status": ("bmk.cli.status", "Show where each host is"),
+    "why": ("bmk.cli.why", "Show one host's timeline, the likely cause and the next command"),
+    "events": ("bmk.cli.events", "Print the journal as it was written"),
+    "power": ("bmk.cli.power", "Switch machines on, off, or ask"),
+    "console": ("bmk.cli.console", "Show a machine's serial console"),
+    "ssh": ("bmk.cli.ssh", "Open a shell on a host, with its pinned key"),
+    "grant": ("bmk.cli.grant", "List or revoke permissions to install"),
+    "kubeconfig": ("bmk.cli.kubeconfig", "Print a cluster's admin kubeconfig"),
+    "artifacts": ("bmk.cli.artifacts", "Build, sync, verify or list what a data center serves"),
+    "image": ("bmk.cli.image", "Build the node image and the install ramdisk"),
+    "lab": ("bmk.cli.lab", "Run a virtual data center"),
+    "help": ("bmk.cli.help", "Explain a command or a topic (exit-codes)"),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by the table; imports one when it is called, never for `--help`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise _with_suggestion(error, args[0], ctx) from None
+
+
+def _with_suggestion(error: click.UsageError, typed: str, ctx: click.Context) -> click.UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(typed, COMMANDS, n=1)
+    message = f"there is no command {typed!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return error if typed.startswith("-") else click.UsageError(message, ctx)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bmk")
+@click.option("--debug", is_flag=True, envvar="BMK_DEBUG", help="Print tracebacks.")
+def bmk(debug: bool) -> None:
+    """From powered-off servers to hardened Kubernetes clusters, from one reviewed file per data center.
+
+    A data center (DC) is a name below inventories/ or the path of a file. `bmk help exit-codes` lists exit codes.
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point of the `bmk` command. Never returns: exits with a code of `bmk.errors.Exit`."""
+    sys.exit(run(bmk, args))

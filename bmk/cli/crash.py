@@ -1,0 +1,27 @@
+"""Where a bug leaves its traceback: a private file, so that a terminal shows one line and a report can be exact."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from bmk import __version__
+from bmk.paths import cache_dir
+
+
+def write_crash(error: Exception) -> Path:
+    """Write the traceback to a new file, readable by its owner only, and return its path.
+
+    Arguments of the command are written, environment variables are not: they may hold secrets.
+    """
+    directory = cache_dir() / "crash"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+    head = f"bmk {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(head + "".join(traceback.format_exception(error)))
+    return path

@@ -1,0 +1,116 @@
+"""What of a data center file could be understood, so that cross checks find their errors in the same go as the shape's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bmk.datacenter.model import Cluster, DataCenterSpec, Deployer, HostSpec, Name, Network, Profile, Spec
+from bmk.document import Loc
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Allocations(Spec):
+    """addresses.yml: what was allocated to hosts that reserve nothing themselves, so that it stays theirs."""
+
+    addresses: dict[Name, IPv4Address] = {}
+    pods: dict[Name, dict[Name, IPv4Network]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A host with the place where it is written and the networks of its rack."""
+
+    loc: Loc
+    rack: str
+    networks: tuple[str, ...]
+    spec: HostSpec
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The parts of a file that are well-formed. `names` has all names that are written, also those of parts that are not."""
+
+    deployer: Deployer | None
+    networks: Mapping[str, Network]
+    profiles: Mapping[str, Profile]
+    hosts: tuple[Placed, ...]
+    clusters: Mapping[str, Cluster]
+    allocations: Allocations
+    names: Mapping[str, frozenset[str]]
+
+    def known(self, kind: str, name: str) -> bool:
+        return name in self.names[kind]
+
+
+def draft_of(spec: DataCenterSpec, allocations: Allocations) -> Draft:
+    """The draft of a file whose shape is right."""
+    hosts = tuple(
+        Placed(("spec", "racks", rack, "hosts", i), rack, spec.racks[rack].networks, host)
+        for rack, value in spec.racks.items()
+        for i, host in enumerate(value.hosts)
+    )
+    names = {
+        "network": frozenset(spec.networks),
+        "profile": frozenset(spec.profiles),
+        "host": frozenset(h.spec.name for h in hosts),
+        "cluster": frozenset(spec.clusters),
+    }
+    return Draft(spec.deployer, spec.networks, spec.profiles, hosts, spec.clusters, allocations, names)
+
+
+def draft_of_broken(tree: Any, allocations: Allocations) -> Draft:
+    """The draft of a file whose shape is wrong somewhere: each part is tried by itself."""
+    spec = _dict(_dict(tree).get("spec"))
+    hosts = tuple(_broken_hosts(_dict(spec.get("racks"))))
+    raw_hosts = [_dict(h).get("name") for _, rack in _racks(spec) for h in _list(rack.get("hosts"))]
+    names = {
+        "network": frozenset(_dict(spec.get("networks"))),
+        "profile": frozenset(_dict(spec.get("profiles"))),
+        "host": frozenset(str(name) for name in raw_hosts if name),
+        "cluster": frozenset(_dict(spec.get("clusters"))),
+    }
+    parts = (_all(kind, spec.get(key)) for kind, key in ((Network, "networks"), (Profile, "profiles"), (Cluster, "clusters")))
+    networks, profiles, clusters = parts
+    return Draft(_try(Deployer, spec.get("deployer")), networks, profiles, hosts, clusters, allocations, names)  # type: ignore[arg-type]
+
+
+def _broken_hosts(racks: Mapping[str, Any]) -> Iterator[Placed]:
+    for name, rack in _racks({"racks": racks}):
+        networks = tuple(map(str, _list(rack.get("networks", ["nodes"]))))
+        for i, raw in enumerate(_list(rack.get("hosts"))):
+            host = _try(HostSpec, raw)
+            if host is not None:
+                yield Placed(("spec", "racks", name, "hosts", i), name, networks, host)
+
+
+def _racks(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, rack in _dict(spec.get("racks")).items():
+        yield name, _dict(rack)
+
+
+def _all(model: type[M], raw: Any) -> dict[str, M]:
+    found = {name: _try(model, value) for name, value in _dict(raw).items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _try(model: type[M], raw: Any) -> M | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+

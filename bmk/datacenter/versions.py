@@ -1,0 +1,63 @@
+"""Which Kubernetes versions a data center may name: those bmk supports, and those the lock file pins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from pathlib import Path
+from typing import Any
+
+from bmk.datacenter.draft import Draft
+from bmk.datacenter.problem import Problem, did_you_mean
+from bmk.datacenter.source import Source
+from bmk.document import read_document
+
+OLDEST, NEWEST = 34, 37  # minors of Kubernetes 1.x that bmk's roles and images are made for
+
+
+def version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
+    """Clusters whose version bmk does not support, or the lock does not have. An empty `locked` allows any supported one."""
+    for name, cluster in draft.clusters.items():
+        version = cluster.kubernetes.version
+        loc = ("spec", "clusters", name, "kubernetes", "version")
+        if not OLDEST <= int(version.split(".")[1]) <= NEWEST:
+            yield Problem(loc, f"Kubernetes {version} is outside what this bmk supports", f"1.{OLDEST} to 1.{NEWEST}")
+        elif locked and version not in locked:
+            yield Problem(loc, f"Kubernetes {version} is not in the lock file", did_you_mean(version, locked))
+
+
+def locked_versions(source: Source) -> frozenset[str]:
+    """Kubernetes versions of the data center's lock file; empty when there is no lock file."""
+    path = lock_path(source.path, _named(source.main.value))
+    return _kubeadm_versions(read_document(path).value) if path.is_file() else frozenset()
+
+
+def lock_path(dc_file: Path, name: str) -> Path:
+    """The lock file of a data center: beside its file, or the one that bmk ships."""
+    beside = dc_file.parent / name
+    return beside if beside.is_file() else Path(__file__).resolve().parent.parent / "artifacts" / "artifacts.lock"
+
+
+def _named(value: Any) -> str:
+    spec = value.get("spec") if isinstance(value, dict) else None
+    return str((spec.get("artifacts") if isinstance(spec, dict) else None) or "artifacts.lock")
+
+
+def _kubeadm_versions(lock: Any) -> frozenset[str]:
+    """Every version that stands beside the name kubeadm, whatever the layout around it."""
+    return frozenset(version.removeprefix("v") for version in _walk(lock))
+
+
+def _walk(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _walk(item)
+    elif isinstance(value, dict):
+        if value.get("name") == "kubeadm" and isinstance(value.get("version"), str):
+            yield value["version"]
+        entry = value.get("kubeadm")
+        if isinstance(entry, dict) and isinstance(entry.get("version"), str):
+            yield entry["version"]
+        for item in value.values():
+            yield from _walk(item)
+
+
