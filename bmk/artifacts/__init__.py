@@ -1,1 +1,1 @@
-"""Part of bmk; see docs/architecture.md."""
+"""What a data center serves: pinned files and images, where they come from, and the mirror that holds them."""

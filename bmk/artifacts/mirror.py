@@ -1,0 +1,194 @@
+"""The mirror: the files and images that a data center serves itself, and what each of them is.
+
+`cache_dir()/mirror/files` is what nginx serves below /files/, `cache_dir()/registry` is docker-registry's storage, and
+`cache_dir()/mirror/artifacts.resolved.yml` records what is really there: path, digest, size, source and the digest of
+the inputs it came from. Plans, grants and downloads name the digests of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from bmk.artifacts.content import fingerprint, replacing, require_digest
+from bmk.artifacts.lock import load_lock
+from bmk.artifacts.registry import Registry
+from bmk.errors import BmkError, PreflightRefused
+from bmk.paths import cache_dir
+
+_BUILD = "bmk artifacts build"
+
+
+class Deployer(Protocol):
+    """What of the data center's deployer a URL needs."""
+
+    @property
+    def address(self) -> Any: ...
+    @property
+    def http_port(self) -> int: ...
+    @property
+    def registry_port(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileArtifact:
+    """One file. `path` is relative to mirror/files, `local` the same on this machine; `size` in bytes."""
+
+    name: str
+    version: str
+    path: str
+    sha256: str
+    size: int
+    source: str
+    inputs: str
+    local: Path
+
+    def check(self) -> FileArtifact:
+        """Hash the file. Raises DigestMismatch naming file, expected and seen."""
+        require_digest(
+            self.local, self.sha256, name=f"file {self.name}", hint=f"{_BUILD} (it makes again what is damaged)"
+        )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ImageArtifact:
+    """One image: `digest` of the manifest (`sha256:...`), `id` of the configuration (hex), `size` of its layers, bytes."""
+
+    name: str
+    tag: str
+    digest: str
+    id: str
+    size: int
+    inputs: str
+
+
+@dataclass
+class Mirror:
+    """What is in the mirror, by name. `seen`: size and mtime of each file when it was last hashed."""
+
+    root: Path
+    registry: Registry
+    files: dict[str, FileArtifact] = field(default_factory=dict)
+    images: dict[str, ImageArtifact] = field(default_factory=dict)
+    seen: dict[str, list[int]] = field(default_factory=dict)
+
+    def file(self, name: str) -> FileArtifact:
+        """Raises PreflightRefused when the mirror has no such file."""
+        if name not in self.files:
+            raise PreflightRefused(f"the mirror has no file {name!r}", where=str(self.root), hint=_BUILD)
+        return self.files[name]
+
+    def image(self, name: str) -> ImageArtifact:
+        """Raises PreflightRefused when the mirror has no such image."""
+        if name not in self.images:
+            raise PreflightRefused(f"the mirror has no image {name!r}", where=str(self.root), hint=_BUILD)
+        return self.images[name]
+
+    def as_vars(self, deployer: Deployer) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """`bmk_artifacts` and `bmk_images` of the Ansible inventory."""
+        port = "" if deployer.http_port == 80 else f":{deployer.http_port}"
+        base = f"http://{deployer.address}{port}/files"
+        files = {
+            f.name: {"url": f"{base}/{f.path}", "sha256": f.sha256, "version": f.version, "size": f.size}
+            for f in self.files.values()
+        }
+        registry = f"{deployer.address}:{deployer.registry_port}"
+        return files, {i.name: f"{registry}/{i.name}:{i.tag}" for i in self.images.values()}
+
+    def untouched(self, name: str) -> bool:
+        """Whether the file is there with the size and time it had when it was hashed. Reads nothing."""
+        artifact = self.files.get(name)
+        return artifact is not None and artifact.local.is_file() and self.seen.get(name) == fingerprint(artifact.local)
+
+    def verify(self) -> Iterator[tuple[str, int, BmkError | None]]:
+        """Hash everything; yields (what, bytes, what is wrong with it) per file and image."""
+        for artifact in self.files.values():
+            yield f"file {artifact.name}", artifact.size, _problem(artifact.check)
+        for image in self.images.values():
+            problem = _problem(lambda i=image: list(self.registry.verify(f"{i.name}:{i.tag}", i.digest)))
+            yield f"image {image.name}:{image.tag}", image.size, problem
+
+    def put(self, artifact: FileArtifact) -> None:
+        """Record a file that is in its place, and save."""
+        self.files[artifact.name] = artifact
+        self.seen[artifact.name] = fingerprint(artifact.local)
+        self.save()
+
+    def put_image(self, image: ImageArtifact) -> None:
+        """Record an image that is in the registry, and save."""
+        self.images[image.name] = image
+        self.save()
+
+    def save(self) -> None:
+        """Write artifacts.resolved.yml at once."""
+        with replacing(self.root / "artifacts.resolved.yml") as part:
+            part.write_text(yaml.safe_dump(self.as_data(), sort_keys=True, width=200))
+
+    def as_data(self) -> dict[str, Any]:
+        """The resolved lock as plain data."""
+        files = {
+            name: {k: v for k, v in asdict(a).items() if k not in ("name", "local")} | {"seen": self.seen.get(name, [])}
+            for name, a in self.files.items()
+        }
+        images = {name: {k: v for k, v in asdict(i).items() if k != "name"} for name, i in self.images.items()}
+        return {"apiVersion": "bmk.dev/v1", "kind": "ResolvedArtifacts", "files": files, "images": images}
+
+
+def mirror_dir() -> Path:
+    return cache_dir() / "mirror"
+
+
+def registry_dir() -> Path:
+    """What docker-registry's `storage.filesystem.rootdirectory` is set to."""
+    return cache_dir() / "registry"
+
+
+def open_mirror(root: Path | None = None, registry: Path | None = None) -> Mirror:
+    """The mirror as it was last recorded; empty when nothing was built yet."""
+    root = root or mirror_dir()
+    mirror = Mirror(root, Registry(registry or registry_dir()))
+    source = root / "artifacts.resolved.yml"
+    if not source.is_file():
+        return mirror
+    data = yaml.safe_load(source.read_text()) or {}
+    _fill(mirror, data)
+    return mirror
+
+
+def load_mirror(lock_path: Path | None = None) -> Mirror:
+    """The mirror, for everybody who serves or installs from it.
+
+    `lock_path`: the data center's own lock (None: the one that bmk ships). Raises PreflightRefused when something that
+    the lock names was never built, or was built from another version.
+    """
+    mirror, lock = open_mirror(), load_lock(lock_path)
+    wanted = {name: product.version for product in lock.products.values() for name in product.outputs()}
+    missing = [n for n, version in wanted.items() if n not in mirror.files or mirror.files[n].version != version]
+    missing += [n for n, image in lock.images.items() if n not in mirror.images or mirror.images[n].tag != image.tag]
+    if missing:
+        raise PreflightRefused(
+            "the mirror is not complete", where=str(mirror.root), why=f"missing: {', '.join(missing)}", hint=_BUILD
+        )
+    return mirror
+
+
+def _fill(mirror: Mirror, data: Mapping[str, Any]) -> None:
+    for name, entry in data.get("files", {}).items():
+        fields = {k: v for k, v in entry.items() if k != "seen"}
+        mirror.files[name] = FileArtifact(name=name, local=mirror.root / "files" / entry["path"], **fields)
+        mirror.seen[name] = entry.get("seen", [])
+    for name, entry in data.get("images", {}).items():
+        mirror.images[name] = ImageArtifact(name=name, **entry)
+
+
+def _problem(check: Any) -> BmkError | None:
+    try:
+        check()
+    except BmkError as error:
+        return error
+    return None
