@@ -28,7 +28,7 @@ def version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
 def locked_versions(source: Source) -> frozenset[str]:
     """Kubernetes versions of the data center's lock file; empty when there is no lock file."""
     path = lock_path(source.path, _named(source.main.value))
-    return _kubeadm_versions(read_document(path).value) if path.is_file() else frozenset()
+    return frozenset(_kubernetes_versions(read_document(path).value)) if path.is_file() else frozenset()
 
 
 def lock_path(dc_file: Path, name: str) -> Path:
@@ -42,22 +42,11 @@ def _named(value: Any) -> str:
     return str((spec.get("artifacts") if isinstance(spec, dict) else None) or "artifacts.lock")
 
 
-def _kubeadm_versions(lock: Any) -> frozenset[str]:
-    """Every version that stands beside the name kubeadm, whatever the layout around it."""
-    return frozenset(version.removeprefix("v") for version in _walk(lock))
-
-
-def _walk(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _walk(item)
-    elif isinstance(value, dict):
-        if value.get("name") == "kubeadm" and isinstance(value.get("version"), str):
-            yield value["version"]
-        entry = value.get("kubeadm")
-        if isinstance(entry, dict) and isinstance(entry.get("version"), str):
-            yield entry["version"]
-        for item in value.values():
-            yield from _walk(item)
-
-
+def _kubernetes_versions(value: Any) -> Iterator[str]:
+    """Every version that stands beside the module of Kubernetes, wherever in the lock that is."""
+    if not isinstance(value, dict):
+        return
+    if value.get("module") == "k8s.io/kubernetes" and isinstance(value.get("version"), str):
+        yield value["version"].removeprefix("v")
+    for item in value.values():
+        yield from _kubernetes_versions(item)

@@ -1,0 +1,49 @@
+"""`bmk inventory`: the data center for Ansible, as an inventory script prints it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bmk.cli.options import dc_argument
+from bmk.cli.output import dump, say
+
+if TYPE_CHECKING:
+    from bmk.datacenter.resolve import DataCenter
+
+
+@click.command(name="inventory")
+@dc_argument
+@click.option("--list", "listing", is_flag=True, help="Groups and the variables of all hosts (the default).")
+@click.option("--host", metavar="HOST", help="The variables of one host.")
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
+def command(dc: str, listing: bool, host: str | None, output: str) -> None:
+    """Print the Ansible inventory of a data center.
+
+    Beside each dc.yml lies a script `inventory` that calls this: ansible-playbook -i inventories/DC/inventory PLAYBOOK.
+    """
+    from bmk.datacenter.inventory import ansible_inventory
+    from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.select import host_named
+
+    if listing and host:
+        raise click.UsageError("--list and --host exclude each other")
+    loaded = load_datacenter(dc)
+    inventory = ansible_inventory(loaded, _artifacts(loaded), {})
+    if host is not None and host not in inventory["_meta"]["hostvars"]:
+        host_named(loaded, host)
+    dump(inventory if host is None else inventory["_meta"]["hostvars"][host], output)
+
+
+def _artifacts(dc: DataCenter) -> dict[str, Any]:
+    """Variables of the mirror; without a mirror, none: hosts can still be listed and reached."""
+    from bmk.artifacts.mirror import load_mirror
+    from bmk.errors import BmkError
+
+    try:
+        files, images = load_mirror().as_vars(dc.spec.deployer)
+    except BmkError as error:
+        say(f"bmk_artifacts and bmk_images are empty: {error}")
+        return {}
+    return {"bmk_artifacts": files, "bmk_images": images}
