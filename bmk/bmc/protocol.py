@@ -55,7 +55,7 @@ class LogEntry:
 
 
 class Bmc(Protocol):
-    """Blocking calls, each with its own time-out and limited retries. All raise BmcError with the address in `where`."""
+    """Blocking calls with time-outs and limited retries. All raise BmcError with the address in `where`."""
 
     def identity(self) -> Identity: ...
 

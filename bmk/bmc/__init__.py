@@ -1,0 +1,38 @@
+"""Power, boot order, identity and console of machines through their BMCs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bmk.bmc.access import Access, Notify, Timing, nobody
+from bmk.bmc.ipmi import IpmiBmc
+from bmk.bmc.protocol import Bmc, Disk, Identity, Inventory, LogEntry
+from bmk.bmc.redfish import RedfishBmc
+from bmk.errors import ConfigError
+from bmk.secrets import Credentials, Secret
+
+__all__ = ["Bmc", "Disk", "Identity", "Inventory", "LogEntry", "Timing", "open_bmc"]
+
+# A new kind of BMC is one new module and one new line here.
+KINDS: dict[str, Callable[[Access], Bmc]] = {
+    "redfish": RedfishBmc,
+    "ipmi": IpmiBmc,
+}
+
+
+def open_bmc(  # noqa: PLR0913 - what it takes to reach a BMC, by name
+    kind: str,
+    address: str,
+    port: int | None,
+    credentials: Credentials | tuple[str, str],
+    verify_tls: bool = True,
+    *,
+    notify: Notify = nobody,
+    timing: Timing = Timing(),  # noqa: B008 - frozen
+) -> Bmc:
+    """The BMC of a kind, not yet contacted. `notify` gets an Event for each write and retry; its host is left None."""
+    if kind not in KINDS:
+        raise ConfigError(f"no BMC kind {kind!r}", where=address, hint=f"use one of: {', '.join(KINDS)}")
+    if not isinstance(credentials, Credentials):
+        credentials = Credentials(credentials[0], Secret(credentials[1]))
+    return KINDS[kind](Access(str(address), port, credentials, verify_tls, notify, timing))

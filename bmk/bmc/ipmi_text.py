@@ -1,0 +1,76 @@
+"""What ipmitool prints, as values. Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bmk.bmc.protocol import LogEntry
+from bmk.bmc.quirks import Quirk
+
+SELECTOR_NAMES = {0x0: "no override", 0x1: "pxe", 0x2: "disk", 0x5: "cdrom", 0x6: "firmware setup"}
+_LOG_LINE = re.compile(r"^\s*\w+ \| (?P<day>[^|]+) \| (?P<time>[^|]+) \| (?P<what>[^|]+) \| (?P<rest>.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class BootFlags:
+    """Boot option parameter 5 (IPMI 2.0, table 28-14)."""
+
+    valid: bool
+    persistent: bool
+    efi: bool
+    selector: int
+
+    def active(self, quirk: Quirk) -> bool:
+        """Whether the next boot is overridden."""
+        return self.selector != 0 and (self.valid or not quirk.reports_boot_flags)
+
+    def __str__(self) -> str:
+        how = "always" if self.persistent else "once"
+        kind = "uefi" if self.efi else "bios"
+        stale = "" if self.valid else ", flags not valid"
+        return f"{SELECTOR_NAMES.get(self.selector, hex(self.selector))} {how} ({kind}{stale})"
+
+
+def parse_boot_flags(text: str) -> BootFlags | None:
+    """From `chassis bootparam get 5`; None when it holds no parameter data."""
+    found = re.search(r"Boot parameter data:\s*([0-9a-fA-F]{4,})", text)
+    if not found:
+        return None
+    first, second = bytes.fromhex(found[1])[:2]
+    return BootFlags(bool(first & 0x80), bool(first & 0x40), bool(first & 0x20), (second >> 2) & 0xF)
+
+
+def parse_log_line(line: str) -> LogEntry | None:
+    """From one line of `sel elist`; None when it is not an entry."""
+    found = _LOG_LINE.match(line)
+    if not found:
+        return None
+    severity = "Critical" if re.search(r"critical|non-recoverable|failure", line, re.IGNORECASE) else "OK"
+    at = f"{found['day'].strip()} {found['time'].strip()}"
+    return LogEntry(at, severity, f"{found['what'].strip()}: {found['rest'].strip()}")
+
+
+def parse_fields(text: str) -> Mapping[str, str]:
+    """`Name : value` lines, without the empty values."""
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon and value.strip()}
+
+
+def parse_bytes(text: str) -> bytes:
+    """What `raw` prints: bytes in hex, with blanks and line ends between."""
+    return bytes.fromhex("".join(text.split()))
+
+
+def decode_guid(guid: bytes) -> str | None:
+    """The UUID in a Get System GUID answer. BMCs send it in three byte orders; the right one is the one that is a UUID.
+
+    Order of trust: SMBIOS (what most send and what DMI shows), RFC 4122, IPMI (all reversed).
+    """
+    if len(guid) != 16 or not any(guid):
+        return None
+    candidates = [uuid.UUID(bytes_le=guid), uuid.UUID(bytes=guid), uuid.UUID(bytes=guid[::-1])]
+    proper = [u for u in candidates if u.variant == uuid.RFC_4122 and u.version in range(1, 9)]
+    return str((proper or candidates)[0])
