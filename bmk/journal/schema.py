@@ -21,4 +21,5 @@ MIGRATIONS = [
         claimed REAL, token_sha256 TEXT, ended REAL, outcome TEXT);
     CREATE UNIQUE INDEX grants_one_open ON grants (host) WHERE ended IS NULL;
     """,
+    "CREATE INDEX grants_host ON grants (host, attempt);",
 ]

@@ -1,0 +1,98 @@
+"""What the routes of the boot service share: the data center, the journal, and who it is that asks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bmk.boot.dnsmasq import base_url
+from bmk.boot.recorder import Recorder
+from bmk.boot.spec import Artifacts
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.journal import Event, Journal
+
+ARTIFACTS = "artifacts.json"  # below the boot directory; written by whoever knows the mirror
+_NEIGHBOURS = Path("/proc/net/arp")
+
+
+@dataclass(slots=True)
+class Desk:
+    """`reader` is the event loop's own connection, so that a waiting writer never delays an answer."""
+
+    dc: DataCenter
+    state: Path
+    reader: Journal
+    recorder: Recorder
+    now: Callable[[], float] = time.time
+    _by_mac: dict[str, Host] = field(default_factory=dict)
+    _by_address: dict[str, Host] = field(default_factory=dict)
+    _artifacts: tuple[int, Artifacts] = (0, {})
+
+    def __post_init__(self) -> None:
+        self.serve(self.dc)
+
+    def serve(self, dc: DataCenter) -> None:
+        """Answer for this data center from now on (its file changed)."""
+        self.dc = dc
+        self._by_mac = {nic.mac: host for host in dc.hosts.values() for nic in host.nics}
+        self._by_address = {str(host.address): host for host in dc.hosts.values()}
+
+    @property
+    def url(self) -> str:
+        return base_url(self.dc)
+
+    def host_by_mac(self, *macs: str) -> Host | None:
+        return next((self._by_mac[mac] for mac in macs if mac in self._by_mac), None)
+
+    def host_by_address(self, address: str) -> Host | None:
+        return self._by_address.get(address)
+
+    def speaks_for(self, client: str, host: Host) -> bool:
+        """Whether a request from address `client` can come from this host.
+
+        Its own address, which DHCP gives to its MAC only; or one that the kernel's neighbour table ties to one of its
+        MACs (proxy mode: addresses come from elsewhere). Hosts that the lab plays on this very machine ask from here.
+        """
+        if client == str(host.address):
+            return True
+        lab = host.profile.lab
+        if lab is not None and lab.kind != "vm" and client == str(self.dc.spec.deployer.address):
+            return True
+        return _neighbour(client) in {nic.mac for nic in host.nics}
+
+    def artifacts(self) -> Artifacts:
+        """What the mirror holds, read again when the file changed; nothing while there is none."""
+        path = self.state / "boot" / ARTIFACTS
+        try:
+            changed = path.stat().st_mtime_ns
+            if changed != self._artifacts[0]:
+                self._artifacts = (changed, json.loads(path.read_text()))
+        except FileNotFoundError:
+            return {}
+        return self._artifacts[1]
+
+    def authorized_keys(self) -> tuple[str, ...]:
+        """The deployer's public ssh key; nothing before it was made."""
+        try:
+            return ((self.state / "ssh" / "id_ed25519.pub").read_text().strip(),)
+        except FileNotFoundError:
+            return ()
+
+    async def tell(self, kind: str, text: str, host: str | None, **data: Any) -> None:
+        """Journal what a machine asked for over HTTP and what it was answered. `level` in data is the event's."""
+        level = data.pop("level", "info")
+        source = data.pop("source", "http")
+        await self.recorder.tell(Event(source, kind, text, host=host, level=level, data=data, at=self.now()))
+
+
+def _neighbour(address: str) -> str | None:
+    """MAC behind an IPv4 address on a directly attached network, by the kernel's table."""
+    try:
+        rows = [line.split() for line in _NEIGHBOURS.read_text().splitlines()[1:]]
+    except OSError:
+        return None
+    return next((row[3].lower() for row in rows if row and row[0] == address), None)

@@ -1,0 +1,50 @@
+"""iPXE scripts: install under a grant, the local disk, or a refusal that explains itself and boots the local disk."""
+
+from __future__ import annotations
+
+from bmk.boot.decide import Decision, Install, Refuse
+
+KERNEL, INITRD, IMAGE = "vmlinuz", "initrd.img", "image.zst"  # names below /install/<grant>/
+
+# BIOS: INT 13h drive 0x80, without writing a table for it into memory. UEFI: a status other than 0, because firmware
+# takes "success" of a boot entry as the end of the boot order and shows its menu.
+_LOCAL = """\
+:local
+echo bmk: booting the local disk
+iseq ${platform} efi && exit 1 ||
+sanboot --no-describe --drive 0x80 || exit 1
+"""
+
+
+def script(decision: Decision, host: str, url: str) -> str:
+    """The script that carries out a decision. `url` is the boot server's, without a slash at its end."""
+    if isinstance(decision, Install):
+        return _install(decision.grant.id, host, url)
+    if isinstance(decision, Refuse):
+        said = [f"install of {host} refused: {decision.reason}", decision.hint]
+    else:
+        said = [f"{host}: {decision.reason}"]
+    return "#!ipxe\n" + "".join(f"echo bmk: {_plain(line)}\n" for line in said) + "goto local\n" + _LOCAL
+
+
+def discover(url: str) -> str:
+    """The first script of every machine: it comes back and says who it is. `netX` is the NIC that booted."""
+    query = "mac=${netX/mac}&uuid=${uuid}&serial=${serial:uristring}&platform=${platform}"
+    return f"#!ipxe\nchain --replace --autofree {url}/boot/ipxe?{query} || goto local\n{_LOCAL}"
+
+
+def _install(grant: str, host: str, url: str) -> str:
+    base = f"{url}/install/{grant}"
+    # EFI kernels find their ramdisk by the name on their command line; BIOS ones do not mind it.
+    arguments = f"initrd={INITRD} bmk.url={url} bmk.grant={grant} console=ttyS0,115200 console=tty0"
+    return (
+        f"#!ipxe\necho bmk: installing {host}\n"
+        f"kernel {base}/{KERNEL} {arguments} || goto local\n"
+        f"initrd {base}/{INITRD} || goto local\n"
+        f"boot || goto local\n{_LOCAL}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that iPXE cannot take for settings, operators or a second line: machines choose parts of it."""
+    return "".join(c if c.isalnum() or c in " .,:;()_-/+" else "?" for c in text)[:200]

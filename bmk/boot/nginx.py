@@ -1,0 +1,153 @@
+"""nginx's configuration: bytes by nginx, decisions by the boot service. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmk.boot.ipxe import IMAGE, INITRD, KERNEL
+
+# Name below /install/<grant>/ -> name of the artifact.
+INSTALLER = {KERNEL: "install-kernel", INITRD: "install-initrd", IMAGE: "node-image"}
+
+_TEMPLATE = """\
+# Written by bmk; changes here are lost. Every location but /files/ and the loaders asks the boot service first.
+daemon off;
+{user}worker_processes auto;
+worker_rlimit_nofile 16384;
+pid {boot}/nginx.pid;
+error_log {boot}/nginx-error.log warn;
+
+events {{
+    worker_connections 4096;
+}}
+
+http {{
+    default_type application/octet-stream;
+    log_format bmk '$time_iso8601 $remote_addr "$request" $status $body_bytes_sent $request_time';
+    access_log {boot}/nginx-access.log bmk;
+    server_tokens off;
+    sendfile on;
+    tcp_nopush on;
+    # An image stream is long; a client that takes nothing for a minute is gone.
+    send_timeout 60s;
+    keepalive_timeout 30s;
+    client_max_body_size 1m;
+    client_body_temp_path {boot}/nginx-body;
+    proxy_temp_path {boot}/nginx-proxy;
+    fastcgi_temp_path {boot}/nginx-fastcgi;
+    uwsgi_temp_path {boot}/nginx-uwsgi;
+    scgi_temp_path {boot}/nginx-scgi;
+
+    upstream boot_service {{
+        server {service};
+        keepalive 64;
+    }}
+
+    server {{
+        listen {address}:{port} backlog=4096;
+        autoindex off;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_connect_timeout 5s;
+        proxy_read_timeout 60s;
+
+        location = /boot/ipxe {{
+            proxy_pass http://boot_service;
+        }}
+
+        location = /healthz {{
+            proxy_pass http://boot_service;
+        }}
+
+        # The first stage for UEFI HTTP boot. It does nothing but ask /boot/ipxe.
+        location /boot/loader/ {{
+            alias {loaders}/;
+        }}
+
+        location /agent/ {{
+            proxy_pass http://boot_service;
+        }}
+
+        # The installer's bytes: only for the machine of an open grant, and only the file that the service names.
+        location ~ "^/install/[0-9A-Za-z_-]{{1,64}}/({names})$" {{
+            limit_except GET {{
+                deny all;
+            }}
+            auth_request /authorize;
+            auth_request_set $bmk_file $upstream_http_x_bmk_file;
+            auth_request_set $bmk_reason $upstream_http_x_bmk_reason;
+            add_header X-Bmk-Reason $bmk_reason always;
+            alias {files}/$bmk_file;
+        }}
+
+        location = /authorize {{
+            internal;
+            proxy_pass http://boot_service;
+            proxy_pass_request_body off;
+            # Setting one header here drops those that the server block sets: all again.
+            proxy_set_header Connection "";
+            proxy_set_header Content-Length "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Original-URI $request_uri;
+        }}
+
+        # The mirror: what a node installs once it is a node. The installer and its image are not among it.
+        location /files/ {{
+            limit_except GET {{
+                deny all;
+            }}
+            location ~ "/({artifacts})" {{
+                return 403;
+            }}
+{denied}            alias {files}/;
+        }}
+
+        location / {{
+            return 404;
+        }}
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where nginx listens and what it serves.
+
+    `boot`: its own directory; `files`: the mirror's; `loaders`: iPXE's; `service`: host:port or unix:/path.
+    `user` None: workers stay who the master is.
+    """
+
+    address: str
+    port: int
+    boot: Path
+    files: Path
+    service: str
+    loaders: Path
+    user: str | None = None
+
+
+def render(server: Server, installer_paths: Iterable[str] = ()) -> str:
+    """nginx.conf. `installer_paths`: the installer's artifacts below `files`; they are not served as files."""
+    return _TEMPLATE.format(
+        user=f"user {server.user};\n" if server.user else "",
+        boot=server.boot,
+        loaders=server.loaders,
+        service=server.service,
+        address=server.address,
+        port=server.port,
+        names="|".join(re.escape(name) for name in INSTALLER),
+        artifacts="|".join(INSTALLER.values()),
+        files=server.files,
+        denied="".join(_denied(path) for path in sorted(installer_paths)),
+    )
+
+
+def _denied(path: str) -> str:
+    return f"            location = /files/{path} {{\n                return 403;\n            }}\n"
