@@ -19,9 +19,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bmk.document import read_document
 from bmk.errors import ConfigError
 
 DEFAULT_LOCK = Path(__file__).with_name("artifacts.lock")
@@ -105,16 +105,17 @@ class Lock(_Entry):
 
 
 def load_lock(path: Path | None = None) -> Lock:
-    """Read a lock file (None: the one that bmk ships). Raises ConfigError listing every problem."""
+    """Read a lock file (None: the one that bmk ships). Raises ConfigError listing every problem with its place."""
     source = path or DEFAULT_LOCK
+    document = read_document(source)
     try:
-        return Lock.model_validate(yaml.safe_load(source.read_text()))
-    except FileNotFoundError as error:
-        raise ConfigError(
-            "no such lock file", where=str(source), hint="leave `artifacts:` out of dc.yml to use bmk's own"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError("not YAML", where=str(source), why=str(error).replace("\n", " ")) from error
+        lock = Lock.model_validate(document.value)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError("the lock file is not valid", where=str(source), why=problems) from error
+        problems = [
+            f"{document.locate(e['loc'])[0]}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+        ]
+        raise ConfigError("the lock file is not valid", where=str(source), why="\n       ".join(problems)) from error
+    if document.flaws:
+        flaws = "\n       ".join(f"{flaw.mark}: {flaw.what}" for flaw in document.flaws)
+        raise ConfigError("the lock file is not valid", where=str(source), why=flaws)
+    return lock

@@ -12,11 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from bmk.artifacts.content import fingerprint, replacing, require_digest
 from bmk.artifacts.lock import load_lock
 from bmk.artifacts.registry import Registry
+from bmk.document import read_document, to_yaml
 from bmk.errors import BmkError, PreflightRefused
 from bmk.paths import cache_dir
 
@@ -127,7 +126,7 @@ class Mirror:
     def save(self) -> None:
         """Write artifacts.resolved.yml at once."""
         with replacing(self.root / "artifacts.resolved.yml") as part:
-            part.write_text(yaml.safe_dump(self.as_data(), sort_keys=True, width=200))
+            part.write_text(to_yaml(self.as_data()))
 
     def as_data(self) -> dict[str, Any]:
         """The resolved lock as plain data."""
@@ -155,8 +154,7 @@ def open_mirror(root: Path | None = None, registry: Path | None = None) -> Mirro
     source = root / "artifacts.resolved.yml"
     if not source.is_file():
         return mirror
-    data = yaml.safe_load(source.read_text()) or {}
-    _fill(mirror, data)
+    _fill(mirror, read_document(source).value)
     return mirror
 
 
@@ -179,11 +177,11 @@ def load_mirror(lock_path: Path | None = None) -> Mirror:
 
 def _fill(mirror: Mirror, data: Mapping[str, Any]) -> None:
     for name, entry in data.get("files", {}).items():
-        fields = {k: v for k, v in entry.items() if k != "seen"}
-        mirror.files[name] = FileArtifact(name=name, local=mirror.root / "files" / entry["path"], **fields)
-        mirror.seen[name] = entry.get("seen", [])
+        fields = {**entry, "size": int(entry["size"]), "local": mirror.root / "files" / entry["path"]}
+        mirror.seen[name] = [int(number) for number in fields.pop("seen", [])]
+        mirror.files[name] = FileArtifact(name=name, **fields)
     for name, entry in data.get("images", {}).items():
-        mirror.images[name] = ImageArtifact(name=name, **entry)
+        mirror.images[name] = ImageArtifact(name=name, **{**entry, "size": int(entry["size"])})
 
 
 def _problem(check: Any) -> BmkError | None:
