@@ -1,0 +1,161 @@
+"""What the virtual data center builds for each host: the "bought" machine. Pure, except for the two functions that keep it.
+
+A machine is bought once, on the first `lab up`: serial, UUID, MACs and disk serials then stay what they are in
+`lab/machines/<name>/hardware.json`, as real machines do. A `dc.yml` that says otherwise later is simply wrong about its machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from bmk.datacenter.model import LabMachine
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import ConfigError
+
+Kind = Literal["vm", "container", "simulated"]
+Firmware = Literal["uefi", "bios"]
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_NAMESPACE = uuid.UUID("6b1f7a52-0b3c-4b0e-9d0a-6e1f5d2c9a77")
+_BMC_PORTS = {"redfish": 443, "ipmi": 623}
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """`size` in bytes. `bus` is what it hangs on: virtio, or ahci for drives with a WWN or spindles."""
+
+    name: str
+    serial: str
+    size: int
+    wwn: str | None = None
+    rotational: bool = False
+
+    @property
+    def bus(self) -> Literal["virtio", "ahci"]:
+        return "ahci" if self.wwn or self.rotational else "virtio"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A network port. `tap` is its name on the lab's side, `bridge` and `mtu` (bytes) are of the network it is plugged into."""
+
+    mac: str
+    tap: str
+    bridge: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class BmcPlate:
+    """What is printed on the BMC: kind, address, port, and the reference to its credentials."""
+
+    kind: Literal["redfish", "ipmi"]
+    address: str
+    port: int
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One machine. `memory` in bytes; `address` is the host's address, which only simulated machines need to know."""
+
+    name: str
+    kind: Kind
+    firmware: Firmware
+    uuid: str
+    serial: str
+    cpus: int
+    memory: int
+    ports: tuple[Port, ...]
+    drives: tuple[Drive, ...]
+    bmc: BmcPlate
+    address: str
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `2GiB` or `12GB`; a leading comparison (`>=`) is ignored."""
+    match = re.fullmatch(r"(?:>=|<=|=)?\s*([0-9.]+)\s*([A-Za-z]+)", text)
+    if match is None or match[2] not in _UNITS:
+        raise ConfigError(f"{text!r} is no size", hint="write it as 2GiB or 12GB")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def bridges(dc: DataCenter) -> dict[str, str]:
+    """Bridge of each network that a NIC is plugged into; the deployer's network is always `bmk0`."""
+    used = {nic.network for host in dc.hosts.values() for nic in host.nics}
+    deployer = dc.spec.deployer.address
+    ordered = sorted(used, key=lambda n: (deployer not in dc.spec.networks[n].cidr, n))
+    return {network: f"bmk{number}" for number, network in enumerate(ordered)}
+
+
+def hardware_of(dc: DataCenter) -> dict[str, Hardware]:
+    """The machine of every host whose profile has a `lab` section."""
+    plugs = bridges(dc)
+    hosts = [h for h in dc.hosts.values() if h.profile.lab is not None]
+    if not hosts:
+        raise ConfigError(
+            "no profile of this data center has a `lab` section, so there is nothing to build",
+            where=str(dc.source),
+            hint="use inventories/lab, or add `lab: {kind: vm}` to a profile",
+        )
+    return {h.name: _machine(dc, h, number, plugs) for number, h in enumerate(hosts)}
+
+
+def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) -> Hardware:
+    lab = host.profile.lab
+    if lab is None:
+        raise ConfigError("no lab section", where=host.name)
+    ports = tuple(
+        Port(nic.mac, f"m{number}n{i}", plugs[nic.network], dc.spec.networks[nic.network].mtu)
+        for i, nic in enumerate(host.nics)
+    )
+    bmc = host.profile.bmc
+    plate = BmcPlate(bmc.kind, str(host.bmc_address), bmc.port or _BMC_PORTS[bmc.kind], bmc.secret)
+    return Hardware(
+        name=host.name,
+        kind=lab.kind,
+        firmware=host.profile.firmware,
+        uuid=(host.uuid or str(uuid.uuid5(_NAMESPACE, f"{dc.name}/{host.name}"))).lower(),
+        serial=host.serial,
+        cpus=lab.cpus,
+        memory=parse_size(lab.memory),
+        ports=ports,
+        drives=(_drive(host, lab),),
+        bmc=plate,
+        address=str(host.address),
+    )
+
+
+def _drive(host: Host, lab: LabMachine) -> Drive:
+    disk = host.disk
+    serial = disk.serial or f"D0-{host.serial}"[:20]  # virtio-blk shows 20 characters
+    rotational = disk.rotational is True
+    name = "sda" if disk.wwn or rotational else "vda"
+    return Drive(name, serial, parse_size(lab.disk), disk.wwn, rotational)
+
+
+def bought(planned: Hardware, machine_dir: Path) -> Hardware:
+    """The machine as it was first made: identity from `hardware.json` when there is one, sizes and plugs as planned."""
+    path = machine_dir / "hardware.json"
+    if path.exists():
+        return _with_identity(planned, json.loads(path.read_text()))
+    machine_dir.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(asdict(planned), indent=1))
+    temporary.replace(path)
+    return planned
+
+
+def _with_identity(planned: Hardware, kept: Mapping[str, Any]) -> Hardware:
+    macs = [p["mac"] for p in kept["ports"]]
+    ports = tuple(
+        replace(port, mac=macs[i]) if i < len(macs) else port for i, port in enumerate(planned.ports)
+    )
+    drives = tuple(Drive(**d) for d in kept["drives"])
+    return replace(planned, uuid=kept["uuid"], serial=kept["serial"], ports=ports, drives=drives)

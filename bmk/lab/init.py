@@ -1,0 +1,45 @@
+"""PID 1 of the lab's namespaces: starts the supervisor, reaps whatever is orphaned, and ends when the supervisor ends.
+
+Its death, by whatever signal, takes every process of the lab with it; that is the kernel's promise about PID 1, and the reason why
+the lab leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+_COLUMN_STARTTIME = 19  # of /proc/<pid>/stat, counted after the command's name
+
+
+def start_ticks(pid: int) -> int:
+    """When a process began, in clock ticks since boot: with the PID it names one process for ever. Raises OSError: none such."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    return int(text.rsplit(")", 1)[1].split()[_COLUMN_STARTTIME])
+
+
+def main(dc: str, pid_file: Path) -> int:
+    """Runs as PID 1, before /proc is mounted anew: /proc/self still says who we are on the host."""
+    outside = int(Path("/proc/self").readlink().name)
+    temporary = pid_file.with_suffix(".new")
+    temporary.write_text(json.dumps({"pid": outside, "ticks": start_ticks(outside)}))
+    temporary.replace(pid_file)
+    child = os.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "bmk.lab.supervisor", "--dc", dc])
+    for number in (signal.SIGTERM, signal.SIGINT):  # PID 1 has no default actions
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+    while True:
+        try:
+            pid, status = os.wait()
+        except InterruptedError:
+            continue
+        if pid == child:
+            return os.waitstatus_to_exitcode(status) & 0xFF
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

@@ -1,0 +1,114 @@
+"""Up and down of a lab, as commands and the provision phases call them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bmk.datacenter.resolve import DataCenter
+from bmk.errors import ConfigError, PreflightRefused, Unreachable
+from bmk.lab import keeper, probe
+from bmk.lab.client import is_up, request
+from bmk.paths import state_dir
+from bmk.secrets import resolve, write_generated
+
+Print = Callable[[str], None]
+
+
+def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 60.0) -> None:
+    """Start the lab and wait (at most `patience` seconds) until its services answer. One that is up gets machines for new hosts."""
+    if is_up(dc.name):
+        added = request(dc.name, "up")["added"]
+        say(f"lab {dc.name} is up" + (f"; added {', '.join(added)}" if added else ""))
+        return
+    directory = keeper.lab_dir(dc.name)
+    say("finding out what this machine can do")
+    facts = probe.probe()
+    probe.require(facts, {h.profile.lab.kind for h in dc.hosts.values() if h.profile.lab is not None})
+    probe.write_facts(facts, directory)
+    for line in facts.limits:
+        say(f"  {line}")
+    make_credentials(dc)
+    (directory / "error.txt").unlink(missing_ok=True)
+    keeper.start(dc.name, _absolute(reference))
+    _wait_ready(dc, say, patience)
+    say(f"lab {dc.name} is up: {len(request(dc.name, 'list')['machines'])} machines, all off; bmk lab status {reference}")
+
+
+def _absolute(reference: str) -> str:
+    """The supervisor runs elsewhere: a path must hold there too, a name does."""
+    return os.path.abspath(reference) if os.path.exists(reference) else reference
+
+
+def _wait_ready(dc: DataCenter, say: Print, patience: float) -> None:
+    directory, seen, end = keeper.lab_dir(dc.name), "", time.monotonic() + patience
+    while seen != "ready":
+        if (directory / "error.txt").exists():
+            raise PreflightRefused("the lab did not come up", why=(directory / "error.txt").read_text(), where=str(directory))
+        if time.monotonic() > end:
+            raise Unreachable(f"the lab did not come up in {patience:g} s", where=str(directory / "lab.log"), why=_tail(directory))
+        stage = request(dc.name, "status")["stage"] if is_up(dc.name) else "namespaces"
+        if stage != seen:
+            say(f"  {stage}")
+            seen = stage
+        time.sleep(0.05)
+
+
+def _tail(directory: Path) -> str:
+    log = directory / "lab.log"
+    return log.read_text(errors="replace")[-1000:] if log.exists() else ""
+
+
+def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
+    """Stop the lab; with `delete`, forget its machines too (disks, consoles, and the journal's records of them)."""
+    was_up = keeper.stop(dc.name)
+    say(f"lab {dc.name} is down" if was_up else f"lab {dc.name} was not up")
+    if delete:
+        forget(dc)
+        say("its machines are deleted")
+
+
+def forget(dc: DataCenter) -> None:
+    """Disks go, and with them what the journal believed to be on them."""
+    from bmk.journal import open_journal
+
+    shutil.rmtree(keeper.lab_dir(dc.name), ignore_errors=True)
+    journal = open_journal(dc.name)
+    for host in dc.hosts:
+        for key in journal.facts(host):
+            journal.forget(host, key)
+    journal.close()
+
+
+def make_credentials(dc: DataCenter) -> None:
+    """User and password for every BMC reference of the lab that has none yet, in the private file of its state."""
+    state = state_dir(dc.name)
+    found: dict[str, tuple[str, str]] = {}
+    for ref in sorted({h.profile.bmc.secret for h in dc.hosts.values() if h.profile.lab is not None}):
+        try:
+            known = resolve(ref, dc.source.parent, state)
+            found[ref] = (known.username, known.password.reveal())
+        except ConfigError:
+            found[ref] = ("bmk", secrets.token_hex(8))  # 16 characters: what an IPMI BMC can hold
+    write_generated(state, found)
+
+
+def machine_rows(dc: str) -> list[dict[str, Any]]:
+    """One row a machine, as `bmk lab status` prints it."""
+    return [_row(m) for m in request(dc, "list")["machines"]]
+
+
+def _row(machine: dict[str, Any]) -> dict[str, Any]:
+    boot = machine["boot"]
+    flat = {
+        "boot": "disk" if boot["enabled"] == "disabled" else f"{boot['target']} {boot['enabled']}",
+        "bmc": f"{machine['bmc']['kind']}://{machine['bmc']['address']}:{machine['bmc']['port']}",
+        "faults": list(machine["faults"]),
+        "disks": [d["serial"] for d in machine["disks"]],
+    }
+    return {**machine, **flat}

@@ -1,0 +1,182 @@
+"""One machine of the lab as its BMC sees it: power, boot override, faults. What is inside is a `Body`: vm, container or simulated.
+
+Boot override, as real firmware treats it: `once` is used up by the next start of the firmware (power on or reset, whoever asked for
+it), `continuous` stays, `disabled` means disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+from bmk.errors import BmkError
+from bmk.lab.hardware import Hardware
+
+Target = Literal["pxe", "http", "disk"]
+Enabled = Literal["once", "continuous", "disabled"]
+Say = Callable[[str, str], None]  # (kind, text): goes to the journal
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """The boot override. `next` is what the firmware would start from now."""
+
+    target: Target = "disk"
+    enabled: Enabled = "disabled"
+
+    @property
+    def next(self) -> Target:
+        return "disk" if self.enabled == "disabled" else self.target
+
+    @property
+    def after_start(self) -> Boot:
+        """What is left of the override when the firmware has started once."""
+        return Boot(self.target, "disabled") if self.enabled == "once" else self
+
+
+class Body(Protocol):
+    """What a power cord and a network cable can be plugged into. `start` and `reset` begin with the firmware."""
+
+    async def start(self, target: Target) -> None: ...
+
+    async def stop(self) -> None:
+        """At once, as pulling the plug does."""
+
+    async def press(self) -> None:
+        """The power button: asks the operating system to shut down."""
+
+    async def reset(self) -> None: ...
+
+    async def aim(self, target: Target) -> None:
+        """What the firmware starts from after the next reset."""
+
+    async def link(self, up: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`until`: monotonic seconds when it heals by itself, None for never."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    until: float | None = None
+
+
+class Chassis:
+    """Power, boot order and faults of one machine. All requests of one machine happen one after another."""
+
+    def __init__(self, hardware: Hardware, directory: Path, say: Say) -> None:
+        self.hardware, self.directory, self.say = hardware, directory, say
+        self.boot = Boot()
+        self.running = False
+        self.body: Body = cast(Body, None)  # set right after, because a body needs its chassis
+        self._faults: dict[str, Fault] = {}
+        self._turn = asyncio.Lock()
+        self._pending: set[asyncio.Task[None]] = set()
+
+    @property
+    def console(self) -> Path:
+        return self.directory / "console.log"
+
+    @property
+    def serial(self) -> str:
+        """The serial number the machine shows; the fault `wrong-serial` is somebody else's board in the case."""
+        return "WRONG" + self.hardware.serial[5:] if self.has("wrong-serial") else self.hardware.serial
+
+    async def power(self, action: str) -> None:
+        """`on`, `off`, `cycle`, `reset`, `press`. Being there already is fine."""
+        async with self._turn:
+            if action in ("off", "cycle") and self.running:
+                self.say("lab.power", "power off")
+                await self.body.stop()
+                self.running = False
+            if action in ("on", "cycle") and not self.running:
+                await self._start()
+            elif action == "reset" and self.running:
+                self.say("lab.power", "reset")
+                await self.body.reset()
+            elif action == "press" and self.running:
+                await self.body.press()
+
+    async def _start(self) -> None:
+        target = self.boot.next
+        self.say("lab.power", f"power on, boot from {target}")
+        with self.console.open("ab") as log:
+            log.write(f"\r\n=== {self.hardware.name}: power on, boot from {target}\r\n".encode())
+        self.running = True
+        try:
+            await self.body.start(target)
+        except BaseException:
+            self.running = False
+            raise
+        await self.body.link(not self.has("no-dhcp"))
+        self.firmware_started()
+
+    def firmware_started(self) -> None:
+        """The body says that its firmware has begun: a boot-once override is used up now."""
+        left = self.boot.after_start
+        if left != self.boot:
+            self.boot = left
+            self._later(self.body.aim(left.next))
+
+    def went_off(self) -> None:
+        """The body says that it has switched itself off."""
+        if self.running:
+            self.running = False
+            self.say("lab.power", "the machine switched itself off")
+
+    async def set_boot(self, target: Target, enabled: Enabled) -> None:
+        """Set the override; the fault `bmc-ignores-override` says yes and does nothing, as some BMCs do."""
+        async with self._turn:
+            if self.has("bmc-ignores-override"):
+                return
+            self.boot = Boot(target, enabled)
+            if self.running:
+                await self.body.aim(self.boot.next)
+
+    def has(self, fault: str) -> bool:
+        found = self._faults.get(fault)
+        return found is not None and (found.until is None or time.monotonic() < found.until)
+
+    def set_fault(self, name: str, seconds: float | None, data: dict[str, Any] | None = None) -> None:
+        until = None if seconds is None else time.monotonic() + seconds
+        self._faults[name] = Fault(data or {}, until)
+
+    def clear_fault(self, name: str) -> dict[str, Any]:
+        """Drop a fault and return what was remembered with it."""
+        fault = self._faults.pop(name, None)
+        return fault.data if fault else {}
+
+    def show(self) -> dict[str, Any]:
+        """The machine as the control socket lists it."""
+        hw = self.hardware
+        return {
+            "name": hw.name,
+            "uuid": hw.uuid,
+            "serial": self.serial,
+            "kind": hw.kind,
+            "firmware": hw.firmware,
+            "cpus": hw.cpus,
+            "memory": hw.memory,
+            "power": "on" if self.running else "off",
+            "boot": {"target": self.boot.target, "enabled": self.boot.enabled},
+            "macs": [p.mac for p in hw.ports],
+            "disks": [{"name": d.name, "serial": d.serial, "size": d.size, "wwn": d.wwn} for d in hw.drives],
+            "bmc": {"kind": hw.bmc.kind, "address": hw.bmc.address, "port": hw.bmc.port, "secret": hw.bmc.secret},
+            "console": str(self.console),
+            "faults": {name: True for name in self._faults if self.has(name)},
+        }
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.ensure_future(self._quietly(work))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _quietly(self, work: Any) -> None:
+        try:
+            await work
+        except BmkError as error:  # the machine went away meanwhile: nothing is left to aim
+            self.say("lab.note", str(error))

@@ -1,0 +1,130 @@
+"""What this machine can and cannot do for a lab: tried, not guessed. Each limit is named with its reason.
+
+A device file proves nothing (`/dev/kvm` may open and QEMU abort a moment later), so KVM counts when a tiny machine really ran on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from bmk.errors import PreflightRefused
+from bmk.lab import cgroups
+
+_CAP_SYS_RESOURCE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`limits` says in words what is missing and what is done about it. Each `*_why` is empty when the thing works."""
+
+    root: bool
+    kvm: bool
+    kvm_why: str
+    user_namespaces: bool
+    user_namespaces_why: str
+    cgroup_version: Literal[1, 2]
+    cap_sys_resource: bool
+    loadable_modules: bool
+    qemu: bool
+
+    @property
+    def timing(self) -> Literal["standard", "emulated"]:
+        """Timing profile of virtual machines; containers always run at native speed."""
+        return "standard" if self.kvm else "emulated"
+
+    @property
+    def limits(self) -> list[str]:
+        lines = []
+        if not self.kvm:
+            lines.append(f"no KVM ({self.kvm_why}): virtual machines are emulated, with the timing profile for it")
+        if self.cgroup_version == 1:
+            lines.append("cgroup v1: system containers run systemd and the kubelet in legacy mode")
+        if not self.cap_sys_resource:
+            lines.append("no CAP_SYS_RESOURCE: containerd in system containers gets restrict_oom_score_adj")
+        if not self.loadable_modules:
+            lines.append("this kernel loads no modules: what is built in counts as loaded")
+        if not self.root and not self.user_namespaces:
+            lines.append(f"no user namespaces ({self.user_namespaces_why}): the lab needs root")
+        return lines
+
+
+def probe() -> Facts:
+    """Try everything. About a second, up to ten where KVM hangs."""
+    kvm_why = _kvm()
+    userns_why = _user_namespaces()
+    return Facts(
+        root=os.geteuid() == 0,
+        kvm=not kvm_why,
+        kvm_why=kvm_why,
+        user_namespaces=not userns_why,
+        user_namespaces_why=userns_why,
+        cgroup_version=cgroups.find().version,
+        cap_sys_resource=_has_capability(_CAP_SYS_RESOURCE),
+        loadable_modules=Path("/proc/modules").exists(),
+        qemu=shutil.which("qemu-system-x86_64") is not None,
+    )
+
+
+def _kvm() -> str:
+    """Start a machine that has nothing and ask it to leave; the reason when it cannot."""
+    if not Path("/dev/kvm").exists():
+        return "/dev/kvm is not there"
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "/dev/kvm may not be opened; is this user in the group kvm?"
+    qemu = shutil.which("qemu-system-x86_64")
+    if qemu is None:
+        return "QEMU is not installed"
+    machine = ["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "64M", "-nodefaults", "-display", "none", "-qmp", "stdio"]
+    # The firmware has to run a little: some hosts fail only when the virtual CPU is first entered.
+    talk = '{"execute":"qmp_capabilities"}\n{"execute":"human-monitor-command","arguments":{"command-line":"info registers"}}\n'
+    try:
+        done = subprocess.run(
+            [qemu, *machine], input=talk + '{"execute":"quit"}\n', capture_output=True, text=True, timeout=10, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "a machine with KVM hangs"
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        return lines[-1] if lines else f"QEMU ended with {done.returncode}"
+    return ""
+
+
+def _user_namespaces() -> str:
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stderr.strip()
+
+
+def _has_capability(number: int) -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapBnd:"):
+            return bool(int(line.split()[1], 16) >> number & 1)
+    return False
+
+
+def require(facts: Facts, kinds: set[str]) -> None:
+    """Refuse what cannot work here, before anything is started."""
+    if not facts.root and not facts.user_namespaces:
+        raise PreflightRefused(
+            "the lab needs namespaces of its own", why=facts.user_namespaces_why, hint="sudo bmk lab up, or allow user namespaces"
+        )
+    if "container" in kinds and not facts.root:
+        raise PreflightRefused(
+            "system containers need root on this machine, as kind does", hint="sudo bmk lab up, or use a lab of virtual machines"
+        )
+    if "vm" in kinds and not facts.qemu:
+        raise PreflightRefused("virtual machines need QEMU", hint="apt-get install qemu-system-x86 ovmf ipxe-qemu")
+
+
+def write_facts(facts: Facts, lab: Path) -> None:
+    """Keep what was found in `lab/facts.json`, for whoever chooses a timing profile."""
+    lab.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = {**asdict(facts), "timing": facts.timing, "limits": facts.limits}
+    (lab / "facts.json").write_text(json.dumps(found, indent=1))

@@ -1,0 +1,134 @@
+"""The lab itself: makes the network, starts the services, owns the machines, answers the control socket.
+
+How others use a running lab:
+
+* `bmk.lab.client.request(dc, op, **arguments)`: `list`, `power`, `boot`, `fault`, `status`, `up`, `down` (see `operations.py`).
+* `bmk.lab.enter.ensure_inside(dc)`: run the present command inside the lab's network.
+* `bmk.lab.enter.inside_command(dc_name, [...])`: wrap a command for the same.
+
+Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.init`, never by hand: it expects to be alone in its namespaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmkError
+from bmk.journal import Event, Journal, open_journal
+from bmk.lab import network, servers
+from bmk.lab.bodies import body_of
+from bmk.lab.control import Control
+from bmk.lab.hardware import bought, hardware_of
+from bmk.lab.keeper import cgroup_name, lab_dir
+from bmk.lab.machine import Chassis
+from bmk.lab.operations import Operations
+from bmk.lab.services import Services
+from bmk.paths import state_dir
+
+
+class Supervisor:
+    """Everything that one lab owns. `stage` says how far it is, for who waits for it."""
+
+    def __init__(self, reference: str, dc: DataCenter, journal: Journal) -> None:
+        self.reference, self.dc, self.journal = reference, dc, journal
+        self.directory = lab_dir(dc.name)
+        self.facts = json.loads((self.directory / "facts.json").read_text())
+        self.machines: dict[str, Chassis] = {}
+        self.services = Services(self.directory / "services", lambda kind, text: self.say(None, kind, text))
+        self.stage = "starting"
+        self.ended = asyncio.Event()
+
+    def say(self, host: str | None, kind: str, text: str) -> None:
+        """Into the journal, as everything that happens."""
+        self.journal.append(Event("lab", kind, text, host))
+
+    async def start(self) -> None:
+        await network.apply(network.plan(self.dc))
+        self.add_machines()
+        for service in servers.services_of(self.dc, self.reference):
+            self.services.start(service)
+        self.stage = "ready"
+
+    def add_machines(self) -> list[str]:
+        """Build machines for hosts that have none yet; returns their names."""
+        fresh = {n: h for n, h in hardware_of(self.dc).items() if n not in self.machines}
+        for name, planned in fresh.items():
+            directory = self.directory / "machines" / name
+            chassis = Chassis(bought(planned, directory), directory, lambda kind, text, host=name: self.say(host, kind, text))
+            chassis.body = body_of(chassis, cgroup_name(self.dc.name), self.dc, self.facts)
+            self.machines[name] = chassis
+        return list(fresh)
+
+    def reload(self) -> list[str]:
+        """Read the data center file again and build what was added."""
+        self.dc = load_datacenter(self.reference)
+        return self.add_machines()
+
+    def pin(self, host: Host, keys: list[str]) -> None:
+        """Remember the host keys of a machine that was made here."""
+        self.journal.record(host.name, "host_keys", keys)
+        known = state_dir(self.dc.name) / "known_hosts"
+        names = f"{host.name},{host.address}"
+        others = [
+            line
+            for line in (known.read_text().splitlines() if known.exists() else [])
+            if not line.startswith(names + " ")
+        ]
+        known.write_text("\n".join([*others, *(f"{names} {key}" for key in keys)]) + "\n")
+
+    async def stop(self) -> None:
+        self.stage = "stopping"
+        await asyncio.gather(*(m.power("off") for m in self.machines.values()))
+        await self.services.stop()
+
+
+async def run(reference: str) -> None:
+    dc = load_datacenter(reference)
+    supervisor = Supervisor(reference, dc, open_journal(dc.name))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.ended.set)
+    operations = Operations(supervisor)
+    server = await Control(supervisor.directory / "control.sock", operations.table()).serve()
+    try:
+        await supervisor.start()
+        supervisor.say(None, "lab.up", f"lab {dc.name} is up with {len(supervisor.machines)} machines")
+        await supervisor.ended.wait()
+    finally:
+        await supervisor.stop()
+        server.close()
+        supervisor.say(None, "lab.down", f"lab {dc.name} is down")
+
+
+def _own_mounts() -> None:
+    """/proc of our own PID namespace; no mount made here is ever seen outside."""
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bmk.lab.supervisor")
+    parser.add_argument("--dc", required=True)
+    reference = parser.parse_args().dc
+    if os.getppid() != 1:
+        sys.exit("bmk.lab.supervisor runs below bmk.lab.init; start a lab with `bmk lab up`")
+    _own_mounts()
+    try:
+        asyncio.run(run(reference))
+    except BmkError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - lab.log, which `bmk lab up` shows
+        (Path(lab_dir(load_datacenter(reference).name)) / "error.txt").write_text(str(error))
+        sys.exit(int(error.exit_code))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBody` starts it and talks to it over QMP.
+
+What boots is QEMU's bootindex. It is read by the firmware at every reset, so a boot-once override is: network first at the start, and
+right after the start (or reset) everything set back to the disk, for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+from bmk.errors import PreflightRefused, Unreachable
+from bmk.lab import network
+from bmk.lab.hardware import Drive, Hardware
+from bmk.lab.machine import Chassis, Target
+from bmk.lab.qmp import Qmp
+
+OVMF_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
+OVMF_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
+
+
+def arguments(hardware: Hardware, serial: str, target: Target, *, kvm: bool, qmp_fd: int) -> list[str]:
+    """QEMU's command line. Paths are relative to the machine's directory, where it is started; CPUs stand still until `cont`."""
+    accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    identity = f"type=1,manufacturer=bmk,product=lab,uuid={hardware.uuid},serial={_comma(serial)}"
+    lines = [
+        *("-name", f"{hardware.name},process=bmk-{hardware.name}", "-nodefaults", "-no-user-config", "-S"),
+        *("-machine", "q35,graphics=off,usb=off", *accelerator),
+        *("-smp", str(hardware.cpus), "-m", f"{hardware.memory >> 20}M"),
+        *("-uuid", hardware.uuid, "-smbios", identity),
+        *("-display", "none", "-vga", "none"),
+        *("-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log,logappend=on"),
+        *("-device", "isa-serial,chardev=console", "-device", "virtio-rng-pci", "-boot", "strict=on"),
+        *_firmware(hardware),
+    ]
+    for number, drive in enumerate(hardware.drives):
+        lines += _drive(drive, number, bootindex(target, "disk", number))
+    for number, port in enumerate(hardware.ports):
+        index = bootindex(target, "nic", number)
+        lines += ["-netdev", f"tap,id=net{number},ifname={port.tap},script=no,downscript=no"]
+        lines += ["-device", f"virtio-net-pci,id=nic{number},netdev=net{number},mac={port.mac}" + _index(index)]
+    return lines
+
+
+def bootindex(target: Target, device: str, number: int) -> int:
+    """Place in the boot order; -1: never. Only the first NIC boots. A disk comes after the network, as iPXE's `exit` expects."""
+    if device == "nic":
+        return 0 if target != "disk" and number == 0 else -1
+    return number + 1
+
+
+def _index(number: int) -> str:
+    return f",bootindex={number}" if number >= 0 else ""
+
+
+def _comma(value: str) -> str:
+    return value.replace(",", ",,")
+
+
+def _firmware(hardware: Hardware) -> list[str]:
+    if hardware.firmware == "bios":
+        return []
+    code = f"if=pflash,format=raw,unit=0,readonly=on,file={_first(OVMF_CODE)}"
+    return ["-drive", code, "-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
+
+
+def _drive(drive: Drive, number: int, index: int) -> list[str]:
+    back = f"if=none,id=drive{number},format=raw,file=disk{number}.img,cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    common = f"drive=drive{number},id=disk{number},serial={_comma(drive.serial)}" + _index(index)
+    if drive.bus == "virtio":
+        return ["-drive", back, "-device", f"virtio-blk-pci,{common}"]
+    wwn = f",wwn={drive.wwn}" if drive.wwn else ""
+    spin = ",rotation_rate=7200" if drive.rotational else ",rotation_rate=1"
+    return ["-drive", back, "-device", f"ide-hd,bus=ide.{number},{common}{wwn}{spin}"]
+
+
+def _first(candidates: tuple[str, ...]) -> str:
+    for path in candidates:
+        if Path(path).exists():
+            return path
+    raise PreflightRefused("there is no UEFI firmware for virtual machines", where=candidates[0], hint="apt-get install ovmf")
+
+
+class VmBody:
+    """See `machine.Body`."""
+
+    def __init__(self, chassis: Chassis, kvm: bool) -> None:
+        self._chassis, self._kvm = chassis, kvm
+        self._process: asyncio.subprocess.Process | None = None
+        self._qmp: Qmp | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._taps = False
+
+    async def start(self, target: Target) -> None:
+        self._prepare_files()
+        await self._prepare_taps()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            hardware = self._chassis.hardware
+            self._process = await asyncio.create_subprocess_exec(
+                "qemu-system-x86_64",
+                *arguments(hardware, self._chassis.serial, target, kvm=self._kvm, qmp_fd=theirs.fileno()),
+                cwd=self._chassis.directory,
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=(self._chassis.directory / "qemu.log").open("wb"),
+            )
+        self._qmp = Qmp(self._event)
+        try:
+            await self._qmp.connect(ours)
+            await self._qmp.command("cont")
+        except (Unreachable, TimeoutError, OSError) as error:
+            await self.stop()
+            reason = (self._chassis.directory / "qemu.log").read_text()[-500:]
+            raise PreflightRefused("the virtual machine did not start", where=hardware.name, why=reason or str(error)) from error
+        self._watch = asyncio.create_task(self._wait(self._process))
+
+    def _prepare_files(self) -> None:
+        directory = self._chassis.directory
+        for number, drive in enumerate(self._chassis.hardware.drives):
+            with (directory / f"disk{number}.img").open("ab") as image:
+                if image.tell() < drive.size:
+                    image.truncate(drive.size)
+        if self._chassis.hardware.firmware == "uefi" and not (directory / "vars.fd").exists():
+            shutil.copyfile(_first(OVMF_VARS), directory / "vars.fd")
+        (directory / "console.sock").unlink(missing_ok=True)
+
+    async def _prepare_taps(self) -> None:
+        if not self._taps:
+            await network.apply([line for port in self._chassis.hardware.ports for line in network.tap_lines(port)])
+            self._taps = True
+
+    def _event(self, name: str, data: dict[str, Any]) -> None:
+        if name == "RESET":
+            self._chassis.say("lab.power", "the machine was reset" if data.get("guest") else "reset done")
+            self._chassis.firmware_started()
+
+    async def _wait(self, process: asyncio.subprocess.Process) -> None:
+        await process.wait()
+        if process is self._process:
+            self._process = None
+            self._chassis.went_off()
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if self._qmp is not None:
+            await self._qmp.close()
+            self._qmp = None
+
+    async def press(self) -> None:
+        await self._command("system_powerdown")
+
+    async def reset(self) -> None:
+        await self._command("system_reset")
+
+    async def aim(self, target: Target) -> None:
+        hardware = self._chassis.hardware
+        devices = [("nic", n) for n in range(len(hardware.ports))] + [("disk", n) for n in range(len(hardware.drives))]
+        for name, number in devices:  # a place can be held once, so all are left before any is taken
+            await self._set_index(name, number, -1)
+        for name, number in devices:
+            index = bootindex(target, name, number)
+            if index >= 0:
+                await self._set_index(name, number, index)
+
+    async def _set_index(self, name: str, number: int, index: int) -> None:
+        path = f"/machine/peripheral/{name}{number}"
+        await self._command("qom-set", path=path, property="bootindex", value=index)
+
+    async def link(self, up: bool) -> None:
+        for number in range(len(self._chassis.hardware.ports)):
+            await self._command("set_link", name=f"nic{number}", up=up)
+
+    async def _command(self, name: str, **arguments: Any) -> None:
+        if self._qmp is None:
+            raise Unreachable("the machine is off", where=self._chassis.hardware.name)
+        await self._qmp.command(name, **arguments)
