@@ -1,4 +1,4 @@
-"""The command line: a literal table of commands, each imported only when it is used, and one way out for every error."""
+"""The command line: a literal table of commands, each imported only when it is used, and one way out for errors."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

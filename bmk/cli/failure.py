@@ -35,8 +35,8 @@ def _failed(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, ExceptionGroup) and (known := error.subgroup(BmkError)) and _leaves(known) == _leaves(error):
-        # Tasks that ran side by side: all of what happened is told, the first one decides the code.
-        return [_known(e) for e in _leaves(known) if isinstance(e, BmkError)][0]
+        # Tasks that ran side by side: all of what happened is told, the highest code is returned.
+        return max(_known(e) for e in _leaves(known) if isinstance(e, BmkError))
     return _bug(error)
 
 

@@ -1,4 +1,4 @@
-"""Arguments that most commands share, with shell completion that reads names without parsing (150 ms is all there is)."""
+"""Arguments that most commands share, with shell completion that reads names without parsing (it has 150 ms)."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def limit_option(function: F) -> F:
 
 
 def output_option(*formats: str) -> Callable[[F], F]:
-    """`-o/--output`, passed as `output: str`; the first of `formats` is the default (all of OUTPUTS when none is given)."""
+    """`-o/--output`, passed as `output: str`; the first of `formats` (by default OUTPUTS) is the default."""
     allowed = formats or OUTPUTS
-    return click.option("-o", "--output", type=click.Choice(allowed), default=allowed[0], show_default=True, help="Format of stdout.")
+    choice = click.Choice(allowed)
+    return click.option("-o", "--output", type=choice, default=allowed[0], show_default=True, help="Format of stdout.")
 
 
 def _datacenters(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def use_colour(stream: IO[Any]) -> bool:
-    """Colour for terminals only. A non-empty NO_COLOR forbids it (no-color.org), a non-empty FORCE_COLOR asks for it."""
+    """Colour for terminals only. A non-empty NO_COLOR forbids it, a non-empty FORCE_COLOR asks for it."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")

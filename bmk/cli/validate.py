@@ -1,18 +1,61 @@
-"""`bmk validate`: check a data center file."""
+"""`bmk validate`: check a data center file, and keep its addresses.yml."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from bmk.cli.options import dc_argument
-from bmk.cli.output import say
+from bmk.cli.options import dc_argument, output_option
+from bmk.cli.output import dump, say
+
+if TYPE_CHECKING:
+    from bmk.datacenter.resolve import DataCenter
 
 
 @click.command(name="validate")
 @dc_argument
-def command(dc: str) -> None:
-    """Check a data center file; every problem in one go."""
-    from bmk.datacenter.load import load_datacenter
+@click.option("--write", is_flag=True, help="Allocate missing addresses and pod ranges into addresses.yml.")
+@output_option("table", "json")
+def command(dc: str, write: bool, output: str) -> int:
+    """Check a data center file; every problem in one go, with its place and what was expected.
 
-    loaded = load_datacenter(dc)
-    say(f"{loaded.source}: ok: {len(loaded.hosts)} hosts, {len(loaded.spec.clusters)} clusters")
+    Hosts that reserve no address have one allocated once, in addresses.yml beside the file. Exit code 3: it is wrong.
+    """
+    from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.problem import InvalidDataCenter
+
+    try:
+        if write:
+            _write(dc)
+        loaded = load_datacenter(dc)
+    except InvalidDataCenter as error:
+        if output != "json":
+            raise
+        dump({"ok": False, "problems": error.as_dicts()}, output)
+        return error.exit_code
+    if output == "json":
+        dump({"ok": True, "problems": []}, output)
+    else:
+        say(_summary(loaded))
+    return 0
+
+
+def _write(dc: str) -> None:
+    from bmk.datacenter.allocate import write_addresses
+
+    changes = write_addresses(dc)
+    for sign, entries in (("+", changes.added), ("-", changes.dropped)):
+        for name, value in entries.items():
+            say(f"{sign} {name}: {value}")
+    if changes.added or changes.dropped:
+        say(f"{changes.path}: written; review and commit it")
+
+
+def _summary(dc: DataCenter) -> str:
+    hosts = [f"{sum(h.role == role for h in dc.hosts.values())} {name}" for role, name in _ROLES]
+    clusters = ", ".join(f"{name} {c.kubernetes.version}" for name, c in dc.spec.clusters.items()) or "none"
+    return f"{dc.source}: good: {len(dc.hosts)} hosts ({', '.join(hosts)}), clusters: {clusters}"
+
+
+_ROLES = (("control_plane", "control planes"), ("worker", "workers"), ("spare", "spare"))

@@ -1,4 +1,4 @@
-"""What of a data center file could be understood, so that cross checks find their errors in the same go as the shape's."""
+"""What of a data center file could be understood, so that cross checks run in the same go as those of the shape."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Draft:
-    """The parts of a file that are well-formed. `names` has all names that are written, also those of parts that are not."""
+    """The parts of a file that are well-formed. `names` has all names that are written, of other parts too."""
 
     deployer: Deployer | None
     networks: Mapping[str, Network]
@@ -75,9 +75,15 @@ def draft_of_broken(tree: Any, allocations: Allocations) -> Draft:
         "host": frozenset(str(name) for name in raw_hosts if name),
         "cluster": frozenset(_dict(spec.get("clusters"))),
     }
-    parts = (_all(kind, spec.get(key)) for kind, key in ((Network, "networks"), (Profile, "profiles"), (Cluster, "clusters")))
-    networks, profiles, clusters = parts
-    return Draft(_try(Deployer, spec.get("deployer")), networks, profiles, hosts, clusters, allocations, names)  # type: ignore[arg-type]
+    return Draft(
+        deployer=_try(Deployer, spec.get("deployer")),
+        networks=_all(Network, spec.get("networks")),
+        profiles=_all(Profile, spec.get("profiles")),
+        hosts=hosts,
+        clusters=_all(Cluster, spec.get("clusters")),
+        allocations=allocations,
+        names=names,
+    )
 
 
 def _broken_hosts(racks: Mapping[str, Any]) -> Iterator[Placed]:

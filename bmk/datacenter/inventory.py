@@ -16,10 +16,11 @@ DEPLOYER = "deployer"  # the boot server's name in the inventory; no host may be
 def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapping[str, str]) -> dict[str, Any]:
     """What `--list` prints: groups, and the variables of every host below `_meta`.
 
-    `artifacts` holds `bmk_artifacts` and `bmk_images`; `timing` says "standard" or "emulated" by host (absent: standard).
+    `artifacts` holds `bmk_artifacts` and `bmk_images`; `timing` is "standard" or "emulated" by host (absent: standard).
     """
     groups: dict[str, Any] = {"all": {"vars": _shared(dc, artifacts)}, "boot_server": {"hosts": [DEPLOYER]}}
-    groups |= {_group("cluster", c): {"hosts": [], "vars": {"bmk_cluster": cluster_vars(dc, c)}} for c in dc.spec.clusters}
+    for cluster in dc.spec.clusters:
+        groups[_group("cluster", cluster)] = {"hosts": [], "vars": {"bmk_cluster": cluster_vars(dc, cluster)}}
     for host in dc.hosts.values():
         for group in groups_of(host):
             groups.setdefault(group, {"hosts": []})["hosts"].append(host.name)
@@ -132,8 +133,8 @@ def _network(cluster: Cluster) -> dict[str, Any]:
 
 
 def _ssh_arguments(known_hosts: str) -> str:
-    options = {"UserKnownHostsFile": known_hosts, "GlobalKnownHostsFile": "/dev/null", "StrictHostKeyChecking": "yes"}
-    return " ".join(f"-o {shlex.quote(f'{key}={value}')}" for key, value in {**options, "IdentitiesOnly": "yes"}.items())
+    options = [f"UserKnownHostsFile={known_hosts}", "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"]
+    return " ".join(f"-o {shlex.quote(option)}" for option in [*options, "IdentitiesOnly=yes"])
 
 
 def _group(kind: str, name: str) -> str:

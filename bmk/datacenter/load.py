@@ -1,16 +1,18 @@
-"""A data center from its files: read, checked, resolved. Every problem is found in one go, with its file, line and column."""
+"""A data center from its files: read, checked, resolved. Problems are found in one go, with their places."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from bmk.datacenter.checks import CHECKS
+from bmk.datacenter.checks.addressing import missing_allocations
 from bmk.datacenter.draft import Allocations, Draft, draft_of, draft_of_broken
-from bmk.datacenter.locate import find_datacenter
+from bmk.datacenter.locate import FILE, find_datacenter
 from bmk.datacenter.membership import build_hosts
 from bmk.datacenter.model import DataCenterFile
 from bmk.datacenter.problem import InvalidDataCenter, Problem, did_you_mean, locate
@@ -20,24 +22,48 @@ from bmk.datacenter.source import ADDRESSES, Source, read_source, require_mappin
 from bmk.datacenter.versions import locked_versions, version_problems
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What reading found out: the model (None when the shape is wrong), the usable parts, and all problems."""
+
+    source: Source
+    file: DataCenterFile | None
+    draft: Draft
+    problems: tuple[Problem, ...]
+
+    def require_good(self, further: Iterable[Problem] = ()) -> DataCenterFile:
+        """The model. Raises InvalidDataCenter with every problem when there is one."""
+        problems = [*self.problems, *further]
+        if problems or self.source.flaws() or self.file is None:
+            raise InvalidDataCenter(_name(self.source), locate(self.source, problems))
+        return self.file
+
+
 def load_datacenter(ref: str | Path, *, versions: Set[str] | None = None) -> DataCenter:
     """Load the data center that `ref` names (a name below inventories/, a directory or a file).
 
-    `versions` are the Kubernetes versions that can be installed; by default those of the lock file, any where there is none.
+    `versions` are the Kubernetes versions that can be installed; by default those of the lock file (any, without one).
     Raises ConfigError: InvalidDataCenter with every problem when the files can be read and are wrong.
     """
+    examined = examine(ref, versions=versions)
+    file = examined.require_good()
+    examined.require_good(missing_allocations(examined.draft))
+    return DataCenter(
+        file.metadata.name, examined.source.path, file.spec, build_hosts(file.spec, examined.draft.allocations)
+    )
+
+
+def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:
+    """Read a data center and find every problem but missing allocations. Raises ConfigError for what is not YAML."""
     source = read_source(find_datacenter(ref))
     require_mapping(source.main)
-    file, draft, problems = examine(source)
-    problems += [p for check in CHECKS for p in check(draft)]
+    file, draft, problems = _shape(source)
+    problems += [problem for check in CHECKS for problem in check(draft)]
     problems += version_problems(draft, locked_versions(source) if versions is None else versions)
-    if problems or source.flaws() or file is None:
-        raise InvalidDataCenter(_name(source), locate(source, problems))
-    return DataCenter(file.metadata.name, source.path, file.spec, build_hosts(file.spec, draft.allocations))
+    return Examined(source, file, draft, tuple(problems))
 
 
-def examine(source: Source) -> tuple[DataCenterFile | None, Draft, list[Problem]]:
-    """The shape of a data center: its model (None when it is wrong), what of it is usable, and what is wrong with it."""
+def _shape(source: Source) -> tuple[DataCenterFile | None, Draft, list[Problem]]:
     allocations, problems = _allocations(source)
     problems += [_missing_rack(source, name, file) for name, file in source.missing.items()]
     tree = source.tree()
@@ -57,9 +83,14 @@ def _allocations(source: Source) -> tuple[Allocations, list[Problem]]:
         return Allocations(), [Problem((ADDRESSES, *p.loc), p.what, p.hint, p.key) for p in found]
 
 
+_NO_RACKS = (FILE, ADDRESSES, "secrets.yml")
+
+
 def _missing_rack(source: Source, rack: str, file: str) -> Problem:
-    there = [str(p.relative_to(source.path.parent)) for p in source.path.parent.rglob("*.yml")]
-    return Problem(("spec", "racks", rack, "hosts"), f"there is no file {file!r}", did_you_mean(file, there))
+    files = (p for p in source.path.parent.rglob("*.yml") if p.name not in _NO_RACKS)
+    there = [str(p.relative_to(source.path.parent)) for p in files]
+    hint = did_you_mean(file, there)
+    return Problem(("spec", "racks", rack, "hosts"), f"there is no file {file!r}", hint)
 
 
 def _name(source: Source) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network
 
 from bmk.datacenter.draft import Allocations
 from bmk.datacenter.model import Cluster, DataCenterSpec, DiskSelector, HostSpec, Labels, Profile
 from bmk.datacenter.resolve import Host, Role
 
+_SPARE: list[tuple[str | None, Role]] = [(None, "spare")]
+
 
 def members(clusters: Mapping[str, Cluster], hosts: Iterable[HostSpec]) -> dict[str, list[tuple[str, Role]]]:
-    """host -> the (cluster, role) pairs that the file gives it. More than one pair is an error of the file; spares are absent."""
+    """host -> its (cluster, role) pairs. More than one pair is an error of the file; spares are absent."""
     found: dict[str, list[tuple[str, Role]]] = {}
     for name, cluster in clusters.items():
         control = set(cluster.control_plane.hosts)
@@ -27,10 +29,8 @@ def members(clusters: Mapping[str, Cluster], hosts: Iterable[HostSpec]) -> dict[
 def build_hosts(spec: DataCenterSpec, allocations: Allocations) -> dict[str, Host]:
     """Every host of a checked file, by name, in the order of the file."""
     placed = [(rack, host) for rack, value in spec.racks.items() for host in value.hosts]
-    roles = members(spec.clusters, [host for _, host in placed])
-    return {
-        host.name: _host(spec, allocations, rack, host, *roles.get(host.name, [(None, "spare")])[0]) for rack, host in placed
-    }
+    roles: Mapping[str, Sequence[tuple[str | None, Role]]] = members(spec.clusters, [host for _, host in placed])
+    return {h.name: _host(spec, allocations, (rack, h), roles.get(h.name, _SPARE)[0]) for rack, h in placed}
 
 
 def effective_disk(host: HostSpec, profile: Profile) -> DiskSelector:
@@ -42,9 +42,10 @@ def _selected(select: Labels | None, labels: Labels) -> bool:
     return select is not None and all(labels.get(key) == value for key, value in select.items())
 
 
-def _host(  # noqa: PLR0913 - each argument is one fact of the host
-    spec: DataCenterSpec, allocations: Allocations, rack: str, host: HostSpec, cluster: str | None, role: Role
+def _host(
+    spec: DataCenterSpec, allocations: Allocations, placed: tuple[str, HostSpec], member: tuple[str | None, Role]
 ) -> Host:
+    (rack, host), (cluster, role) = placed, member
     profile = spec.profiles[host.profile]
     pods: IPv4Network | None = allocations.pods[cluster][host.name] if cluster else None
     return Host(

@@ -21,7 +21,7 @@ class Spec(BaseModel):
 
 
 class Dhcp(Spec):
-    """`authoritative` hands out addresses itself; `proxy` adds boot information to an existing DHCP server's answers."""
+    """`authoritative` hands out addresses itself; `proxy` adds boot information to another DHCP server's answers."""
 
     mode: Literal["authoritative", "proxy"] = "authoritative"
     pool: IPv4Network | None = Field(None, description="addresses for machines that are not in this file")
@@ -35,6 +35,7 @@ class Network(Spec):
     dhcp: Dhcp | None = None
     dns: tuple[IPv4Address, ...] = ()
     ntp: tuple[str, ...] = ()
+    reserved: tuple[IPv4Network, ...] = Field((), description="nothing is allocated in these; a host may ask for it")
 
 
 class Deployer(Spec):
@@ -111,7 +112,7 @@ class KubernetesSpec(Spec):
 
 
 class Endpoint(Spec):
-    """Where the API is: nothing (the one control plane), a VIP that the control planes carry, or an external balancer."""
+    """Where the API is: nothing (the one control plane), a VIP of the control planes, or an external balancer."""
 
     vip: IPv4Address | None = None
     external: str | None = None
@@ -153,7 +154,7 @@ class Metadata(Spec):
 
 
 class DataCenterSpec(Spec):
-    artifacts: str = Field("artifacts.lock", description="lock file, beside this file or, by default, the one bmk ships")
+    artifacts: str = Field("artifacts.lock", description="lock file beside this file; by default the one bmk ships")
     deployer: Deployer
     timing: Literal["auto", "standard", "emulated"] = "auto"
     networks: dict[Name, Network]

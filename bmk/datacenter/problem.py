@@ -16,12 +16,16 @@ _SHOWN = 50  # problems printed in full; a table of thousands helps nobody
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong at `loc` (keys and indices from the top of the file). `key`: the key is at fault, not its value."""
+    """One thing wrong at `loc` (keys and indices from the top of the file).
+
+    `key`: the key is at fault, not its value. `other`: the place that it clashes with.
+    """
 
     loc: Loc
     what: str
     hint: str = ""
     key: bool = False
+    other: Loc = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class InvalidDataCenter(ConfigError):
 
 def locate(source: Source, problems: Iterable[Problem]) -> list[Located]:
     """Give every problem its file, line and column, sorted by them; flaws of the text itself come along."""
-    found = [_located(source, *source.locate(p.loc, key=p.key)[:1], p.what, p.hint) for p in problems]
+    found = [_located(source, source.locate(p.loc, key=p.key)[0], _words(source, p), p.hint) for p in problems]
     found += [_located(source, flaw.mark, flaw.what, flaw.hint) for flaw in source.flaws()]
     return sorted(set(found), key=lambda p: (p.path, p.line, p.column, p.what))
 
@@ -71,6 +75,10 @@ def did_you_mean(wrong: str, names: Iterable[str], otherwise: str = "") -> str:
     if 0 < len(known) <= 12:
         return f"one of: {', '.join(known)}"
     return otherwise
+
+
+def _words(source: Source, problem: Problem) -> str:
+    return f"{problem.what} at {source.locate(problem.other)[0]}" if problem.other else problem.what
 
 
 def _located(source: Source, mark: Mark, what: str, hint: str) -> Located:

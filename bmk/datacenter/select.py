@@ -13,7 +13,7 @@ from bmk.errors import ConfigError
 def select_hosts(dc: DataCenter, names: Sequence[str] = (), limit: Sequence[str] = ()) -> tuple[Host, ...]:
     """Hosts that are named and within the limit, in the order of the file; all when neither is given.
 
-    A limit is a host, rack, role, profile or cluster, alone or separated by commas. Raises ConfigError for a name there is not.
+    A limit is a host, rack, role, profile or cluster; commas separate several. Raises ConfigError for an unknown name.
     """
     for name in names:
         host_named(dc, name)
@@ -29,7 +29,8 @@ def select_hosts(dc: DataCenter, names: Sequence[str] = (), limit: Sequence[str]
 def host_named(dc: DataCenter, name: str) -> Host:
     """The host of that name. Raises ConfigError with a did-you-mean."""
     if name not in dc.hosts:
-        raise ConfigError(f"there is no host {name!r} in {dc.name}", where=str(dc.source), hint=did_you_mean(name, dc.hosts))
+        what = f"there is no host {name!r} in {dc.name}"
+        raise ConfigError(what, where=str(dc.source), hint=did_you_mean(name, dc.hosts))
     return dc.hosts[name]
 
 

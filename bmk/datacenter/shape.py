@@ -1,4 +1,4 @@
-"""The shape of a data center file: pydantic's errors in words of the file, with what was expected and a did-you-mean."""
+"""The shape of a data center file: pydantic's errors in the file's own words, with what was expected."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ _MAC = re.compile(r"[0-9a-fA-F]{12}")
 def shape_problems(error: ValidationError, model: type[BaseModel] = DataCenterFile) -> Iterator[Problem]:
     """One problem per error of pydantic, in its order."""
     for item in error.errors(include_url=False):
+        if item["type"] == "too_short" and item["input"]:
+            continue  # its items were refused one by one: those errors say it
         words = _WORDS.get(item["type"], _plain)
         yield words(tuple(item["loc"]), item, model)
 
 
-def _extra(loc: Loc, item: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+def _extra(loc: Loc, _: Mapping[str, Any], model: type[BaseModel]) -> Problem:
     fields = _fields(model, loc[:-1])
     return Problem(loc, f"unknown key {loc[-1]!r}", did_you_mean(str(loc[-1]), fields), key=True)
 
 
-def _missing(loc: Loc, item: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+def _missing(loc: Loc, _: Mapping[str, Any], model: type[BaseModel]) -> Problem:
     return Problem(loc, f"the key {loc[-1]!r} is missing{_in(loc[:-1])}", _description(model, loc))
 
 
-def _pattern(loc: Loc, item: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+def _pattern(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:
     pattern, value = item["ctx"]["pattern"], str(item["input"])
     meaning = next((text for part, text in _PATTERNS.items() if part in pattern), f"text that matches {pattern}")
     key = bool(loc) and loc[-1] == "[key]"
@@ -55,13 +57,13 @@ def _respelled(pattern: str, value: str) -> str:
     return ""
 
 
-def _literal(loc: Loc, item: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+def _literal(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:
     allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
     hint = did_you_mean(str(item["input"]), allowed)
     return Problem(loc, f"{item['input']!r} is not one of: {', '.join(allowed)}", hint if "mean" in hint else "")
 
 
-def _network(loc: Loc, item: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+def _network(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:
     value = str(item["input"])
     try:
         return Problem(loc, f"{value!r} has bits set below its prefix", f"write {IPv4Network(value, strict=False)}")
@@ -76,7 +78,7 @@ def _expected(meaning: str) -> Callable[[Loc, Mapping[str, Any], type[BaseModel]
     return words
 
 
-def _plain(loc: Loc, item: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+def _plain(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return Problem(loc, f"{item['input']!r}: {message}" if not isinstance(item["input"], (dict, list)) else message)
 

@@ -15,7 +15,7 @@ OLDEST, NEWEST = 34, 37  # minors of Kubernetes 1.x that bmk's roles and images 
 
 
 def version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
-    """Clusters whose version bmk does not support, or the lock does not have. An empty `locked` allows any supported one."""
+    """Clusters whose version bmk does not support, or the lock does not have. An empty `locked` has every version."""
     for name, cluster in draft.clusters.items():
         version = cluster.kubernetes.version
         loc = ("spec", "clusters", name, "kubernetes", "version")

@@ -1,7 +1,8 @@
 """Where secrets come from, in order: environment, the data center's vault file, the file that a lab made for itself.
 
-A file is a mapping of references: `bmc/par: {username: root, password: ...}`. The one beside dc.yml is meant for git: it is an
-ansible-vault file, or has `!vault` passwords; plain text in it is refused. The one in the state directory is private (0600).
+A file is a mapping of references: `bmc/par: {username: root, password: ...}`. The one beside dc.yml is meant for git:
+it is an ansible-vault file, or has `!vault` passwords; plain text in it is refused. The one in the state directory is
+private to its owner.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def write_generated(state_dir: Path, credentials: Mapping[str, tuple[str, str]])
 
 
 class SecretStore:
-    """The secrets of one data center. Files are read once, when first asked for. Keep one for as long as a run lasts."""
+    """The secrets of one data center. Files are read once, when first asked for: keep one store for a whole run."""
 
     def __init__(self, dc_dir: Path, state_dir: Path) -> None:
         self._vaulted, self._generated = dc_dir / FILE, state_dir / FILE

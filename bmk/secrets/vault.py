@@ -1,4 +1,4 @@
-"""ansible-vault, through ansible-core's own parser. The one module that knows it; importing it is slow, so do that late."""
+"""ansible-vault, through ansible-core's own parser. The one module that imports it, and only when a vault is read."""
 
 from __future__ import annotations
 

@@ -1,0 +1,30 @@
+"""Cross checks: what the shape of a file cannot say. One function each; a new one is a line in CHECKS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from bmk.datacenter.checks.addressing import addresses_in_their_networks, allocated_pods, unique_addresses
+from bmk.datacenter.checks.clusters import control_planes, endpoints, one_cluster_each, pod_ranges
+from bmk.datacenter.checks.identity import disks_named, known_members, known_references, unique_identities
+from bmk.datacenter.checks.ranges import overlapping_ranges, pools_inside
+from bmk.datacenter.draft import Draft
+from bmk.datacenter.problem import Problem
+
+Check = Callable[[Draft], Iterator[Problem]]
+
+CHECKS: tuple[Check, ...] = (
+    unique_identities,
+    known_references,
+    known_members,
+    disks_named,
+    unique_addresses,
+    addresses_in_their_networks,
+    overlapping_ranges,
+    pools_inside,
+    control_planes,
+    one_cluster_each,
+    endpoints,
+    pod_ranges,
+    allocated_pods,
+)

@@ -1,0 +1,82 @@
+"""Clusters that can stand: quorum, membership, an endpoint, room for pods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from bmk.datacenter.addresses import node_ranges
+from bmk.datacenter.draft import Draft
+from bmk.datacenter.membership import members
+from bmk.datacenter.model import Cluster
+from bmk.datacenter.problem import Problem
+from bmk.document import Loc
+
+_SIZES = (1, 3, 5)
+
+
+def control_planes(draft: Draft) -> Iterator[Problem]:
+    """One, three or five control planes: an even number survives no more than one fewer, and none is no cluster."""
+    for name, cluster in draft.clusters.items():
+        hosts = cluster.control_plane.hosts
+        loc: Loc = ("spec", "clusters", name, "control_plane", "hosts")
+        if len(hosts) not in _SIZES:
+            yield Problem(loc, f"{name} has {len(hosts)} control planes", "one, three or five")
+        for i, host in enumerate(hosts):
+            if host in hosts[:i]:
+                what = f"{host!r} is already a control plane of {name}"
+                yield Problem((*loc, i), what, other=(*loc, hosts.index(host)))
+        for i, host in enumerate(cluster.workers.hosts):
+            if host in hosts:
+                where = ("spec", "clusters", name, "workers", "hosts", i)
+                yield Problem(where, f"{host!r} is a control plane of {name}", other=(*loc, hosts.index(host)))
+
+
+def one_cluster_each(draft: Draft) -> Iterator[Problem]:
+    """A host belongs to one cluster at most, by name or by selector."""
+    if len(draft.clusters) < 2:
+        return
+    roles = members(draft.clusters, [host.spec for host in draft.hosts])
+    for host in draft.hosts:
+        clusters = [cluster for cluster, _ in roles.get(host.spec.name, [])]
+        if len(clusters) > 1:
+            what = f"{host.spec.name} belongs to the clusters {' and '.join(clusters)}"
+            yield Problem((*host.loc, "name"), what, "name it in one of them, or make their selectors differ")
+
+
+def endpoints(draft: Draft) -> Iterator[Problem]:
+    """Several control planes need an address that outlives each of them."""
+    for name, cluster in draft.clusters.items():
+        loc: Loc = ("spec", "clusters", name, "endpoint")
+        at = cluster.endpoint
+        if at.vip is not None and at.external is not None:
+            yield Problem((*loc, "external"), f"{name} has both a VIP and an external balancer", "keep one of them")
+        elif at.vip is None and at.external is None and len(cluster.control_plane.hosts) > 1:
+            what = f"{name} has {len(cluster.control_plane.hosts)} control planes and no common endpoint"
+            yield Problem(loc, what, "endpoint: {vip: ADDRESS}, or endpoint: {external: HOST:PORT}")
+        if at.vip is not None:
+            yield from _vip(draft, name, cluster)
+
+
+def pod_ranges(draft: Draft) -> Iterator[Problem]:
+    """Every node gets a range of pods: there are enough of them, and they are inside the cluster's."""
+    sizes = Counter(c for roles in members(draft.clusters, [h.spec for h in draft.hosts]).values() for c, _ in roles)
+    for name, cluster in draft.clusters.items():
+        network, loc = cluster.network, ("spec", "clusters", name, "network")
+        if (room := node_ranges(network)) < sizes[name]:
+            what = f"{network.pods} has {room} ranges of /{network.node_prefix}, {name} has {sizes[name]} nodes"
+            yield Problem((*loc, "pods"), what, "a shorter prefix in pods, or a longer node_prefix")
+        if network.services.prefixlen < 12:
+            yield Problem((*loc, "services"), f"{network.services} is larger than an API server takes", "/12 or longer")
+
+
+def _vip(draft: Draft, name: str, cluster: Cluster) -> Iterator[Problem]:
+    loc, vip = ("spec", "clusters", name, "endpoint", "vip"), cluster.endpoint.vip
+    hosts = {h.spec.name: h.spec for h in draft.hosts}
+    networks = {hosts[n].nics[0].network for n in cluster.control_plane.hosts if n in hosts}
+    for network in sorted(networks & draft.networks.keys()):
+        net = draft.networks[network]
+        if vip not in net.cidr:
+            yield Problem(loc, f"the VIP {vip} is outside of the control planes' network {network}, {net.cidr}")
+        elif net.dhcp is not None and net.dhcp.pool is not None and vip in net.dhcp.pool:
+            yield Problem(loc, f"the VIP {vip} lies in the DHCP pool of {network}, {net.dhcp.pool}")
