@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+DAY = datetime.timedelta(days=1)
+
 
 def self_signed(path: Path, addresses: Sequence[str]) -> Path:
     """Write key and certificate for these addresses into one PEM file (0600), replacing what is there."""
@@ -32,8 +34,6 @@ def _certificate(key: ec.EllipticCurvePrivateKey, addresses: Sequence[str]) -> x
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmk lab BMC")])
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(
-        now + datetime.timedelta(days=3650)
-    )
+    builder = builder.not_valid_before(now - DAY).not_valid_after(now + 3650 * DAY)
     alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(a)) for a in addresses])
     return builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())

@@ -43,7 +43,10 @@ def parse(proc_cgroup: str, root: Path) -> Cgroups:
     if not mounted and not joint:
         return Cgroups(2, (), (root,))
     both = joint + mounted
-    return Cgroups(1, tuple(c for c, _ in both), tuple(root / c.removeprefix("name=") / p.strip("/") for c, p in both))
+    parents = [root / c.removeprefix("name=") / p.strip("/") for c, p in both]
+    # A v2 tree beside v1 has no controllers, but processes have a place in it too, and must not leave groups behind there.
+    parents += [root / "unified" / p.strip("/") for _, c, p in rows if not c and (root / "unified").is_dir()]
+    return Cgroups(1, tuple(c for c, _ in both), tuple(parents))
 
 
 def make(cgroups: Cgroups, lab: str, machine: str) -> list[Path]:

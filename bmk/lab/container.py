@@ -23,6 +23,12 @@ from bmk.lab.terminal import Terminal
 
 # Directories whose own file systems (overlay snapshots, databases) must not lie on an overlay.
 _REAL_DIRECTORIES = ("var/lib/containerd", "var/lib/etcd", "var/lib/kubelet", "var/log/pods")
+# systemd's words for "cgroup v1, all of it": without the last it would use the host's v2 tree beside it.
+_LEGACY = (
+    "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
+    "systemd.unified_cgroup_hierarchy=0",
+    "systemd.legacy_systemd_cgroup_controller=1",
+)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -115,8 +121,6 @@ class ContainerBody:
         binds = {inside: self.disk / "real" / inside.replace("/", "-") for inside in _REAL_DIRECTORIES}
         for path in (self.disk / "upper", self.disk / "work", *binds.values()):
             path.mkdir(parents=True, exist_ok=True)
-        v1 = found.version == 1
-        legacy = ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"] if v1 else []
         return {
             "name": self._chassis.hardware.name,
             "root": str(self._directory / "root"),
@@ -129,7 +133,7 @@ class ContainerBody:
             "cgroups": [str(g) for g in groups],
             "cgroup_version": found.version,
             "hierarchies": list(found.hierarchies),
-            "init": ["/usr/lib/systemd/systemd", *legacy],
+            "init": ["/usr/lib/systemd/systemd", *(_LEGACY if found.version == 1 else ())],
             "environment": {"container": "lxc", "container_uuid": self._chassis.hardware.uuid, "PATH": _PATH, "TERM": "vt220"},
         }
 

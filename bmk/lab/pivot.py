@@ -25,6 +25,9 @@ MNT_DETACH = 2
 SAFE_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
+_OWN_SYSCTLS = ("kernel/hostname", "kernel/domainname", "kernel/random/uuid", "kernel/ns_last_pid")
+
+
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
     """mount(2). Raises OSError with the target in it."""
     if _libc.mount(source.encode(), str(target).encode(), kind.encode() or None, flags, options.encode() or None) != 0:
@@ -90,9 +93,9 @@ def mount_kernel(root: Path, spec: dict[str, Any]) -> None:
 
 
 def shadow_sysctls(sys_dir: Path, copies: Path) -> None:
-    """Settings that belong to the whole machine become the container's own copies: kubelet and sysctl write them, the host stays.
+    """Settings of the whole machine become the container's own copies: kubelet and sysctl write them, the host stays.
 
-    Only `net` is the container's own in the kernel too. The boot id is new, as after a real boot.
+    The boot id is new, as after a real boot. `net` and a few others are the container's own in the kernel already.
     """
     copies.mkdir(exist_ok=True)
     mount("tmpfs", copies, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
@@ -102,9 +105,11 @@ def shadow_sysctls(sys_dir: Path, copies: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             for name in files:
                 _copy_sysctl(Path(directory) / name, target / name)
-    (copies / "kernel/random/boot_id").write_text(Path("/proc/sys/kernel/random/uuid").read_text())
+    (copies / "kernel/random/boot_id").write_text((sys_dir / "kernel/random/uuid").read_text())
+    for own in _OWN_SYSCTLS:
+        bind(sys_dir / own, copies / own)
     for area in ("kernel", "vm", "fs"):
-        mount(str(copies / area), sys_dir / area, flags=MS_BIND)
+        mount(str(copies / area), sys_dir / area, flags=MS_BIND | MS_REC)
 
 
 def _copy_sysctl(source: Path, target: Path) -> None:
@@ -124,6 +129,15 @@ def mount_cgroups(directory: Path, spec: dict[str, Any]) -> None:
         (directory / name).mkdir()
         options = f"none,{controllers}" if controllers.startswith("name=") else controllers
         mount("cgroup", directory / name, "cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+    only_known_controllers(Path(spec["root"]) / "proc/cgroups", Path(spec["sysctls"]), spec["hierarchies"])
+
+
+def only_known_controllers(listing: Path, copies: Path, known: list[str]) -> None:
+    """systemd mounts every v1 controller that /proc/cgroups names; one that nobody uses yet would become the whole host's."""
+    head, *rows = listing.read_text().splitlines()
+    names = {name for controllers in known for name in controllers.split(",")}
+    (copies / "cgroups").write_text("\n".join([head, *(row for row in rows if row.split()[0] in names)]) + "\n")
+    mount(str(copies / "cgroups"), listing, flags=MS_BIND)
 
 
 def mount_dev(dev: Path, console: Path) -> None:
@@ -131,7 +145,8 @@ def mount_dev(dev: Path, console: Path) -> None:
     mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755")
     for name in SAFE_DEVICES:
         bind(Path("/dev", name), dev / name)
-    for name in ("kmsg", "net/tun", "fuse"):
+    bind(Path("/dev/null"), dev / "kmsg")  # the kubelet wants one; the real one is the host's log, and every container's
+    for name in ("net/tun", "fuse"):
         if Path("/dev", name).exists():
             (dev / name).parent.mkdir(exist_ok=True)
             with contextlib.suppress(OSError):

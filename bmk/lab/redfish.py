@@ -1,7 +1,7 @@
 """The lab's Redfish BMCs: sushy-tools' emulator, with the lab's machines behind it and faults on demand.
 
-One process serves all of them, by HTTPS: the machine is the one whose BMC address the client connected to. State lives with
-the lab's supervisor; here are only the event logs. `python -m bmk.lab.redfish --dc lab`
+One process serves all of them, by HTTPS: the machine is the one whose BMC address the client connected to. State lives
+with the lab's supervisor; here are only the event logs. `python -m bmk.lab.redfish --dc lab`
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems.base import AbstractSystemsDriver
 from werkzeug.serving import ThreadedWSGIServer
 
+from bmk.errors import BmkError
 from bmk.lab.certificate import self_signed
 from bmk.lab.client import request
 from bmk.lab.redfish_shape import REDFISH_TARGETS, Refused, amend, boot_from_patch, drives, mode_of
@@ -114,7 +115,7 @@ class Systems(AbstractSystemsDriver):  # type: ignore[misc] # sushy-tools is not
     def get_boot_device(self, identity: str) -> str:
         return REDFISH_TARGETS[self._get(identity)["boot"]["target"]]
 
-    def set_boot_device(self, identity: str, boot_source: str) -> None:
+    def set_boot_device(self, identity: str, boot_source: str) -> None:  # noqa: ARG002
         raise error.BadRequest(f"{boot_source}: the boot device is set by PATCH, which is served before this driver")
 
     def get_boot_mode(self, identity: str) -> str:
@@ -137,7 +138,7 @@ class Storage:
     def __init__(self, bmcs: LabBmcs) -> None:
         self._bmcs = bmcs
 
-    def get_storage_col(self, identity: str) -> list[dict[str, Any]]:
+    def get_storage_col(self, identity: str) -> list[dict[str, Any]]:  # noqa: ARG002 - one system
         names = [d["Id"] for d in drives(self._bmcs.here())]
         return [{"Id": STORAGE, "Name": "Disks", "StorageControllers": [], "Drives": names}]
 
@@ -181,6 +182,7 @@ def lab_application(bmcs: LabBmcs) -> LabApplication:
     app.__class__ = LabApplication  # the routes are bound to that object, so it cannot be a new one
     app.bmcs = bmcs
     app.before_request(lambda: gate(bmcs))
+    app.register_error_handler(BmkError, lambda error: _error(503, str(error)))
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices", view_func=log_services)
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices/SEL", view_func=log_service)
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices/SEL/Entries", view_func=log_entries)
@@ -278,10 +280,10 @@ def serve(dc: str, directory: Path, listen: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Redfish BMCs of a running lab")
     parser.add_argument("--dc", required=True, help="the lab's name")
-    parser.add_argument("--directory", type=Path, help="of its dc.yml, for secrets kept there; default: its state")
+    parser.add_argument("--directory", type=Path, help="of its dc.yml, for secrets kept there; default: none")
     parser.add_argument("--listen", default="0.0.0.0", help="address to listen on")  # noqa: S104 - the lab's namespace
     args = parser.parse_args()
-    serve(args.dc, args.directory or state_dir(args.dc), args.listen)
+    serve(args.dc, args.directory or state_dir(args.dc) / "lab", args.listen)
 
 
 if __name__ == "__main__":
