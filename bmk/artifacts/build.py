@@ -1,186 +1,169 @@
-"""Make what the lock names and the mirror lacks. Each step is skipped when its inputs and outputs are as recorded."""
+"""Bring the mirror up to the lock. A step is skipped when what it makes is there, as recorded and as the lock wants."""
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bmk.artifacts import gomodules, oci
+from bmk.artifacts import oci
 from bmk.artifacts.content import place, sha256_file
-from bmk.artifacts.lock import Lock, Product
+from bmk.artifacts.lock import Lock, Product, load_lock
 from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror, open_mirror
-from bmk.errors import DigestMismatch, PreflightRefused
-from bmk.paths import cache_dir
+from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
+from bmk.artifacts.registry import Registry
+from bmk.artifacts.sources import GoModules, Offer, Source, UpstreamReleases
+from bmk.artifacts.work import GIB, Step, work_through
+from bmk.errors import BmkError, DigestMismatch, PreflightRefused
 
 Say = Callable[[str], None]
-GIB = 1 << 30
+SPACE = 12 * GIB  # Go's caches of a first build take most of it
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One unit of work: `done` is asked first; `run` makes its outputs in a directory of its own."""
+@dataclass(frozen=True)
+class Job:
+    """What every step needs. `relock`: accept other digests than the pinned ones; they are about to be pinned."""
 
-    title: str
-    done: Callable[[], bool]
-    run: Callable[[Path], None]
-    tools: tuple[str, ...]
+    lock: Lock
+    mirror: Mirror
+    sources: Sequence[Source]
+    say: Say
+    relock: bool = False
 
 
-def build(lock: Lock, say: Say, *, relock: bool = False) -> Mirror:
-    """Bring the mirror up to the lock by building; resumable after a kill, cheap when nothing is to do.
+def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
+    """A complete mirror for a data center: what is missing is fetched where the lock vouches for it, and else built.
 
-    `relock`: accept digests other than the pinned ones (the caller writes them to the lock). Raises PreflightRefused
-    before anything is made when a tool or disk space is missing, DigestMismatch when a build gives other bytes.
+    Instant when nothing is to do; minutes the first time. Raises PreflightRefused before anything is made when this
+    machine lacks a tool or disk space.
     """
-    mirror = open_mirror()
-    steps = [*_product_steps(lock, mirror, say, relock), *_image_steps(lock, mirror, relock)]
-    with _alone(say):
-        todo = [step for step in steps if not step.done()]
-        if todo:
-            preflight(todo)
-            _work(todo, say)
-    return mirror
+    lock = load_lock(lock_path)
+    return bring_up(lock, [UpstreamReleases("upstream releases", lock, say), GoModules("Go modules", lock, say)], say)
 
 
-def preflight(steps: list[Step], free: int = 12 * GIB) -> None:
-    """Refuse, with the command that helps, when a tool or `free` bytes of disk are missing."""
-    wanted = {tool for step in steps for tool in step.tools}
-    missing = sorted(tool for tool in wanted if shutil.which(tool) is None)
-    if missing:
-        packages = " ".join(sorted({PACKAGES.get(tool, tool) for tool in missing}))
-        raise PreflightRefused(
-            f"{', '.join(missing)} not found on this machine",
-            where="artifacts",
-            hint=f"scripts/setup, or: apt-get install {packages}",
-        )
-    root = cache_dir()
-    root.mkdir(parents=True, exist_ok=True)
-    have = shutil.disk_usage(root).free
-    if have < free:
-        raise PreflightRefused(
-            f"{have / GIB:.1f} GiB free, building needs up to {free / GIB:.0f}",
-            where=str(root),
-            hint="set BMK_CACHE_DIR to a larger disk",
+def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = False) -> Mirror:
+    """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill."""
+    job = Job(lock, open_mirror(), sources, say, relock)
+    work_through([*_product_steps(job), *_image_steps(job)], say, free=SPACE)
+    return job.mirror
+
+
+def _product_steps(job: Job) -> Iterator[Step]:
+    for name, product in job.lock.products.items():
+        needs = (source.needs(product) for source in job.sources)
+        tools = next((tools for tools in needs if tools is not None), ())
+        yield Step(
+            f"{name} {product.version}: {', '.join(product.outputs())}",
+            partial(_product_done, job, product),
+            partial(_obtain, job, name, product),
+            tools,
         )
 
 
-PACKAGES = {"go": "golang-go", "gcc": "build-essential"}
+def _product_done(job: Job, product: Product) -> bool:
+    return not _missing(job, product)
 
 
-def _work(todo: list[Step], say: Say) -> None:
-    scratch = cache_dir() / "build"
-    scratch.mkdir(parents=True, exist_ok=True)
-    for number, step in enumerate(todo, 1):
-        say(f"[{number}/{len(todo)}] {step.title}")
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(dir=scratch, prefix="step-") as work:
-            step.run(Path(work))
-        say(f"[{number}/{len(todo)}] {step.title}: done in {time.monotonic() - started:.1f} s")
+def _missing(job: Job, product: Product) -> list[str]:
+    files, mirror = product.outputs(), job.mirror
+    return [f for f in files if not mirror.untouched(f) or not (job.relock or accepts(job.lock, mirror.files[f]))]
 
 
-@contextmanager
-def _alone(say: Say) -> Iterator[None]:
-    """One builder per cache at a time; a second one waits and finds the work done. Clears what a kill left."""
-    scratch = cache_dir() / "build"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with (scratch / "lock").open("w") as lock:
+def _obtain(job: Job, name: str, product: Product, work: Path) -> None:
+    """Ask the sources in order for what is missing; the first that gives a file that the lock accepts wins."""
+    reasons = []
+    for source in job.sources:
+        if not (missing := _missing(job, product)):
+            return
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("another build is at work on this cache: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in scratch.glob("step-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-
-
-def _product_steps(lock: Lock, mirror: Mirror, say: Say, relock: bool) -> Iterator[Step]:
-    for name, product in lock.products.items():
-        yield _product_step(name, product, lock, mirror, (say, relock))
-
-
-def _product_step(name: str, product: Product, lock: Lock, mirror: Mirror, how: tuple[Say, bool]) -> Step:
-    say, relock = how
-    inputs = gomodules.inputs(name, product, lock.go)
-
-    def done() -> bool:
-        return all(_current(mirror, file, inputs) for file in product.outputs())
-
-    def run(work: Path) -> None:
-        for file, path in gomodules.build(name, product, lock.go, work, say).items():
-            pinned = None if relock else product.outputs()[file].sha256
-            relative = f"{name}/{product.version}/{file}{path.suffix if file != path.name else ''}"
-            store(mirror, FileArtifact(file, product.version, relative, "", 0, "go-modules", inputs, path), pinned)
-
-    tools = ("go", "gcc") if product.cgo else ("go",)
-    return Step(f"{name} {product.version} from Go modules ({', '.join(product.outputs())})", done, run, tools)
-
-
-def _current(mirror: Mirror, file: str, inputs: str) -> bool:
-    return file in mirror.files and mirror.files[file].inputs == inputs and mirror.untouched(file)
-
-
-def store(mirror: Mirror, made: FileArtifact, pinned: str | None) -> None:
-    """Move a finished file (`made.local`) into the mirror and record it. DigestMismatch when it is not the pinned one."""
-    digest = sha256_file(made.local)
-    if pinned is not None and digest != pinned:
-        raise DigestMismatch(
-            f"{made.name} {made.version} came out other than the lock says",
-            where=made.source,
-            why=f"expected sha256 {pinned}, seen {digest}",
-            hint="is the Go version the lock's? after a change of versions: bmk artifacts build --relock",
+            offers = source.offer(name, missing, work)
+        except BmkError as error:
+            if source is job.sources[-1] or isinstance(error, DigestMismatch):
+                raise
+            reasons.append(f"{source.title}: {error.what}")
+            job.say(f"  {source.title}: {error.what}; trying the next source")
+            continue
+        for file, offer in offers.items():
+            store(job, file, offer)
+    if missing := _missing(job, product):
+        tried = "; ".join(reasons) or f"asked: {', '.join(s.title for s in job.sources)}"
+        raise PreflightRefused(
+            f"no source has {', '.join(missing)}",
+            where=f"{name} {product.version}",
+            why=tried,
+            hint="bmk artifacts build",
         )
-    target = mirror.root / "files" / made.path
-    size = made.local.stat().st_size
-    place(made.local, target)
-    target.chmod(0o644 if target.suffix else 0o755)
-    mirror.put(FileArtifact(made.name, made.version, made.path, digest, size, made.source, made.inputs, target))
 
 
-def _image_steps(lock: Lock, mirror: Mirror, relock: bool) -> Iterator[Step]:
-    for name in lock.images:
-        yield _image_step(name, lock, mirror, relock)
-
-
-def _image_step(name: str, lock: Lock, mirror: Mirror, relock: bool) -> Step:
-    image = lock.images[name]
-
-    def inputs() -> str:
-        return oci.inputs(image, lock.debian, {file: mirror.files[file].sha256 for file in image.files.values()})
-
-    def done() -> bool:
-        if any(file not in mirror.files for file in image.files.values()):
-            return False
-        made = mirror.images.get(name)
-        return made is not None and made.inputs == inputs() and mirror.registry.complete(name, image.tag, made.digest)
-
-    def run(work: Path) -> None:
-        files = {file: mirror.file(file).local for file in image.files.values()}
-        contents = oci.contents(image, lock.debian, files, work)
-        made = oci.make(name, image, contents, work, mirror.registry)
-        _require_id(name, None if relock else image.id, made.id)
-        mirror.put_image(ImageArtifact(name, image.tag, made.digest, made.id, made.size, inputs()))
-
-    tools = ("zstd", "mmdebstrap") if image.debian else ("zstd",)
-    return Step(f"image {name}:{image.tag}", done, run, tools)
-
-
-def _require_id(name: str, pinned: str | None, seen: str) -> None:
-    if pinned is not None and pinned != seen:
+def store(job: Job, file: str, offer: Offer) -> None:
+    """Hash an offered file, move it into the mirror and record it. DigestMismatch when the lock does not accept it."""
+    name, product, pin = pin_of(job.lock, file)
+    path = relative_path(name, product, file, offer.local)
+    target, size = job.mirror.root / "files" / path, offer.local.stat().st_size
+    found = FileArtifact(
+        file, product.version, path, sha256_file(offer.local), size, offer.source, offer.inputs, target
+    )
+    if not job.relock and not accepts(job.lock, found):
+        expected = f"sha256 {pin.sha256}" if pin.sha256 else "a build of the inputs that the lock pins"
         raise DigestMismatch(
-            f"image {name} came out other than the lock says",
-            where="oci",
-            why=f"expected id {pinned}, seen {seen}",
+            f"{file} {product.version} is not what the lock names",
+            where=offer.source,
+            why=f"expected {expected}, seen sha256 {found.sha256}",
+            hint="after a change of versions or of Go: bmk artifacts build --relock; else do not use this source",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place(offer.local, target)
+    target.chmod(0o644 if product.archive and product.archive.name == file else 0o755)
+    job.mirror.put(found)
+
+
+def _image_steps(job: Job) -> Iterator[Step]:
+    for name, image in job.lock.images.items():
+        yield Step(
+            f"image {name}:{image.tag}",
+            partial(_image_done, job, name),
+            partial(_make_image, job, name),
+            ("zstd", "mmdebstrap") if image.debian else ("zstd",),
+        )
+
+
+def _image_done(job: Job, name: str) -> bool:
+    image, made = job.lock.images[name], job.mirror.images.get(name)
+    if made is None or any(file not in job.mirror.files for file in image.files.values()):
+        return False
+    return made.inputs == _image_inputs(job, name) and job.mirror.registry.complete(name, image.tag, made.digest)
+
+
+def _image_inputs(job: Job, name: str) -> str:
+    image = job.lock.images[name]
+    return oci.inputs(image, job.lock.debian, {file: job.mirror.file(file).sha256 for file in image.files.values()})
+
+
+def _make_image(job: Job, name: str, work: Path) -> None:
+    image, mirror = job.lock.images[name], job.mirror
+    inputs = _image_inputs(job, name)
+    for offered, registry in (source.image(name) for source in job.sources):
+        if offered is not None and registry is not None and offered.inputs == inputs:
+            _take_image(job, offered, registry)
+            return
+    files = {file: mirror.file(file).check().local for file in image.files.values()}
+    made = oci.make(name, image, oci.contents(image, job.lock.debian, files, work), work, mirror.registry)
+    _record_image(job, ImageArtifact(name, image.tag, made.digest, made.id, made.size, inputs))
+
+
+def _take_image(job: Job, offered: ImageArtifact, registry: Registry) -> None:
+    job.mirror.registry.take(registry, f"{offered.name}:{offered.tag}", offered.digest)
+    _record_image(job, offered)
+
+
+def _record_image(job: Job, made: ImageArtifact) -> None:
+    pinned = None if job.relock else pinned_id(job.lock, job.lock.images[made.name], job.mirror)
+    if pinned is not None and pinned != made.id:
+        raise DigestMismatch(
+            f"image {made.name} is not what the lock names",
+            where=f"{made.name}:{made.tag}",
+            why=f"expected id {pinned}, seen {made.id}",
             hint="after a change of versions: bmk artifacts build --relock",
         )
-
-
-def digests(mirror: Mirror) -> Mapping[str, str]:
-    """sha256 of every file, by name."""
-    return {name: artifact.sha256 for name, artifact in mirror.files.items()}
+    job.mirror.put_image(made)

