@@ -1,0 +1,173 @@
+"""A network namespace of our own, and a stand-in for the lab's supervisor: machines that only have state."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmk.lab.sockets import short_path
+from bmk.secrets import write_generated
+
+DC = "bmc-test"
+USER, PASSWORD = "operator", "right-horse-battery"
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def machine(name: str, kind: str, address: str, firmware: str) -> dict[str, Any]:
+    """One machine in the words of the control socket."""
+    number = int(address.rsplit(".", 1)[1])
+    return {
+        "name": name,
+        "uuid": f"6d2f6b1e-8f2f-4f6a-9c55-0b6d0a7700{number:02x}",
+        "serial": f"LAB{number:04d}",
+        "kind": "simulated",
+        "firmware": firmware,
+        "cpus": 2,
+        "memory": 3 * 2**30,
+        "power": "off",
+        "boot": {"target": "disk", "enabled": "disabled"},
+        "macs": [f"52:54:00:77:00:{number:02x}"],
+        "disks": [{"name": "vda", "serial": f"LABDISK{number:04d}", "size": 12 * 2**30, "wwn": None}],
+        "bmc": {"kind": kind, "address": address, "port": 443 if kind == "redfish" else 623, "secret": "bmc/lab"},
+        "faults": {},
+    }
+
+
+class Lab:
+    """The control socket's operations on machines that are only state; the contract's words, nothing more."""
+
+    def __init__(self, state: Path, machines: list[dict[str, Any]]) -> None:
+        self.state = state
+        self.machines = {m["name"]: m for m in machines}
+        self.heals: list[threading.Timer] = []
+        (state / "lab").mkdir(parents=True, exist_ok=True)
+        for name, known in self.machines.items():
+            known["console"] = str(state / "lab" / f"{name}.log")
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        return self.machines[name]
+
+    def break_(self, name: str, fault: str, seconds: float | None = None) -> None:
+        """Switch a fault on, for some seconds or until `heal`."""
+        self[name]["faults"][fault] = True
+        if seconds is not None:
+            timer = threading.Timer(seconds, self[name]["faults"].pop, [fault])
+            timer.daemon = True
+            timer.start()
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        op = question.pop("op")
+        if op == "list":
+            return {"ok": True, "machines": list(self.machines.values())}
+        if op == "status":
+            return {"ok": True}
+        known = self.machines[question.pop("machine")]
+        if op == "boot":
+            known["boot"] = question
+        elif op == "power":
+            self._power(known, question["action"])
+        else:
+            return {"ok": False, "error": f"no operation {op}"}
+        return {"ok": True}
+
+    def _power(self, known: dict[str, Any], action: str) -> None:
+        known["power"] = "off" if action in ("off", "press") else "on"
+        with Path(known["console"]).open("a") as console:
+            console.write(f"{known['name']}: power {action}\n")
+        if action in ("on", "cycle", "reset") and known["boot"]["enabled"] == "once":
+            known["booted"] = known["boot"]["target"]
+            known["boot"] = {"target": known["boot"]["target"], "enabled": "disabled"}
+
+
+@pytest.fixture(scope="session")
+def own_network() -> Iterator[None]:
+    """A network namespace with nothing but a loopback that answers for the BMC network 10.78.0.0/24."""
+    before = os.open("/proc/self/ns/net", os.O_RDONLY)
+    if LIBC.unshare(0x40000000) != 0:
+        pytest.skip("needs CAP_SYS_ADMIN to make a network namespace")
+    for command in ("ip link set lo up", "ip route add local 10.78.0.0/24 dev lo"):
+        subprocess.run(command.split(), check=True)
+    yield
+    assert LIBC.setns(before, 0x40000000) == 0
+    os.close(before)
+
+
+@pytest.fixture
+def lab(own_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """A running control socket with one Redfish machine (UEFI) and one IPMI machine (BIOS), and their secrets."""
+    monkeypatch.setenv("BMK_STATE_DIR", str(tmp_path))
+    standin = Lab(
+        tmp_path / DC,
+        [
+            machine("cp-1", "redfish", "10.78.0.11", "uefi"),
+            machine("cp-2", "redfish", "10.78.0.12", "bios"),
+            machine("worker-1", "ipmi", "10.78.0.21", "bios"),
+            machine("worker-2", "ipmi", "10.78.0.22", "uefi"),
+        ],
+    )
+    write_generated(standin.state, {"bmc/lab": (USER, PASSWORD)})
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(json.dumps(standin.answer(json.loads(self.rfile.readline()))).encode() + b"\n")
+
+    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+        daemon_threads = True
+
+    with short_path(standin.state / "lab" / "control.sock") as name, Server(name, Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield standin
+        server.shutdown()
+
+
+@pytest.fixture
+def start(lab: Lab) -> Iterator[Callable[[str], None]]:
+    """Start `python -m bmk.lab.<module>` against the lab; killed by pid at the end."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(module: str) -> None:
+        log = (lab.state / f"{module}.log").open("wb")
+        running.append(
+            subprocess.Popen([sys.executable, "-m", f"bmk.lab.{module}", "--dc", DC], stdout=log, stderr=log)
+        )
+
+    yield run
+    for process in running:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture
+def redfish(lab: Lab, start: Callable[[str], None]) -> Lab:
+    """The lab with its real Redfish emulator answering."""
+    start("redfish")
+    until(lambda: _answers("10.78.0.11", 443), "the Redfish emulator answers")
+    return lab
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Poll a condition, at most `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def _answers(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
