@@ -47,28 +47,33 @@ dhcp-match=set:httpboot,option:client-arch,15
 dhcp-match=set:httpboot,option:client-arch,16
 """
 
-_AUTHORITATIVE = """
-# This server hands out addresses. iPXE goes straight to the boot service, firmware loads iPXE first.
+_ONLY_SERVER = """
+# Clients with a lease of another server are told so at once, instead of after a minute of silence.
 dhcp-authoritative
-dhcp-boot=tag:ipxe,{url}/boot/ipxe
-dhcp-boot=tag:!ipxe,tag:bios,{bios},,{address}
-dhcp-boot=tag:!ipxe,tag:efi,{efi},,{address}
-dhcp-boot=tag:!ipxe,tag:httpboot,{url}/boot/loader/{http}
+"""
+
+_AUTHORITATIVE = """
+# This server hands out addresses here. iPXE goes straight to the boot service, firmware loads iPXE first.
+dhcp-boot=tag:{name},tag:ipxe,{url}/boot/ipxe
+dhcp-boot=tag:{name},tag:!ipxe,tag:bios,{bios},,{address}
+dhcp-boot=tag:{name},tag:!ipxe,tag:efi,{efi},,{address}
+dhcp-boot=tag:{name},tag:!ipxe,tag:httpboot,{url}/boot/loader/{http}
 # UEFI takes a URL only from a server that calls itself HTTPClient.
-dhcp-option-force=tag:!ipxe,tag:httpboot,60,HTTPClient
+dhcp-option-force=tag:{name},tag:!ipxe,tag:httpboot,60,HTTPClient
 # iPXE: do not wait for a proxy DHCP server; there is none beside this one.
-dhcp-option-force=tag:ipxe,encap:175,176,1b
+dhcp-option-force=tag:{name},tag:ipxe,encap:175,176,1b
 """
 
 _PROXY = """
-# Another server hands out addresses; this one only adds what to boot. UEFI HTTP boot needs the authoritative mode.
-pxe-service=tag:#ipxe,x86PC,"bmk",{bios}
-pxe-service=tag:#ipxe,X86-64_EFI,"bmk",{efi}
-pxe-service=tag:#ipxe,BC_EFI,"bmk",{efi}
-pxe-service=tag:ipxe,x86PC,"bmk",{url}/boot/ipxe
-pxe-service=tag:ipxe,X86-64_EFI,"bmk",{url}/boot/ipxe
-pxe-service=tag:ipxe,BC_EFI,"bmk",{url}/boot/ipxe
-dhcp-boot=tag:ipxe,{url}/boot/ipxe
+# Another server hands out addresses here; this one only adds what to boot, and only for machines it was told about.
+# UEFI HTTP boot needs the authoritative mode.
+dhcp-ignore=tag:{name},tag:!known
+pxe-service=tag:{name},tag:#ipxe,x86PC,"bmk",{bios}
+pxe-service=tag:{name},tag:#ipxe,X86-64_EFI,"bmk",{efi}
+pxe-service=tag:{name},tag:#ipxe,BC_EFI,"bmk",{efi}
+pxe-service=tag:{name},tag:ipxe,x86PC,"bmk",{url}/boot/ipxe
+pxe-service=tag:{name},tag:ipxe,X86-64_EFI,"bmk",{url}/boot/ipxe
+pxe-service=tag:{name},tag:ipxe,BC_EFI,"bmk",{url}/boot/ipxe
 """
 
 
@@ -88,20 +93,23 @@ def render(dc: DataCenter, boot: Path, loaders: Path = LOADER_DIR) -> dict[str, 
 def _configuration(dc: DataCenter, boot: Path, loaders: Path) -> str:
     address = dc.spec.deployer.address
     names = {"bios": BIOS_LOADER, "efi": EFI_LOADER, "http": HTTP_LOADER, "url": base_url(dc), "address": address}
-    served = _served(dc)
-    modes = {network.dhcp.mode for _, network in served if network.dhcp}
     leases = max(1000, 4 * len(dc.hosts))
     paths = {"boot": boot, "loaders": loaders, "hosts": HOSTS, "options": OPTIONS}
     text = _HEAD.format(source=dc.source.name, address=address, leases=leases, **paths)
-    if "authoritative" in modes:
-        text += _AUTHORITATIVE.format(**names)
-    if "proxy" in modes:
-        text += _PROXY.format(**names)
-    return text + "".join(f"\n# Network {name}\n" + "".join(_ranges(name, network)) for name, network in served)
+    if not all(_is_proxy(network) for _, network in _served(dc)):
+        text += _ONLY_SERVER
+    for name, network in _served(dc):
+        text += f"\n# Network {name}\n" + "".join(_ranges(name, network))
+        text += (_PROXY if _is_proxy(network) else _AUTHORITATIVE).format(name=name, **names)
+    return text
 
 
 def _served(dc: DataCenter) -> list[tuple[str, Network]]:
     return [(name, network) for name, network in sorted(dc.spec.networks.items()) if network.dhcp]
+
+
+def _is_proxy(network: Network) -> bool:
+    return network.dhcp is not None and network.dhcp.mode == "proxy"
 
 
 def _ranges(name: str, network: Network) -> Iterable[str]:
@@ -112,7 +120,7 @@ def _ranges(name: str, network: Network) -> Iterable[str]:
     if dhcp.relays:
         yield "# Renewals take the relay too: nodes may have no other way to this server.\n"
         yield f"dhcp-proxy={','.join(map(str, dhcp.relays))}\n"
-    if dhcp.mode == "proxy":
+    if _is_proxy(network):
         yield f"dhcp-range=set:{name},{cidr.network_address},proxy,{cidr.netmask}\n"
         return
     yield f"dhcp-range=set:{name},{cidr.network_address},static,{cidr.netmask},{LEASE}\n"
@@ -132,15 +140,15 @@ def _hosts(dc: DataCenter) -> str:
 
 
 def _host(host: Host) -> str:
-    if host.network.dhcp and host.network.dhcp.mode == "proxy":
-        return f"{host.mac},set:known-host\n"
+    if _is_proxy(host.network):
+        return f"{host.mac},{host.name}\n"
     return f"{host.mac},{host.address},{host.name},{LEASE}\n"
 
 
 def _options(dc: DataCenter) -> str:
     lines: list[str] = []
     for name, network in _served(dc):
-        if network.dhcp and network.dhcp.mode == "authoritative":
+        if not _is_proxy(network):
             lines += [f"tag:{name},option:{option}\n" for option in _network_options(network)]
     return "".join(lines)
 

@@ -17,8 +17,8 @@ _TEMPLATE = """\
 daemon off;
 {user}worker_processes auto;
 worker_rlimit_nofile 16384;
-pid {boot}/nginx.pid;
-error_log {boot}/nginx-error.log warn;
+pid "{boot}/nginx.pid";
+error_log "{boot}/nginx-error.log" warn;
 
 events {{
     worker_connections 4096;
@@ -27,7 +27,7 @@ events {{
 http {{
     default_type application/octet-stream;
     log_format bmk '$time_iso8601 $remote_addr "$request" $status $body_bytes_sent $request_time';
-    access_log {boot}/nginx-access.log bmk;
+    access_log "{boot}/nginx-access.log" bmk;
     server_tokens off;
     sendfile on;
     tcp_nopush on;
@@ -35,11 +35,11 @@ http {{
     send_timeout 60s;
     keepalive_timeout 30s;
     client_max_body_size 1m;
-    client_body_temp_path {boot}/nginx-body;
-    proxy_temp_path {boot}/nginx-proxy;
-    fastcgi_temp_path {boot}/nginx-fastcgi;
-    uwsgi_temp_path {boot}/nginx-uwsgi;
-    scgi_temp_path {boot}/nginx-scgi;
+    client_body_temp_path "{boot}/nginx-body";
+    proxy_temp_path "{boot}/nginx-proxy";
+    fastcgi_temp_path "{boot}/nginx-fastcgi";
+    uwsgi_temp_path "{boot}/nginx-uwsgi";
+    scgi_temp_path "{boot}/nginx-scgi";
 
     upstream boot_service {{
         server {service};
@@ -66,7 +66,7 @@ http {{
 
         # The first stage for UEFI HTTP boot. It does nothing but ask /boot/ipxe.
         location /boot/loader/ {{
-            alias {loaders}/;
+            alias "{loaders}/";
         }}
 
         location /agent/ {{
@@ -82,7 +82,7 @@ http {{
             auth_request_set $bmk_file $upstream_http_x_bmk_file;
             auth_request_set $bmk_reason $upstream_http_x_bmk_reason;
             add_header X-Bmk-Reason $bmk_reason always;
-            alias {files}/$bmk_file;
+            alias "{files}/$bmk_file";
         }}
 
         location = /authorize {{
@@ -105,7 +105,7 @@ http {{
             location ~ "/({artifacts})" {{
                 return 403;
             }}
-{denied}            alias {files}/;
+{denied}            alias "{files}/";
         }}
 
         location / {{
@@ -150,4 +150,4 @@ def render(server: Server, installer_paths: Iterable[str] = ()) -> str:
 
 
 def _denied(path: str) -> str:
-    return f"            location = /files/{path} {{\n                return 403;\n            }}\n"
+    return f"            location = "/files/{path}" {{\n                return 403;\n            }}\n"

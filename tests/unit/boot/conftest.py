@@ -1,0 +1,67 @@
+"""A small data center, its journal, and golden files for the boot tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bmk.boot.desk import Desk
+from bmk.boot.grants import Permission, permission
+from bmk.boot.recorder import Recorder
+from bmk.boot.server import write_artifacts
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter
+from bmk.journal import Journal
+
+HERE = Path(__file__).parent
+IMAGE = "a" * 64
+
+
+@pytest.fixture(scope="session")
+def hall() -> DataCenter:
+    return load_datacenter(str(HERE / "hall"))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal(tmp_path / "journal.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def wanted(hall: DataCenter) -> Callable[[str], Permission]:
+    return lambda host: permission(hall.hosts[host], ("node-image", IMAGE))
+
+
+@pytest.fixture
+def desk(hall: DataCenter, tmp_path: Path) -> Iterator[Desk]:
+    """The boot service without its sockets: a mirror, a deployer key, a journal; the clock stands at 1000 s."""
+    (tmp_path / "ssh").mkdir()
+    (tmp_path / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAdeployer bmk\n")
+    names = {"install-kernel": "1/vmlinuz", "install-initrd": "1/initrd.img", "node-image": "1/image.zst"}
+    write_artifacts(
+        tmp_path,
+        {name: {"url": f"http://x/files/{name}/{path}", "sha256": IMAGE, "size": 7} for name, path in names.items()},
+    )
+    path = tmp_path / "journal.db"
+    made = Desk(hall, tmp_path, Journal(path), Recorder(Journal(path)), now=lambda: 1000.0)
+    yield made
+    made.recorder.close()
+    made.reader.close()
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compare a text with a file below golden/; BMK_GOLDEN=write writes it, for review as a diff."""
+
+    def compare(name: str, text: str) -> None:
+        path = HERE / "golden" / name
+        if os.environ.get("BMK_GOLDEN") == "write":
+            path.write_text(text)
+        assert text == path.read_text(), f"{name} changed: review with BMK_GOLDEN=write and git diff"
+
+    return compare
