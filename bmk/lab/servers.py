@@ -1,18 +1,59 @@
-"""Which daemons a lab runs: the boot server's (from `bmk.boot`), and an emulator for every kind of BMC in it."""
+"""Which daemons a lab runs: the boot server's, exactly as a real deployment has them, and the emulated BMCs."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from importlib import util
+from typing import Any
 
+from bmk.artifacts.mirror import load_mirror
+from bmk.boot import server
 from bmk.datacenter.resolve import DataCenter
+from bmk.errors import BmkError
+from bmk.lab.hardware import Hardware
 from bmk.lab.services import Service
+from bmk.paths import cache_dir, state_dir
 
 
-def services_of(dc: DataCenter, reference: str) -> list[Service]:
-    """Everything to start, in order. `reference` is the data center as the user named it."""
-    kinds = {h.profile.bmc.kind for h in dc.hosts.values() if h.profile.lab is not None}
-    found = []
-    if "redfish" in kinds and util.find_spec("bmk.lab.redfish"):
-        found.append(Service("redfish", (sys.executable, "-m", "bmk.lab.redfish", "--dc", reference)))
-    return found
+def services_of(dc: DataCenter, machines: Mapping[str, Hardware]) -> list[Service]:
+    """Everything to start, in order; the files they read are written."""
+    return [*_boot_server(dc), *_bmcs(dc, machines)]
+
+
+def _boot_server(dc: DataCenter) -> Iterator[Service]:
+    mirror_root = cache_dir() / "mirror"
+    for directory in (mirror_root / "files", cache_dir() / "registry"):
+        directory.mkdir(parents=True, exist_ok=True)
+    for process in server.processes(dc, state_dir(dc.name), mirror_root, artifacts=served(dc)):
+        server.write(process.files)
+        yield Service(process.name, process.argv, process.env, _port_of(process.name, dc))
+
+
+def _port_of(name: str, dc: DataCenter) -> tuple[str, int] | None:
+    """Where a process of the boot server answers by TCP; None: it does not (DHCP, TFTP)."""
+    deployer = dc.spec.deployer
+    ports = {"nginx": deployer.http_port, "registry": deployer.registry_port}
+    if name == "boot-service":
+        host, _, port = server.LISTEN.partition(":")
+        return host, int(port)
+    return (str(deployer.address), ports[name]) if name in ports else None
+
+
+def served(dc: DataCenter) -> dict[str, Any]:
+    """`bmk_artifacts` of what is in the mirror now; nothing when there is no mirror yet."""
+    try:
+        return dict(load_mirror().as_vars(dc.spec.deployer)[0])
+    except BmkError:
+        return {}  # the plan will say what is missing; machines boot their disks meanwhile
+
+
+def _bmcs(dc: DataCenter, machines: Mapping[str, Hardware]) -> Iterator[Service]:
+    plates = [m.bmc for m in machines.values()]
+    first = next((p for p in plates if p.kind == "redfish"), None)
+    if first is not None:
+        command = (sys.executable, "-m", "bmk.lab.redfish", "--dc", dc.name, "--directory", str(dc.source.parent))
+        yield Service("redfish", command, answers=(first.address, first.port))
+    if any(p.kind == "ipmi" for p in plates) and util.find_spec("bmk.lab.ipmi"):
+        command = (sys.executable, "-m", "bmk.lab.ipmi", "--dc", dc.name, "--directory", str(dc.source.parent))
+        yield Service("ipmi", command)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,23 @@ _LONGEST_PAUSE = 10.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A command that stays in the foreground. `environment` is added to the supervisor's."""
+    """A command that stays in the foreground. `environment` is added to the supervisor's; `answers`: where, by TCP."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    answers: tuple[str, int] | None = None
+
+
+async def _answers(where: tuple[str, int] | None) -> bool:
+    if where is None:
+        return True
+    try:
+        _, writer = await asyncio.open_connection(*where)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 class Services:
@@ -65,6 +77,13 @@ class Services:
             )
         self._processes[service.name] = process
         return await process.wait()
+
+    async def ready(self, services: Iterable[Service], on_wait: Callable[[str], None]) -> None:
+        """Wait until each of them runs and answers; `on_wait` hears the name of the one that is waited for."""
+        for service in services:
+            on_wait(service.name)
+            while not (self._running(service.name) and await _answers(service.answers)):
+                await asyncio.sleep(0.05)
 
     def show(self) -> list[dict[str, object]]:
         """Name, state and restarts of each, for `bmk lab status`."""

@@ -54,9 +54,14 @@ class Supervisor:
     async def start(self) -> None:
         await network.apply(network.plan(self.dc))
         self.add_machines()
-        for service in servers.services_of(self.dc, self.reference):
+        wanted = servers.services_of(self.dc, {n: m.hardware for n, m in self.machines.items()})
+        for service in wanted:
             self.services.start(service)
+        await self.services.ready(wanted, self._waiting_for)
         self.stage = "ready"
+
+    def _waiting_for(self, name: str) -> None:
+        self.stage = f"waiting for {name}"
 
     def add_machines(self) -> list[str]:
         """Build machines for hosts that have none yet; returns their names."""
