@@ -84,9 +84,8 @@ def verify() -> None:
         names = ", ".join(str(problem.what) for problem in problems)
         raise DigestMismatch(f"{len(problems)} damaged: {names}", where=str(mirror.root), hint="bmk artifacts build")
     sizes = [a.size for a in mirror.files.values()] + [i.size for i in mirror.images.values()]
-    say(
-        f"{mirror.root}: {len(everything)} checked, {sum(a.size for a in everything) / 1e6:.0f} MB in {time.monotonic() - started:.1f} s, all as recorded"
-    )
+    seconds = time.monotonic() - started
+    say(f"{mirror.root}: {len(sizes)} checked, {sum(sizes) / 1e6:.0f} MB in {seconds:.1f} s, all as recorded")
 
 
 @command.command(name="list")
@@ -132,7 +131,6 @@ def bundle(lock_file: Path | None, target: Path) -> None:
     from bmk.artifacts.mirror import load_mirror
 
     digest = write_bundle(load_mirror(lock_file), lock_file or DEFAULT_LOCK, target)
-    say(
-        f"{target}: {target.stat().st_size / 1e6:.0f} MB; over there: bmk artifacts sync --from {target.name} --sha256 {digest}"
-    )
+    say(f"{target}: {target.stat().st_size / 1e6:.0f} MB; over there:")
+    say(f"  bmk artifacts sync --from {target.name} --sha256 {digest}")
     click.echo(digest)
