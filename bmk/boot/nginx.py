@@ -150,4 +150,4 @@ def render(server: Server, installer_paths: Iterable[str] = ()) -> str:
 
 
 def _denied(path: str) -> str:
-    return f"            location = "/files/{path}" {{\n                return 403;\n            }}\n"
+    return f'            location = "/files/{path}" {{\n                return 403;\n            }}\n'
