@@ -128,7 +128,13 @@ def _event(outcome: str, data: Mapping[str, Any], res: Mapping[str, Any], remote
     if outcome in ("failed", "unreachable"):
         detail["tail"] = _output(res)
     return Event(
-        "ansible", f"task.{outcome}", text, cast(str, data.get("host")), phase, level=levels.get(outcome, "debug"), data=detail
+        "ansible",
+        f"task.{outcome}",
+        text,
+        cast(str, data.get("host")),
+        phase,
+        level=levels.get(outcome, "debug"),
+        data=detail,
     )
 
 
@@ -151,7 +157,9 @@ def _diffs(data: Mapping[str, Any], res: Mapping[str, Any]) -> Iterable[Mapping[
 
 def _result(tally: _Tally, timed_out: bool) -> HostResult:
     failed = tally.failed_task is not None or tally.unreachable or not tally.seen or timed_out
-    message = tally.message or ("the run took too long" if timed_out else "" if tally.seen else "the play never reached this host")
+    message = tally.message or (
+        "the run took too long" if timed_out else "" if tally.seen else "the play never reached this host"
+    )
     return HostResult(
         ok=not failed,
         changed=tally.changed,

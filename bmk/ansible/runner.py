@@ -26,6 +26,7 @@ from typing import Any
 import ansible_runner
 
 from bmk.ansible.events import HostResult, Recorder
+from bmk.ansible.manifest import with_digests
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.paths import content_dir
@@ -108,7 +109,7 @@ def _private_data(request: ConvergeRequest) -> Iterator[tuple[Path, Path]]:
     sockets = Path(tempfile.mkdtemp(prefix="bmk-"))
     secrets = private / "secrets.json"
     try:
-        _write(private / "inventory.json", json.dumps(request.inventory))
+        _write(private / "inventory.json", json.dumps(with_digests(request.inventory)))
         _write(private / "inventory", f'#!/bin/sh\nexec cat "{private}/inventory.json"\n', 0o700)
         _write(private / "variables.json", json.dumps(dict(request.variables)))
         _write(secrets, json.dumps(dict(request.secrets)))
@@ -132,9 +133,12 @@ def _write(path: Path, text: str, mode: int = 0o600) -> None:
 
 
 def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict[str, str]:
-    blank = {name: "" for name in os.environ if name.startswith("BMK_SECRET_")}  # ansible-runner writes its environment down
+    blank = {
+        name: "" for name in os.environ if name.startswith("BMK_SECRET_")
+    }  # ansible-runner writes its environment down
     return blank | {
         "PATH": f"{private}/bin:{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": f"{_PACKAGE.parent.parent}:{os.environ.get('PYTHONPATH', '')}".rstrip(":"),
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_CONFIG": os.devnull,
         "ANSIBLE_HOME": str(private / "home"),

@@ -1,0 +1,78 @@
+"""What a host should carry, as one digest that needs no host: roles, playbook, modules and the host's variables.
+
+A host whose last converge left this digest has nothing pending. `bmk plan` compares the two without touching the host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bmk.paths import content_dir
+
+PLAYBOOK = "configure.yml"
+ROLES = ("node_baseline", "container_runtime", "kubelet", "control_plane", "cluster_network")
+_NOT_STATE = ("ansible_", "bmk_digest")  # how a host is reached is not what is on it
+
+
+def desired_digest(inventory: Mapping[str, Any], host: str) -> str:
+    """sha256 over the content of the roles and the variables of `host` in an inventory (`--list` JSON)."""
+    variables = {k: v for k, v in host_variables(inventory, host).items() if not k.startswith(_NOT_STATE)}
+    body = {"content": content_digest(), "variables": variables}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def host_variables(inventory: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The variables of a host: `all`, then its groups from the outermost in, then its own."""
+    merged: dict[str, Any] = {}
+    for group in _groups(inventory, host):
+        merged |= inventory.get(group, {}).get("vars", {})
+    own: Mapping[str, Any] = inventory.get("_meta", {}).get("hostvars", {}).get(host, {})
+    return merged | dict(own)
+
+
+def with_digests(inventory: Mapping[str, Any]) -> dict[str, Any]:
+    """The inventory with `bmk_digest` for every host, which the play writes into the manifest."""
+    hostvars = inventory.get("_meta", {}).get("hostvars", {})
+    named = {host: {**values, "bmk_digest": desired_digest(inventory, host)} for host, values in hostvars.items()}
+    return {**inventory, "_meta": {**inventory.get("_meta", {}), "hostvars": named}}
+
+
+@cache
+def content_digest() -> str:
+    """sha256 of the roles, the playbook and the modules that a converge runs."""
+    total = hashlib.sha256()
+    for path in _content():
+        total.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _content() -> Iterator[Path]:
+    modules = Path(__file__).resolve().parent
+    directories = [content_dir() / "roles" / role for role in ROLES] + [modules / "modules", modules / "module_utils"]
+    yield content_dir() / "playbooks" / PLAYBOOK
+    for directory in directories:
+        yield from sorted(p for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+def _groups(inventory: Mapping[str, Any], host: str) -> list[str]:
+    """Groups that hold the host, by depth and then name, as Ansible orders them."""
+    depths: dict[str, int] = {}
+
+    def walk(group: str, depth: int) -> bool:
+        body = inventory.get(group, {})
+        inside = host in body.get("hosts", ()) or any([walk(child, depth + 1) for child in body.get("children", ())])
+        if inside:
+            depths[group] = max(depth, depths.get(group, 0))
+        return inside
+
+    walk("all", 0)
+    for group in inventory:
+        if group not in ("_meta", "all") and group not in depths:
+            walk(group, 1)
+    return sorted({"all", *depths}, key=lambda g: (depths.get(g, 0), g))

@@ -1,0 +1,152 @@
+# Copyright bmk contributors. Apache-2.0
+"""What all batch modules share: a list of items in, one result per item out, and a record of what was set.
+
+A *kind* (files, packages, ...) is a class with `desired(item)` and `actual(item)`, two dicts that are equal when the item is
+as it should be, and `apply(items, actual)`. The record of a section is what was desired; `bmk_probe` compares it with what is
+there, so a later run asks a host once and not list by list.
+
+Runs on nodes: standard library only, Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+
+RECORDS = "/var/lib/bmk/sections"
+SPEC = {
+    "items": {"type": "list", "elements": "dict", "required": True},
+    "section": {"type": "str", "required": True},
+}
+
+
+class Failed(Exception):
+    """An item cannot be set; the message says which, why and what to do."""
+
+
+class Kind:
+    """One kind of item. `name` is the module's name without `bmk_`; `key` the field that identifies an item."""
+
+    name = ""
+    key = "name"
+
+    def desired(self, item):
+        raise NotImplementedError
+
+    def actual(self, item):
+        raise NotImplementedError
+
+    def apply(self, items, actual):
+        """Make these items (the ones that differ) as desired."""
+        raise NotImplementedError
+
+    def diff(self, item, actual, desired):
+        """(before, after) as text for people."""
+        return text(actual), text(desired)
+
+    def record(self, item, desired):
+        """What to keep of an item: enough for `actual` and the comparison, nothing secret."""
+        return {self.key: item[self.key], "desired": desired}
+
+    def recorded_item(self, record):
+        """The item that `actual` takes, from its record."""
+        return dict(record)
+
+
+def text(state):
+    return "".join("%s: %s\n" % (key, state[key]) for key in sorted(state) if state[key] is not None)
+
+
+def digest(items):
+    """sha256 of the items as canonical JSON: the inputs of a section."""
+    return hashlib.sha256(json.dumps(items, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def run_batch(module, kind):
+    """Compare, apply what differs (not in check mode), record, answer."""
+    items, section = module.params["items"], module.params["section"]
+    inputs = digest(items)
+    try:
+        before = {item[kind.key]: kind.actual(item) for item in items}
+        desired = {item[kind.key]: kind.desired(item) for item in items}
+        differing = [item for item in items if before[item[kind.key]] != desired[item[kind.key]]]
+        diffs = [_diff(kind, item, before, desired) for item in differing]
+        if differing and not module.check_mode:
+            kind.apply(differing, before)
+            _verify(kind, differing, desired)
+        if not module.check_mode:
+            _record(kind, section, inputs, items, desired)
+    except Failed as error:
+        module.fail_json(msg=str(error))
+    except KeyError as error:
+        module.fail_json(msg="an item of %s lacks the field %s" % (section, error))
+    changed = {item[kind.key] for item in differing}
+    results = [{"id": item[kind.key], "changed": item[kind.key] in changed} for item in items]
+    module.exit_json(changed=bool(changed), items=results, diff=diffs, inputs=inputs)
+
+
+def _verify(kind, items, desired):
+    for item in items:
+        now = kind.actual(item)
+        if now != desired[item[kind.key]]:
+            raise Failed("%s: set, but it reads back as %s" % (item[kind.key], text(now).replace("\n", ", ").strip(", ")))
+
+
+def _diff(kind, item, before, desired):
+    old, new = kind.diff(item, before[item[kind.key]], desired[item[kind.key]])
+    return {"before_header": item[kind.key], "after_header": item[kind.key], "before": old, "after": new}
+
+
+def _record(kind, section, inputs, items, desired):
+    entries = [kind.record(item, desired[item[kind.key]]) for item in items]
+    body = {"kind": kind.name, "section": section, "inputs": inputs, "items": entries}
+    write_atomically(record_path(section, kind.name), (json.dumps(body, indent=1, sort_keys=True) + "\n").encode(), 0o600)
+
+
+def record_path(section, kind):
+    return os.path.join(RECORDS, "%s.%s.json" % (section, kind))
+
+
+def write_atomically(path, content, mode, uid=0, gid=0):
+    """All or nothing, also across a crash: a temporary file in the same directory, synced, then renamed."""
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=parent, prefix=".bmk-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), uid, gid)
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def command(*argv, **options):
+    """Output of a command; Failed with its last lines when it fails (unless check=False)."""
+    check = options.pop("check", True)
+    environment = dict(os.environ, LC_ALL="C.UTF-8", **options.pop("env", {}))
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, check=False, **options
+    )
+    if check and done.returncode:
+        lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-8:]
+        raise Failed("%s ended with %d: %s" % (" ".join(argv[:3]), done.returncode, "\n".join(lines)))
+    return done.stdout.decode(errors="replace")
+
+
+def in_container():
+    """Whether PID 1 runs in a container: the kernel and its settings belong to somebody else then."""
+    try:
+        with open("/proc/1/environ", "rb") as file:
+            return b"container=" in b"\0" + file.read()
+    except OSError:
+        return os.path.exists("/run/systemd/container")

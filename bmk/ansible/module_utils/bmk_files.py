@@ -1,0 +1,122 @@
+# Copyright bmk contributors. Apache-2.0
+"""Kind `files`: files, directories, links and absences, with owner, group and mode, written atomically."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+
+from ansible.module_utils.bmk_batch import Failed, Kind, write_atomically
+
+
+class Files(Kind):
+    """Items: {path, content | state: directory|link|absent|file, target, owner, group, mode, secret}."""
+
+    name = "files"
+    key = "path"
+
+    def desired(self, item):
+        state = item.get("state") or "file"
+        if state == "absent":
+            return {"type": "absent"}
+        if state == "link":
+            return {"type": "link", "target": item["target"]}
+        known = {"type": state, "mode": _mode(item), "owner": item.get("owner") or "root", "group": item.get("group") or "root"}
+        if state == "file":
+            known["sha256"] = hashlib.sha256(_content(item)).hexdigest()
+        return known
+
+    def actual(self, item):
+        try:
+            info = os.lstat(item["path"])
+        except (FileNotFoundError, NotADirectoryError):
+            return {"type": "absent"}
+        if stat.S_ISLNK(info.st_mode):
+            return {"type": "link", "target": os.readlink(item["path"])}
+        known = {"type": "directory" if stat.S_ISDIR(info.st_mode) else "file", "mode": "%04o" % stat.S_IMODE(info.st_mode)}
+        known.update(owner=_user(info.st_uid), group=_group(info.st_gid))
+        if known["type"] == "file":
+            known["sha256"] = _hash(item["path"])
+        return known
+
+    def apply(self, items, actual):
+        for item in items:
+            try:
+                _set(item, item.get("state") or "file")
+            except OSError as error:
+                raise Failed("%s: %s" % (item["path"], error.strerror)) from error
+
+    def diff(self, item, actual, desired):
+        if item.get("secret"):
+            return "(secret)\n", "(secret, changed)\n"
+        before = _read(item["path"]) if actual.get("type") == "file" else ""
+        after = _content(item).decode(errors="replace") if desired["type"] == "file" else ""
+        if before == after:
+            return Kind.diff(self, item, actual, desired)
+        return before, after
+
+
+def _mode(item):
+    return "%04o" % int(str(item.get("mode") or ("0755" if item.get("state") == "directory" else "0644")), 8)
+
+
+def _content(item):
+    return (item.get("content") or "").encode()
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read(1 << 20).decode(errors="replace")
+
+
+def _hash(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _user(uid):
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid):
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _ids(item):
+    try:
+        return pwd.getpwnam(item.get("owner") or "root").pw_uid, grp.getgrnam(item.get("group") or "root").gr_gid
+    except KeyError as error:
+        raise Failed("%s: %s on this host" % (item["path"], str(error).strip("'\""))) from error
+
+
+def _set(item, state):
+    path = item["path"]
+    if state == "absent":
+        return _remove(path)
+    if state == "link":
+        _remove(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.symlink(item["target"], path)
+    uid, gid = _ids(item)
+    if state == "file":
+        return write_atomically(path, _content(item), int(_mode(item), 8), uid, gid)
+    os.makedirs(path, exist_ok=True)
+    os.chown(path, uid, gid)
+    return os.chmod(path, int(_mode(item), 8))
+
+
+def _remove(path):
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)

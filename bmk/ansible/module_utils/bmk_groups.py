@@ -1,0 +1,43 @@
+# Copyright bmk contributors. Apache-2.0
+"""Kind `groups`: system groups with a fixed number and without members."""
+
+from __future__ import annotations
+
+import grp
+
+from ansible.module_utils.bmk_batch import Failed, Kind, command
+
+
+class Groups(Kind):
+    """Items: {name, gid}."""
+
+    name = "groups"
+
+    def desired(self, item):
+        return {"gid": int(item["gid"]), "members": ""}
+
+    def actual(self, item):
+        try:
+            found = grp.getgrnam(item["name"])
+        except KeyError:
+            return {"gid": None, "members": ""}
+        return {"gid": found.gr_gid, "members": ",".join(sorted(found.gr_mem))}
+
+    def apply(self, items, actual):
+        for item in items:
+            if actual[item["name"]]["gid"] is None:
+                _add(item)
+            else:
+                command("groupmod", "--gid", str(item["gid"]), "--users", "", item["name"])
+
+    def record(self, item, desired):
+        return {"name": item["name"], "gid": item["gid"], "desired": desired}
+
+
+def _add(item):
+    try:
+        other = grp.getgrgid(int(item["gid"])).gr_name
+    except KeyError:
+        command("groupadd", "--system", "--gid", str(item["gid"]), item["name"])
+        return
+    raise Failed("group %s cannot have gid %s: %s has it. Next: set another gid" % (item["name"], item["gid"], other))

@@ -1,0 +1,105 @@
+# Copyright bmk contributors. Apache-2.0
+"""kubeadm init and join, exactly once per host, whatever was interrupted before."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import tempfile
+import time
+
+from ansible.module_utils.bmk_batch import Failed, write_atomically
+from ansible.module_utils.bmk_facts import MARKER, kubeadm_state
+
+KUBEADM = "/usr/local/bin/kubeadm"
+SOCKET = "unix:///run/containerd/containerd.sock"
+LOCK = "/run/bmk-kubeadm.lock"
+LOGS = "/var/log/bmk"
+
+
+def once(params, check):
+    """(changed, last lines of kubeadm). Raises Failed with the cause and the next command."""
+    if check:
+        return kubeadm_state()["state"] != "joined", ""
+    with open(LOCK, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a kubeadm that a killed run left behind is waited for
+        state = kubeadm_state()
+        _refuse(state, params["cluster"])
+        if state["state"] == "joined":
+            return False, ""
+        environment = environment_of(params["emulated"])
+        if state["state"] == "unfinished":
+            run("reset", ["--force", "--cri-socket", SOCKET], environment)
+        _mark("unfinished", params)
+        said = with_config(params["config"], lambda path: run(params["action"], _flags(params, path), environment))
+        _mark("joined", params)
+        return True, said
+
+
+def environment_of(emulated):
+    return {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0"} if emulated else {}
+
+
+def run(action, flags, environment):
+    """Run kubeadm with its output in a log, so that it survives the end of this connection. Returns its last lines."""
+    os.makedirs(LOGS, mode=0o700, exist_ok=True)
+    log = os.path.join(LOGS, "kubeadm-%s.log" % action)
+    path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as file:
+        start = file.tell()
+        done = subprocess.run(
+            [KUBEADM, action, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=dict(environment, PATH=path, HOME="/root", LC_ALL="C.UTF-8"),
+            check=False,
+        )
+    lines = _since(log, start)
+    if done.returncode:
+        raise Failed(
+            "kubeadm %s ended with %d: %s. Next: read %s on the host; the same command tries again"
+            % (action, done.returncode, _cause(lines), log)
+        )
+    return "\n".join(lines[-6:])
+
+
+def with_config(text, act):
+    """Call `act` with the path of a file that only root reads; the file is gone afterwards."""
+    handle, path = tempfile.mkstemp(dir="/run", prefix="bmk-kubeadm-", suffix=".yaml")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        return act(path)
+    finally:
+        os.unlink(path)
+
+
+def _flags(params, path):
+    return ["--config", path, "--skip-token-print"] if params["action"] == "init" else ["--config", path]
+
+
+def _refuse(state, cluster):
+    if state["state"] == "foreign":
+        raise Failed("there is a Kubernetes that bmk did not make: %s. Next: reinstall the host" % ", ".join(state["found"]))
+    if state["state"] == "joined" and state.get("cluster") != cluster:
+        raise Failed("this host is in cluster %s, not %s. Next: `bmk reset` it first" % (state.get("cluster"), cluster))
+
+
+def _mark(state, params):
+    body = {"state": state, "action": params["action"], "cluster": params["cluster"], "at": int(time.time())}
+    write_atomically(MARKER, (json.dumps(body, sort_keys=True) + "\n").encode(), 0o600)
+
+
+def _since(log, start):
+    with open(log, errors="replace") as file:
+        file.seek(start)
+        return file.read().strip().splitlines()
+
+
+def _cause(lines):
+    """What kubeadm blames: its error lines if it has any, else its last words."""
+    blamed = [line.strip() for line in lines if "[ERROR" in line or line.lower().startswith("error")]
+    return "\n".join(blamed or lines[-8:])

@@ -1,0 +1,88 @@
+# Copyright bmk contributors. Apache-2.0
+"""Records of what was set, compared with what is there; and the manifest that they add up to."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from ansible.module_utils import bmk_batch
+from ansible.module_utils.bmk_batch import write_atomically
+from ansible.module_utils.bmk_downloads import Downloads
+from ansible.module_utils.bmk_files import Files
+from ansible.module_utils.bmk_groups import Groups
+from ansible.module_utils.bmk_kernel_modules import KernelModules
+from ansible.module_utils.bmk_packages import Packages
+from ansible.module_utils.bmk_sysctls import Sysctls
+from ansible.module_utils.bmk_units import Units
+
+MANIFEST = "/etc/bmk/manifest.json"
+KINDS = (Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units)
+
+
+def sections():
+    """Per record `<section>.<kind>`: {inputs, holds, differs: [ids]}; and `manifest`: {digest} or None."""
+    kinds = {kind.name: kind() for kind in KINDS}
+    found = {}
+    for name, record in _records().items():
+        kind = kinds[record["kind"]]
+        differs = [item[kind.key] for item in record["items"] if kind.actual(item) != item["desired"]]
+        found[name] = {"inputs": record["inputs"], "holds": not differs, "differs": differs}
+    found["manifest"] = {"inputs": _manifest().get("digest"), "holds": True, "differs": []}
+    return found
+
+
+def write_manifest(params, facts, notes, check):
+    """The manifest of this host, written when it says something new. Returns (changed, manifest)."""
+    keep = set(params["keep"])
+    records = {name: r for name, r in _records().items() if name in keep}
+    body = {
+        "schema": 1,
+        "host": params["host"],
+        "digest": params["digest"],
+        "environment": {key: facts[key] for key in ("os", "os_version", "kernel", "cgroup", "container")},
+        "notes": notes,
+        "sections": {name: {"inputs": r["inputs"], "items": r["items"]} for name, r in records.items()},
+    }
+    body["content"] = bmk_batch.digest(body)
+    old = _manifest()
+    changed = {k: v for k, v in old.items() if k != "at"} != body
+    if changed and not check:
+        _drop(set(_records()) - keep)
+        text = json.dumps(dict(body, at=int(time.time())), indent=1, sort_keys=True) + "\n"
+        write_atomically(MANIFEST, text.encode(), 0o600)
+    return changed, body
+
+
+def _records():
+    try:
+        names = sorted(os.listdir(bmk_batch.RECORDS))
+    except OSError:
+        return {}
+    found = {}
+    for name in names:
+        if name.endswith(".json") and not name.startswith("."):
+            record = _load(os.path.join(bmk_batch.RECORDS, name))
+            if record:
+                found[name[: -len(".json")]] = record
+    return found
+
+
+def _drop(names):
+    for name in names:
+        os.unlink(os.path.join(bmk_batch.RECORDS, name + ".json"))
+
+
+def _manifest():
+    return _load(MANIFEST) or {}
+
+
+def _load(path):
+    try:
+        with open(path, "rb") as file:
+            return json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+
+

@@ -1,0 +1,48 @@
+# Copyright bmk contributors. Apache-2.0
+"""Kind `sysctls`: kernel settings, live; the file that keeps them across reboots is an item of `bmk_files`.
+
+In a container only `net.*` is the host's own. The rest belongs to the machine around it and is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ansible.module_utils.bmk_batch import Failed, Kind, in_container
+
+
+class Sysctls(Kind):
+    """Items: {name, value}."""
+
+    name = "sysctls"
+
+    def desired(self, item):
+        return {"value": " ".join(str(item["value"]).split())}
+
+    def actual(self, item):
+        if not _own(item):
+            return self.desired(item)
+        try:
+            with open(_path(item)) as file:
+                return {"value": " ".join(file.read().split())}
+        except OSError:
+            return {"value": None}
+
+    def apply(self, items, actual):
+        for item in items:
+            try:
+                with open(_path(item), "w") as file:
+                    file.write(self.desired(item)["value"])
+            except OSError as error:
+                raise Failed("sysctl %s: %s" % (item["name"], error.strerror)) from error
+
+    def record(self, item, desired):
+        return {"name": item["name"], "value": item["value"], "own": _own(item), "desired": desired}
+
+
+def _own(item):
+    return item["name"].startswith("net.") or not in_container()
+
+
+def _path(item):
+    return os.path.join("/proc/sys", *item["name"].split("."))

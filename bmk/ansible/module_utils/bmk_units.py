@@ -1,0 +1,87 @@
+# Copyright bmk contributors. Apache-2.0
+"""Kind `units`: systemd units enabled and running, and running with what is on disk.
+
+A unit that started before a file it `watch`es last changed is stale and is restarted. Nothing has to be remembered between
+a change and a restart, so a run that is killed in between is healed by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ansible.module_utils.bmk_batch import Kind, command
+
+_PROPERTIES = (
+    "Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic",
+    "StateChangeTimestampMonotonic",
+)  # fmt: skip
+_ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated", "indirect")
+
+
+class Units(Kind):
+    """Items: {name, state: started|stopped|any, enabled: bool, watch: [paths], reload: bool}."""
+
+    name = "units"
+
+    def desired(self, item):
+        state = item.get("state") or "started"
+        known = {"enabled": bool(item.get("enabled", True)), "fresh": True}
+        if state != "any":
+            known["active"] = state == "started"
+        return known
+
+    def actual(self, item):
+        shown = show(item["name"])
+        active = shown.get("ActiveState") in ("active", "reloading", "activating")
+        known = {"enabled": shown.get("UnitFileState") in _ENABLED, "fresh": not active or fresh(shown, item)}
+        if (item.get("state") or "started") != "any":
+            known["active"] = active
+        return known
+
+    def apply(self, items, actual):
+        command("systemctl", "daemon-reload")
+        for item in items:
+            _set(item, actual[item["name"]])
+
+    def record(self, item, desired):
+        kept = {key: item.get(key) for key in ("name", "state", "enabled", "watch", "reload") if key in item}
+        return dict(kept, desired=desired)
+
+
+def show(name):
+    out = command("systemctl", "show", "--property", ",".join(_PROPERTIES), "--", name, check=False)
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def fresh(shown, item):
+    """Whether the unit started (or reloaded) after the newest of the files it reads."""
+    if shown.get("NeedDaemonReload") == "yes":
+        return False
+    key = "StateChangeTimestampMonotonic" if item.get("reload") else "ActiveEnterTimestampMonotonic"
+    age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(shown.get(key) or 0) / 1e6
+    started = time.time() - age
+    return all(_changed(path) <= started for path in item.get("watch") or ())
+
+
+def _changed(path):
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _set(item, actual):
+    name = item["name"]
+    wanted = bool(item.get("enabled", True))
+    if actual["enabled"] != wanted:
+        command("systemctl", "enable" if wanted else "disable", "--", name)
+    state = item.get("state") or "started"
+    if state == "stopped":
+        command("systemctl", "stop", "--", name)
+    elif actual.get("active") and not actual["fresh"]:
+        command("systemctl", "reload-or-restart" if item.get("reload") else "restart", "--", name)
+    elif state == "started" and not actual["active"]:
+        command("systemctl", "start", "--", name)
+    elif state == "any" and not actual["fresh"]:
+        command("systemctl", "try-restart", "--", name)

@@ -1,0 +1,28 @@
+# Copyright bmk contributors. Apache-2.0
+"""System groups with a fixed number and no members"""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: bmk_groups
+short_description: System groups with a fixed number and no members
+description:
+  - Takes the whole list in one call; check mode, diff and a result per item.
+  - What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
+options:
+  section: {type: str, required: true, description: [Name under which the list is recorded.]}
+  items: {type: list, elements: dict, required: true, description: ["name, gid."]}
+author: [bmk contributors]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.bmk_batch import SPEC, run_batch
+from ansible.module_utils.bmk_groups import Groups
+
+
+def main():
+    run_batch(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), Groups())
+
+
+if __name__ == "__main__":
+    main()

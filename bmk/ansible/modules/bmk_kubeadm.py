@@ -1,0 +1,43 @@
+# Copyright bmk contributors. Apache-2.0
+"""kubeadm init or join, once: under a lock, with its configuration in a file that only root reads and that is gone afterwards."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: bmk_kubeadm
+short_description: Run kubeadm init or join once, safe to be interrupted
+description:
+  - A finished init or join is seen and left alone. An unfinished one is reset and done again.
+  - Waits for a run of kubeadm that an earlier, killed bmk left behind.
+options:
+  action: {type: str, required: true, choices: [init, join], description: [What to do.]}
+  cluster: {type: str, required: true, description: [Name of the cluster.]}
+  config: {type: str, required: true, description: [kubeadm's configuration; holds secrets.]}
+  emulated: {type: bool, default: false, description: [Spare handshakes on machines without KVM.]}
+author: [bmk contributors]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.bmk_batch import Failed
+from ansible.module_utils.bmk_kubeadm_once import once
+
+SPEC = {
+    "action": {"type": "str", "required": True, "choices": ["init", "join"]},
+    "cluster": {"type": "str", "required": True},
+    "config": {"type": "str", "required": True, "no_log": True},
+    "emulated": {"type": "bool", "default": False},
+}
+
+
+def main():
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    try:
+        changed, said = once(module.params, module.check_mode)
+    except Failed as error:
+        module.fail_json(msg=str(error))
+    diff = {"before_header": "kubeadm", "before": "", "after": module.params["action"] + "\n"} if changed else {}
+    module.exit_json(changed=changed, stdout=said, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+# Copyright bmk contributors. Apache-2.0
+"""Operating system packages that must be there"""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: bmk_packages
+short_description: Operating system packages that must be there
+description:
+  - Takes the whole list in one call; check mode, diff and a result per item.
+  - What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
+options:
+  section: {type: str, required: true, description: [Name under which the list is recorded.]}
+  items: {type: list, elements: dict, required: true, description: ["name."]}
+author: [bmk contributors]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.bmk_batch import SPEC, run_batch
+from ansible.module_utils.bmk_packages import Packages
+
+
+def main():
+    run_batch(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), Packages())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+# Copyright bmk contributors. Apache-2.0
+"""One look at a host: what it is, what limits it, and which recorded sections still hold."""
+
+from __future__ import annotations
+
+DOCUMENTATION = """
+module: bmk_probe
+short_description: One look at a host, instead of facts and a question per list
+description:
+  - Returns the facts the roles use, notes on limits of the environment, the state of kubeadm, and for every recorded section whether it still holds.
+author: [bmk contributors]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.bmk_facts import facts, notes
+from ansible.module_utils.bmk_sections import sections
+
+
+def main():
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    known = facts()
+    module.exit_json(changed=False, facts=known, notes=notes(known), sections=sections())
+
+
+if __name__ == "__main__":
+    main()

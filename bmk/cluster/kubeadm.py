@@ -1,0 +1,222 @@
+"""kubeadm's v1beta4 configuration and patches, rendered from the model. Pure: dicts in, documents out.
+
+`Node` is what is known of one host: its part of the inventory (`bmk_cluster`, `bmk_host`, `bmk_images`, `bmk_timing`) and the
+facts that the probe saw on it. Secrets (tokens, certificate keys) come in as arguments and leave in the documents only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any, cast
+
+from bmk.cluster.kubelet import kubelet_configuration, kubelet_patch
+from bmk.cluster.timing import PROFILES, Profile, Timing
+
+API = "kubeadm.k8s.io/v1beta4"
+PATCHES = "/etc/kubernetes/patches"
+CRI_SOCKET = "unix:///run/containerd/containerd.sock"
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One host as kubeadm's configuration needs it."""
+
+    cluster: Mapping[str, Any]
+    host: Mapping[str, Any]
+    images: Mapping[str, str]
+    timing: Timing
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, variables: Mapping[str, Any], facts: Mapping[str, Any]) -> Node:
+        """From the variables of a host and the facts of its probe."""
+        timing = cast(Timing, variables.get("bmk_timing", "standard"))
+        return cls(variables["bmk_cluster"], variables["bmk_host"], variables.get("bmk_images", {}), timing, facts)
+
+    @property
+    def profile(self) -> Profile:
+        return PROFILES[self.timing]
+
+    @property
+    def routed(self) -> bool:
+        """Pod ranges of nodes come from the model, not from the controller manager."""
+        return str(self.cluster["network"]["plugin"]) == "routed"
+
+
+def init_documents(node: Node) -> list[Document]:
+    """For `kubeadm init` of the first control plane that is asked."""
+    init = {
+        "apiVersion": API,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": _local_endpoint(node),
+        "nodeRegistration": registration(node),
+        # a token must be named or kubeadm makes one that lives for a day; joins get their own
+        "bootstrapTokens": [{"ttl": "1m0s", "description": "bmk: unused", "usages": ["authentication"]}],
+        "patches": {"directory": PATCHES},
+        **_timeouts(node),
+    }
+    return [init, cluster_configuration(node), kube_proxy_configuration(node), kubelet_configuration(node)]
+
+
+def join_documents(node: Node, token: str, ca_hash: str, certificate_key: str | None = None) -> list[Document]:
+    """For `kubeadm join`; with a certificate key, as a control plane. All three are for this host and for minutes."""
+    bootstrap = {"apiServerEndpoint": endpoint(node), "token": token, "caCertHashes": [ca_hash]}
+    join: Document = {
+        "apiVersion": API,
+        "kind": "JoinConfiguration",
+        "discovery": {"bootstrapToken": bootstrap},
+        "nodeRegistration": registration(node),
+        "patches": {"directory": PATCHES},
+        **_timeouts(node),
+    }
+    if certificate_key is not None:
+        join["controlPlane"] = {"localAPIEndpoint": _local_endpoint(node), "certificateKey": certificate_key}
+    return [join]
+
+
+def upload_certs_documents(node: Node, certificate_key: str) -> list[Document]:
+    """For `kubeadm init phase upload-certs`, which must not ask the internet for a version."""
+    init = {
+        "apiVersion": API,
+        "kind": "InitConfiguration",
+        "certificateKey": certificate_key,
+        "localAPIEndpoint": _local_endpoint(node),
+        "nodeRegistration": {"criSocket": CRI_SOCKET, "name": node.host["name"]},
+    }
+    return [init, cluster_configuration(node)]
+
+
+def cluster_configuration(node: Node) -> Document:
+    """The cluster as a whole."""
+    network = node.cluster["network"]
+    return {
+        "apiVersion": API,
+        "kind": "ClusterConfiguration",
+        "clusterName": node.cluster["name"],
+        "kubernetesVersion": f"v{node.cluster['kubernetes']['version']}",
+        "controlPlaneEndpoint": endpoint(node),
+        "encryptionAlgorithm": "ECDSA-P256",
+        "networking": {"podSubnet": network["pods"], "serviceSubnet": network["services"]},
+        **_repository(node),
+        "apiServer": {"certSANs": _names(node), "extraArgs": _arguments(_API_SERVER)},
+        "controllerManager": {"extraArgs": _arguments(_controller_manager(node))},
+        "scheduler": {"extraArgs": _arguments({**_SCHEDULER, **node.profile.scheduler})},
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _arguments(node.profile.etcd)}},
+    }
+
+
+def kube_proxy_configuration(node: Node) -> Document:
+    """nftables; the limit of conntrack is a setting of the node, which kube-proxy may not change in a container."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "clusterCIDR": node.cluster["network"]["pods"],
+        "metricsBindAddress": "127.0.0.1:10249",
+        "conntrack": {"maxPerCore": 0, "min": 0},
+    }
+
+
+def registration(node: Node) -> Document:
+    """How a node enters itself."""
+    arguments = {"node-ip": node.host["address"], **node.profile.kubelet_arguments}
+    labels = {k: v for k, v in node.host.get("labels", {}).items() if _kubelet_may_set(k)}
+    if labels:
+        arguments["node-labels"] = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
+    ignored = ["SystemVerification"] if node.facts["cgroup"] == 1 or node.facts["container"] else []
+    return {
+        "name": node.host["name"],
+        "criSocket": CRI_SOCKET,
+        "imagePullPolicy": "IfNotPresent",
+        "kubeletExtraArgs": _arguments(arguments),
+        **({"ignorePreflightErrors": ignored} if ignored else {}),
+    }
+
+
+def patches(node: Node) -> dict[str, list[Document] | Document]:
+    """Files of the patches directory, by name. `kubeadm init`, `join` and `upgrade` all apply them."""
+    found: dict[str, list[Document] | Document] = {}
+    kubelet = kubelet_patch(node)
+    if kubelet:
+        found["kubeletconfiguration+strategic.yaml"] = kubelet
+    if node.host["role"] != "control_plane":
+        return found
+    if node.cluster.get("vip"):
+        found["kube-apiserver0+json.yaml"] = [_bind(node)]
+    if node.profile.probes:
+        found |= {f"{name}1+strategic.yaml": _patience(name, node.profile) for name in STATIC_PODS}
+    return found
+
+
+def endpoint(node: Node) -> str:
+    """`host:port` of the API."""
+    at = node.cluster["endpoint"]
+    return f"{at['host']}:{at['port']}"
+
+
+STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+_API_SERVER = {
+    "profiling": "false",
+    "kubelet-certificate-authority": "/etc/kubernetes/pki/ca.crt",  # serving certificates are approved, so check them
+    "service-account-extend-token-expiration": "false",
+    "tls-min-version": "VersionTLS12",
+}
+_SCHEDULER = {"profiling": "false"}
+
+
+def _controller_manager(node: Node) -> dict[str, str]:
+    network = node.cluster["network"]
+    ranges = {"allocate-node-cidrs": "false"} if node.routed else {"node-cidr-mask-size": str(network["node_prefix"])}
+    return {"profiling": "false", "terminated-pod-gc-threshold": "1000", **ranges, **node.profile.controller_manager}
+
+
+def _names(node: Node) -> list[str]:
+    members = [m["address"] for m in node.cluster["control_plane"]]
+    return sorted({node.cluster["endpoint"]["host"], "127.0.0.1", *members})
+
+
+def _repository(node: Node) -> Document:
+    image = node.images.get("kube-apiserver")
+    return {"imageRepository": image.rpartition("/")[0]} if image else {}
+
+
+def _local_endpoint(node: Node) -> Document:
+    return {"advertiseAddress": node.host["address"], "bindPort": 6443}
+
+
+def _timeouts(node: Node) -> Document:
+    return {"timeouts": dict(node.profile.kubeadm_timeouts)} if node.profile.kubeadm_timeouts else {}
+
+
+def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in sorted(values.items())]
+
+
+def _kubelet_may_set(label: str) -> bool:
+    """The API server refuses labels that a node gives itself below kubernetes.io, but for a few."""
+    domain = label.partition("/")[0] if "/" in label else ""
+    return not domain.endswith(("kubernetes.io", "k8s.io")) or domain in ("kubelet.kubernetes.io", "node.kubernetes.io")
+
+
+def _bind(node: Node) -> Document:
+    """The balancer has the VIP's port 6443, so the API server keeps to the node's own address."""
+    return {"op": "add", "path": "/spec/containers/0/command/-", "value": f"--bind-address={node.host['address']}"}
+
+
+def _patience(name: str, profile: Profile) -> Document:
+    probes: Sequence[str] = [p for p in profile.probes if not (name == "etcd" and p == "readinessProbe")]
+    container: Document = {"name": name, **{p: profile.probes[p] for p in probes}}
+    if name in ("kube-controller-manager", "kube-scheduler"):
+        container.pop("readinessProbe", None)  # these have none to patch
+    container["env"] = [{"name": "GODEBUG", "value": profile.godebug}]
+    metadata = {"name": name, "namespace": "kube-system"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+
+
+def dns_address(services: str) -> str:
+    """CoreDNS's address: the tenth of the service range."""
+    return str(IPv4Network(services)[10])

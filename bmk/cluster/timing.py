@@ -1,0 +1,68 @@
+"""How patient a cluster is. "standard" is upstream's own; "emulated" keeps a control plane alive on machines without KVM.
+
+Under plain emulation upstream's probes kill the API server, its restart overloads the machine, and the loop never ends.
+The figures were measured: handshakes are the price of every retry, so everything that retries waits longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Timing = Literal["standard", "emulated"]
+
+GODEBUG = "tlsmlkem=0,tlssecpmlkem=0"  # post-quantum key exchange doubles the price of a handshake
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Differences to upstream; empty means upstream's defaults. Values as the components take them."""
+
+    kubeadm_timeouts: dict[str, str] = field(default_factory=dict)
+    etcd: dict[str, str] = field(default_factory=dict)
+    controller_manager: dict[str, str] = field(default_factory=dict)
+    scheduler: dict[str, str] = field(default_factory=dict)
+    kubelet_arguments: dict[str, str] = field(default_factory=dict)
+    kubelet: dict[str, str | int] = field(default_factory=dict)
+    probes: dict[str, dict[str, int]] = field(default_factory=dict)
+    godebug: str = ""
+
+
+_LEASE = {
+    "leader-elect-lease-duration": "120s",
+    "leader-elect-renew-deadline": "90s",
+    "leader-elect-retry-period": "20s",
+}
+
+PROFILES: dict[Timing, Profile] = {
+    "standard": Profile(),
+    "emulated": Profile(
+        kubeadm_timeouts={
+            "controlPlaneComponentHealthCheck": "20m0s",
+            "kubeletHealthCheck": "10m0s",
+            "kubernetesAPICall": "5m0s",
+            "etcdAPICall": "10m0s",
+            "tlsBootstrap": "15m0s",
+            "discovery": "10m0s",
+            "upgradeManifests": "20m0s",
+        },
+        etcd={"heartbeat-interval": "500", "election-timeout": "5000"},
+        controller_manager={**_LEASE, "node-monitor-period": "30s", "node-monitor-grace-period": "240s"},
+        scheduler=dict(_LEASE),
+        kubelet_arguments={"housekeeping-interval": "60s"},
+        kubelet={
+            "nodeStatusUpdateFrequency": "30s",
+            "nodeStatusReportFrequency": "5m0s",
+            "nodeLeaseDurationSeconds": 160,
+            "fileCheckFrequency": "60s",
+            "syncFrequency": "5m0s",
+            "volumeStatsAggPeriod": "10m0s",
+        },
+        probes={
+            "livenessProbe": {"timeoutSeconds": 120, "periodSeconds": 60, "failureThreshold": 10},
+            "readinessProbe": {"timeoutSeconds": 120, "periodSeconds": 30, "failureThreshold": 10},
+            "startupProbe": {"timeoutSeconds": 120, "periodSeconds": 30, "failureThreshold": 60},
+        },
+        godebug=GODEBUG,
+    ),
+}

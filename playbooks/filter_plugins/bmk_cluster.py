@@ -1,0 +1,67 @@
+"""Filters that render kubeadm's files from a host's variables; the rendering itself is bmk.cluster.kubeadm, pure and tested."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bmk.cluster import kubeadm
+
+
+def bmk_init(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Configuration of `kubeadm init`."""
+    return _stream(kubeadm.init_documents(_node(variables, facts)))
+
+
+def bmk_join(variables: Mapping[str, Any], facts: Mapping[str, Any], ticket: Mapping[str, Any]) -> str:
+    """Configuration of `kubeadm join` with what bmk_join_ticket minted."""
+    node = _node(variables, facts)
+    return _stream(
+        kubeadm.join_documents(node, ticket["token"], ticket["ca_hash"], ticket.get("certificate_key") or None)
+    )
+
+
+def bmk_upload_certs(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Configuration of `kubeadm init phase upload-certs`; the module puts the key in."""
+    return _stream(kubeadm.upload_certs_documents(_node(variables, facts), "@CERTIFICATE_KEY@"))
+
+
+def bmk_patches(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Files of kubeadm's patches directory, as items of bmk_files."""
+    found = kubeadm.patches(_node(variables, facts))
+    return [
+        {"path": f"{kubeadm.PATCHES}/{name}", "mode": "0600", "content": json.dumps(document, indent=2) + "\n"}
+        for name, document in sorted(found.items())
+    ]
+
+
+def _node(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> kubeadm.Node:
+    names = ("bmk_cluster", "bmk_host", "bmk_images", "bmk_timing")
+    plain = {name: json.loads(json.dumps(variables[name], default=str)) for name in names if name in variables}
+    return kubeadm.Node.of(plain, dict(facts))
+
+
+def _stream(documents: list[dict[str, Any]]) -> str:
+    return "".join(f"---\n{json.dumps(d, indent=2)}\n" for d in documents)  # JSON is YAML
+
+
+def bmk_named(name: str) -> dict[str, str]:
+    """An item of a batch module that needs a name only."""
+    return {"name": str(name)}
+
+
+def bmk_binary(name: str, artifacts: Mapping[str, Any]) -> dict[str, str]:
+    """A program of the mirror as an item of bmk_downloads."""
+    artifact = artifacts[name]
+    return {"dest": f"/usr/local/bin/{name}", "url": artifact["url"], "sha256": artifact["sha256"], "mode": "0755"}
+
+
+FILTERS = (bmk_binary, bmk_init, bmk_join, bmk_named, bmk_patches, bmk_upload_certs)
+
+
+class FilterModule:
+    """What Ansible asks a filter plug-in for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {f.__name__: f for f in FILTERS}
