@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import sys
 import tempfile
@@ -63,8 +62,9 @@ def preflight(tools: Sequence[str], free: int) -> None:
 
 
 def find_tool(name: str) -> str | None:
-    """A program on PATH, or beside this Python (where scripts/setup puts Go when the machine has none)."""
-    return shutil.which(name) or shutil.which(name, path=f"{sys.prefix}/bin{os.pathsep}/usr/sbin{os.pathsep}/sbin")
+    """A program beside this Python (where scripts/setup puts Go when the machine has no good one), or on PATH."""
+    beside = shutil.which(name, path=f"{sys.prefix}/bin")
+    return beside or shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
 def _run(step: Step, title: str, say: Say) -> None:
