@@ -33,7 +33,7 @@ class Qmp:
         self._reading = asyncio.create_task(self._read(reader))
         await self.command("qmp_capabilities")
 
-    async def command(self, name: str, **arguments: Any) -> Any:
+    async def command(self, name: str, /, **arguments: Any) -> Any:
         """The command's return value; raises Unreachable when QEMU refuses or is gone."""
         async with self._turn:
             if self._writer is None or (self._reading is not None and self._reading.done()):

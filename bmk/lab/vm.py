@@ -181,7 +181,7 @@ class VmBody:
         for number in range(len(self._chassis.hardware.ports)):
             await self._command("set_link", name=f"nic{number}", up=up)
 
-    async def _command(self, name: str, **arguments: Any) -> None:
+    async def _command(self, name: str, /, **arguments: Any) -> None:
         if self._qmp is None:
             raise Unreachable("the machine is off", where=self._chassis.hardware.name)
         await self._qmp.command(name, **arguments)
