@@ -73,7 +73,7 @@ class Simulator:
     """One simulated BMC in a directory of its own."""
 
     def __init__(self, dc: str, machine: Machine, secrets: SecretStore) -> None:
-        self._directory = state_dir(dc) / "lab" / "ipmi" / machine["name"]
+        self._directory: Path = state_dir(dc) / "lab" / "ipmi" / machine["name"]
         shutil.rmtree(
             self._directory, ignore_errors=True
         )  # ipmi_sim would prefer users it remembers over those it is told

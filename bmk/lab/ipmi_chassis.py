@@ -1,7 +1,7 @@
 """What `ipmi_sim` runs for power and boot device: `ipmi_chassis <dc> <machine> get|set <what> [value]`.
 
-It is started for every command that the simulated BMC gets, so it imports little. Output and words are those that ipmi_sim
-expects (lanserv/bmc_chassis.c): `power:1`, `boot:pxe`, and for a failure any text and exit status 1.
+It is started for every command that the simulated BMC gets, so it imports little. Output and words are those that
+ipmi_sim expects (lanserv/bmc_chassis.c): `power:1`, `boot:pxe`, and for a failure any text and exit status 1.
 """
 
 from __future__ import annotations

@@ -171,3 +171,18 @@ def _answers(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.fixture
+def ipmi(lab: Lab, start: Callable[[str], None]) -> Lab:
+    """The lab with a real ipmi_sim for each IPMI machine."""
+    start("ipmi")
+    logs = [lab.state / "lab" / "ipmi" / name / "ipmi_sim.log" for name in ("worker-1", "worker-2")]
+    until(lambda: all(_hears(n) for n in ("10.78.0.21", "10.78.0.22")), f"ipmi_sim listens, see {logs}")
+    return lab
+
+
+def _hears(address: str) -> bool:
+    """Whether a UDP socket is bound to port 623 of this address, by /proc/net/udp."""
+    local = "".join(f"{int(part):02X}" for part in reversed(address.split("."))) + ":026F"
+    return local in Path("/proc/net/udp").read_text()
