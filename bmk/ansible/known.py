@@ -36,6 +36,8 @@ def holds(probe: Mapping[str, Any] | None, action: str, arguments: Mapping[str, 
     """Whether the probe saw exactly this list, and the host as the list wants it."""
     section = f"{arguments.get('section')}.{action.removeprefix('bmk_')}"
     seen = ((probe or {}).get("sections") or {}).get(section)
+    if probe and not seen and not arguments.get("items"):
+        return True  # nothing was ever set, and nothing is wanted
     return bool(seen) and seen["holds"] and seen["inputs"] == inputs(arguments.get("items") or [])
 
 

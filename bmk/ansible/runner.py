@@ -113,6 +113,7 @@ def _private_data(request: ConvergeRequest) -> Iterator[tuple[Path, Path]]:
         _write(private / "inventory", f'#!/bin/sh\nexec cat "{private}/inventory.json"\n', 0o700)
         _write(private / "variables.json", json.dumps(dict(request.variables)))
         _write(secrets, json.dumps(dict(request.secrets)))
+        _write(private / "ansible.cfg", "")
         (private / "bin").mkdir()
         _write(private / "bin/ansible-playbook", _launcher(), 0o700)
         yield private, sockets
@@ -140,7 +141,7 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
         "PATH": f"{private}/bin:{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": f"{_PACKAGE.parent.parent}:{os.environ.get('PYTHONPATH', '')}".rstrip(":"),
         "LC_ALL": "C.UTF-8",
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(private / "ansible.cfg"),  # none: everything is said here
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_ROLES_PATH": str(content_dir() / "roles"),
         "ANSIBLE_LIBRARY": str(_PACKAGE / "modules"),

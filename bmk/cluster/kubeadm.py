@@ -126,7 +126,7 @@ def registration(node: Node) -> Document:
     labels = {k: v for k, v in node.host.get("labels", {}).items() if _kubelet_may_set(k)}
     if labels:
         arguments["node-labels"] = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
-    ignored = ["SystemVerification"] if node.facts["cgroup"] == 1 or node.facts["container"] else []
+    ignored = _ignored(node)
     return {
         "name": node.host["name"],
         "criSocket": CRI_SOCKET,
@@ -134,6 +134,15 @@ def registration(node: Node) -> Document:
         "kubeletExtraArgs": _arguments(arguments),
         **({"ignorePreflightErrors": ignored} if ignored else {}),
     }
+
+
+def _ignored(node: Node) -> list[str]:
+    """Preflight checks of kubeadm that do not fit: an old cgroup version was noted, the balancer has the VIP's port."""
+    unfit = {
+        "SystemVerification": node.facts["cgroup"] == 1 or node.facts["container"],
+        "Port-6443": bool(node.cluster.get("vip")) and node.host["role"] == "control_plane",
+    }
+    return [name for name, ignore in unfit.items() if ignore]
 
 
 def patches(node: Node) -> dict[str, list[Document] | Document]:
