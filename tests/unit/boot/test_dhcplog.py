@@ -1,0 +1,80 @@
+"""dnsmasq's log lines as events per host, through rotation and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bmk.boot.desk import Desk
+from bmk.boot.dhcplog import Entry, Tail, parse
+from bmk.boot.watch import DhcpWatch, _resumed
+
+STAMP = "Nov 23 20:46:42 dnsmasq-dhcp[4711]: 3242315424"
+MAC = "52:54:00:20:00:11"
+
+
+@pytest.mark.parametrize(
+    ("line", "entry"),
+    [
+        (f"{STAMP} DHCPDISCOVER(bmk0) {MAC} ", Entry("dhcp.discover", "DHCPDISCOVER on bmk0", MAC)),
+        (
+            f"{STAMP} DHCPACK(bmk0) 10.20.0.11 {MAC} cp-1",
+            Entry("dhcp.ack", "DHCPACK 10.20.0.11 on bmk0 cp-1", MAC, "10.20.0.11"),
+        ),
+        (
+            f"{STAMP} DHCPDISCOVER(bmk0) {MAC} no address available",
+            Entry("dhcp.discover", "DHCPDISCOVER on bmk0 no address available", MAC),
+        ),
+        (f"{STAMP} PXE(eth0) {MAC} proxy", Entry("dhcp.pxe", "PXE on eth0 proxy", MAC)),
+        (
+            "Nov 23 20:46:43 dnsmasq-tftp[4711]: sent /usr/lib/ipxe/undionly.kpxe to 10.20.0.11",
+            Entry("dhcp.tftp", "TFTP sent undionly.kpxe", None, "10.20.0.11"),
+        ),
+        (f"{STAMP} available DHCP range: 10.20.250.0 -- 10.20.250.255", None),
+        ("Nov 23 20:46:42 dnsmasq[4711]: started, version 2.90 DNS disabled", None),
+        ("", None),
+    ],
+)
+def test_lines_about_a_machine_are_entries(line: str, entry: Entry | None) -> None:
+    """Each kind of line dnsmasq 2.90 writes about a machine, and none that is about nobody."""
+    assert parse(line) == entry
+
+
+def test_the_tail_follows_rotation_and_truncation(tmp_path: Path) -> None:
+    """Lines are read once, half lines when they are whole, and a new file from its start."""
+    log = tmp_path / "log"
+    tail = Tail(log)
+    assert list(tail.lines()) == []
+    log.write_text("one\ntw")
+    assert list(tail.lines()) == ["one"]
+    log.write_text("one\ntwo\n")
+    assert list(tail.lines()) == ["two"]
+    log.rename(tmp_path / "log.1")
+    log.write_text("three\n")
+    assert list(tail.lines()) == ["three"]
+    log.write_text("4\n")
+    assert list(tail.lines()) == ["4"]
+
+
+def _look(desk: Desk) -> list[tuple[str | None, str]]:
+    asyncio.run(DhcpWatch(desk, _resumed(desk)).look())
+    return [(event.host, event.kind) for event in desk.reader.since(kind="dhcp.")]
+
+
+def test_a_restart_of_the_service_repeats_and_loses_nothing(desk: Desk) -> None:
+    """The place in the log is kept in the journal; a half-written line is read by the next process."""
+    log = desk.state / "boot" / "dnsmasq.log"
+    log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) {MAC} \n{STAMP} DHCPOFFER(bmk0) 10.20.0.11 {MAC[:2]}")
+    assert _look(desk) == [("cp-1", "dhcp.discover")]
+    with log.open("a") as more:
+        more.write(f"{MAC[2:]} \n")
+    assert _look(desk) == [("cp-1", "dhcp.discover"), ("cp-1", "dhcp.offer")]
+
+
+def test_strangers_are_told_once_a_minute(desk: Desk) -> None:
+    """A machine that nobody knows and that asks every few seconds does not fill the journal."""
+    log = desk.state / "boot" / "dnsmasq.log"
+    log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) 02:00:00:00:00:99 no address available\n" * 50)
+    assert _look(desk) == [(None, "dhcp.discover")]

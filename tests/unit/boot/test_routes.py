@@ -1,0 +1,312 @@
+"""Every route of the boot service, asked as nginx asks it, against a real journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bmk.boot import grants
+from bmk.boot.desk import Desk
+from bmk.boot.grants import Grant, Permission
+from bmk.boot.http import Reply, Request
+from bmk.boot.service import answer
+
+IMAGE = "a" * 64
+KEY = "ssh-ed25519 " + "A" * 68 + " root@cp-1"
+CP1 = {"uuid": "4c4c4544-0042-3510-8052-b4c04f4e3232", "serial": "SN-0001", "macs": ["52:54:00:20:00:11"], "disks": []}
+REPORT: dict[str, Any] = {
+    "disk_serial": "DISK-0001", "image_sha256": IMAGE, "readback_sha256": "b" * 64, "bytes": 7, "host_keys": [KEY]
+}  # fmt: skip
+Wanted = Callable[[str], Permission]
+
+
+def ask(desk: Desk, target: str, *, client: str = "10.20.0.11", body: Any = None, token: str = "") -> Reply:
+    """One request as nginx passes it on; POST when there is a body."""
+    headers = {"x-real-ip": client, "authorization": f"Bearer {token}"}
+    method, content = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
+    if target.startswith("/install/"):
+        headers["x-original-uri"], target = target, "/authorize"
+    return asyncio.run(answer(desk, Request(method, target, headers, content)))
+
+
+def boot(desk: Desk, mac: str, **facts: str) -> str:
+    query = "".join(f"&{key}={quote(value)}" for key, value in facts.items())
+    return ask(desk, f"/boot/ipxe?mac={mac}{query}&platform=efi").body.decode()
+
+
+def open_for(desk: Desk, wanted: Wanted, host: str = "cp-1") -> Grant:
+    return asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, wanted(host), desk.now())))
+
+
+def claimed(desk: Desk, grant: Grant) -> str:
+    reply = ask(desk, f"/agent/{grant.id}/claim", body=CP1)
+    assert reply.status == 200, reply.body
+    return str(json.loads(reply.body)["token"])
+
+
+def test_a_machine_that_says_nothing_is_asked_who_it_is(desk: Desk) -> None:
+    """The first script brings the machine back with MAC, UUID, serial and platform."""
+    script = ask(desk, "/boot/ipxe").body.decode()
+    assert "${netX/mac}" in script
+    assert "kernel" not in script
+
+
+def test_unknown_machines_boot_their_disk_and_are_journaled(desk: Desk) -> None:
+    """A MAC that is in no data center file gets the local disk, and people can see that it asked."""
+    assert "kernel" not in boot(desk, "02:00:00:00:00:99", serial="evil; rm")
+    event = desk.reader.since(kind="boot.answered")[-1]
+    assert (event.host, event.level, event.data["mac"]) == (None, "warning", "02:00:00:00:00:99")
+
+
+def test_the_host_of_an_open_grant_gets_the_installer(desk: Desk, wanted: Wanted) -> None:
+    """With a grant: install script, kernel and initrd; and each answer is journaled with the grant's host."""
+    grant = open_for(desk, wanted)
+    assert f"kernel http://10.20.0.2:8080/install/{grant.id}/vmlinuz" in boot(desk, CP1["macs"][0])
+    served = ask(desk, f"/install/{grant.id}/vmlinuz")
+    assert (served.status, served.headers["X-Bmk-File"]) == (204, "install-kernel/1/vmlinuz")
+    assert ask(desk, f"/install/{grant.id}/initrd.img").status == 204
+    assert [event.kind for event in desk.reader.since(host="cp-1")] == [
+        "grant.opened", "boot.answered", "install.served", "install.served"
+    ]  # fmt: skip
+
+
+def test_other_hosts_are_not_helped_by_a_grant(desk: Desk, wanted: Wanted) -> None:
+    """A grant of one host is none for the next one, neither for its script nor for its address."""
+    grant = open_for(desk, wanted)
+    assert "kernel" not in boot(desk, "52:54:00:20:00:21")
+    refused = ask(desk, f"/install/{grant.id}/vmlinuz", client="10.20.0.21")
+    assert refused.status == 403
+    assert "10.20.0.21" in refused.headers["X-Bmk-Reason"]
+    assert ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.21", body=CP1).status == 403
+
+
+def test_the_image_is_served_after_the_claim_only(desk: Desk, wanted: Wanted) -> None:
+    """Before the claim: kernel and initrd. After it: the image, and no second boot of the installer."""
+    grant = open_for(desk, wanted)
+    assert ask(desk, f"/install/{grant.id}/image.zst").status == 403
+    claimed(desk, grant)
+    assert ask(desk, f"/install/{grant.id}/image.zst").headers["X-Bmk-File"] == "node-image/1/image.zst"
+    assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 403
+    assert "kernel" not in boot(desk, CP1["macs"][0])
+
+
+def test_an_image_that_changed_in_the_mirror_is_not_served(desk: Desk, wanted: Wanted) -> None:
+    """What was granted is what is written: another digest in the mirror is refused with the reason."""
+    permission = wanted("cp-1")
+    other = Permission(**{**{f: getattr(permission, f) for f in permission.__slots__}, "image_sha256": "f" * 64})
+    grant = asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, other, desk.now())))
+    claimed(desk, grant)
+    reply = ask(desk, f"/install/{grant.id}/image.zst")
+    assert (reply.status, reply.headers["X-Bmk-Reason"].split()[-1]) == (403, "granted")
+
+
+@pytest.mark.parametrize("path", ["/install//vmlinuz", "/install/x/../../etc/passwd", "/install/nope/vmlinuz", "/x"])
+def test_odd_paths_name_no_file(desk: Desk, path: str) -> None:
+    """What is no file of a known grant is refused before anything is looked up on disk."""
+    headers = {"x-original-uri": path, "x-real-ip": "10.20.0.11"}
+    assert asyncio.run(answer(desk, Request("GET", "/authorize", headers))).status == 403
+
+
+def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -> None:
+    """A claim returns network, disk, image and the deployer's key; the disks seen are kept as inspection."""
+    grant = open_for(desk, wanted)
+    answer_ = json.loads(ask(desk, f"/agent/{grant.id}/claim", body={**CP1, "disks": [{"name": "sda"}]}).body)
+    spec = answer_["spec"]
+    assert spec["network"] == {
+        "address": "10.20.0.11",
+        "prefix": 16,
+        "gateway": "10.20.0.1",
+        "dns": ["10.20.0.3", "10.20.0.4"],
+        "ntp": ["10.20.0.5", "time.example.net"],
+        "mtu": 9000,
+        "nics": [{"mac": "52:54:00:20:00:11", "name": "lan0"}, {"mac": "52:54:00:20:01:11", "name": "lan1"}],
+    }
+    assert spec["disk"] == {"serial": "DISK-0001"}
+    assert spec["image"] == {"url": f"{desk.url}/install/{grant.id}/image.zst", "sha256": IMAGE, "size": 7}
+    assert spec["authorized_keys"] == ["ssh-ed25519 AAAAdeployer bmk"]
+    assert desk.reader.facts("cp-1")["inspection"]["disks"] == [{"name": "sda"}]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"serial": "SN-0002"}, {"serial": None}, {"uuid": "x"}, {"macs": []}, {"macs": None}]
+)
+def test_a_claim_by_another_machine_is_refused_and_costs_nothing(desk: Desk, wanted: Wanted, wrong: Any) -> None:
+    """Wrong or missing facts: 403 with the reason; the grant is still there for the right machine."""
+    grant = open_for(desk, wanted)
+    reply = ask(desk, f"/agent/{grant.id}/claim", body={**CP1, **wrong})
+    assert reply.status == 403
+    assert json.loads(reply.body)["reason"]
+    assert claimed(desk, grant)
+
+
+def test_without_a_deployer_key_nothing_is_claimed(desk: Desk, wanted: Wanted) -> None:
+    """A machine that nobody could log in to is not installed."""
+    (desk.state / "ssh" / "id_ed25519.pub").unlink()
+    grant = open_for(desk, wanted)
+    assert ask(desk, f"/agent/{grant.id}/claim", body=CP1).status == 403
+    assert grants.get(desk.reader, grant.id).claimed is None
+
+
+def test_events_need_the_token_and_keep_to_their_names(desk: Desk, wanted: Wanted) -> None:
+    """Only who claimed the grant writes events; kinds of bmk itself cannot be forged; odd input is stored as text."""
+    grant = open_for(desk, wanted)
+    token = claimed(desk, grant)
+    told = [
+        {"kind": "image.progress", "text": "10 %", "data": {"bytes": 5}},
+        {"kind": "grant.spent", "level": "fatal"},
+        7,
+    ]
+    assert ask(desk, f"/agent/{grant.id}/events", body=told).status == 403
+    assert ask(desk, f"/agent/{grant.id}/events", body=told, token="x" * 43).status == 403
+    assert ask(desk, f"/agent/{grant.id}/events", body=told, token=token).status == 200
+    events = [e for e in desk.reader.since(host="cp-1") if e.source == "agent"]
+    assert [(e.kind, e.level) for e in events] == [
+        ("image.progress", "info"),
+        ("agent.said", "info"),
+        ("agent.said", "info"),
+    ]
+    assert events[0].data == {"bytes": 5, "grant": grant.id}
+
+
+def test_done_records_the_proof_and_spends_the_grant(desk: Desk, wanted: Wanted) -> None:
+    """The report becomes the host's `installed` and `host_keys`; the same report again changes nothing."""
+    grant = open_for(desk, wanted)
+    token = claimed(desk, grant)
+    for _ in range(2):
+        assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
+    facts = desk.reader.facts("cp-1")
+    assert facts["host_keys"] == [KEY]
+    assert (facts["installed"]["image_sha256"], facts["installed"]["grant"]) == (IMAGE, grant.id)
+    assert grants.get(desk.reader, grant.id).outcome == "spent"
+    assert len(desk.reader.since(kind="agent.done")) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"image_sha256": "0" * 64},
+        {"readback_sha256": ""},
+        {"disk_serial": "OTHER"},
+        {"host_keys": []},
+        {"host_keys": ["x"]},
+    ],
+)
+def test_a_report_that_proves_nothing_fails_the_attempt(desk: Desk, wanted: Wanted, wrong: Any) -> None:
+    """Another image, another disk, no read-back or no host keys: the grant ends as failed and nothing is recorded."""
+    grant = open_for(desk, wanted)
+    token = claimed(desk, grant)
+    assert ask(desk, f"/agent/{grant.id}/done", body={**REPORT, **wrong}, token=token).status == 409
+    assert grants.get(desk.reader, grant.id).outcome == "failed"
+    assert "installed" not in desk.reader.facts("cp-1")
+    assert "kernel" not in boot(desk, CP1["macs"][0])
+
+
+def test_a_failure_ends_the_attempt_with_its_words(desk: Desk, wanted: Wanted) -> None:
+    """What the ramdisk says about its failure is an error event of the host; the grant is over."""
+    grant = open_for(desk, wanted)
+    token = claimed(desk, grant)
+    said = {"what": "disk DISK-0001 holds LVM", "why": "volume group vg0", "hint": "bmk provision hall --confirm cp-1"}
+    assert ask(desk, f"/agent/{grant.id}/failed", body=said, token=token).status == 200
+    event = desk.reader.since(kind="agent.failed")[-1]
+    assert (event.text, event.level, event.data["hint"]) == (said["what"], "error", said["hint"])
+    assert grants.get(desk.reader, grant.id).outcome == "failed"
+
+
+def test_hosts_that_the_lab_plays_may_ask_from_the_deployer(desk: Desk, wanted: Wanted) -> None:
+    """Simulated machines and containers live on this machine; real and virtual ones never ask from its address."""
+    played, real = open_for(desk, wanted, "played-1"), open_for(desk, wanted, "cp-1")
+    assert ask(desk, f"/install/{played.id}/vmlinuz", client="10.20.0.2").status == 204
+    assert ask(desk, f"/install/{real.id}/vmlinuz", client="10.20.0.2").status == 403
+
+
+def test_a_broken_journal_is_an_error_and_never_an_install(desk: Desk, wanted: Wanted) -> None:
+    """When a request cannot be journaled it is not answered with an install."""
+    grant = open_for(desk, wanted)
+    desk.recorder._journal.close()
+    assert ask(desk, f"/boot/ipxe?mac={CP1['macs'][0]}").status == 500
+    assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 500
+
+
+def test_after_success_every_route_answers_local_disk_for_every_host(desk: Desk, wanted: Wanted) -> None:
+    """All hosts installed: every request of the whole way, replayed, gives no host an installer or a byte of it."""
+    asked: list[dict[str, Any]] = []
+    for host in desk.dc.hosts.values():
+        asked += _install(desk, wanted, host.name)
+    assert {event.host for event in desk.reader.since(kind="grant.spent")} == set(desk.dc.hosts)
+    for request in asked:
+        reply = ask(desk, **request)
+        assert b"kernel" not in reply.body
+        assert "X-Bmk-File" not in reply.headers
+        assert b"token" not in reply.body or reply.status == 403
+    for host in desk.dc.hosts.values():
+        for nic in host.nics:
+            assert "sanboot --no-describe --drive 0x80" in boot(desk, nic.mac, serial=host.serial)
+
+
+def _install(desk: Desk, wanted: Wanted, name: str) -> list[dict[str, Any]]:
+    """Install one host; returns all that was asked."""
+    host, grant = desk.dc.hosts[name], open_for(desk, wanted, name)
+    client = str(host.address)
+    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac]}
+    way: list[dict[str, Any]] = [
+        {"target": "/boot/ipxe"},
+        {"target": f"/boot/ipxe?mac={host.mac}&serial={host.serial}"},
+        {"target": f"/install/{grant.id}/vmlinuz"},
+        {"target": f"/install/{grant.id}/initrd.img"},
+        {"target": f"/agent/{grant.id}/claim", "body": facts},
+        {"target": f"/install/{grant.id}/image.zst"},
+        {"target": f"/agent/{grant.id}/events", "body": [{"kind": "image.progress"}]},
+        {"target": f"/agent/{grant.id}/done", "body": {**REPORT, "disk_serial": host.disk.serial or "any"}},
+    ]
+    token = ""
+    for request in way:
+        request["client"] = client
+        reply = ask(desk, **request, token=token)
+        assert reply.status in (200, 204), (request, reply)
+        if request["target"].endswith("/claim"):
+            token = json.loads(reply.body)["token"]
+    return way + [{**request, "token": token} for request in way]
+
+
+_STEPS = st.lists(
+    st.sampled_from(["boot", "vmlinuz", "initrd.img", "image.zst", "claim", "events", "done", "failed", "stranger"]),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_STEPS)
+def test_no_order_of_requests_installs_twice(desk: Desk, wanted: Wanted, steps: list[str]) -> None:
+    """Whatever a machine asks in whatever order, a grant gives one token, and none once it ended."""
+    asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
+    grant = open_for(desk, wanted)
+    tokens: list[str] = []
+    for step in steps:
+        over = grants.get(desk.reader, grant.id)
+        reply = _step(desk, grant, step, tokens[-1] if tokens else "")
+        if over.ended is not None or over.claimed is not None:
+            assert b"kernel" not in reply.body
+            assert not (step in ("vmlinuz", "initrd.img") and reply.status == 204)
+        if over.ended is not None:
+            assert reply.status != 204
+        if step == "claim" and reply.status == 200:
+            tokens.append(json.loads(reply.body)["token"])
+    assert len(tokens) <= 1
+
+
+def _step(desk: Desk, grant: Grant, step: str, token: str) -> Reply:
+    if step == "boot":
+        return ask(desk, f"/boot/ipxe?mac={CP1['macs'][0]}")
+    if step in ("vmlinuz", "initrd.img", "image.zst"):
+        return ask(desk, f"/install/{grant.id}/{step}")
+    if step == "stranger":
+        return ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.66", body=CP1)
+    bodies = {"claim": CP1, "events": [], "done": REPORT, "failed": {"what": "no"}}
+    return ask(desk, f"/agent/{grant.id}/{step}", body=bodies[step], token=token)
