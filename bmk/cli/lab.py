@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from bmk.cli.options import dc_argument, hosts_argument, output_option
+from bmk.cli.options import dc_argument, host_argument, hosts_argument, output_option
 from bmk.cli.output import emit, say
 
 
@@ -43,7 +45,76 @@ def status(dc: str, output: str) -> None:
     from bmk.lab.lifecycle import machine_rows
 
     rows = machine_rows(load_datacenter(dc).name)
-    emit(rows, output, ("name", "kind", "power", "boot", "bmc", "faults"), ("firmware", "serial", "macs", "disks", "console"))
+    emit(
+        rows,
+        output,
+        ("name", "kind", "power", "boot", "bmc", "faults"),
+        ("firmware", "serial", "macs", "disks", "console"),
+    )
+
+
+@command.command()
+@dc_argument
+@host_argument
+def console(dc: str, host: str) -> None:
+    """Sit at the serial console of HOST (leave with Ctrl-]); without a terminal, print what it has said so far."""
+    from bmk.datacenter.load import load_datacenter
+    from bmk.lab.console import attach
+    from bmk.lab.lifecycle import machine_dir
+
+    directory = machine_dir(load_datacenter(dc).name, host)
+    log = directory / "console.log"
+    text = log.read_bytes() if log.exists() else b""
+    if not sys.stdin.isatty():
+        sys.stdout.buffer.write(text)
+        return
+    sys.stdout.buffer.write(text[-4000:])
+    say(f"\n--- console of {host}; leave with Ctrl-] ---")
+    attach(directory)
+
+
+def _fault_names() -> list[str]:
+    from bmk.lab.faults import FAULTS
+
+    return list(FAULTS)
+
+
+@command.command(name="break")
+@dc_argument
+@click.argument("fault", shell_complete=lambda *_: _fault_names())
+@hosts_argument
+@click.option("--seconds", type=float, help="Heal by itself after this time.")
+def break_(dc: str, fault: str, hosts: tuple[str, ...], seconds: float | None) -> None:
+    """Break something: inject FAULT into HOSTs. `bmk lab faults` lists them."""
+    from bmk.datacenter.load import load_datacenter
+    from bmk.lab.client import request
+
+    name = load_datacenter(dc).name
+    for host in hosts or (None,):
+        request(name, "fault", fault=fault, machine=host, on=True, seconds=seconds)
+        say(f"{host or name}: {fault}" + (f" for {seconds:g} s" if seconds else ""))
+
+
+@command.command()
+@dc_argument
+@click.argument("fault", required=False, shell_complete=lambda *_: _fault_names())
+@hosts_argument
+def heal(dc: str, fault: str | None, hosts: tuple[str, ...]) -> None:
+    """Heal FAULT of HOSTs; without HOST everywhere, without FAULT everything."""
+    from bmk.datacenter.load import load_datacenter
+    from bmk.lab.lifecycle import heal_all
+
+    for text in heal_all(load_datacenter(dc).name, fault, hosts):
+        say(f"healed {text}")
+
+
+@command.command()
+@output_option("table", "json", "name")
+def faults(output: str) -> None:
+    """List the faults that can be injected."""
+    from bmk.lab.faults import FAULTS
+
+    emit([{"fault": name, "meaning": f.text} for name, f in FAULTS.items()], output, ("fault", "meaning"))
 
 
 @command.command()

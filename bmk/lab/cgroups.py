@@ -1,7 +1,7 @@
 """Control groups of system containers: one group per lab and machine, below the group of whoever started the lab.
 
-With cgroup v1 that is a group in every hierarchy; limits set above still hold. With v2 it is one group at the top of what can be
-seen, because a group with processes in it cannot have children with controllers.
+With cgroup v1 that is a group in every hierarchy; limits set above still hold. With v2 it is one group at the top of
+what can be seen, because a group with processes in it cannot have children with controllers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def parse(proc_cgroup: str, root: Path) -> Cgroups:
         return Cgroups(2, (), (root,))
     both = joint + mounted
     parents = [root / c.removeprefix("name=") / p.strip("/") for c, p in both]
-    # A v2 tree beside v1 has no controllers, but processes have a place in it too, and must not leave groups behind there.
+    # A v2 tree beside v1 has no controllers, but processes have a place in it too, and must not leave groups behind
+    # there.
     parents += [root / "unified" / p.strip("/") for _, c, p in rows if not c and (root / "unified").is_dir()]
     return Cgroups(1, tuple(c for c, _ in both), tuple(parents))
 
@@ -71,7 +72,9 @@ def _inherit(cgroups: Cgroups, group: Path) -> None:
 
 
 def remove(cgroups: Cgroups, lab: str, machine: str | None = None) -> list[Path]:
-    """Remove the groups of a lab, or of one machine, deepest first; returns what could not be removed (still in use)."""
+    """Remove the groups of a lab, or of one machine, deepest first; returns what could not be removed (still in
+    use).
+    """
     return [left for group in cgroups.groups(lab, machine) for left in _remove_tree(group)]
 
 

@@ -1,7 +1,9 @@
-"""A system container: the node image's root with systemd as PID 1 in namespaces and cgroups of its own. Needs root, as kind does.
+"""A system container: the node image's root with systemd as PID 1 in namespaces and cgroups of its own. Needs root,
+as kind does.
 
-Its "firmware" is here too: told to boot from the network it asks the boot service as iPXE would, and an `install` answer runs the
-same install agent as the ramdisk, on a directory instead of a disk. Without that it boots its disk, or says that there is nothing.
+Its "firmware" is here too: told to boot from the network it asks the boot service as iPXE would, and an `install`
+answer runs the same install agent as the ramdisk, on a directory instead of a disk. Without that it boots its disk,
+or says that there is nothing.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ class ContainerBody:
         process.stdin.write(b"go\n")
         code = await process.wait()
         if code > 0:
-            raise PreflightRefused("the container's root cannot be made", why=(self._directory / "start.log").read_text()[-500:])
+            raise PreflightRefused(
+                "the container's root cannot be made", why=(self._directory / "start.log").read_text()[-500:]
+            )
         self._process = None
         return code
 
@@ -134,7 +138,12 @@ class ContainerBody:
             "cgroup_version": found.version,
             "hierarchies": list(found.hierarchies),
             "init": ["/usr/lib/systemd/systemd", *(_LEGACY if found.version == 1 else ())],
-            "environment": {"container": "lxc", "container_uuid": self._chassis.hardware.uuid, "PATH": _PATH, "TERM": "vt220"},
+            "environment": {
+                "container": "lxc",
+                "container_uuid": self._chassis.hardware.uuid,
+                "PATH": _PATH,
+                "TERM": "vt220",
+            },
         }
 
     def _print(self, text: str) -> None:

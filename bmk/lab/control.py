@@ -1,4 +1,7 @@
-"""The control socket: what may be asked of a running lab. One JSON line in, one JSON line out, then the connection ends."""
+"""The control socket:
+
+what may be asked of a running lab. One JSON line in, one JSON line out, then the connection ends.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,7 @@ class Control:
                 raise ConfigError("no such operation", why=f"there are {', '.join(sorted(self._operations))}")
             return {"ok": True, **await operation(question)}
         except BmkError as error:
-            return {"ok": False, "error": error.what, "where": error.where, "why": error.why, "hint": error.hint}
+            told = {"error": error.what, "where": error.where, "why": error.why, "hint": error.hint}
+            return {"ok": False, "kind": type(error).__name__, **told}
         except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
             return {"ok": False, "error": f"the request cannot be done: {type(error).__name__}: {error}"}

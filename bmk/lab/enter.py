@@ -1,6 +1,8 @@
-"""Commands that touch a lab's hosts run inside the lab's network: re-exec by nsenter, with terminal, environment and directory kept.
+"""Commands that touch a lab's hosts run inside the lab's network: re-exec by nsenter, with terminal, environment and
+directory kept.
 
-Only the network (and, for an ordinary user, the user namespace) is entered: files, processes and signals stay those of the caller.
+Only the network (and, for an ordinary user, the user namespace) is entered: files, processes and signals stay those
+of the caller.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def ensure_inside(dc: Any) -> None:
     os.environ[INSIDE] = dc.name
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - the same command, elsewhere
 
 
 def netns_path(dc: str) -> Path:

@@ -1,7 +1,9 @@
-"""What the virtual data center builds for each host: the "bought" machine. Pure, except for the two functions that keep it.
+"""What the virtual data center builds for each host: the "bought" machine. Pure, except for the two functions that
+keep it.
 
 A machine is bought once, on the first `lab up`: serial, UUID, MACs and disk serials then stay what they are in
-`lab/machines/<name>/hardware.json`, as real machines do. A `dc.yml` that says otherwise later is simply wrong about its machine.
+`lab/machines/<name>/hardware.json`, as real machines do. A `dc.yml` that says otherwise later is simply wrong about
+its machine.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ class Drive:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A network port. `tap` is its name on the lab's side, `bridge` and `mtu` (bytes) are of the network it is plugged into."""
+    """A network port.
+
+    `tap` is its name on the lab's side, `bridge` and `mtu` (bytes) are of the network it is plugged into.
+    """
 
     mac: str
     tap: str
@@ -154,8 +159,6 @@ def bought(planned: Hardware, machine_dir: Path) -> Hardware:
 
 def _with_identity(planned: Hardware, kept: Mapping[str, Any]) -> Hardware:
     macs = [p["mac"] for p in kept["ports"]]
-    ports = tuple(
-        replace(port, mac=macs[i]) if i < len(macs) else port for i, port in enumerate(planned.ports)
-    )
+    ports = tuple(replace(port, mac=macs[i]) if i < len(macs) else port for i, port in enumerate(planned.ports))
     drives = tuple(Drive(**d) for d in kept["drives"])
     return replace(planned, uuid=kept["uuid"], serial=kept["serial"], ports=ports, drives=drives)

@@ -1,7 +1,7 @@
 """PID 1 of the lab's namespaces: starts the supervisor, reaps whatever is orphaned, and ends when the supervisor ends.
 
-Its death, by whatever signal, takes every process of the lab with it; that is the kernel's promise about PID 1, and the reason why
-the lab leaves nothing behind.
+Its death, by whatever signal, takes every process of the lab with it; that is the kernel's promise about PID 1, and
+the reason why the lab leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _COLUMN_STARTTIME = 19  # of /proc/<pid>/stat, counted after the command's name
 
 
 def start_ticks(pid: int) -> int:
-    """When a process began, in clock ticks since boot: with the PID it names one process for ever. Raises OSError: none such."""
+    """When a process began, in clock ticks since boot:
+
+    with the PID it names one process for ever. Raises OSError: none such.
+    """
     text = Path(f"/proc/{pid}/stat").read_text()
     return int(text.rsplit(")", 1)[1].split()[_COLUMN_STARTTIME])
 
@@ -29,7 +32,7 @@ def main(dc: str, pid_file: Path) -> int:
     temporary.replace(pid_file)
     child = os.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "bmk.lab.supervisor", "--dc", dc])
+        os.execv(sys.executable, [sys.executable, "-m", "bmk.lab.supervisor", "--dc", dc])  # noqa: S606 - fork and exec is all that PID 1 does
     for number in (signal.SIGTERM, signal.SIGINT):  # PID 1 has no default actions
         signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
     while True:

@@ -1,6 +1,8 @@
-"""Starts a lab and stays outside of it: makes its namespaces, waits for their end, and removes what namespaces cannot (cgroups).
+"""Starts a lab and stays outside of it: makes its namespaces, waits for their end, and removes what namespaces cannot
+(cgroups).
 
-A keeper that is killed takes its lab with it (`unshare --kill-child`); the next `lab up` or `lab down` then does the cleaning.
+A keeper that is killed takes its lab with it (`unshare --kill-child`); the next `lab up` or `lab down` then does the
+cleaning.
 """
 
 from __future__ import annotations
@@ -42,7 +44,10 @@ def supervisor_pid(dc: str) -> int | None:
 
 
 def start(dc: str, inventory: str) -> None:
-    """Start the keeper in the background. Returns at once: ask the control socket how far it is. `inventory` as the user gave it."""
+    """Start the keeper in the background.
+
+    Returns at once: ask the control socket how far it is. `inventory` as the user gave it.
+    """
     directory = lab_dir(dc)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (directory / "lab.log").open("ab") as log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError, PreflightRefused, Unreachable
+from bmk.journal import open_journal
 from bmk.lab import keeper, probe
 from bmk.lab.client import is_up, request
 from bmk.paths import state_dir
@@ -21,7 +21,10 @@ Print = Callable[[str], None]
 
 
 def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 60.0) -> None:
-    """Start the lab and wait (at most `patience` seconds) until its services answer. One that is up gets machines for new hosts."""
+    """Start the lab and wait (at most `patience` seconds) until its services answer.
+
+    One that is up gets machines for new hosts.
+    """
     if is_up(dc.name):
         added = request(dc.name, "up")["added"]
         say(f"lab {dc.name} is up" + (f"; added {', '.join(added)}" if added else ""))
@@ -37,21 +40,25 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 60.0)
     (directory / "error.txt").unlink(missing_ok=True)
     keeper.start(dc.name, _absolute(reference))
     _wait_ready(dc, say, patience)
-    say(f"lab {dc.name} is up: {len(request(dc.name, 'list')['machines'])} machines, all off; bmk lab status {reference}")
+    say(f"lab {dc.name} is up: {len(machine_rows(dc.name))} machines, all off; bmk lab status {reference}")
 
 
 def _absolute(reference: str) -> str:
     """The supervisor runs elsewhere: a path must hold there too, a name does."""
-    return os.path.abspath(reference) if os.path.exists(reference) else reference
+    return str(Path(reference).absolute()) if Path(reference).exists() else reference
 
 
 def _wait_ready(dc: DataCenter, say: Print, patience: float) -> None:
     directory, seen, end = keeper.lab_dir(dc.name), "", time.monotonic() + patience
     while seen != "ready":
         if (directory / "error.txt").exists():
-            raise PreflightRefused("the lab did not come up", why=(directory / "error.txt").read_text(), where=str(directory))
+            raise PreflightRefused(
+                "the lab did not come up", why=(directory / "error.txt").read_text(), where=str(directory)
+            )
         if time.monotonic() > end:
-            raise Unreachable(f"the lab did not come up in {patience:g} s", where=str(directory / "lab.log"), why=_tail(directory))
+            raise Unreachable(
+                f"the lab did not come up in {patience:g} s", where=str(directory / "lab.log"), why=_tail(directory)
+            )
         stage = request(dc.name, "status")["stage"] if is_up(dc.name) else "namespaces"
         if stage != seen:
             say(f"  {stage}")
@@ -75,8 +82,6 @@ def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
 
 def forget(dc: DataCenter) -> None:
     """Disks go, and with them what the journal believed to be on them."""
-    from bmk.journal import open_journal
-
     shutil.rmtree(keeper.lab_dir(dc.name), ignore_errors=True)
     journal = open_journal(dc.name)
     for host in dc.hosts:
@@ -112,3 +117,28 @@ def _row(machine: dict[str, Any]) -> dict[str, Any]:
         "disks": [d["serial"] for d in machine["disks"]],
     }
     return {**machine, **flat}
+
+
+def machine_dir(dc: str, host: str) -> Path:
+    """Where a machine's disks and console are. Raises ConfigError when the lab never had it."""
+    directory = keeper.lab_dir(dc) / "machines" / host
+    if not directory.is_dir():
+        raise ConfigError(f"the lab of {dc} has no machine {host!r}", hint=f"bmk lab up {dc}")
+    return directory
+
+
+def heal_all(dc: str, fault: str | None, hosts: tuple[str, ...]) -> list[str]:
+    """End faults and say which: one or all, of some machines or all."""
+    healed = []
+    for machine in request(dc, "list")["machines"]:
+        if hosts and machine["name"] not in hosts:
+            continue
+        for name in machine["faults"]:
+            if fault in (None, name):
+                request(dc, "fault", fault=name, machine=machine["name"], on=False)
+                healed.append(f"{machine['name']}: {name}")
+    for name in request(dc, "status")["faults"] if not hosts else ():
+        if fault in (None, name):
+            request(dc, "fault", fault=name, on=False)
+            healed.append(f"{dc}: {name}")
+    return healed

@@ -1,15 +1,15 @@
-"""One machine of the lab as its BMC sees it: power, boot override, faults. What is inside is a `Body`: vm, container or simulated.
+"""One machine of the lab as its BMC sees it: power, boot override, faults. What is inside is a `Body`: vm, container
+or simulated.
 
-Boot override, as real firmware treats it: `once` is used up by the next start of the firmware (power on or reset, whoever asked for
-it), `continuous` stays, `disabled` means disk.
+Boot override, as real firmware treats it: `once` is used up by the next start of the firmware (power on or reset,
+whoever asked for it), `continuous` stays, `disabled` means disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -57,14 +57,6 @@ class Body(Protocol):
     async def link(self, up: bool) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """`until`: monotonic seconds when it heals by itself, None for never."""
-
-    data: dict[str, Any] = field(default_factory=dict)
-    until: float | None = None
-
-
 class Chassis:
     """Power, boot order and faults of one machine. All requests of one machine happen one after another."""
 
@@ -73,7 +65,7 @@ class Chassis:
         self.boot = Boot()
         self.running = False
         self.body: Body = cast(Body, None)  # set right after, because a body needs its chassis
-        self._faults: dict[str, Fault] = {}
+        self.faults: set[str] = set()
         self._turn = asyncio.Lock()
         self._pending: set[asyncio.Task[None]] = set()
 
@@ -138,17 +130,7 @@ class Chassis:
                 await self.body.aim(self.boot.next)
 
     def has(self, fault: str) -> bool:
-        found = self._faults.get(fault)
-        return found is not None and (found.until is None or time.monotonic() < found.until)
-
-    def set_fault(self, name: str, seconds: float | None, data: dict[str, Any] | None = None) -> None:
-        until = None if seconds is None else time.monotonic() + seconds
-        self._faults[name] = Fault(data or {}, until)
-
-    def clear_fault(self, name: str) -> dict[str, Any]:
-        """Drop a fault and return what was remembered with it."""
-        fault = self._faults.pop(name, None)
-        return fault.data if fault else {}
+        return fault in self.faults
 
     def show(self) -> dict[str, Any]:
         """The machine as the control socket lists it."""
@@ -167,7 +149,7 @@ class Chassis:
             "disks": [{"name": d.name, "serial": d.serial, "size": d.size, "wwn": d.wwn} for d in hw.drives],
             "bmc": {"kind": hw.bmc.kind, "address": hw.bmc.address, "port": hw.bmc.port, "secret": hw.bmc.secret},
             "console": str(self.console),
-            "faults": {name: True for name in self._faults if self.has(name)},
+            "faults": dict.fromkeys(sorted(self.faults), True),
         }
 
     def _later(self, work: Any) -> None:

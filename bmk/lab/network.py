@@ -1,6 +1,7 @@
 """The lab's network, inside the lab's own network namespace: bridges, taps, veths, and the addresses of BMCs.
 
-`plan()` is pure and gives lines for `ip -batch`; `apply()` runs them. Names never reach the host: the namespace dies with the lab.
+`plan()` is pure and gives lines for `ip -batch`; `apply()` runs them. Names never reach the host: the namespace dies
+with the lab.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ def plan(dc: DataCenter) -> list[str]:
         for address in _own_addresses(dc, network):
             lines.append(f"address add {address}/{spec.cidr.prefixlen} dev {bridge}")
         lines.append(f"link set {bridge} up")
-    lines += [f"route add local {cidr} dev lo" for cidr in bmc_networks(dc)]  # AnyIP: every BMC answers at its own address
+    lines += [
+        f"route add local {cidr} dev lo" for cidr in bmc_networks(dc)
+    ]  # AnyIP: every BMC answers at its own address
     return lines
 
 
@@ -71,7 +74,9 @@ async def apply(lines: Iterable[str]) -> None:
     )
     _, err = await process.communicate("\n".join(lines).encode() + b"\n")
     if process.returncode != 0:
-        raise PreflightRefused("the lab's network could not be made", why=err.decode().strip(), hint="bmk lab down, then up")
+        raise PreflightRefused(
+            "the lab's network could not be made", why=err.decode().strip(), hint="bmk lab down, then up"
+        )
 
 
 async def set_link(port: Port, up: bool) -> None:

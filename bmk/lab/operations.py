@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from bmk.errors import ConfigError
-from bmk.lab.control import Operation
 from bmk.lab.container import ContainerBody
+from bmk.lab.control import Operation
 from bmk.lab.machine import Chassis, Enabled, Target
 from bmk.lab.preseed import preseed
 
@@ -36,6 +36,7 @@ class Operations:
             "status": self.status,
             "power": self.power,
             "boot": self.boot,
+            "fault": self.fault,
             "preseed": self.preseed,
             "up": self.up,
             "down": self.down,
@@ -47,14 +48,15 @@ class Operations:
             raise ConfigError(f"there is no machine {name!r}", why=f"there are {', '.join(self._lab.machines)}")
         return self._lab.machines[name]
 
-    async def list(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def list(self, _question: dict[str, Any]) -> dict[str, Any]:
         return {"machines": [m.show() for m in self._lab.machines.values()]}
 
-    async def status(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def status(self, _question: dict[str, Any]) -> dict[str, Any]:
         return {
             "stage": self._lab.stage,
             "services": self._lab.services.show(),
             "machines": {n: "on" if m.running else "off" for n, m in self._lab.machines.items()},
+            "faults": self._lab.faults.lab_wide,
             "timing": self._lab.facts["timing"],
             "limits": self._lab.facts["limits"],
         }
@@ -71,6 +73,12 @@ class Operations:
         await machine.set_boot(target, _one_of(question["enabled"], get_args(Enabled)))
         return {"boot": machine.show()["boot"]}
 
+    async def fault(self, question: dict[str, Any]) -> dict[str, Any]:
+        machine = self._machine(question) if question.get("machine") else None
+        on, seconds = bool(question.get("on", True)), question.get("seconds")
+        await self._lab.faults.set(question["fault"], machine, on, None if seconds is None else float(seconds))
+        return {"faults": sorted(machine.faults) if machine else self._lab.faults.lab_wide}
+
     async def preseed(self, question: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine(question)
         if not isinstance(machine.body, ContainerBody):
@@ -80,10 +88,10 @@ class Operations:
         self._lab.pin(host, keys)
         return {"host_keys": keys}
 
-    async def up(self, question: dict[str, Any]) -> dict[str, Any]:
-        return {"added": self._lab.reload()}
+    async def up(self, _question: dict[str, Any]) -> dict[str, Any]:
+        return {"added": await self._lab.reload()}
 
-    async def down(self, question: dict[str, Any]) -> dict[str, Any]:
+    async def down(self, _question: dict[str, Any]) -> dict[str, Any]:
         self._lab.ended.set()
         return {}
 

@@ -1,10 +1,11 @@
 """Becomes PID 1 of a system container. Run as a script, standard library only, in two steps:
 
     python -I pivot.py enter SPEC      joins the container's cgroups, makes its namespaces (unshare), and runs
-    python -I pivot.py boot SPEC       inside them: waits for a line on stdin (its cables are plugged in meanwhile), builds the
-                                       root, and becomes systemd
+    python -I pivot.py boot SPEC       inside them: waits for a line on stdin (its cables are plugged in meanwhile),
+    builds the root, and becomes systemd
 
-SPEC is a JSON file: see `container.py`. Nothing it mounts is seen by any other namespace, so nothing is left when systemd dies.
+SPEC is a JSON file: see `container.py`. Nothing it mounts is seen by any other namespace, so nothing is left when
+systemd dies.
 """
 
 from __future__ import annotations
@@ -48,8 +49,19 @@ def enter(spec_path: str) -> None:
     spec = json.loads(Path(spec_path).read_text())
     for group in spec["cgroups"]:
         (Path(group) / "cgroup.procs").write_text("0")
-    namespaces = ["--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--net", "--kill-child", "--propagation", "private"]
-    os.execvp("unshare", ["unshare", *namespaces, sys.executable, "-I", __file__, "boot", spec_path])
+    namespaces = [
+        "--mount",
+        "--pid",
+        "--fork",
+        "--uts",
+        "--ipc",
+        "--cgroup",
+        "--net",
+        "--kill-child",
+        "--propagation",
+        "private",
+    ]
+    os.execvp("unshare", ["unshare", *namespaces, sys.executable, "-I", __file__, "boot", spec_path])  # noqa: S606 - becomes it
 
 
 def boot(spec_path: str) -> None:
@@ -71,11 +83,13 @@ def boot(spec_path: str) -> None:
         os.dup2(console, descriptor)
     os.closerange(3, 256)
     os.setsid() if os.getsid(0) != os.getpid() else None
-    os.execve(spec["init"][0], spec["init"], spec["environment"])
+    os.execve(spec["init"][0], spec["init"], spec["environment"])  # noqa: S606 - becomes it
 
 
 def mount_root(root: Path, spec: dict[str, Any]) -> None:
-    """The image's root below, the machine's own disk above; directories that must not lie on an overlay are bound in."""
+    """The image's root below, the machine's own disk above; directories that must not lie on an overlay are bound
+    in.
+    """
     layers = f"lowerdir={spec['lower']},upperdir={spec['upper']},workdir={spec['work']}"
     mount("overlay", root, "overlay", options=layers)
     for inside, outside in spec["binds"].items():
@@ -89,7 +103,9 @@ def mount_kernel(root: Path, spec: dict[str, Any]) -> None:
     mount_cgroups(root / "sys/fs/cgroup", spec)
     mount("sysfs", root / "sys", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for directory in ("run", "tmp"):
-        mount("tmpfs", root / directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755" if directory == "run" else "mode=1777")
+        mount(
+            "tmpfs", root / directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755" if directory == "run" else "mode=1777"
+        )
 
 
 def shadow_sysctls(sys_dir: Path, copies: Path) -> None:
@@ -133,7 +149,9 @@ def mount_cgroups(directory: Path, spec: dict[str, Any]) -> None:
 
 
 def only_known_controllers(listing: Path, copies: Path, known: list[str]) -> None:
-    """systemd mounts every v1 controller that /proc/cgroups names; one that nobody uses yet would become the whole host's."""
+    """systemd mounts every v1 controller that /proc/cgroups names; one that nobody uses yet would become the whole
+    host's.
+    """
     head, *rows = listing.read_text().splitlines()
     names = {name for controllers in known for name in controllers.split(",")}
     (copies / "cgroups").write_text("\n".join([head, *(row for row in rows if row.split()[0] in names)]) + "\n")
@@ -145,7 +163,9 @@ def mount_dev(dev: Path, console: Path) -> None:
     mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=755")
     for name in SAFE_DEVICES:
         bind(Path("/dev", name), dev / name)
-    bind(Path("/dev/null"), dev / "kmsg")  # the kubelet wants one; the real one is the host's log, and every container's
+    bind(
+        Path("/dev/null"), dev / "kmsg"
+    )  # the kubelet wants one; the real one is the host's log, and every container's
     for name in ("net/tun", "fuse"):
         if Path("/dev", name).exists():
             (dev / name).parent.mkdir(exist_ok=True)
@@ -156,7 +176,14 @@ def mount_dev(dev: Path, console: Path) -> None:
     mount("devpts", dev / "pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,gid=5,mode=620,ptmxmode=0666")
     mount("tmpfs", dev / "shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
     mount("mqueue", dev / "mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    links = {"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "core": "/proc/kcore"}
+    links = {
+        "ptmx": "pts/ptmx",
+        "fd": "/proc/self/fd",
+        "stdin": "fd/0",
+        "stdout": "fd/1",
+        "stderr": "fd/2",
+        "core": "/proc/kcore",
+    }
     for name, target in links.items():
         (dev / name).symlink_to(target)
     bind(console, dev / "console")

@@ -1,7 +1,8 @@
-"""A system container that is installed already: for tests of what comes after the installation (roles, kubeadm), in a second.
+"""A system container that is installed already: for tests of what comes after the installation (roles, kubeadm), in a
+second.
 
-It writes what the install agent would write: host name, network by MAC, ssh host keys, the deployer's key. Containers only: a
-virtual machine's disk is never written but by its own installer.
+It writes what the install agent would write: host name, network by MAC, ssh host keys, the deployer's key. Containers
+only: a virtual machine's disk is never written but by its own installer.
 """
 
 from __future__ import annotations

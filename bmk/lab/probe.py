@@ -1,6 +1,7 @@
 """What this machine can and cannot do for a lab: tried, not guessed. Each limit is named with its reason.
 
-A device file proves nothing (`/dev/kvm` may open and QEMU abort a moment later), so KVM counts when a tiny machine really ran on it.
+A device file proves nothing (`/dev/kvm` may open and QEMU abort a moment later), so KVM counts when a tiny machine
+really ran on it.
 """
 
 from __future__ import annotations
@@ -80,12 +81,18 @@ def _kvm() -> str:
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         return "QEMU is not installed"
-    machine = ["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "64M", "-nodefaults", "-display", "none", "-qmp", "stdio"]
-    # The firmware has to run a little: some hosts fail only when the virtual CPU is first entered.
-    talk = '{"execute":"qmp_capabilities"}\n{"execute":"human-monitor-command","arguments":{"command-line":"info registers"}}\n'
+    machine = ["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "64M"]
+    quiet = ["-nodefaults", "-display", "none", "-qmp", "stdio"]
+    # The CPU runs while these are answered: some hosts fail only when it is first entered.
+    talk = [{"execute": "qmp_capabilities"}, {"execute": "query-status"}, {"execute": "quit"}]
     try:
         done = subprocess.run(
-            [qemu, *machine], input=talk + '{"execute":"quit"}\n', capture_output=True, text=True, timeout=10, check=False
+            [qemu, *machine, *quiet],
+            input="".join(json.dumps(line) + "\n" for line in talk),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return "a machine with KVM hangs"
@@ -113,11 +120,14 @@ def require(facts: Facts, kinds: set[str]) -> None:
     """Refuse what cannot work here, before anything is started."""
     if not facts.root and not facts.user_namespaces:
         raise PreflightRefused(
-            "the lab needs namespaces of its own", why=facts.user_namespaces_why, hint="sudo bmk lab up, or allow user namespaces"
+            "the lab needs namespaces of its own",
+            why=facts.user_namespaces_why,
+            hint="sudo bmk lab up, or allow user namespaces",
         )
     if "container" in kinds and not facts.root:
         raise PreflightRefused(
-            "system containers need root on this machine, as kind does", hint="sudo bmk lab up, or use a lab of virtual machines"
+            "system containers need root on this machine, as kind does",
+            hint="sudo bmk lab up, or use a lab of virtual machines",
         )
     if "vm" in kinds and not facts.qemu:
         raise PreflightRefused("virtual machines need QEMU", hint="apt-get install qemu-system-x86 ovmf ipxe-qemu")

@@ -11,7 +11,10 @@ from bmk.paths import cache_dir
 
 
 def base_root() -> Path:
-    """The unpacked root. BMK_LAB_ROOTFS names another one (to try a root by hand). Slow the first time (unpacks 0.5 GB)."""
+    """The unpacked root.
+
+    BMK_LAB_ROOTFS names another one (to try a root by hand). Slow the first time (unpacks 0.5 GB).
+    """
     if by_hand := os.environ.get("BMK_LAB_ROOTFS"):
         return Path(by_hand)
     ready = cache_dir() / "rootfs" / "trixie"
@@ -23,13 +26,26 @@ def base_root() -> Path:
 
 
 def unpack(archive: Path, target: Path) -> Path:
-    """Unpack a .tar.zst as root, atomically: a killed unpacking leaves only `<target>.new`, which the next one replaces."""
+    """Unpack a .tar.zst as root, atomically:
+
+    a killed unpacking leaves only `<target>.new`, which the next one replaces.
+    """
     if target.is_dir():
         return target
     fresh = target.with_name(target.name + ".new")
     subprocess.run(["rm", "-rf", "--", str(fresh)], check=True)
     fresh.mkdir(parents=True)
-    command = ["tar", "--zstd", "-xpf", str(archive), "--numeric-owner", "--xattrs", "--xattrs-include=*", "-C", str(fresh)]
+    command = [
+        "tar",
+        "--zstd",
+        "-xpf",
+        str(archive),
+        "--numeric-owner",
+        "--xattrs",
+        "--xattrs-include=*",
+        "-C",
+        str(fresh),
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise PreflightRefused("the node root cannot be unpacked", where=str(archive), why=done.stderr.strip()[-500:])

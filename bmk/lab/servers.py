@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from importlib import util
+from pathlib import Path
 from typing import Any
 
 from bmk.artifacts.mirror import load_mirror
@@ -48,12 +48,21 @@ def served(dc: DataCenter) -> dict[str, Any]:
         return {}  # the plan will say what is missing; machines boot their disks meanwhile
 
 
+def images() -> list[Path]:
+    """What installers write, as files of the mirror."""
+    try:
+        files = load_mirror().files
+    except BmkError:
+        return []
+    return [files[name].local for name in ("node-image", "node-rootfs") if name in files]
+
+
 def _bmcs(dc: DataCenter, machines: Mapping[str, Hardware]) -> Iterator[Service]:
     plates = [m.bmc for m in machines.values()]
     first = next((p for p in plates if p.kind == "redfish"), None)
     if first is not None:
         command = (sys.executable, "-m", "bmk.lab.redfish", "--dc", dc.name, "--directory", str(dc.source.parent))
         yield Service("redfish", command, answers=(first.address, first.port))
-    if any(p.kind == "ipmi" for p in plates) and util.find_spec("bmk.lab.ipmi"):
+    if any(p.kind == "ipmi" for p in plates):
         command = (sys.executable, "-m", "bmk.lab.ipmi", "--dc", dc.name, "--directory", str(dc.source.parent))
         yield Service("ipmi", command)

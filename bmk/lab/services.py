@@ -1,6 +1,7 @@
 """The ordinary daemons of a lab (dnsmasq, nginx, registry, boot service, BMC emulators) as children of the supervisor.
 
-One that ends is started again, with a pause that doubles up to ten seconds; its output is kept in `lab/services/<name>.log`.
+One that ends is started again, with a pause that doubles up to ten seconds; its output is kept in
+`lab/services/<name>.log`.
 """
 
 from __future__ import annotations
@@ -85,10 +86,22 @@ class Services:
             while not (self._running(service.name) and await _answers(service.answers)):
                 await asyncio.sleep(0.05)
 
+    async def restart(self, names: Iterable[str]) -> None:
+        """End these; they are started again at once."""
+        for name in names:
+            if self._running(name):
+                self._processes[name].terminate()
+                await self._processes[name].wait()
+
     def show(self) -> list[dict[str, object]]:
         """Name, state and restarts of each, for `bmk lab status`."""
         return [
-            {"name": name, "running": self._running(name), "restarts": self.restarts[name], "log": str(self._logs / f"{name}.log")}
+            {
+                "name": name,
+                "running": self._running(name),
+                "restarts": self.restarts[name],
+                "log": str(self._logs / f"{name}.log"),
+            }
             for name in self._tasks
         ]
 

@@ -2,11 +2,13 @@
 
 How others use a running lab:
 
-* `bmk.lab.client.request(dc, op, **arguments)`: `list`, `power`, `boot`, `fault`, `status`, `up`, `down` (see `operations.py`).
+* `bmk.lab.client.request(dc, op, **arguments)`: `list`, `power`, `boot`, `fault`, `status`, `up`, `down` (see
+  `operations.py`).
 * `bmk.lab.enter.ensure_inside(dc)`: run the present command inside the lab's network.
 * `bmk.lab.enter.inside_command(dc_name, [...])`: wrap a command for the same.
 
-Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.init`, never by hand: it expects to be alone in its namespaces.
+Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.init`, never by hand: it expects to be alone in its
+namespaces.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from bmk.datacenter.load import load_datacenter
@@ -27,6 +30,7 @@ from bmk.journal import Event, Journal, open_journal
 from bmk.lab import network, servers
 from bmk.lab.bodies import body_of
 from bmk.lab.control import Control
+from bmk.lab.faults import BrokenImages, Faults
 from bmk.lab.hardware import bought, hardware_of
 from bmk.lab.keeper import cgroup_name, lab_dir
 from bmk.lab.machine import Chassis
@@ -43,7 +47,8 @@ class Supervisor:
         self.directory = lab_dir(dc.name)
         self.facts = json.loads((self.directory / "facts.json").read_text())
         self.machines: dict[str, Chassis] = {}
-        self.services = Services(self.directory / "services", lambda kind, text: self.say(None, kind, text))
+        self.services = Services(self.directory / "services", partial(self.say, None))
+        self.faults = Faults(self.machines, BrokenImages(self.directory / "broken"), servers.images)
         self.stage = "starting"
         self.ended = asyncio.Event()
 
@@ -68,15 +73,18 @@ class Supervisor:
         fresh = {n: h for n, h in hardware_of(self.dc).items() if n not in self.machines}
         for name, planned in fresh.items():
             directory = self.directory / "machines" / name
-            chassis = Chassis(bought(planned, directory), directory, lambda kind, text, host=name: self.say(host, kind, text))
+            chassis = Chassis(bought(planned, directory), directory, partial(self.say, name))
             chassis.body = body_of(chassis, cgroup_name(self.dc.name), self.dc, self.facts)
             self.machines[name] = chassis
         return list(fresh)
 
-    def reload(self) -> list[str]:
-        """Read the data center file again and build what was added."""
+    async def reload(self) -> list[str]:
+        """Read the data center file again and build what was added; the BMC emulators learn of it by a restart."""
         self.dc = load_datacenter(self.reference)
-        return self.add_machines()
+        added = self.add_machines()
+        if added:
+            await self.services.restart(("redfish", "ipmi"))
+        return added
 
     def pin(self, host: Host, keys: list[str]) -> None:
         """Remember the host keys of a machine that was made here."""

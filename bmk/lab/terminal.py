@@ -1,4 +1,5 @@
-"""A serial console that the supervisor itself holds: a pseudo terminal whose output goes to a log file and to whoever is connected.
+"""A serial console that the supervisor itself holds: a pseudo terminal whose output goes to a log file and to whoever
+is connected.
 
 Virtual machines need none of this: QEMU does the same by itself.
 """
@@ -16,7 +17,10 @@ from bmk.lab.sockets import short_path
 
 
 class Terminal:
-    """`slave` is the device for the machine. Output is appended to `log`; clients of `socket` read it and type into it."""
+    """`slave` is the device for the machine.
+
+    Output is appended to `log`; clients of `socket` read it and type into it.
+    """
 
     def __init__(self, log: Path, socket: Path) -> None:
         self._log_path, self._socket = log, socket

@@ -1,7 +1,7 @@
 """A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBody` starts it and talks to it over QMP.
 
-What boots is QEMU's bootindex. It is read by the firmware at every reset, so a boot-once override is: network first at the start, and
-right after the start (or reset) everything set back to the disk, for the next one.
+What boots is QEMU's bootindex. It is read by the firmware at every reset, so a boot-once override is: network first
+at the start, and right after the start (or reset) everything set back to the disk, for the next one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ OVMF_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
 
 
 def arguments(hardware: Hardware, serial: str, target: Target, *, kvm: bool, qmp_fd: int) -> list[str]:
-    """QEMU's command line. Paths are relative to the machine's directory, where it is started; CPUs stand still until `cont`."""
+    """QEMU's command line.
+
+    Paths are relative to the machine's directory, where it is started; CPUs stand still until `cont`.
+    """
     accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     identity = f"type=1,manufacturer=bmk,product=lab,uuid={hardware.uuid},serial={_comma(serial)}"
     lines = [
@@ -48,7 +51,10 @@ def arguments(hardware: Hardware, serial: str, target: Target, *, kvm: bool, qmp
 
 
 def bootindex(target: Target, device: str, number: int) -> int:
-    """Place in the boot order; -1: never. Only the first NIC boots. A disk comes after the network, as iPXE's `exit` expects."""
+    """Place in the boot order; -1:
+
+    never. Only the first NIC boots. A disk comes after the network, as iPXE's `exit` expects.
+    """
     if device == "nic":
         return 0 if target != "disk" and number == 0 else -1
     return number + 1
@@ -83,7 +89,17 @@ def _first(candidates: tuple[str, ...]) -> str:
     for path in candidates:
         if Path(path).exists():
             return path
-    raise PreflightRefused("there is no UEFI firmware for virtual machines", where=candidates[0], hint="apt-get install ovmf")
+    raise PreflightRefused(
+        "there is no UEFI firmware for virtual machines", where=candidates[0], hint="apt-get install ovmf"
+    )
+
+
+def make_disks(hardware: Hardware, directory: Path) -> None:
+    """Blank disks, sparse, for drives that have no image yet; a bigger size in the file makes a disk bigger."""
+    for number, drive in enumerate(hardware.drives):
+        with (directory / f"disk{number}.img").open("ab") as image:
+            if image.tell() < drive.size:
+                image.truncate(drive.size)
 
 
 class VmBody:
@@ -95,6 +111,7 @@ class VmBody:
         self._qmp: Qmp | None = None
         self._watch: asyncio.Task[None] | None = None
         self._taps = False
+        make_disks(chassis.hardware, chassis.directory)
 
     async def start(self, target: Target) -> None:
         self._prepare_files()
@@ -118,15 +135,13 @@ class VmBody:
         except (Unreachable, TimeoutError, OSError) as error:
             await self.stop()
             reason = (self._chassis.directory / "qemu.log").read_text()[-500:]
-            raise PreflightRefused("the virtual machine did not start", where=hardware.name, why=reason or str(error)) from error
+            raise PreflightRefused(
+                "the virtual machine did not start", where=hardware.name, why=reason or str(error)
+            ) from error
         self._watch = asyncio.create_task(self._wait(self._process))
 
     def _prepare_files(self) -> None:
         directory = self._chassis.directory
-        for number, drive in enumerate(self._chassis.hardware.drives):
-            with (directory / f"disk{number}.img").open("ab") as image:
-                if image.tell() < drive.size:
-                    image.truncate(drive.size)
         if self._chassis.hardware.firmware == "uefi" and not (directory / "vars.fd").exists():
             shutil.copyfile(_first(OVMF_VARS), directory / "vars.fd")
         (directory / "console.sock").unlink(missing_ok=True)

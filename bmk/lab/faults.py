@@ -1,0 +1,178 @@
+"""What goes wrong in real rooms, on request. A new fault is one line in FAULTS and, if it does something, one function.
+
+Faults that begin with `bmc-` are acted out by the emulated BMCs, which read them from the machine list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bmk.errors import ConfigError, PreflightRefused
+from bmk.lab import signature
+from bmk.lab.machine import Chassis
+
+Work = Callable[[Chassis], Awaitable[None]]
+
+
+async def _nothing(machine: Chassis) -> None:
+    """The flag is all there is to it."""
+
+
+async def _unplug(machine: Chassis) -> None:
+    if machine.running:
+        await machine.body.link(False)
+
+
+async def _plug(machine: Chassis) -> None:
+    if machine.running:
+        await machine.body.link(True)
+
+
+async def _sign(machine: Chassis) -> None:
+    _need_off(machine)
+    for disk in _disks(machine):
+        signature.write(disk)
+
+
+async def _unsign(machine: Chassis) -> None:
+    _need_off(machine)
+    for disk in _disks(machine):
+        signature.erase(disk)
+
+
+def _need_off(machine: Chassis) -> None:
+    if machine.running:
+        raise PreflightRefused(
+            "a disk can be changed only while its machine is off",
+            where=machine.hardware.name,
+            hint="switch it off first: bmk lab power DC HOST off",
+        )
+
+
+def _disks(machine: Chassis) -> list[Path]:
+    """Where the bytes of the machine's drives are:
+
+    images, or for a container the file that stands for its first sectors.
+    """
+    directory = machine.directory
+    if machine.hardware.kind != "vm":
+        (directory / "disk").mkdir(exist_ok=True)
+        return [directory / "disk" / "sectors"]
+    return [directory / f"disk{n}.img" for n in range(len(machine.hardware.drives))]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`text` is for people; `start` and `end` do it to one machine. Faults of the whole lab have `lab_wide` set."""
+
+    text: str
+    start: Work = _nothing
+    end: Work = _nothing
+    lab_wide: bool = False
+
+
+FAULTS: dict[str, Fault] = {
+    "bmc-503": Fault("the BMC answers 503 (IPMI: fails)"),
+    "bmc-slow": Fault("the BMC takes seconds for every answer"),
+    "bmc-ignores-override": Fault("the BMC says 200 OK to a boot override and does nothing"),
+    "bmc-power-lies": Fault("the BMC says that the machine is off, whatever it is"),
+    "no-dhcp": Fault("the network cable is out, so no DHCP request is ever seen", _unplug, _plug),
+    "wrong-serial": Fault("another mainboard is in the case: its serial number is not that of the file"),
+    "disk-lvm": Fault("somebody's LVM volume is on the disk", _sign, _unsign),
+    "image-byte": Fault("the boot server serves the node image with one byte flipped", lab_wide=True),
+}
+
+
+@dataclass
+class BrokenImages:
+    """The lab-wide fault: a changed copy is mounted over each image, in the lab's mount namespace only."""
+
+    copies: Path
+    mounted: list[Path] = field(default_factory=list)
+
+    def start(self, images: list[Path]) -> None:
+        if not images:
+            raise PreflightRefused("there is no node image to spoil", hint="bmk artifacts build")
+        self.copies.mkdir(parents=True, exist_ok=True)
+        for image in images:
+            if image in self.mounted:
+                continue
+            copy = self.copies / image.name
+            shutil.copyfile(image, copy)
+            flip_byte(copy)
+            subprocess.run(["mount", "--bind", str(copy), str(image)], check=True)
+            self.mounted.append(image)
+
+    def end(self) -> None:
+        while self.mounted:
+            subprocess.run(["umount", str(self.mounted.pop())], check=True)
+        shutil.rmtree(self.copies, ignore_errors=True)
+
+
+def flip_byte(path: Path) -> int:
+    """Change one bit in the middle of a file and return its offset."""
+    middle = path.stat().st_size // 2
+    with path.open("r+b") as file:
+        file.seek(middle)
+        byte = file.read(1)
+        file.seek(middle)
+        file.write(bytes([byte[0] ^ 0x01]))
+    return middle
+
+
+class Faults:
+    """Starts and ends faults, and ends those with a time limit by themselves."""
+
+    def __init__(self, machines: dict[str, Chassis], broken: BrokenImages, images: Callable[[], list[Path]]) -> None:
+        self._machines, self._broken, self._images = machines, broken, images
+        self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def lab_wide(self) -> list[str]:
+        return ["image-byte"] if self._broken.mounted else []
+
+    async def set(self, name: str, machine: Chassis | None, on: bool, seconds: float | None) -> None:
+        """Start (or end) a fault; with `seconds` it ends by itself."""
+        fault = _known(name)
+        if fault.lab_wide:
+            self._broken.start(self._images()) if on else self._broken.end()
+            return
+        if machine is None:
+            raise ConfigError(f"the fault {name} needs a machine", hint=f"bmk lab break DC {name} HOST")
+        self._forget_timer(name, machine)
+        if on:
+            await fault.start(machine)
+            machine.faults.add(name)
+            self._end_later(name, machine, seconds)
+        elif machine.has(name):
+            await fault.end(machine)
+            machine.faults.discard(name)
+        machine.say("lab.fault", f"{name} {'on' if on else 'off'}: {fault.text}")
+
+    def _forget_timer(self, name: str, machine: Chassis) -> None:
+        timer = self._timers.pop((machine.hardware.name, name), None)
+        if timer is not None:
+            timer.cancel()
+
+    def _end_later(self, name: str, machine: Chassis, seconds: float | None) -> None:
+        if seconds is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._timers[machine.hardware.name, name] = loop.call_later(seconds, self._end_now, name, machine)
+
+    def _end_now(self, name: str, machine: Chassis) -> None:
+        task = asyncio.ensure_future(self.set(name, machine, False, None))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def _known(name: str) -> Fault:
+    if name not in FAULTS:
+        raise ConfigError(f"there is no fault {name!r}", why=f"there are {', '.join(FAULTS)}")
+    return FAULTS[name]
