@@ -20,6 +20,7 @@ from bmk.errors import BmcError, ConfigError
 SUITES = ("17", "3")  # SHA-256, then SHA-1 for older BMCs; never asked of the BMC, which takes 10 s when it cannot say
 DEVICES: dict[BootTarget, str] = {"pxe": "pxe", "disk": "disk"}
 SELECTORS: dict[BootTarget, int] = {"pxe": 0x1, "disk": 0x2}
+LONGEST_PASSWORD = 20  # longer ones are cut off in silence by ipmitool and by BMCs
 NO_SUITE = ("invalid authentication algorithm", "invalid integrity algorithm", "no matching cipher suite")
 NO_SESSION = "Unable to establish"
 NO_LOGIN = ("unauthorized name", "RAKP 2 HMAC is invalid", "RAKP 2 message indicates an error")
@@ -29,6 +30,12 @@ class IpmiBmc:
     """One BMC on UDP port 623. Nothing is asked of it before the first call."""
 
     def __init__(self, access: Access) -> None:
+        if len(access.credentials.password.reveal()) > LONGEST_PASSWORD:
+            raise ConfigError(
+                f"IPMI passwords have at most {LONGEST_PASSWORD} characters",
+                where=access.address,
+                hint="shorten the BMC's password and its secret, or use `kind: redfish`",
+            )
         self._access = access
         self._suite = 0
         self._asked_why = False  # only a verbose run says that the password is wrong
@@ -83,7 +90,7 @@ class IpmiBmc:
         option = ["options=efiboot"] if firmware == "uefi" else []
         self._ask("set the next boot", "chassis", "bootdev", DEVICES[target], *option)
         seen = self._boot_flags()
-        if not self._is_once(seen, target, firmware):
+        if not seen.once_from(SELECTORS[target], firmware == "uefi", self._quirk):
             raise self._lie(
                 f"the BMC accepted the boot override and ignores it: wanted {target} once ({firmware}), reads {seen}",
                 why="the next boot would not be from the network, so the machine was not powered on",
@@ -131,13 +138,6 @@ class IpmiBmc:
         if flags is None:
             raise self._error("the BMC reports no boot flags", why=answer.strip(), hint="update the BMC's firmware")
         return flags
-
-    def _is_once(self, seen: BootFlags, target: BootTarget, firmware: Firmware) -> bool:
-        if seen.selector != SELECTORS[target]:
-            return False
-        if not self._quirk.reports_boot_flags:
-            return True
-        return seen.valid and not seen.persistent and seen.efi == (firmware == "uefi")
 
     @property
     def _quirk(self) -> Quirk:

@@ -27,6 +27,12 @@ class BootFlags:
         """Whether the next boot is overridden."""
         return self.selector != 0 and (self.valid or not quirk.reports_boot_flags)
 
+    def once_from(self, selector: int, efi: bool, quirk: Quirk) -> bool:
+        """Whether exactly the next boot is from this device, in this firmware mode, as far as the BMC can say."""
+        if self.selector != selector or not quirk.reports_boot_flags:
+            return self.selector == selector
+        return self.valid and not self.persistent and self.efi == efi
+
     def __str__(self) -> str:
         how = "always" if self.persistent else "once"
         kind = "uefi" if self.efi else "bios"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,13 +14,13 @@ from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, persist, settle
 from bmk.bmc.protocol import BootTarget, Disk, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of, send_mode
+from bmk.bmc.redfish_text import Json, Override, disk_of, log_entry_of, lower_of, override_of, same_override, text_of
 from bmk.errors import BmcError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 T = TypeVar("T")
-Json = Mapping[str, Any]
 
 TARGETS: dict[BootTarget, str] = {"pxe": "Pxe", "http": "UefiHttp", "disk": "Hdd"}
 MODES: dict[Firmware, str] = {"uefi": "UEFI", "bios": "Legacy"}
@@ -29,18 +29,6 @@ POWER: dict[str, Power] = {"On": "on", "PoweringOff": "on", "Off": "off", "Power
 BUSY_CODES = frozenset({429, 500, 502, 503, 504})
 BUSY_WORDS = ("UnableToModifyDuringSystemPOST", "SYS518", "InvalidOperationForSystemState")
 LOG_LIMIT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """The boot override as the BMC reports it; None: the BMC does not report the property."""
-
-    enabled: str | None
-    target: str | None
-    mode: str | None
-
-    def __str__(self) -> str:
-        return f"{self.target}, {self.enabled}, mode {self.mode or 'not reported'}"
 
 
 class RedfishBmc:
@@ -55,11 +43,11 @@ class RedfishBmc:
             system = self._fresh()
             quirk = _quirk(system)
             return Identity(
-                uuid=_lower(system.json.get("UUID")),
-                serial=_text(system.json.get(quirk.serial_field)),
+                uuid=lower_of(system.json.get("UUID")),
+                serial=text_of(system.json.get(quirk.serial_field)),
                 macs=_macs(system),
-                manufacturer=_text(system.json.get("Manufacturer")),
-                model=_text(system.json.get("Model")),
+                manufacturer=text_of(system.json.get("Manufacturer")),
+                model=text_of(system.json.get("Model")),
                 bmc_version=_optional(lambda: system.managers[0].firmware_version),
             )
 
@@ -106,10 +94,10 @@ class RedfishBmc:
             )
         wanted = Override("Once", TARGETS[target], MODES[firmware])
         seen = self._write_override(wanted)
-        if not _same(seen, wanted):
+        if not same_override(seen, wanted):
             self._access.tell("bmc.ignored", f"BMC took the override and kept: {seen}; writing it once more", "warning")
             seen = self._write_override(wanted, insist=True)
-        if not _same(seen, wanted):
+        if not same_override(seen, wanted):
             raise self._lie(
                 f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}",
                 why="the next boot would not be from the network, so the machine was not powered on",
@@ -131,7 +119,7 @@ class RedfishBmc:
         self._access.tell("bmc.boot", "boot override cleared, read back")
 
     def event_log(self) -> list[LogEntry]:
-        return self._call("read its event log", lambda: [_entry(e) for e in self._log_members()])
+        return self._call("read its event log", lambda: [log_entry_of(e) for e in self._log_members()])
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         from bmk.bmc import ipmi  # noqa: PLC0415 - only for BMCs that offer the console over IPMI
@@ -173,7 +161,7 @@ class RedfishBmc:
 
             system = self._fresh()
             rule = "always" if insist else _quirk(system).mode
-            mode = send_mode(rule, _override(system).mode, str(wanted.mode))
+            mode = send_mode(rule, override_of(system.json).mode, str(wanted.mode))
             system.set_system_boot_options(
                 target=sushy.BootSource(wanted.target),
                 enabled=sushy.BootSourceOverrideEnabled.ONCE,
@@ -181,14 +169,14 @@ class RedfishBmc:
             )
 
         self._call("set the next boot", write)
-        return settle(self._quick, self._override, lambda seen: _same(seen, wanted))[1]
+        return settle(self._quick, self._override, lambda seen: same_override(seen, wanted))[1]
 
     def _disable_override(self) -> None:
         import sushy  # noqa: PLC0415
 
         system = self._fresh()
         quirk, offered = _quirk(system), {v.value for v in system.get_allowed_system_boot_source_values()}
-        mode = _override(system).mode
+        mode = override_of(system.json).mode
         system.set_system_boot_options(
             target=sushy.BootSource(quirk.clear_target) if quirk.clear_target in offered else None,
             enabled=sushy.BootSourceOverrideEnabled.DISABLED,
@@ -196,7 +184,7 @@ class RedfishBmc:
         )
 
     def _override(self) -> Override:
-        return self._call("report the boot override", lambda: _override(self._fresh()))
+        return self._call("report the boot override", lambda: override_of(self._fresh().json))
 
     def _log_members(self) -> list[Json]:
         system = self._fresh()
@@ -329,16 +317,6 @@ def _refused(access: Access, what: str, why: str) -> BmcError:
     )
 
 
-def _override(system: Any) -> Override:
-    boot = system.json.get("Boot") or {}
-    enabled, target = boot.get("BootSourceOverrideEnabled"), boot.get("BootSourceOverrideTarget")
-    return Override(enabled, target, boot.get("BootSourceOverrideMode"))
-
-
-def _same(seen: Override, wanted: Override) -> bool:
-    return (seen.enabled, seen.target) == (wanted.enabled, wanted.target) and seen.mode in (None, wanted.mode)
-
-
 def _quirk(system: Any) -> Quirk:
     return quirk_of(system.json.get("Manufacturer"), system.json.get("Model"))
 
@@ -350,25 +328,7 @@ def _macs(system: Any) -> tuple[str, ...]:
 
 
 def _drives(system: Any) -> tuple[Disk, ...]:
-    return tuple(_disk(d.json) for storage in system.storage.get_members() for d in storage.drives)
-
-
-def _disk(drive: Json) -> Disk:
-    names = {i.get("DurableNameFormat"): i.get("DurableName") for i in drive.get("Identifiers") or ()}
-    media = drive.get("MediaType")
-    return Disk(
-        name=str(drive.get("Name") or drive.get("Id")),
-        size=int(drive.get("CapacityBytes") or 0),
-        serial=_text(drive.get("SerialNumber")),
-        wwn=_lower(names.get("NAA")),
-        model=_text(drive.get("Model")),
-        rotational=None if media is None else media == "HDD",
-    )
-
-
-def _entry(entry: Json) -> LogEntry:
-    at, severity = entry.get("Created") or "", entry.get("Severity") or "OK"
-    return LogEntry(str(at), str(severity), str(entry.get("Message") or ""))
+    return tuple(disk_of(d.json) for storage in system.storage.get_members() for d in storage.drives)
 
 
 def _optional(read: Callable[[], T]) -> T | None:
@@ -379,12 +339,3 @@ def _optional(read: Callable[[], T]) -> T | None:
         return read()
     except (errors.MissingAttributeError, errors.ResourceNotFoundError, IndexError):
         return None
-
-
-def _text(value: object) -> str | None:
-    return str(value).strip() or None if value is not None else None
-
-
-def _lower(value: object) -> str | None:
-    text = _text(value)
-    return text.lower() if text else None

@@ -1,0 +1,88 @@
+"""What ipmitool prints, as values."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_fields, parse_log_line
+from bmk.bmc.protocol import LogEntry
+from bmk.bmc.quirks import STANDARD, quirk_of
+
+SIMULATOR = quirk_of("OpenIPMI", "ipmi_sim")
+
+
+@pytest.mark.parametrize(
+    ("data", "flags"),
+    [
+        ("8004000000", BootFlags(valid=True, persistent=False, efi=False, selector=1)),
+        ("a004000000", BootFlags(valid=True, persistent=False, efi=True, selector=1)),
+        ("e008000000", BootFlags(valid=True, persistent=True, efi=True, selector=2)),
+        ("0004000000", BootFlags(valid=False, persistent=False, efi=False, selector=1)),
+        ("0000000000", BootFlags(valid=False, persistent=False, efi=False, selector=0)),
+    ],
+)
+def test_boot_flags_are_decoded(data: str, flags: BootFlags) -> None:
+    """Valid, once or always, UEFI and the device come from the raw bytes, not from ipmitool's prose."""
+    text = (
+        f"Boot parameter version: 1\nBoot parameter 5 is valid/unlocked\nBoot parameter data: {data}\n Boot Flags :\n"
+    )
+    assert parse_boot_flags(text) == flags
+
+
+def test_no_boot_flags_are_none() -> None:
+    """An answer without data is no override that could be trusted."""
+    assert parse_boot_flags("Get Chassis Boot Parameter 5 failed: Invalid data field in request") is None
+
+
+def test_flags_that_are_not_valid_override_nothing() -> None:
+    """A BMC that reports flags means it when it says not valid; one that reports none is judged by the device."""
+    stale = BootFlags(valid=False, persistent=False, efi=False, selector=1)
+    assert not stale.active(STANDARD)
+    assert stale.active(SIMULATOR)
+    assert not BootFlags(valid=True, persistent=False, efi=False, selector=0).active(STANDARD)
+
+
+@pytest.mark.parametrize(("persistent", "efi", "selector"), [(True, True, 1), (False, False, 1), (False, True, 2)])
+def test_only_the_exact_override_counts(persistent: bool, efi: bool, selector: int) -> None:
+    """Once, from the device and in the mode that were asked for; anything else is a BMC that did something else."""
+    assert BootFlags(True, False, True, 1).once_from(1, True, STANDARD)
+    assert not BootFlags(True, persistent, efi, selector).once_from(1, True, STANDARD)
+    assert not BootFlags(False, False, True, 1).once_from(1, True, STANDARD)
+    assert BootFlags(False, False, False, 1).once_from(1, True, SIMULATOR)
+
+
+@given(st.uuids(version=4), st.sampled_from(["smbios", "rfc4122"]))
+def test_a_guid_is_read_in_the_order_it_was_sent(value: uuid.UUID, order: str) -> None:
+    """Whichever order a BMC uses, what comes out is a proper UUID; in SMBIOS order it is always the machine's."""
+    seen = decode_guid(value.bytes_le if order == "smbios" else value.bytes)
+    assert seen is not None
+    assert uuid.UUID(seen).variant == uuid.RFC_4122
+    if order == "smbios":
+        assert seen == str(value)
+
+
+@given(st.binary(max_size=24))
+def test_any_answer_to_guid_is_survived(answer: bytes) -> None:
+    """Sixteen bytes are a UUID, all zero or anything else is none, and nothing raises."""
+    seen = decode_guid(answer)
+    assert (seen is not None) == (len(answer) == 16 and any(answer))
+
+
+def test_log_lines_become_entries() -> None:
+    """Entries keep time and words; other lines are no entries."""
+    line = "   1 | 11/23/2026 | 20:00:01 | Power Unit #0x01 | Power off/down | Asserted"
+    assert parse_log_line(line) == LogEntry("11/23/2026 20:00:01", "OK", "Power Unit #0x01: Power off/down | Asserted")
+    critical = "  2f | 11/23/2026 | 20:00:02 | Temperature CPU1 | Upper Critical going high | Asserted"
+    entry = parse_log_line(critical)
+    assert entry is not None
+    assert entry.severity == "Critical"
+    assert parse_log_line("SEL has no entries") is None
+
+
+def test_fields_keep_colons_in_values() -> None:
+    """Only the first colon separates name and value; empty values are left out."""
+    assert parse_fields(" Product Serial   : A:B\n Board Extra :\nno field\n") == {"Product Serial": "A:B"}
