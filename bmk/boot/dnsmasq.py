@@ -52,6 +52,11 @@ _ONLY_SERVER = """
 dhcp-authoritative
 """
 
+_ONLY_KNOWN = """
+# No pool: machines that are not in the data center file hear nothing from this server.
+dhcp-ignore=tag:!known
+"""
+
 _AUTHORITATIVE = """
 # This server hands out addresses here. iPXE goes straight to the boot service, firmware loads iPXE first.
 dhcp-boot=tag:{name},tag:ipxe,{url}/boot/ipxe
@@ -67,13 +72,12 @@ dhcp-option-force=tag:{name},tag:ipxe,encap:175,176,1b
 _PROXY = """
 # Another server hands out addresses here; this one only adds what to boot, and only for machines it was told about.
 # UEFI HTTP boot needs the authoritative mode.
-dhcp-ignore=tag:{name},tag:!known
-pxe-service=tag:{name},tag:#ipxe,x86PC,"bmk",{bios}
-pxe-service=tag:{name},tag:#ipxe,X86-64_EFI,"bmk",{efi}
-pxe-service=tag:{name},tag:#ipxe,BC_EFI,"bmk",{efi}
-pxe-service=tag:{name},tag:ipxe,x86PC,"bmk",{url}/boot/ipxe
-pxe-service=tag:{name},tag:ipxe,X86-64_EFI,"bmk",{url}/boot/ipxe
-pxe-service=tag:{name},tag:ipxe,BC_EFI,"bmk",{url}/boot/ipxe
+pxe-service=tag:{name},tag:known,tag:#ipxe,x86PC,"bmk",{bios}
+pxe-service=tag:{name},tag:known,tag:#ipxe,X86-64_EFI,"bmk",{efi}
+pxe-service=tag:{name},tag:known,tag:#ipxe,BC_EFI,"bmk",{efi}
+pxe-service=tag:{name},tag:known,tag:ipxe,x86PC,"bmk",{url}/boot/ipxe
+pxe-service=tag:{name},tag:known,tag:ipxe,X86-64_EFI,"bmk",{url}/boot/ipxe
+pxe-service=tag:{name},tag:known,tag:ipxe,BC_EFI,"bmk",{url}/boot/ipxe
 """
 
 
@@ -98,6 +102,8 @@ def _configuration(dc: DataCenter, boot: Path, loaders: Path) -> str:
     text = _HEAD.format(source=dc.source.name, address=address, leases=leases, **paths)
     if not all(_is_proxy(network) for _, network in _served(dc)):
         text += _ONLY_SERVER
+    if not any(network.dhcp and network.dhcp.pool for _, network in _served(dc)):
+        text += _ONLY_KNOWN
     for name, network in _served(dc):
         text += f"\n# Network {name}\n" + "".join(_ranges(name, network))
         text += (_PROXY if _is_proxy(network) else _AUTHORITATIVE).format(name=name, **names)

@@ -42,11 +42,13 @@ def test_a_new_host_changes_only_the_watched_files(hall: DataCenter) -> None:
 
 
 def test_proxy_networks_hand_out_nothing(hall: DataCenter) -> None:
-    """Beside an existing DHCP server there is no address, no router and no answer to unknown machines."""
+    """Beside an existing DHCP server there is no address, no router and nothing to boot for unknown machines."""
     files = dnsmasq.render(hall, BOOT)
     assert "10.30.0.11" not in files["dnsmasq.hosts.d/hall"]
     assert "tag:office" not in files["dnsmasq.options.d/hall"]
-    assert "dhcp-ignore=tag:office,tag:!known" in files["dnsmasq.conf"]
+    services = [line for line in files["dnsmasq.conf"].splitlines() if line.startswith("pxe-service=")]
+    assert services
+    assert all(line.startswith("pxe-service=tag:office,tag:known,") for line in services)
 
 
 def test_nginx_configuration_is_as_reviewed(golden: Golden) -> None:
