@@ -44,9 +44,12 @@ def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
 
 def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = False) -> Mirror:
     """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill."""
-    job = Job(lock, open_mirror(), sources, say, relock)
-    work_through([*_product_steps(job), *_image_steps(job)], say, free=SPACE)
-    return job.mirror
+    work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say, free=SPACE)
+    return open_mirror()
+
+
+def _steps(job: Job) -> list[Step]:
+    return [*_product_steps(job), *_image_steps(job)]
 
 
 def _product_steps(job: Job) -> Iterator[Step]:

@@ -35,7 +35,7 @@ class Upstream(_Entry):
     """A release as its project publishes it. `{version}` and `{number}` (without the v) are filled in."""
 
     url: str
-    member: str | None = None  # path inside the release's tar; None: the release is the file
+    member: str = ""  # path inside the release's tar; empty: the release is the file
     sha256: str | None = None  # of the release; None: not vouched for, never fetched
 
 

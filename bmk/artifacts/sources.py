@@ -165,8 +165,8 @@ def _copy(source: Path, work: Path) -> Path:
     return Path(shutil.copyfile(source, work / source.name))
 
 
-def _member(release: Path, member: str | None, version: str, target: Path) -> Path:
-    if member is None:
+def _member(release: Path, member: str, version: str, target: Path) -> Path:
+    if not member:
         shutil.copyfile(release, target)
         return target
     with tarfile.open(release) as tar:

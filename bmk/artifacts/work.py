@@ -30,13 +30,14 @@ class Step:
     tools: tuple[str, ...] = ()
 
 
-def work_through(steps: Sequence[Step], say: Say, *, free: int) -> int:
+def work_through(steps: Callable[[], Sequence[Step]], say: Say, *, free: int) -> int:
     """Run what is not done, in order; returns how many steps ran. A second process on the same cache waits.
 
-    `free`: bytes of disk that must be there if anything is to do. What was finished before a kill is not made again.
+    `steps` is called once nobody else is at work, so that they see what an earlier process has finished. `free`: bytes
+    of disk that must be there if anything is to do. What was finished before a kill is not made again.
     """
-    with _alone(say):
-        todo = [step for step in steps if not step.done()]
+    with alone(say):
+        todo = [step for step in steps() if not step.done()]
         if todo:
             preflight([tool for step in todo for tool in step.tools], free)
         for number, step in enumerate(todo, 1):
@@ -76,7 +77,8 @@ def _run(step: Step, title: str, say: Say) -> None:
 
 
 @contextmanager
-def _alone(say: Say) -> Iterator[None]:
+def alone(say: Say) -> Iterator[None]:
+    """One process per cache at a time; a second one waits. Clears what a killed one left behind."""
     scratch = _made(cache_dir() / "build")
     with (scratch / "lock").open("w") as lock:
         try:

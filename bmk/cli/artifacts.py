@@ -72,14 +72,17 @@ def verify() -> None:
     import time
 
     from bmk.artifacts.mirror import open_mirror
+    from bmk.artifacts.work import alone
     from bmk.errors import DigestMismatch
 
-    mirror, started, problems = open_mirror(), time.monotonic(), []
-    for artifact, problem in mirror.verify():
-        if problem is not None:
-            problems.append(problem)
-            mirror.distrust(artifact)
-            say(str(problem))
+    started, problems = time.monotonic(), []
+    with alone(say):
+        mirror = open_mirror()
+        for artifact, problem in mirror.verify():
+            if problem is not None:
+                problems.append(problem)
+                mirror.distrust(artifact)
+                say(str(problem))
     if problems:
         names = ", ".join(str(problem.what) for problem in problems)
         raise DigestMismatch(f"{len(problems)} damaged: {names}", where=str(mirror.root), hint="bmk artifacts build")
