@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bmk.cli.options import dc_argument
+from bmk.cli.options import complete_hosts, dc_argument
 from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(name="inventory")
 @dc_argument
 @click.option("--list", "listing", is_flag=True, help="Groups and the variables of all hosts (the default).")
-@click.option("--host", metavar="HOST", help="The variables of one host.")
+@click.option("--host", metavar="HOST", shell_complete=complete_hosts, help="The variables of one host.")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
 def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     """Print the Ansible inventory of a data center.

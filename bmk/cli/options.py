@@ -20,12 +20,12 @@ def dc_argument(function: F) -> F:
 
 def host_argument(function: F) -> F:
     """`<host>`, passed as `host: str`; comes after `<dc>`."""
-    return click.argument("host", metavar="HOST", shell_complete=_hosts)(function)
+    return click.argument("host", metavar="HOST", shell_complete=complete_hosts)(function)
 
 
 def hosts_argument(function: F) -> F:
     """`[host...]`, passed as `hosts: tuple[str, ...]`; comes after `<dc>`."""
-    return click.argument("hosts", metavar="[HOST]...", nargs=-1, shell_complete=_hosts)(function)
+    return click.argument("hosts", metavar="[HOST]...", nargs=-1, shell_complete=complete_hosts)(function)
 
 
 def limit_option(function: F) -> F:
@@ -54,7 +54,8 @@ def _datacenters(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     return _items(datacenter_names(), incomplete)
 
 
-def _hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Hosts of the data center that is the command's first argument, for options of a single command."""
     return _items(_known_hosts(ctx), incomplete)
 
 
@@ -67,9 +68,11 @@ def _known_hosts(ctx: click.Context) -> list[str]:
     from bmk.datacenter.locate import find_datacenter, host_names
     from bmk.errors import BmkError
 
+    # While an option's value is being typed, click has not yet told arguments apart: they are all in `args`.
+    dc = ctx.params.get("dc") or next(iter(ctx.args), "")
     try:
-        return host_names(find_datacenter(ctx.params["dc"]))
-    except (BmkError, OSError, KeyError):
+        return host_names(find_datacenter(dc))
+    except (BmkError, OSError):
         return []  # completion has no way to say what is wrong; the command itself will
 
 

@@ -11,6 +11,7 @@ from bmk.datacenter.problem import Problem, did_you_mean
 from bmk.datacenter.source import Source
 from bmk.document import read_document
 
+_SHIPPED = Path(__file__).resolve().parent.parent / "artifacts" / "artifacts.lock"
 OLDEST, NEWEST = 34, 37  # minors of Kubernetes 1.x that bmk's roles and images are made for
 
 
@@ -27,14 +28,22 @@ def version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
 
 def locked_versions(source: Source) -> frozenset[str]:
     """Kubernetes versions of the data center's lock file; empty when there is no lock file."""
-    path = lock_path(source.path, _named(source.main.value))
-    return frozenset(_kubernetes_versions(read_document(path).value)) if path.is_file() else frozenset()
+    return _versions(lock_path(source.path, _named(source.main.value)))
+
+
+def newest_version() -> str:
+    """The newest Kubernetes version of the lock file that bmk ships."""
+    return max(_versions(_SHIPPED), key=lambda v: [int(part) for part in v.split(".")], default=f"1.{NEWEST}.0")
 
 
 def lock_path(dc_file: Path, name: str) -> Path:
     """The lock file of a data center: beside its file, or the one that bmk ships."""
     beside = dc_file.parent / name
-    return beside if beside.is_file() else Path(__file__).resolve().parent.parent / "artifacts" / "artifacts.lock"
+    return beside if beside.is_file() else _SHIPPED
+
+
+def _versions(lock: Path) -> frozenset[str]:
+    return frozenset(_kubernetes_versions(read_document(lock).value)) if lock.is_file() else frozenset()
 
 
 def _named(value: Any) -> str:
