@@ -51,7 +51,6 @@ class Lab:
     def __init__(self, state: Path, machines: list[dict[str, Any]]) -> None:
         self.state = state
         self.machines = {m["name"]: m for m in machines}
-        self.heals: list[threading.Timer] = []
         (state / "lab").mkdir(parents=True, exist_ok=True)
         for name, known in self.machines.items():
             known["console"] = str(state / "lab" / f"{name}.log")
@@ -63,9 +62,17 @@ class Lab:
         """Switch a fault on, for some seconds or until `heal`."""
         self[name]["faults"][fault] = True
         if seconds is not None:
-            timer = threading.Timer(seconds, self[name]["faults"].pop, [fault])
+            timer = threading.Timer(seconds, self[name]["faults"].pop, [fault, None])
             timer.daemon = True
             timer.start()
+
+    def reset(self) -> None:
+        """All machines off and healed; nothing is remembered of the test before."""
+        for known in self.machines.values():
+            known["faults"].clear()
+            known.update(power="off", boot={"target": "disk", "enabled": "disabled"})
+            known.pop("booted", None)
+            Path(known["console"]).write_text("")
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         op = question.pop("op")
@@ -104,12 +111,12 @@ def own_network() -> Iterator[None]:
     os.close(before)
 
 
-@pytest.fixture
-def lab(own_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    """A running control socket with one Redfish machine (UEFI) and one IPMI machine (BIOS), and their secrets."""
-    monkeypatch.setenv("BMK_STATE_DIR", str(tmp_path))
+@pytest.fixture(scope="module")
+def standin(own_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A running control socket with Redfish and IPMI machines, one of each firmware, and their secrets."""
+    directory = tmp_path_factory.mktemp("state")
     standin = Lab(
-        tmp_path / DC,
+        directory / DC,
         [
             machine("cp-1", "redfish", "10.78.0.11", "uefi"),
             machine("cp-2", "redfish", "10.78.0.12", "bios"),
@@ -126,19 +133,31 @@ def lab(own_network: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         daemon_threads = True
 
-    with short_path(standin.state / "lab" / "control.sock") as name, Server(name, Handler) as server:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        short_path(standin.state / "lab" / "control.sock") as name,
+        Server(name, Handler) as server,
+    ):
+        patch.setenv("BMK_STATE_DIR", str(directory))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield standin
         server.shutdown()
 
 
 @pytest.fixture
-def start(lab: Lab) -> Iterator[Callable[[str], None]]:
+def lab(standin: Lab) -> Lab:
+    """The lab with all machines off, healed, and without overrides."""
+    standin.reset()
+    return standin
+
+
+@pytest.fixture(scope="module")
+def start(standin: Lab) -> Iterator[Callable[[str], None]]:
     """Start `python -m bmk.lab.<module>` against the lab; killed by pid at the end."""
     running: list[subprocess.Popen[bytes]] = []
 
     def run(module: str) -> None:
-        log = (lab.state / f"{module}.log").open("wb")
+        log = (standin.state / f"{module}.log").open("wb")
         running.append(
             subprocess.Popen([sys.executable, "-m", f"bmk.lab.{module}", "--dc", DC], stdout=log, stderr=log)
         )
@@ -149,11 +168,16 @@ def start(lab: Lab) -> Iterator[Callable[[str], None]]:
         process.wait(timeout=20)
 
 
-@pytest.fixture
-def redfish(lab: Lab, start: Callable[[str], None]) -> Lab:
-    """The lab with its real Redfish emulator answering."""
+@pytest.fixture(scope="module")
+def redfish_emulator(start: Callable[[str], None]) -> None:
+    """The real Redfish emulator, answering."""
     start("redfish")
     until(lambda: _answers("10.78.0.11", 443), "the Redfish emulator answers")
+
+
+@pytest.fixture
+def redfish(lab: Lab, redfish_emulator: None) -> Lab:
+    """The lab with its Redfish BMCs."""
     return lab
 
 
@@ -173,12 +197,17 @@ def _answers(address: str, port: int) -> bool:
     return True
 
 
-@pytest.fixture
-def ipmi(lab: Lab, start: Callable[[str], None]) -> Lab:
-    """The lab with a real ipmi_sim for each IPMI machine."""
+@pytest.fixture(scope="module")
+def ipmi_simulators(standin: Lab, start: Callable[[str], None]) -> None:
+    """A real ipmi_sim for each IPMI machine, listening."""
     start("ipmi")
-    logs = [lab.state / "lab" / "ipmi" / name / "ipmi_sim.log" for name in ("worker-1", "worker-2")]
-    until(lambda: all(_hears(n) for n in ("10.78.0.21", "10.78.0.22")), f"ipmi_sim listens, see {logs}")
+    where = standin.state / "lab" / "ipmi"
+    until(lambda: all(_hears(n) for n in ("10.78.0.21", "10.78.0.22")), f"ipmi_sim listens, see logs below {where}")
+
+
+@pytest.fixture
+def ipmi(lab: Lab, ipmi_simulators: None) -> Lab:
+    """The lab with its IPMI BMCs."""
     return lab
 
 

@@ -164,8 +164,9 @@ def test_a_wrong_serial_shows_in_the_identity(redfish: Any, bmc: Connect) -> Non
 def test_the_event_log_is_read(bmc: Connect) -> None:
     """What the BMC wrote down comes back with its time."""
     machine = bmc()
+    before = len(machine.event_log())
     machine.set_power("on")
-    assert [(entry.text, entry.at[:2]) for entry in machine.event_log()] == [("power: On", "20")]
+    assert [(entry.text, entry.at[:2]) for entry in machine.event_log()[before:]] == [("power: On", "20")]
 
 
 def test_the_console_is_appended_to_a_file(redfish: Any, bmc: Connect, tmp_path: Path) -> None:
