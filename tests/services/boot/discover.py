@@ -51,9 +51,9 @@ def main() -> None:
         sock.settimeout(asked.get("seconds", 5))
         sock.sendto(packet(asked), (asked.get("to", "255.255.255.255"), asked.get("port", 67)))
         try:
-            print(json.dumps(parsed(sock.recv(2048))))
+            sys.stdout.write(json.dumps(parsed(sock.recv(2048))))
         except TimeoutError:
-            print("null")
+            sys.stdout.write("null")
 
 
 main()

@@ -18,9 +18,9 @@ from tests.services.boot.conftest import Boot, Room, until
 pytestmark = pytest.mark.services
 
 DISCOVER = Path(__file__).parent / "discover.py"
-PXE = "PXEClient:Arch:00000:UNDI:002001".encode().hex()
-HTTP = "HTTPClient:Arch:00016:UNDI:003001".encode().hex()
-IPXE = {"77": "iPXE".encode().hex(), "175": "b105018086100e"}
+PXE = b"PXEClient:Arch:00000:UNDI:002001".hex()
+HTTP = b"HTTPClient:Arch:00016:UNDI:003001".hex()
+IPXE = {"77": b"iPXE".hex(), "175": "b105018086100e"}
 CP1 = "52:54:00:20:00:11"
 
 
