@@ -1,1 +1,7 @@
-"""Part of bmk; see docs/architecture.md."""
+"""Desired against actual -> changes. Pure: nothing here touches a machine, a file of state or the clock."""
+
+from bmk.plan.actual import Actual, OpenGrant
+from bmk.plan.build import build_plan
+from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
+
+__all__ = ["Actual", "Change", "DiskChoice", "HostPlan", "OpenGrant", "Plan", "build_plan"]

@@ -1,0 +1,44 @@
+"""The machine asks the network what to boot, and the install ramdisk takes the grant."""
+
+from __future__ import annotations
+
+import time
+
+from bmk.boot import grants
+from bmk.boot.grants import Grant
+from bmk.datacenter.resolve import Host
+from bmk.errors import PhaseFailed
+from bmk.phases.base import Context, Phase
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+from bmk.plan.wipe import needs_install
+
+
+class Booting(Phase):
+    name = "booting"
+    title = "Boot the installer"
+    needs = ("powered",)
+    evidence_from = "powered"
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if not needs_install(host, actual) or (actual.grant is not None and actual.grant.claimed):
+            return []
+        return [self.change("boot", f"boot the install ramdisk over {host.profile.boot}", "not installed")]
+
+    async def run(self, ctx: Context) -> None:
+        grant = await ctx.until(lambda: _taken(ctx))
+        ctx.grant_id = grant.id
+        if grant.claimed is None:
+            raise PhaseFailed(
+                f"the grant ended before a ramdisk took it: {grant.outcome or 'expired'}",
+                where=ctx.host.name,
+                hint=f"bmk provision {ctx.run.dc.name}",
+            )
+
+    def deadline(self, timing: Timing) -> float:
+        return {"standard": 600, "emulated": 420}[timing]  # servers spend minutes in their firmware before DHCP
+
+
+def _taken(ctx: Context) -> Grant | None:
+    grant = grants.latest(ctx.run.journal, ctx.host.name)
+    return grant if grant is not None and (grant.claimed or not grant.open_at(time.time())) else None

@@ -1,0 +1,35 @@
+"""Baseline, container runtime and kubelet are as the roles say."""
+
+from __future__ import annotations
+
+import time
+
+from bmk.datacenter.resolve import Host
+from bmk.phases.base import Context, Phase
+from bmk.phases.converging import converge, playbook
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+
+
+class Configured(Phase):
+    name = "configured"
+    title = "Configure it"
+    needs = ("reachable",)
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if actual.converged == "current":
+            return []
+        why = {"never": "never configured", "stale": "the file or the roles changed since"}[actual.converged]
+        return [self.change("configure", "apply baseline, container runtime and kubelet", why)]
+
+    def meets(self, host: Host) -> str | None:
+        return "configured"
+
+    async def run(self, ctx: Context) -> None:
+        wanted = await ctx.call(ctx.run.services.wanted, ctx.host)
+        result = await converge(ctx, "configured", playbook(ctx, "configure.yml"), self.deadline(ctx.timing))
+        ctx.run.journal.record(ctx.host.name, "converged", {"digest": wanted, "at": time.time()})
+        ctx.emit("host.configured", f"{result.changed} tasks changed something", changed=result.changed)
+
+    def deadline(self, timing: Timing) -> float:
+        return {"standard": 1800, "emulated": 3600}[timing]

@@ -1,0 +1,52 @@
+"""Is this the machine that the file describes? Asked of its BMC before anything is done to it. The comparison is pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from bmk.bmc.protocol import Bmc, Identity
+from bmk.datacenter.resolve import Host
+from bmk.errors import PreflightRefused
+from bmk.phases.base import Context
+
+
+def mismatches(host: Host, seen: Identity) -> list[str]:
+    """What the BMC says differently from the file. Values it does not know do not count, but one of them must match."""
+    macs = {mac.lower() for mac in seen.macs}
+    checks = [
+        ("serial", host.serial, seen.serial, _same(host.serial, seen.serial)),
+        ("uuid", host.uuid, seen.uuid, _same(host.uuid, seen.uuid)),
+        ("mac", host.mac, ", ".join(sorted(macs)), (host.mac in macs) if macs else None),
+    ]
+    wrong = [f"{what}: the file says {wanted}, the BMC says {got}" for what, wanted, got, same in checks if same is False]
+    if not wrong and not any(same for *_, same in checks):
+        return ["the BMC knows neither serial, uuid nor MACs: it cannot be told which machine this is"]
+    return wrong
+
+
+async def check_identity(ctx: Context, bmc: Bmc) -> Identity:
+    """Read the identity and refuse the host when it is another machine."""
+    seen = await ctx.call(bmc.identity)
+    wrong = mismatches(ctx.host, seen)
+    if wrong:
+        raise PreflightRefused(
+            "the BMC belongs to another machine than the file says",
+            where=f"{ctx.host.name} (BMC {ctx.host.bmc_address})",
+            why="; ".join(wrong),
+            hint=f"correct {ctx.host.name} in {ctx.run.dc.source}, or the BMC's address or cable",
+        )
+    return seen
+
+
+async def register(ctx: Context, bmc: Bmc) -> None:
+    """Check and remember who the machine is and what is built in."""
+    seen = await check_identity(ctx, bmc)
+    ctx.run.journal.record(ctx.host.name, "identity", asdict(seen))
+    ctx.run.journal.record(ctx.host.name, "inventory", asdict(await ctx.call(bmc.inventory)))
+    ctx.emit("host.registered", f"BMC {ctx.host.bmc_address}: serial {seen.serial}, uuid {seen.uuid}")
+
+
+def _same(wanted: str | None, seen: str | None) -> bool | None:
+    if not wanted or not seen:
+        return None
+    return wanted.strip().lower() == seen.strip().lower()

@@ -1,0 +1,78 @@
+"""The ramdisk wipes the granted disk, writes the image, and proves it."""
+
+from __future__ import annotations
+
+import time
+
+from bmk.boot import grants
+from bmk.boot.grants import Grant
+from bmk.datacenter.resolve import Host
+from bmk.errors import PhaseFailed
+from bmk.phases.base import AttemptFailed, Context, Phase
+from bmk.phases.run import Timing
+from bmk.phases.watch import Silent
+from bmk.plan import Actual, Change, DiskChoice
+from bmk.plan.disks import choose_disk
+from bmk.plan.wipe import needs_install, why_confirm
+
+SILENCE = {"standard": 90.0, "emulated": 240.0}  # seconds without any sign of life after which a ramdisk is lost
+
+
+class Imaging(Phase):
+    name = "imaging"
+    title = "Write the image"
+    needs = ("booting",)
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if not needs_install(host, actual):
+            return []
+        if actual.grant is not None and actual.grant.claimed:
+            return [self.change("await-image", "wait for the installation that is under way", "a ramdisk holds the grant")]
+        disk = choose_disk(host.disk, actual.inspection)
+        text = f"wipe {_named(disk)} ({disk.content}) and write the node image"
+        return [self.change("wipe", text, "not installed", disk=disk, confirm=why_confirm(host, actual))]
+
+    async def run(self, ctx: Context) -> None:
+        try:
+            grant = await ctx.until(lambda: _ended(ctx), idle=SILENCE[ctx.timing])
+        except Silent:
+            raise _give_up(ctx) from None
+        if grant.outcome != "spent":
+            raise _failed(ctx, grant)
+
+    def deadline(self, timing: Timing) -> float:
+        return {"standard": 1800, "emulated": 2400}[timing]
+
+
+def _named(disk: DiskChoice) -> str:
+    return f"disk {disk.serial}" if disk.serial else f"the disk that matches: {disk.selector}"
+
+
+def _ended(ctx: Context) -> Grant | None:
+    """The grant once it ended. One that ran out of time in the hands of a ramdisk is still being used."""
+    grant = grants.latest(ctx.run.journal, ctx.host.name)
+    if grant is None:
+        raise PhaseFailed("the grant of this installation is gone from the journal", where=ctx.host.name)
+    return None if grant.ended is None or (grant.outcome == "expired" and grant.claimed) else grant
+
+
+def _give_up(ctx: Context) -> AttemptFailed:
+    """The ramdisk died with the grant in its hands: take the grant away, so that a new attempt starts clean."""
+    cause = Imaging().overdue(ctx)
+    grant = grants.latest(ctx.run.journal, ctx.host.name)
+    if grant is not None:
+        grants.end(ctx.run.journal, grant.id, "failed", time.time())
+    return AttemptFailed(cause.what, where=ctx.host.name, why=cause.why, hint=cause.hint)
+
+
+def _failed(ctx: Context, grant: Grant) -> PhaseFailed:
+    """What the ramdisk said went wrong. It knows best whether a new attempt can help."""
+    events = ctx.run.journal.since(0, host=ctx.host.name, kind="grant.failed")
+    said = next((e.data for e in reversed(events) if e.data.get("grant", grant.id) == grant.id), {})
+    kind = AttemptFailed if said.get("retry") else PhaseFailed
+    return kind(
+        str(said.get("what") or f"the grant ended: {grant.outcome}"),
+        where=ctx.host.name,
+        why=str(said.get("why") or ""),
+        hint=str(said.get("hint") or f"bmk why {ctx.run.dc.name} {ctx.host.name}"),
+    )

@@ -1,0 +1,55 @@
+"""The proof of the ramdisk is checked, its host keys are pinned, and the machine boots from its disk from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bmk.boot import grants
+from bmk.datacenter.resolve import Host
+from bmk.errors import BmcError, PhaseFailed
+from bmk.phases.base import Context, Phase
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+from bmk.plan.wipe import needs_install
+
+
+class Installed(Phase):
+    name = "installed"
+    title = "Prove the installation"
+    needs = ("imaging",)
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if not needs_install(host, actual):
+            return []
+        return [self.change("prove", "check the written image, pin the host's ssh keys", "not installed")]
+
+    async def run(self, ctx: Context) -> None:
+        record = await ctx.until(lambda: ctx.run.journal.facts(ctx.host.name).get("installed"))
+        self._check(ctx, record)
+        await ctx.call(ctx.run.services.pin, ctx.host)
+        for key in ("converged", "begun", "joined", "ready"):  # they were about what this disk held before
+            ctx.run.journal.forget(ctx.host.name, key)
+        await self._boot_from_disk(ctx)
+
+    def deadline(self, timing: Timing) -> float:
+        return 120
+
+    def _check(self, ctx: Context, record: Mapping[str, Any]) -> None:
+        grant = grants.latest(ctx.run.journal, ctx.host.name)
+        if grant is not None and grant.outcome == "spent" and record.get("image_sha256") == grant.image_sha256:
+            return
+        raise PhaseFailed(
+            "what was written is not what was granted",
+            where=ctx.host.name,
+            why=f"image {record.get('image_sha256')}, grant {grant.image_sha256 if grant else None}",
+            hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}",
+        )
+
+    async def _boot_from_disk(self, ctx: Context) -> None:
+        """Take back the network boot. Without a grant it would end at the disk anyway, so a BMC that balks is no failure."""
+        try:
+            bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
+            await ctx.call(bmc.clear_boot_once)
+        except BmcError as error:
+            ctx.emit("bmc.override-left", f"the boot override could not be cleared: {error.what}", "warning")

@@ -1,0 +1,100 @@
+"""Looks at the world before planning: journal records, and cheap live probes of all hosts side by side. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bmk.boot import grants
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmkError
+from bmk.journal import Journal
+from bmk.phases.services import Services
+from bmk.plan import Actual, OpenGrant
+from bmk.plan.actual import Converged, NodeState, PowerState, SshState
+
+_RECORDS = ("identity", "inspection", "installed", "joined", "ready", "converged", "host_keys")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Live answers about one host."""
+
+    ssh: SshState
+    power: PowerState
+    trouble: tuple[str, ...]
+
+
+def observe(
+    dc: DataCenter, journal: Journal, services: Services, hosts: Iterable[str], threads: int = 32
+) -> dict[str, Actual]:
+    """What is known of these hosts now. Blocks; a probe that fails is `unknown` with a line of `trouble`, never an error."""
+    wanted = [dc.hosts[name] for name in hosts]
+    records = {key: journal.records(key) for key in _RECORDS}
+    with ThreadPoolExecutor(threads, thread_name_prefix="observe") as pool:
+        asked = {name: pool.submit(_nodes, services, name) for name in {h.cluster for h in wanted if h.cluster}}
+        seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
+        nodes = {name: future.result() for name, future in asked.items()}
+    return {h.name: _actual(h, s, records, nodes, journal, services) for h, s in zip(wanted, seen, strict=True)}
+
+
+def _look(services: Services, host: Host, keys: bool) -> _Seen:
+    """ssh first: a machine that answers is on, and its BMC need not be asked."""
+    ssh: SshState = services.ssh(host) if keys else "unknown"
+    if ssh == "ok":
+        return _Seen(ssh, "on", ())
+    try:
+        return _Seen(ssh, services.bmc(host).power(), ())
+    except BmkError as error:
+        return _Seen(ssh, "unknown", (f"BMC {host.bmc_address}: {error.what}",))
+
+
+def _nodes(services: Services, cluster: str) -> Mapping[str, NodeState] | None:
+    """Nodes of a cluster; None when its API does not answer (or never was)."""
+    try:
+        return services.cluster(cluster).nodes()
+    except BmkError:
+        return None
+
+
+def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
+    host: Host,
+    seen: _Seen,
+    records: Mapping[str, Mapping[str, Any]],
+    nodes: Mapping[str, Mapping[str, NodeState] | None],
+    journal: Journal,
+    services: Services,
+) -> Actual:
+    fact = {key: values.get(host.name) for key, values in records.items()}
+    return Actual(
+        identity=fact["identity"],
+        inspection=fact["inspection"],
+        installed=fact["installed"],
+        joined=fact["joined"],
+        ready=fact["ready"],
+        grant=_grant(journal, host.name),
+        power=seen.power,
+        ssh=seen.ssh,
+        node=_node(host, nodes),
+        converged=_converged(services, host, fact["converged"]),
+        trouble=seen.trouble,
+    )
+
+
+def _node(host: Host, nodes: Mapping[str, Mapping[str, NodeState] | None]) -> NodeState:
+    states = nodes.get(host.cluster or "")
+    return "unknown" if states is None else states.get(host.name, "absent")
+
+
+def _grant(journal: Journal, host: str) -> OpenGrant | None:
+    grant = grants.current(journal, host, time.time())
+    return None if grant is None else OpenGrant(grant.id, grant.attempt, grant.claimed is not None)
+
+
+def _converged(services: Services, host: Host, record: Mapping[str, Any] | None) -> Converged:
+    if record is None:
+        return "never"
+    return "current" if record.get("digest") == services.wanted(host) else "stale"

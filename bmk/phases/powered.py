@@ -1,0 +1,111 @@
+"""The machine is on: to be installed with an open grant and one network boot, or from its disk when it is installed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from bmk.bmc.protocol import Bmc
+from bmk.boot import grants
+from bmk.boot.grants import Grant
+from bmk.datacenter.resolve import Host
+from bmk.errors import PreflightRefused
+from bmk.phases.base import Context, Phase
+from bmk.phases.identity import check_identity
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+from bmk.plan.disks import choose_disk
+from bmk.plan.wipe import needs_install, why_confirm
+
+_ENOUGH = 600.0  # seconds a grant must still have to be worth adopting
+
+
+class Powered(Phase):
+    name = "powered"
+    title = "Power on"
+    needs = ("registered",)
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if not needs_install(host, actual):
+            off = actual.power == "off"
+            return [self.change("power-on", "power on, boot from disk", "installed, and off")] if off else []
+        if actual.grant is not None and actual.grant.claimed:
+            return []
+        how = "power cycle" if actual.power == "on" else "power on"
+        why = "installed, but as another machine" if actual.installed else "not installed"
+        return [self.change("power-install", f"permit one installation, boot once by {host.profile.boot}, {how}", why)]
+
+    async def run(self, ctx: Context) -> None:
+        bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
+        await check_identity(ctx, bmc)
+        if not needs_install(ctx.host, ctx.actual):
+            await ctx.call(bmc.set_power, "on")
+            return
+        _refuse_unconfirmed(ctx)
+        grant = await ctx.call(_adopt_or_open, ctx)
+        ctx.grant_id = grant.id
+        if grant.claimed is None:
+            await _boot_installer(ctx, bmc, grant)
+
+    def deadline(self, timing: Timing) -> float:
+        return 300
+
+
+def _refuse_unconfirmed(ctx: Context) -> None:
+    """Checked again here, where it matters, whatever the plan and the command line have checked before."""
+    why = why_confirm(ctx.host, ctx.actual)
+    if why and ctx.host.name not in ctx.run.confirmed:
+        raise PreflightRefused(
+            "installing would destroy data that a person has to give up by name",
+            where=ctx.host.name,
+            why=why,
+            hint=f"bmk provision {ctx.run.dc.name} --confirm {ctx.host.name}",
+        )
+
+
+def _adopt_or_open(ctx: Context) -> Grant:
+    """The open grant of an earlier run when it fits, a new one otherwise. A claimed one is always left alone."""
+    journal, host, now = ctx.run.journal, ctx.host, time.time()
+    identity = journal.facts(host.name).get("identity") or {}
+    wanted = grants.permission(
+        host, ctx.run.services.image(), uuid=identity.get("uuid"), confirmed=_confirmed_disk(ctx)
+    )
+    grant = grants.current(journal, host.name, now)
+    if grant is not None:
+        if grant.claimed is not None or (_permits(grant, wanted) and grant.expires - now > _ENOUGH):
+            ctx.emit("grant.adopted", f"continues grant {grant.id[:8]} (attempt {grant.attempt})", grant=grant.id)
+            return grant
+        grants.revoke(journal, host.name, now)
+    return grants.open_grant(journal, wanted, now)
+
+
+def _confirmed_disk(ctx: Context) -> str | None:
+    if ctx.host.name not in ctx.run.confirmed:
+        return None
+    return choose_disk(ctx.host.disk, ctx.run.journal.facts(ctx.host.name).get("inspection")).serial
+
+
+def _permits(grant: Grant, wanted: grants.Permission) -> bool:
+    """Whether an open grant says exactly what would be granted now."""
+    return all(getattr(grant, key) == value for key, value in asdict(wanted).items())
+
+
+async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
+    """One network boot for this grant. When an earlier run already did it, the machine is only kept on."""
+    power = await ctx.call(bmc.power)
+    if power == "on" and _was_booted(ctx, grant):
+        return
+    await ctx.call(bmc.set_boot_once, ctx.host.profile.boot, ctx.host.profile.firmware)
+    if _claimed(ctx, grant):  # while the BMC was slow: resetting it now would cost this attempt
+        return
+    await ctx.call(bmc.set_power, "cycle" if power == "on" else "on")
+    ctx.emit("host.booted", f"powered on for installation (grant {grant.id[:8]})", grant=grant.id)
+
+
+def _was_booted(ctx: Context, grant: Grant) -> bool:
+    events = ctx.run.journal.since(0, host=ctx.host.name, kind="host.booted")
+    return any(e.data.get("grant") == grant.id for e in events)
+
+
+def _claimed(ctx: Context, grant: Grant) -> bool:
+    return grants.get(ctx.run.journal, grant.id).claimed is not None

@@ -1,0 +1,39 @@
+"""The installed system answers ssh with the key that was pinned at its installation."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bmk.datacenter.resolve import Host
+from bmk.phases.base import Context, Phase
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+from bmk.plan.actual import SshState
+
+
+class Reachable(Phase):
+    name = "reachable"
+    title = "Reach it by ssh"
+    needs = ("installed",)
+    evidence_from = "installed"
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if actual.ssh == "ok":
+            return []
+        return [self.change("reach", f"log in to {host.address} with its pinned key", f"ssh: {actual.ssh}")]
+
+    async def run(self, ctx: Context) -> None:
+        before: SshState = "unknown"
+        while (state := await ctx.call(ctx.run.services.ssh, ctx.host)) != "ok":
+            if state != before:
+                _tell(ctx, state)
+            before = state
+            await asyncio.sleep(ctx.run.limits.backoff)
+
+    def deadline(self, timing: Timing) -> float:
+        return {"standard": 600, "emulated": 600}[timing]
+
+
+def _tell(ctx: Context, state: SshState) -> None:
+    level = "error" if state == "wrong-key" else "debug"
+    ctx.emit(f"ssh.{state}", f"ssh to {ctx.host.address}: {state}", "error" if level == "error" else "debug")

@@ -1,0 +1,28 @@
+"""The BMC answers and is that of the machine in the file."""
+
+from __future__ import annotations
+
+from bmk.datacenter.resolve import Host
+from bmk.phases.base import Context, Phase
+from bmk.phases.identity import register
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+
+
+class Registered(Phase):
+    name = "registered"
+    title = "Check the machine's identity"
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        known = actual.identity
+        if known is None:
+            return [self.change("register", f"read identity from BMC {host.bmc_address}", "never seen")]
+        if known.get("serial") not in (None, "", host.serial):
+            return [self.change("register", f"read identity from BMC {host.bmc_address}", f"was {known['serial']}")]
+        return []
+
+    async def run(self, ctx: Context) -> None:
+        await register(ctx, await ctx.call(ctx.run.services.bmc, ctx.host))
+
+    def deadline(self, timing: Timing) -> float:
+        return 180

@@ -1,0 +1,90 @@
+"""What phases ask of the world outside: the one seam between deciding and doing. `world.py` is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bmk.bmc.protocol import Bmc
+from bmk.datacenter.resolve import Host
+from bmk.journal import Event
+from bmk.plan.actual import NodeState, SshState
+
+
+@dataclass(frozen=True, slots=True)
+class Converge:
+    """A playbook for some hosts of one data center. `secrets` never reach argv, logs or the journal."""
+
+    phase: str
+    playbook: str
+    hosts: tuple[str, ...]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Converged(Protocol):
+    """What a playbook did to one host."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def changed(self) -> int: ...
+    @property
+    def failed_task(self) -> str | None: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def tail(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the smoke test. `host` is set when the check is about one node."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    host: str | None = None
+
+
+class Cluster(Protocol):
+    """What is asked of one cluster's API. Blocking calls with time-outs of their own."""
+
+    def answers(self) -> bool:
+        """Whether an API server is ready at the cluster's endpoint."""
+
+    def nodes(self) -> Mapping[str, NodeState]:
+        """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
+
+    def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
+        """Approve kubelet serving certificates of these hosts, checked against the inventory; returns what was approved."""
+
+    def join_secrets(self, hosts: Sequence[Host]) -> Mapping[str, Any]:
+        """Tokens and keys for these hosts to join with, minted now and valid for minutes."""
+
+    def smoke(self) -> Sequence[Check]:
+        """Prove that the cluster works with real pods; leaves nothing behind."""
+
+
+class Services(Protocol):
+    """All effects a phase may have. Blocking unless `async`."""
+
+    def bmc(self, host: Host) -> Bmc: ...
+
+    def image(self) -> tuple[str, str]:
+        """Name and sha256 of the node image that the data center serves."""
+
+    def ssh(self, host: Host) -> SshState:
+        """Log in with the deployer's key, pinned host key only."""
+
+    def pin(self, host: Host) -> None:
+        """Write the host's recorded keys where OpenSSH and Ansible look for them."""
+
+    def wanted(self, host: Host) -> str:
+        """Digest of everything that configures this host: equal means that a converge would change nothing."""
+
+    async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Converged]:
+        """Run one playbook; a result for every host asked for. A bad host is a result, never an exception."""
+
+    def cluster(self, name: str) -> Cluster: ...

@@ -1,0 +1,59 @@
+"""The node is Ready and its kubelet's certificate is approved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from bmk.datacenter.resolve import Host
+from bmk.errors import Unreachable
+from bmk.phases.base import Context, Phase
+from bmk.phases.run import Timing
+from bmk.plan import Actual, Change
+from bmk.plan.actual import NodeState
+
+
+class Verified(Phase):
+    name = "verified"
+    title = "See the node Ready"
+    needs = ("joined",)
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if host.cluster is None or actual.node == "ready":
+            return []
+        return [self.change("verify", "approve its certificate, wait until the node is Ready", f"node: {actual.node}")]
+
+    async def run(self, ctx: Context) -> None:
+        before = ""
+        while (state := (await _look(ctx)).get(ctx.host.name, "absent")) != "ready":
+            if state != before:
+                ctx.emit("node.state", f"node is {state}", "debug", state=state)
+            before = state
+            await asyncio.sleep(ctx.run.limits.backoff)
+        ctx.emit("node.state", "node is Ready", state=state)
+
+    def deadline(self, timing: Timing) -> float:
+        return {"standard": 300, "emulated": 900}[timing]
+
+
+async def _look(ctx: Context) -> Mapping[str, NodeState]:
+    """Approve what waits and read the nodes: one host asks, all that wait at the same time share the answer."""
+    name = ctx.host.cluster or ""
+
+    async def ask(hosts: tuple[str, ...]) -> Mapping[str, Mapping[str, NodeState]]:
+        states = await ctx.call(_ask, ctx, hosts)
+        return dict.fromkeys(hosts, states)
+
+    answer: Mapping[str, NodeState] = await ctx.run.waves.join(f"look/{name}", ctx.host.name, ask)
+    return answer
+
+
+def _ask(ctx: Context, hosts: tuple[str, ...]) -> Mapping[str, NodeState]:
+    cluster = ctx.run.services.cluster(ctx.host.cluster or "")
+    try:
+        for approved in cluster.approve([ctx.run.dc.hosts[h] for h in hosts]):
+            ctx.emit("csr.approved", f"approved {approved}", "debug")
+        return cluster.nodes()
+    except Unreachable as error:  # an API server restarts while control planes join; the deadline still counts
+        ctx.emit("api.silent", error.what, "debug")
+        return {}

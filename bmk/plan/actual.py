@@ -1,0 +1,42 @@
+"""What is known of one host right now: records of the journal and the answers of live probes, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+PowerState = Literal["on", "off", "unknown"]
+SshState = Literal["ok", "silent", "wrong-key", "refused", "unknown"]
+NodeState = Literal["ready", "not-ready", "absent", "unknown"]
+Converged = Literal["current", "stale", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGrant:
+    """The open grant of a host, as far as planning needs it. `claimed`: a ramdisk has taken it and may be writing."""
+
+    id: str
+    attempt: int
+    claimed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """The state of one host. Whatever was not asked or did not answer is None or "unknown", never guessed.
+
+    `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
+    `trouble` says which probes failed and why, for people.
+    """
+
+    identity: Mapping[str, Any] | None = None
+    inspection: Mapping[str, Any] | None = None
+    installed: Mapping[str, Any] | None = None
+    joined: Mapping[str, Any] | None = None
+    ready: Mapping[str, Any] | None = None
+    grant: OpenGrant | None = None
+    power: PowerState = "unknown"
+    ssh: SshState = "unknown"
+    node: NodeState = "unknown"
+    converged: Converged = "never"
+    trouble: tuple[str, ...] = ()

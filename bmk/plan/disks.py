@@ -1,0 +1,67 @@
+"""Which disk an install would wipe, told from what the ramdisk saw last. The ramdisk decides anew; this is for the plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bmk.datacenter.model import DiskSelector
+from bmk.plan.model import DiskChoice
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_SIZE = re.compile(r"^(>=|<=|=)?\s*([0-9]+(?:\.[0-9]+)?)\s*(MB|GB|TB|MiB|GiB|TiB)$")
+
+
+def choose_disk(selector: DiskSelector, inspection: Mapping[str, Any] | None) -> DiskChoice:
+    """The disk that the selector means; `problem` is set when an inspected host has none or several."""
+    text = describe(selector)
+    if inspection is None:
+        return DiskChoice(selector=text, inspected=False, serial=selector.serial)
+    found = [d for d in inspection.get("disks", ()) if _matches(selector, d)]
+    if len(found) != 1:
+        return DiskChoice(selector=text, inspected=True, problem=_problem(found, inspection.get("disks", ())))
+    disk = found[0]
+    return DiskChoice(
+        selector=text,
+        inspected=True,
+        serial=disk.get("serial"),
+        name=disk.get("name"),
+        size=disk.get("size"),
+        holds=disk.get("holds") or "",
+    )
+
+
+def describe(selector: DiskSelector) -> str:
+    """The selector in words; an empty one means "the only disk"."""
+    parts = [f"{key} {value}" for key, value in selector.model_dump(exclude_none=True).items() if key != "rotational"]
+    if selector.rotational is not None:
+        parts.append("rotational" if selector.rotational else "solid state")
+    return ", ".join(parts) or "the only disk"
+
+
+def _matches(selector: DiskSelector, disk: Mapping[str, Any]) -> bool:
+    return (
+        selector.serial in (None, disk.get("serial"))
+        and selector.wwn in (None, disk.get("wwn"))
+        and selector.rotational in (None, disk.get("rotational"))
+        and (selector.size is None or _fits(selector.size, int(disk.get("size") or 0)))
+    )
+
+
+def _fits(wanted: str, size: int) -> bool:
+    match = _SIZE.match(wanted)
+    if match is None:
+        return False
+    relation, number, unit = match.groups()
+    limit = float(number) * _UNITS[unit]
+    if relation == ">=":
+        return size >= limit
+    if relation == "<=":
+        return size <= limit
+    return abs(size - limit) <= 0.05 * limit  # "480 GB" disks differ by vendor
+
+
+def _problem(found: Sequence[Mapping[str, Any]], disks: Sequence[Mapping[str, Any]]) -> str:
+    seen = ", ".join(f"{d.get('name')} serial {d.get('serial')}" for d in (found or disks)) or "no disk at all"
+    return f"{'several disks match' if found else 'no disk matches'}: {seen}"

@@ -1,0 +1,45 @@
+"""A plan in a file: what was reviewed is what runs, or nothing does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bmk.errors import ConfigError, PreflightRefused
+from bmk.plan.model import SCHEMA, Plan
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write a plan for `bmk provision --plan`."""
+    path.write_text(json.dumps(plan.as_dict(), indent=2, sort_keys=True) + "\n")
+
+
+def check_against(path: Path, now: Plan) -> None:
+    """Refuse unless the plan in the file is exactly what would be done now."""
+    saved = _read(path)
+    if saved.get("digest") == now.digest:
+        return
+    raise PreflightRefused(
+        f"facts changed since this plan was made: {', '.join(_differences(saved, now)) or 'the data center file'}",
+        where=str(path),
+        hint=f"bmk plan {now.dc} --out {path}",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError("not a plan that can be read", where=str(path), why=str(error)) from error
+    if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
+        raise ConfigError(f"not a plan of schema {SCHEMA}", where=str(path), hint="make it again with bmk plan --out")
+    return saved
+
+
+def _differences(saved: Mapping[str, Any], now: Plan) -> list[str]:
+    """Names of the hosts whose changes are not the same."""
+    before = {h["host"]: h["changes"] for h in saved.get("hosts", ())}
+    after = {h["host"]: h["changes"] for h in json.loads(json.dumps(now.as_dict()))["hosts"]}
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))

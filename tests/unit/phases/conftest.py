@@ -1,0 +1,359 @@
+"""A small world in memory: machines with BMCs and disks, a boot service that asks real grants, Ansible and a cluster.
+
+Machines live on their own (as real ones do) while runs of bmk come, die and go. The journal and the grants are the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmk.bmc.protocol import Identity, Inventory
+from bmk.boot import grants
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmcError, PreflightRefused, Unreachable
+from bmk.journal import Event, Journal
+from bmk.journal.sinks import Sink
+from bmk.phases.actions import PROVISION
+from bmk.phases.executor import Outcome
+from bmk.phases.observe import observe
+from bmk.phases.run import Limits
+from bmk.phases.services import Check, Converge
+from bmk.phases.session import Options, new_run_id, perform
+from bmk.plan import Actual, Plan, build_plan
+
+ROOT = Path(__file__).resolve().parents[3]
+IMAGE = ("node-image", "f" * 64)
+FAST = Limits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05)
+
+
+class Killed(BaseException):
+    """The process of bmk is dead: nothing it does has an effect any more."""
+
+
+class Life:
+    """Counts everything a run does to the outside; dies before or after the n-th thing."""
+
+    def __init__(self, budget: int | None = None) -> None:
+        self.left, self.used, self.dead = budget, 0, False
+
+    def spend(self) -> None:
+        self.used += 1
+        if self.left is not None:
+            self.left -= 1
+            self.dead = self.dead or self.left < 0
+        if self.dead:
+            raise Killed
+
+
+class MortalJournal(Journal):
+    """The journal as a process sees it that may be killed before or after any write."""
+
+    life = Life()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        self.life.spend()
+        with super().transaction() as db:
+            yield db
+        self.life.spend()
+
+
+@dataclass
+class Machine:
+    """A machine with its own will. `faults` make it misbehave; counters say what was done to it."""
+
+    host: Host
+    power: str = "off"
+    boot_once: str | None = None
+    disk: str = ""  # what the disk holds: "", "half", an image's sha256, or foreign data
+    system: str = ""  # what runs: "", "ramdisk", "disk"
+    steps: int = 0
+    grant: str = ""
+    token: str = ""
+    wipes: int = 0
+    cycles: int = 0
+    configured: int = 0
+    inits: int = 0
+    joins: int = 0
+    node: bool = False
+    approved: bool = False
+    faults: set[str] = field(default_factory=set)
+
+
+class FakeBmc:
+    """Answers for one machine as a BMC would; every write can be read back."""
+
+    def __init__(self, world: World, machine: Machine) -> None:
+        self._world, self._m = world, machine
+
+    def _reach(self) -> None:
+        if "bmc-dead" in self._m.faults:
+            raise BmcError("the BMC does not answer", where=str(self._m.host.bmc_address), hint="reset it")
+        if "bmc-503-once" in self._m.faults:
+            self._m.faults.discard("bmc-503-once")
+            raise BmcError("503 Service Unavailable", where=str(self._m.host.bmc_address))
+
+    def identity(self) -> Identity:
+        self._reach()
+        serial = "OTHER" if "wrong-serial" in self._m.faults else self._m.host.serial
+        return Identity(uuid=self._m.host.uuid, serial=serial, macs=(self._m.host.mac,))
+
+    def inventory(self) -> Inventory:
+        self._reach()
+        return Inventory()
+
+    def power(self) -> str:
+        self._reach()
+        return self._m.power
+
+    def set_power(self, action: str) -> None:
+        self._reach()
+        self._world.life.spend()
+        self._m.cycles += action == "cycle"
+        self._m.power, self._m.system = ("off", "") if action == "off" else ("on", "firmware")
+        self._m.steps = 0
+        self._world.life.spend()
+
+    def set_boot_once(self, target: str, firmware: str) -> None:
+        self._reach()
+        self._world.life.spend()
+        self._m.boot_once = target
+
+    def clear_boot_once(self) -> None:
+        self._reach()
+        self._m.boot_once = None
+
+    def event_log(self) -> list[Any]:
+        return []
+
+    def console(self, path: Path, stop: Callable[[], bool]) -> None:
+        return None
+
+
+@dataclass
+class Result:
+    """One host's part of a converge."""
+
+    ok: bool = True
+    changed: int = 1
+    failed_task: str | None = None
+    message: str = ""
+    tail: str = ""
+
+
+class FakeCluster:
+    """One API server: there when a control plane has begun it."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
+
+    def _members(self) -> list[Machine]:
+        return [m for m in self._world.machines.values() if m.host.cluster == self._name and m.node]
+
+    def answers(self) -> bool:
+        return any(m.host.role == "control_plane" and m.system == "disk" for m in self._members())
+
+    def nodes(self) -> Mapping[str, Any]:
+        if not self.answers():
+            raise Unreachable("no API server answers", where=self._name)
+        return {m.host.name: "ready" if m.approved else "not-ready" for m in self._members()}
+
+    def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
+        for host in hosts:
+            self._world.machines[host.name].approved = True
+        return [h.name for h in hosts]
+
+    def join_secrets(self, hosts: Sequence[Host]) -> Mapping[str, Any]:
+        return {"tokens": {h.name: "secret-canary" for h in hosts}}
+
+    def smoke(self) -> Sequence[Check]:
+        self._world.smokes += 1
+        return [Check("dns", "dns-broken" not in self._world.faults, "as it should be")]
+
+
+class World:
+    """All machines, and the Services that a run uses. `life` is of the running bmk process."""
+
+    def __init__(self, dc: DataCenter, path: Path) -> None:
+        self.dc = dc
+        self.machines = {h.name: Machine(h) for h in dc.hosts.values()}
+        self.service = Journal(path)  # the boot service's own connection: it outlives runs
+        self.path = path
+        self.life = Life()
+        self.smokes = 0
+        self.faults: set[str] = set()
+        self.waves: list[tuple[str, tuple[str, ...]]] = []
+        self.digest = "d1"
+        self.looks = 0
+
+    # Services
+    def bmc(self, host: Host) -> FakeBmc:
+        return FakeBmc(self, self.machines[host.name])
+
+    def image(self) -> tuple[str, str]:
+        return IMAGE
+
+    def ssh(self, host: Host) -> Any:
+        m = self.machines[host.name]
+        return "ok" if m.system == "disk" and m.disk == IMAGE[1] and "no-ssh" not in m.faults else "silent"
+
+    def pin(self, host: Host) -> None:
+        self.life.spend()
+
+    def wanted(self, host: Host) -> str:
+        return self.digest
+
+    def cluster(self, name: str) -> FakeCluster:
+        return FakeCluster(self, name)
+
+    async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Result]:
+        self.life.spend()
+        self.waves.append((request.playbook, request.hosts))
+        await asyncio.sleep(0.005)
+        results = {name: self._converge(request.playbook, self.machines[name]) for name in request.hosts}
+        self.life.spend()
+        return results
+
+    def _converge(self, playbook: str, m: Machine) -> Result:
+        if f"fail-{playbook}" in m.faults:
+            return Result(False, 0, "Start kubelet", "unit kubelet.service failed")
+        if playbook == "configure.yml":
+            m.configured += 1
+        elif not m.node:
+            assert playbook == "init.yml" or self.cluster(m.host.cluster or "").answers(), "joined without an API"
+            m.inits += playbook == "init.yml"
+            m.joins += playbook == "join.yml"
+            m.node = True
+        return Result()
+
+    # the machines' own life
+    def tick(self) -> None:
+        for m in self.machines.values():
+            if m.power == "on":
+                self._step(m)
+
+    def _step(self, m: Machine) -> None:
+        m.steps += 1
+        if m.system == "firmware":
+            self._firmware(m)
+        elif m.system == "ramdisk" and m.steps > 2 and "ramdisk-hangs" not in m.faults:
+            self._ramdisk(m)
+
+    def _firmware(self, m: Machine) -> None:
+        once, m.boot_once = m.boot_once, None
+        if once is None or "ignores-override" in m.faults:
+            m.system = "disk" if m.disk == IMAGE[1] else "firmware-prompt"
+            return
+        if "no-dhcp" in m.faults:
+            m.system = "firmware-prompt"
+            return
+        self._say(m, "dhcp", "dhcp.discover", "DHCPDISCOVER")
+        grant = grants.current(self.service, m.host.name, time.time())
+        decision = "install" if grant is not None and grant.claimed is None else "local"
+        self._say(m, "http", "boot.answered", decision, decision=decision)
+        m.system = "disk" if m.disk == IMAGE[1] else "firmware-prompt"
+        if grant is not None and decision == "install":
+            m.system, m.grant, m.steps = "ramdisk", grant.id, 0
+
+    def _ramdisk(self, m: Machine) -> None:
+        if m.steps == 3:
+            self._claim(m)
+            return
+        self._say(m, "agent", "image.progress", f"wrote {m.steps} MB", bytes=m.steps)
+        if "dies-mid-write" in m.faults:
+            m.faults.discard("dies-mid-write")
+            m.disk, m.system, m.wipes = "half", "firmware-prompt", m.wipes + 1
+        elif m.steps == 6:
+            self._done(m)
+
+    def _claim(self, m: Machine) -> None:
+        try:
+            m.token = grants.claim(self.service, m.grant, time.time())
+        except PreflightRefused as error:
+            self._say(m, "agent", "claim.refused", str(error), reason=error.what)
+            m.system = "firmware-prompt"
+            return
+        grant = grants.get(self.service, m.grant)
+        disks = [{"name": "sda", "serial": m.host.disk.serial, "size": 10**10, "holds": "" if m.disk in ("", "half") else m.disk}]
+        self.service.record(m.host.name, "inspection", {"disks": disks})
+        if disks[0]["holds"] and grant.confirmed != m.host.disk.serial:
+            self._say(m, "agent", "agent.failed", "foreign data", what=f"disk holds {m.disk}", why="not confirmed")
+            grants.end(self.service, m.grant, "failed", time.time())
+            m.system = "firmware-prompt"
+
+    def _done(self, m: Machine) -> None:
+        grant = grants.get(self.service, m.grant)
+        if grant.ended is not None:
+            m.system = "firmware-prompt"
+            return
+        m.disk, m.wipes = IMAGE[1], m.wipes + 1
+        m.node = m.approved = False
+        record = {"image_sha256": IMAGE[1], "disk_serial": m.host.disk.serial, "serial": m.host.serial, "grant": m.grant}
+        self.service.record(m.host.name, "installed", record)
+        self.service.record(m.host.name, "host_keys", ["ssh-ed25519 AAAA"])
+        grants.end(self.service, m.grant, "spent", time.time())
+        m.system = "disk"
+
+    def _say(self, m: Machine, source: Any, kind: str, text: str, **data: Any) -> None:
+        self.service.append(Event(source, kind, text, m.host.name, data=data))
+
+    # runs of bmk
+    def look(self, hosts: Sequence[str] | None = None) -> tuple[Plan, dict[str, Actual]]:
+        names = list(hosts or self.dc.hosts)
+        actuals = observe(self.dc, self.service, self, names, threads=4)
+        return build_plan(self.dc, "provision", PROVISION, names, actuals), actuals
+
+    def provision(
+        self, hosts: Sequence[str] | None = None, *, kill_after: int | None = None, sinks: Sequence[Sink] = (), **more: Any
+    ) -> list[Outcome]:
+        """One run of `bmk provision`; raises Killed when its life ends before the run does."""
+        return asyncio.run(self._provision(hosts, kill_after, Options(sinks=sinks, limits=FAST, poll=0.005, **more)))
+
+    async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
+        plan, actuals = self.look(hosts)
+        journal = MortalJournal(self.path)
+        self.life = journal.life = Life(kill_after)
+        ticking = asyncio.create_task(self._ticking())
+        try:
+            return await perform(new_run_id(), self.dc, self, journal, plan, actuals, options)
+        except BaseExceptionGroup as group:
+            raise Killed from group
+        finally:
+            ticking.cancel()
+            self.life = Life()
+
+    async def _ticking(self) -> None:
+        while True:
+            self.tick()
+            await asyncio.sleep(0.003)
+
+
+@pytest.fixture
+def ha() -> DataCenter:
+    """Three control planes and two workers."""
+    return load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
+
+
+@pytest.fixture
+def world(ha: DataCenter, tmp_path: Path) -> World:
+    return World(ha, tmp_path / "journal.db")
+
+
+@pytest.fixture
+def make_world(ha: DataCenter, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
+    """A fresh world at each call, for property tests."""
+    return lambda: World(ha, tmp_path_factory.mktemp("world") / "journal.db")
+
+
+@pytest.fixture
+def killed() -> type[BaseException]:
+    return Killed

@@ -1,0 +1,208 @@
+"""Whole runs against the world in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+def failures(outcomes: Any) -> dict[str, str]:
+    return {o.host: f"{o.phase}: {o.error}" for o in outcomes if o.error is not None}
+
+
+def test_powered_off_machines_become_a_ready_cluster(world: Any) -> None:
+    """Every machine is installed once, one begins the cluster, all join it, one smoke test proves it."""
+    assert failures(world.provision()) == {}
+    machines = world.machines.values()
+    assert [m.wipes for m in machines] == [1] * 5
+    assert sum(m.inits for m in machines) == 1
+    assert sum(m.joins for m in machines) == 4
+    assert world.smokes == 1
+
+
+def test_second_run_has_nothing_to_do(world: Any) -> None:
+    """After a provision the plan is empty, and a second run touches no machine."""
+    world.provision()
+    plan, _ = world.look()
+    assert plan.pending == ()
+    waves = list(world.waves)
+    assert world.provision() == []
+    assert world.waves == waves
+
+
+def test_hosts_share_ansible_runs(world: Any) -> None:
+    """Five hosts that arrive together are configured by fewer than five runs, and each host exactly once."""
+    world.provision()
+    runs = [hosts for playbook, hosts in world.waves if playbook == "configure.yml"]
+    assert len(runs) < 5
+    assert sorted(h for hosts in runs for h in hosts) == sorted(world.dc.hosts)
+
+
+def test_one_bad_host_does_not_stop_the_others(world: Any) -> None:
+    """A machine with another serial is refused before any power action; the others become Ready."""
+    world.machines["worker-1"].faults.add("wrong-serial")
+    bad = failures(world.provision())
+    assert list(bad) == ["worker-1"]
+    assert "the file says HA0004, the BMC says OTHER" in bad["worker-1"]
+    assert (world.machines["worker-1"].power, world.machines["worker-1"].wipes) == ("off", 0)
+    assert world.machines["worker-2"].approved
+
+
+def test_a_failed_control_plane_does_not_stop_the_cluster(world: Any) -> None:
+    """No control plane is special: when the first in the file fails, another one begins the cluster."""
+    world.machines["cp-1"].faults.add("wrong-serial")
+    bad = failures(world.provision())
+    assert list(bad) == ["cp-1"]
+    assert sum(m.inits for m in world.machines.values()) == 1
+
+
+def test_workers_say_why_when_no_control_plane_comes(world: Any) -> None:
+    """Workers do not wait for ever for control planes that failed."""
+    for name in ("cp-1", "cp-2", "cp-3"):
+        world.machines[name].faults.add("wrong-serial")
+    bad = failures(world.provision())
+    assert "no API server of cluster lab-ha answers" in bad["worker-1"]
+    assert world.machines["worker-1"].configured == 1
+
+
+def test_a_half_begun_cluster_is_never_begun_by_another_host(world: Any) -> None:
+    """When the beginning failed on one host, no other host makes a second cluster; the same host continues later."""
+    world.machines["cp-1"].faults.add("wrong-serial")
+    for name in ("cp-2", "cp-3"):
+        world.machines[name].faults.add("fail-init.yml")
+    bad = failures(world.provision())
+    assert sorted(bad) == ["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"]
+    began = list(world.service.records("begun"))
+    assert len(began) == 1
+    world.machines["cp-1"].faults.clear()
+    other = next(n for n in ("cp-2", "cp-3") if n not in began)
+    world.machines[other].faults.clear()
+    assert "has begun this cluster before" in failures(world.provision(["cp-1", other]))["cp-1"]
+    world.machines[began[0]].faults.clear()
+    assert failures(world.provision()) == {}
+    assert [n for n, m in world.machines.items() if m.inits] == began
+
+
+def test_ramdisk_that_dies_mid_write_gets_a_new_attempt(world: Any, monkeypatch: Any) -> None:
+    """A grant whose ramdisk fell silent is ended as failed; one new attempt with a new grant installs the host."""
+    shorten(monkeypatch, silence=0.1)
+    world.machines["worker-1"].faults.add("dies-mid-write")
+    assert failures(world.provision(["worker-1", "cp-1"])) == {}
+    outcomes = [r[0] for r in world.service.query("SELECT outcome FROM grants WHERE host = 'worker-1' ORDER BY attempt")]
+    assert outcomes == ["failed", "spent"]
+
+
+def test_a_dead_bmc_is_named_after_its_deadline(world: Any, monkeypatch: Any) -> None:
+    """A BMC that never answers ends with its own error, not with a guess."""
+    from bmk.phases.registered import Registered
+
+    monkeypatch.setattr(Registered, "deadline", lambda self, timing: 0.1)
+    world.machines["worker-1"].faults.add("bmc-dead")
+    assert "the BMC does not answer" in failures(world.provision(["worker-1"]))["worker-1"]
+
+
+def test_a_bmc_that_balks_once_is_asked_again(world: Any) -> None:
+    """503 for a moment is a warning in the journal, not a failure."""
+    world.machines["cp-1"].faults.add("bmc-503-once")
+    assert failures(world.provision(["cp-1"])) == {}
+
+
+def test_machine_that_never_sends_dhcp_is_explained(world: Any, monkeypatch: Any) -> None:
+    """The deadline of booting names cabling, boot order or relay, and the next command."""
+    from bmk.phases.booting import Booting
+
+    monkeypatch.setattr(Booting, "deadline", lambda self, timing: 0.2)
+    world.machines["worker-1"].faults.add("no-dhcp")
+    bad = failures(world.provision(["worker-1"]))["worker-1"]
+    assert "no DHCP request seen" in bad
+    assert "bmk console lab-ha worker-1" in bad
+
+
+def test_foreign_data_needs_the_host_named(world: Any) -> None:
+    """A disk with LVM is refused, shown in the next plan, and wiped only when a person names the host."""
+    m = world.machines["worker-1"]
+    m.disk = "LVM2_member vg0"
+    assert "disk holds LVM2_member vg0" in failures(world.provision(["worker-1"]))["worker-1"]
+    plan, _ = world.look(["worker-1"])
+    assert dict(plan.unconfirmed) == {"worker-1": "disk HADISK0004 holds LVM2_member vg0"}
+    assert "has to give up by name" in failures(world.provision(["worker-1"]))["worker-1"]
+    assert (m.disk, m.wipes) == ("LVM2_member vg0", 0)
+    bad = failures(world.provision(["worker-1"], confirmed=frozenset({"worker-1"})))
+    assert "no API server" in bad["worker-1"]
+    assert m.wipes == 1
+
+
+def test_installed_machine_that_is_off_boots_from_its_disk(world: Any) -> None:
+    """Power on is all that an installed machine needs; it is neither wiped nor offered an installer."""
+    world.provision()
+    m = world.machines["worker-2"]
+    m.power, m.system = "off", ""
+    plan, _ = world.look()
+    assert [c.kind for h in plan.pending for c in h.changes] == ["power-on", "reach"]
+    assert failures(world.provision()) == {}
+    assert (m.wipes, m.system) == (1, "disk")
+
+
+def test_changed_roles_configure_again_and_nothing_else(world: Any) -> None:
+    """Another digest of what configures a host leads to one converge, without reboot or wipe."""
+    world.provision()
+    world.digest = "d2"
+    plan, _ = world.look()
+    assert {c.phase for h in plan.pending for c in h.changes} == {"configured"}
+    assert failures(world.provision()) == {}
+    assert [m.cycles for m in world.machines.values()] == [0] * 5
+
+
+def test_failed_smoke_test_fails_all_its_hosts(world: Any) -> None:
+    """A cluster-wide check that fails is nobody's success; the next run proves again."""
+    world.faults.add("dns-broken")
+    bad = failures(world.provision())
+    assert len(bad) == 5
+    assert "the smoke test failed: dns" in bad["cp-1"]
+    world.faults.clear()
+    assert failures(world.provision()) == {}
+    assert world.smokes == 2
+
+
+def test_failed_task_is_told_with_its_message(world: Any) -> None:
+    """A failed Ansible task ends the host with the task's name and message."""
+    world.machines["worker-1"].faults.add("fail-configure.yml")
+    bad = failures(world.provision())
+    assert list(bad) == ["worker-1"]
+    assert "Ansible: Start kubelet failed" in bad["worker-1"]
+    assert "unit kubelet.service failed" in bad["worker-1"]
+
+
+def test_interrupt_is_journaled_and_continued(world: Any) -> None:
+    """Cancelling a run marks it as interrupted; the same command finishes the job without a second wipe."""
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(world._provision(None, None, options(world)))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(cancelled())
+    assert world.service.query("SELECT exit FROM runs")[0][0] == 130
+    assert failures(world.provision()) == {}
+    assert [m.wipes for m in world.machines.values()] == [1] * 5
+
+
+def test_join_secrets_are_not_in_the_journal(world: Any) -> None:
+    """What hosts join with goes to the playbook and nowhere else."""
+    world.provision()
+    assert b"secret-canary" not in world.path.read_bytes()
+    assert not [e for e in world.service.since() if "secret-canary" in f"{e.text}{e.data}"]
+
+
+def options(world: Any) -> Any:
+    from bmk.phases.run import Limits
+    from bmk.phases.session import Options
+
+    return Options(limits=Limits(threads=8, window=0.01, backoff=0.005, grace=0.05), poll=0.005)
+
+
+def shorten(monkeypatch: Any, silence: float) -> None:
+    from bmk.phases import imaging
+
+    monkeypatch.setattr(imaging, "SILENCE", {"standard": silence, "emulated": silence})
