@@ -39,5 +39,5 @@ sed -i "s/@KERNEL@/$kernel/g" "$root/boot/grub/grub.cfg"
 
 chroot "$root" dpkg-query --show --showformat '${Package}=${Version}\n' | LC_ALL=C sort > "$root/usr/share/bmk-packages"
 rm -rf "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root"/var/cache/ldconfig/aux-cache
-rm -rf "$root"/var/log/* "$root"/tmp/* "$root"/run/*
+find "$root/var/log" -type f -delete
 mkdir -p "$root/var/log/journal"

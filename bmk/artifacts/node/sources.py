@@ -33,7 +33,7 @@ class Mirror:
 
 
 def find_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
-    """BMK_DEBIAN_MIRROR (with BMK_DEBIAN_SECURITY_MIRROR), else the mirror this machine uses itself, else Debian's own."""
+    """BMK_DEBIAN_MIRROR (and BMK_DEBIAN_SECURITY_MIRROR), else the mirror this machine uses, else Debian's own."""
     said = os.environ.get("BMK_DEBIAN_MIRROR")
     if said:
         return Mirror(said, os.environ.get("BMK_DEBIAN_SECURITY_MIRROR", said.rstrip("/") + "-security"))
