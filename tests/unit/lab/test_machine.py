@@ -1,0 +1,237 @@
+"""Power, boot overrides and faults of a machine, with a body that only remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.datacenter.resolve import DataCenter
+from bmk.errors import ConfigError
+from bmk.lab.faults import FAULTS, BrokenImages, Faults, flip_byte
+from bmk.lab.hardware import hardware_of
+from bmk.lab.machine import Boot, Chassis, Target
+
+
+class Remembering:
+    """A body that starts its firmware and does nothing else. `booted` is what each start booted from."""
+
+    def __init__(self, chassis: Chassis) -> None:
+        self.chassis = chassis
+        self.booted: list[Target] = []
+        self.next: Target = "disk"
+        self.up = True
+        self.presses = 0
+
+    async def start(self, target: Target) -> None:
+        self.booted.append(target)
+        self.next = target
+
+    async def stop(self) -> None: ...
+
+    async def press(self) -> None:
+        self.presses += 1
+
+    async def reset(self) -> None:
+        """As QEMU does: the firmware starts from the boot order of now, then says so."""
+        self.booted.append(self.next)
+        self.chassis.firmware_started()
+
+    async def aim(self, target: Target) -> None:
+        self.next = target
+
+    async def link(self, up: bool) -> None:
+        self.up = up
+
+
+Make = Callable[[], tuple[Chassis, Remembering]]
+Work = Callable[[Chassis, Remembering], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def run(hall: DataCenter, tmp_path: Path) -> Callable[[Work], None]:
+    """Runs a coroutine with a fresh machine."""
+
+    def go(work: Work) -> None:
+        chassis = Chassis(hardware_of(hall)["one"], tmp_path, lambda kind, text: None)
+        body = Remembering(chassis)
+        chassis.body = body
+        asyncio.run(work(chassis, body))
+
+    return go
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_once_is_used_up_by_the_first_start(run: Callable[[Work], None]) -> None:
+    """After a PXE boot that was ordered once, the reboot that ends an installation starts from disk."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.set_boot("pxe", "once")
+        await machine.power("on")
+        await settle()
+        await machine.power("reset")
+        assert body.booted == ["pxe", "disk"]
+        assert machine.show()["boot"] == {"target": "pxe", "enabled": "disabled"}
+
+    run(work)
+
+
+def test_once_is_used_up_by_a_reset_too(run: Callable[[Work], None]) -> None:
+    """An override set while the machine runs counts for its next reset, and for that one only."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.power("on")
+        await machine.set_boot("pxe", "once")
+        await machine.power("reset")
+        await settle()
+        await machine.power("reset")
+        assert body.booted == ["disk", "pxe", "disk"]
+
+    run(work)
+
+
+def test_continuous_stays(run: Callable[[Work], None]) -> None:
+    """A continuous override holds over resets and power cycles until it is taken back."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.set_boot("pxe", "continuous")
+        await machine.power("on")
+        await machine.power("reset")
+        await machine.power("cycle")
+        await machine.set_boot("pxe", "disabled")
+        await machine.power("reset")
+        assert body.booted == ["pxe", "pxe", "pxe", "disk"]
+
+    run(work)
+
+
+def test_without_an_override_it_is_the_disk(run: Callable[[Work], None]) -> None:
+    """Nothing ordered: local disk."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.power("on")
+        assert body.booted == ["disk"]
+
+    run(work)
+
+
+@given(st.lists(st.sampled_from(["start", "pxe-once", "pxe-continuous", "off"]), max_size=20))
+def test_the_network_is_booted_at_most_once_per_order(steps: list[str]) -> None:
+    """Whatever the order of events, an order for one boot never yields two."""
+    boot, ordered, booted = Boot(), 0, 0
+    for step in steps:
+        if step == "start":
+            booted += boot == Boot("pxe", "once")
+            boot = boot.after_start
+        elif step == "off":
+            boot = Boot()
+        else:
+            boot = Boot("pxe", "once" if step == "pxe-once" else "continuous")
+            ordered += step == "pxe-once"
+    assert booted <= ordered
+
+
+def test_power_on_twice_starts_once(run: Callable[[Work], None]) -> None:
+    """A repeated power command changes nothing."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await asyncio.gather(machine.power("on"), machine.power("on"))
+        assert body.booted == ["disk"]
+
+    run(work)
+
+
+def test_a_machine_that_does_not_start_is_off(run: Callable[[Work], None]) -> None:
+    """A failed start is not reported as running."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        async def fail(target: Target) -> None:
+            raise ConfigError("no")
+
+        body.start = fail  # type: ignore[method-assign]
+        with pytest.raises(ConfigError):
+            await machine.power("on")
+        assert machine.show()["power"] == "off"
+
+    run(work)
+
+
+def faults_of(machine: Chassis, tmp_path: Path) -> Faults:
+    return Faults({"one": machine}, BrokenImages(tmp_path / "broken"), list)
+
+
+def test_a_bmc_that_ignores_the_override(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """The write is accepted, the machine keeps its boot order, and reading back shows it."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await faults_of(machine, tmp_path).set("bmc-ignores-override", machine, True, None)
+        await machine.set_boot("pxe", "once")
+        assert machine.show()["boot"] == {"target": "disk", "enabled": "disabled"}
+
+    run(work)
+
+
+def test_a_cable_pulled_before_power_on_stays_out(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """A machine with the fault no-dhcp never has a link, and gets it back when the fault ends."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        faults = faults_of(machine, tmp_path)
+        await faults.set("no-dhcp", machine, True, None)
+        await machine.power("on")
+        assert not body.up
+        await faults.set("no-dhcp", machine, False, None)
+        assert body.up
+
+    run(work)
+
+
+def test_a_fault_with_a_time_limit_ends(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """`--seconds` heals by itself."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await faults_of(machine, tmp_path).set("bmc-503", machine, True, 0.01)
+        assert machine.has("bmc-503")
+        async with asyncio.timeout(5):
+            while machine.has("bmc-503"):
+                await asyncio.sleep(0.005)
+
+    run(work)
+
+
+def test_the_wrong_serial_is_another_one(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """The fault shows a serial number that is not the file's."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await faults_of(machine, tmp_path).set("wrong-serial", machine, True, None)
+        assert machine.show()["serial"] != "S1"
+
+    run(work)
+
+
+def test_an_unknown_fault_names_the_known_ones(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """A misspelt fault is answered with the list."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        with pytest.raises(ConfigError, match="bmc-503") as caught:
+            await faults_of(machine, tmp_path).set("bmc503", machine, True, None)
+        assert all(name in str(caught.value) for name in FAULTS)
+
+    run(work)
+
+
+def test_one_flipped_byte_is_one_flipped_bit(tmp_path: Path) -> None:
+    """The spoilt image has the same length and differs in exactly one byte."""
+    image = tmp_path / "image"
+    image.write_bytes(bytes(range(256)))
+    offset = flip_byte(image)
+    differing = [i for i, byte in enumerate(image.read_bytes()) if byte != i]
+    assert differing == [offset]
