@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,14 @@ from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror, open_mirro
 from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.sources import GoModules, Offer, Source, UpstreamReleases
+from bmk.artifacts.systems import SYSTEMS
 from bmk.artifacts.work import GIB, Step, work_through
 from bmk.errors import BmkError, DigestMismatch, PreflightRefused
+from bmk.paths import cache_dir
 
 Say = Callable[[str], None]
 SPACE = 12 * GIB  # Go's caches of a first build take most of it
+SYSTEM_SPACE = 6 * GIB
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,16 @@ def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = 
 
 
 def _steps(job: Job) -> list[Step]:
-    return [*_product_steps(job), *_image_steps(job)]
+    return [*_product_steps(job), *_system_steps(job), *_image_steps(job)]
+
+
+def bring_up_systems(lock: Lock, say: Say, *, refresh: bool = False) -> Mirror:
+    """Make only the operating systems: node image, root for containers, install ramdisk.
+
+    `refresh`: also when nothing but Debian's archive has changed.
+    """
+    work_through(lambda: list(_system_steps(Job(lock, open_mirror(), [], say), refresh)), say, free=SYSTEM_SPACE)
+    return open_mirror()
 
 
 def _product_steps(job: Job) -> Iterator[Step]:
@@ -119,6 +132,49 @@ def store(job: Job, file: str, offer: Offer) -> None:
     place(offer.local, target)
     target.chmod(0o644 if product.archive and product.archive.name == file else 0o755)
     job.mirror.put(found)
+
+
+def _system_steps(job: Job, refresh: bool = False) -> Iterator[Step]:
+    if refresh:
+        shutil.rmtree(cache_dir() / "build/debian", ignore_errors=True)
+    for name, files in job.lock.systems.items():
+        yield Step(
+            f"{name} from Debian {job.lock.debian}: {', '.join(files)}",
+            (lambda: False) if refresh else partial(_system_done, job, name),
+            partial(_make_system, job, name),
+            SYSTEMS[name].tools,
+        )
+
+
+def _system_done(job: Job, name: str) -> bool:
+    inputs, files = SYSTEMS[name].inputs(job.lock.debian), job.lock.systems[name]
+    return all(job.mirror.untouched(file) and job.mirror.files[file].inputs == inputs for file in files)
+
+
+def _make_system(job: Job, name: str, work: Path) -> None:
+    system, suite = SYSTEMS[name], job.lock.debian
+    inputs = system.inputs(suite)
+    version, made = _offered_system(job, name, inputs, work) or system.make(
+        work, suite, lambda text: job.say(f"  {text}")
+    )
+    for file in job.lock.systems[name]:
+        path = made[file]
+        target = job.mirror.root / "files" / name / version / f"{file}{''.join(path.suffixes)}"
+        digest, size = sha256_file(path), path.stat().st_size
+        place(path, target)
+        target.chmod(0o644)
+        relative = str(target.relative_to(job.mirror.root / "files"))
+        job.mirror.put(FileArtifact(file, version, relative, digest, size, f"Debian {suite}", inputs, target))
+
+
+def _offered_system(job: Job, name: str, inputs: str, work: Path) -> tuple[str, Mapping[str, Path]] | None:
+    """The files of a bundle that were made of the same inputs; they go together or not at all."""
+    for source in job.sources:
+        known = [source.file(file) for file in job.lock.systems[name]]
+        found = [artifact for artifact in known if artifact is not None and artifact.inputs == inputs]
+        if len(found) == len(known):
+            return found[0].version, {a.name: Path(shutil.copy(a.check().local, work)) for a in found}
+    return None
 
 
 def _image_steps(job: Job) -> Iterator[Step]:

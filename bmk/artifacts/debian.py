@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bmk.artifacts.node.sources import find_mirror
 from bmk.artifacts.tar import Entry
 from bmk.errors import BmkError
 
@@ -30,13 +31,14 @@ def unpack(suite: str, packages: Sequence[str], into: Path) -> Path:
     """Packages with their dependencies, unpacked into one tar in `into`. Raises BmkError with mmdebstrap's reason."""
     target = into / "packages.tar"
     command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(packages)}", suite, str(target)]
+    command += find_mirror().lines(suite)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BmkError(
             f"could not unpack {', '.join(packages)} from Debian {suite}",
             where="mmdebstrap",
             why=done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}",
-            hint=f"try it by hand: {' '.join(command)}",
+            hint="check that this machine's apt sources answer (apt-get update), or set BMK_DEBIAN_MIRROR",
         )
     return target
 

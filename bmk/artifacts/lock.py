@@ -95,6 +95,7 @@ class Lock(_Entry):
     debian: str
     products: dict[str, Product]
     images: dict[str, Image]
+    systems: dict[str, tuple[str, ...]] = {}  # what systems.py makes -> its files
 
     def product_of(self, file: str) -> tuple[str, Product]:
         """Name and product of a file; KeyError when no product makes it."""

@@ -179,6 +179,7 @@ def load_mirror(lock_path: Path | None = None) -> Mirror:
     mirror, lock = open_mirror(), load_lock(lock_path)
     wanted = {name: product.version for product in lock.products.values() for name in product.outputs()}
     missing = [n for n, version in wanted.items() if n not in mirror.files or mirror.files[n].version != version]
+    missing += [n for files in lock.systems.values() for n in files if n not in mirror.files]
     missing += [n for n, image in lock.images.items() if n not in mirror.images or mirror.images[n].tag != image.tag]
     if missing:
         raise PreflightRefused(

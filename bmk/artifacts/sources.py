@@ -17,7 +17,7 @@ from pathlib import Path
 from bmk.artifacts import gomodules
 from bmk.artifacts.content import sha256_file
 from bmk.artifacts.lock import Lock, Product, Upstream
-from bmk.artifacts.mirror import ImageArtifact, Mirror
+from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror
 from bmk.artifacts.pins import pin_of, upstream_inputs
 from bmk.artifacts.registry import Registry
 from bmk.errors import BmkError, DigestMismatch, Unreachable
@@ -48,6 +48,10 @@ class Source:
     def offer(self, product: str, files: list[str], work: Path) -> Mapping[str, Offer]:
         """Files by name. Raises BmkError when it should have had one and cannot give it."""
         raise NotImplementedError
+
+    def file(self, _name: str) -> FileArtifact | None:
+        """A file that is ready-made here, with what it was made of."""
+        return None
 
     def image(self, _name: str) -> tuple[ImageArtifact | None, Registry | None]:
         """An image that is ready-made here, and where."""
@@ -100,6 +104,9 @@ class Directory(Source):
 
     root: Path
     mirror: Mirror | None
+
+    def file(self, name: str) -> FileArtifact | None:
+        return self.mirror.files.get(name) if self.mirror else None
 
     def image(self, name: str) -> tuple[ImageArtifact | None, Registry | None]:
         return (self.mirror.images.get(name), self.mirror.registry) if self.mirror else (None, None)

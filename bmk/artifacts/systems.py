@@ -1,0 +1,47 @@
+"""Operating systems that bmk makes from Debian packages: the node's, and the install ramdisk. One table entry each.
+
+They are pinned by input: the package lists, and the code that makes them. What came out is recorded in the mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmk.artifacts.content import sha256_file, sha256_of
+from bmk.artifacts.node_image import build_node_image
+
+HERE = Path(__file__).parent
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """`recipe`: files and directories below the package `bmk` that decide what is made.
+
+    `make(out, suite, say)` returns a version and the files by their name in the mirror.
+    """
+
+    recipe: tuple[str, ...]
+    make: Callable[[Path, str, Say], tuple[str, Mapping[str, Path]]]
+    tools: tuple[str, ...]
+
+    def inputs(self, suite: str) -> str:
+        """Digest of the recipe; the archive's state is not part of it (`bmk image build --refresh` asks for news)."""
+        return sha256_of([suite, *(f"{path.name}:{sha256_file(path)}" for path in self._sources())])
+
+    def _sources(self) -> list[Path]:
+        roots = [HERE.parent / name for name in self.recipe]
+        files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
+        return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _node(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
+    made = build_node_image(out, suite=suite, say=say)
+    return made.version, {"node-image": made.image, "node-rootfs": made.rootfs, "node-packages": made.packages}
+
+
+SYSTEMS: dict[str, System] = {
+    "node": System(("artifacts/node", "artifacts/node_image.py"), _node, ("mmdebstrap", "zstd")),
+}

@@ -1,0 +1,26 @@
+"""`bmk image`: the operating systems that machines are installed with."""
+
+from __future__ import annotations
+
+import click
+
+from bmk.cli.output import say
+
+
+@click.group(name="image")
+def command() -> None:
+    """Build the node image and the install ramdisk."""
+
+
+@command.command()
+@click.option("--refresh", is_flag=True, help="Build again with the packages that Debian has today.")
+def build(refresh: bool) -> None:
+    """Build node image, container root and install ramdisk; does nothing when their inputs are as recorded."""
+    from bmk.artifacts.build import bring_up_systems
+    from bmk.artifacts.lock import load_lock
+
+    lock = load_lock()
+    mirror = bring_up_systems(lock, say, refresh=refresh)
+    for name in (file for files in lock.systems.values() for file in files):
+        artifact = mirror.file(name)
+        say(f"{name} {artifact.version}: {artifact.size / 1e6:.0f} MB, sha256 {artifact.sha256}")
