@@ -15,6 +15,7 @@ from pathlib import Path
 from bmk.errors import ConfigError, PreflightRefused
 from bmk.lab import signature
 from bmk.lab.machine import Chassis
+from bmk.lab.redfish_shape import PERSONALITIES
 
 Work = Callable[[Chassis], Awaitable[None]]
 
@@ -81,6 +82,8 @@ FAULTS: dict[str, Fault] = {
     "bmc-slow": Fault("the BMC takes seconds for every answer"),
     "bmc-ignores-override": Fault("the BMC says 200 OK to a boot override and does nothing"),
     "bmc-power-lies": Fault("the BMC says that the machine is off, whatever it is"),
+    "bmc-wrong-serial": Fault("the BMC reports the serial number of another machine"),
+    **{name: Fault(f"the BMC has the habits of {p.manufacturer} {p.model}") for name, p in PERSONALITIES.items()},
     "no-dhcp": Fault("the network cable is out, so no DHCP request is ever seen", _unplug, _plug),
     "wrong-serial": Fault("another mainboard is in the case: its serial number is not that of the file"),
     "disk-lvm": Fault("somebody's LVM volume is on the disk", _sign, _unsign),
