@@ -1,7 +1,7 @@
 """kubeadm's v1beta4 configuration and patches, rendered from the model. Pure: dicts in, documents out.
 
-`Node` is what is known of one host: its part of the inventory (`bmk_cluster`, `bmk_host`, `bmk_images`, `bmk_timing`) and the
-facts that the probe saw on it. Secrets (tokens, certificate keys) come in as arguments and leave in the documents only.
+`Node` is what is known of one host: its part of the inventory (`bmk_cluster`, `bmk_host`, `bmk_images`, `bmk_timing`)
+and the facts that the probe saw on it. Secrets (tokens, certificate keys) come in as arguments and leave in documents.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def init_documents(node: Node) -> list[Document]:
         "patches": {"directory": PATCHES},
         **_timeouts(node),
     }
-    return [init, cluster_configuration(node), kube_proxy_configuration(node), kubelet_configuration(node)]
+    return [init, cluster_configuration(node), kube_proxy_configuration(node), kubelet_configuration()]
 
 
 def join_documents(node: Node, token: str, ca_hash: str, certificate_key: str | None = None) -> list[Document]:

@@ -17,7 +17,7 @@ TLS_CIPHERS = [  # of TLS 1.2; those of 1.3 are not configurable and all good
 ]
 
 
-def kubelet_configuration(node: Node) -> dict[str, Any]:
+def kubelet_configuration() -> dict[str, Any]:
     """For all nodes of the cluster. CIS 4.2.x, and seccomp by default."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",

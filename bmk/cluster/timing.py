@@ -1,4 +1,4 @@
-"""How patient a cluster is. "standard" is upstream's own; "emulated" keeps a control plane alive on machines without KVM.
+"""How patient a cluster is: "standard" is upstream's own, "emulated" keeps control planes alive without KVM.
 
 Under plain emulation upstream's probes kill the API server, its restart overloads the machine, and the loop never ends.
 The figures were measured: handshakes are the price of every retry, so everything that retries waits longer.

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import secrets
 
@@ -24,19 +26,32 @@ def mint(params):
     ca_hash = re.search(r"--discovery-token-ca-cert-hash (\S+)", said)
     if not token or not ca_hash:
         raise Failed("kubeadm minted no token for %s" % params["host"])
-    return {
-        "token": token.group(1),
-        "token_id": token.group(1).split(".")[0],
-        "ca_hash": ca_hash.group(1),
-        "certificate_key": _upload(params["certificates"]) if params["certificates"] else "",
-    }
+    known = {"token": token.group(1), "token_id": token.group(1).split(".")[0], "ca_hash": ca_hash.group(1)}
+    try:
+        return dict(known, certificate_key=_upload(params["certificates"]) if params["certificates"] else "")
+    except Failed:
+        revoke(dict(params, token_id=known["token_id"]))
+        raise
 
 
 def revoke(params):
-    """Forget the token, and the certificates if any were uploaded. What is gone already is fine."""
-    for name in ("bootstrap-token-" + params["token_id"], "kubeadm-certs"):
-        command(KUBECTL, "--kubeconfig", ADMIN, "-n", "kube-system", "delete", "secret", name, "--ignore-not-found")
+    """Forget the token and, after a control plane, the certificates it took. What is gone already is fine."""
+    names = ["bootstrap-token-" + params["token_id"]]
+    if params["certificates"]:
+        names += ["kubeadm-certs", *_owners_of_certificates()]
+    _kubectl("delete", "secret", "--ignore-not-found", *names)
     return {}
+
+
+def _owners_of_certificates():
+    """Names of the tokens that kubeadm makes only to let uploaded certificates expire after two hours."""
+    wanted = base64.b64encode(b"Proxy for managing TTL for the kubeadm-certs secret").decode()
+    found = json.loads(_kubectl("get", "secret", "--field-selector", "type=bootstrap.kubernetes.io/token", "-o", "json"))
+    return [s["metadata"]["name"] for s in found["items"] if s.get("data", {}).get("description") == wanted]
+
+
+def _kubectl(*argv):
+    return command(KUBECTL, "--kubeconfig", ADMIN, "-n", "kube-system", *argv)
 
 
 def _upload(config):

@@ -1,0 +1,218 @@
+"""What bmk asks of a Kubernetes API. The one place that knows lightkube; everything else speaks of plain values.
+
+live_control_planes({"cp-1": "10.0.0.11"})      no credentials: who answers /readyz
+with Api(kubeconfig) as api: api.nodes()        with the administrator's kubeconfig
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+from lightkube import Client, KubeConfig
+from lightkube.codecs import from_dict
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.models.certificates_v1 import CertificateSigningRequestCondition
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
+from lightkube.types import CascadeType
+
+from bmk.errors import BmkError, Unreachable
+
+Readiness = Literal["ready", "not-ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """A certificate signing request that waits. `pem` is PKCS#10 in PEM."""
+
+    name: str
+    signer: str
+    username: str
+    groups: tuple[str, ...]
+    usages: tuple[str, ...]
+    pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """A pod as the smoke test needs it. `why` says what it waits for or died of."""
+
+    name: str
+    phase: str
+    ready: bool
+    ip: str | None
+    node: str | None
+    why: str = ""
+
+
+def live_control_planes(addresses: Mapping[str, str], port: int = 6443, seconds: float = 3) -> list[str]:
+    """Names of the control planes (name -> address) whose API server says it is ready, in the given order."""
+    with ThreadPoolExecutor(max(1, min(16, len(addresses)))) as pool:
+        answers = pool.map(lambda address: ready(f"{address}:{port}", seconds), addresses.values())
+    return [name for name, live in zip(addresses, answers, strict=True) if live]
+
+
+def ready(endpoint: str, seconds: float = 3) -> bool:
+    """Whether `host:port` is an API server that says it is ready. Nothing is sent and nothing believed but that."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    try:
+        with urllib.request.build_opener(*handlers).open(f"https://{endpoint}/readyz", timeout=seconds) as answer:
+            return bool(answer.read(2) == b"ok")
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+class Api:
+    """One cluster's API with a kubeconfig. Every call raises Unreachable when it does not answer in `seconds`."""
+
+    def __init__(self, kubeconfig: Path, seconds: float = 15) -> None:
+        self._where = str(kubeconfig)
+        with self._errors():
+            config = KubeConfig.from_file(kubeconfig)
+            self._client = Client(config=config.get(), timeout=httpx2.Timeout(seconds), trust_env=False)
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def nodes(self) -> dict[str, Readiness]:
+        """Every node and whether it is Ready."""
+        with self._errors():
+            return dict(_readiness(n) for n in self._client.list(Node))
+
+    def waiting_requests(self) -> list[SigningRequest]:
+        """Signing requests that nobody approved or denied."""
+        with self._errors():
+            found: list[Any] = list(self._client.list(CertificateSigningRequest))
+        return [_request(csr) for csr in found if not (csr.status and csr.status.conditions)]
+
+    def approve(self, name: str, reason: str, message: str) -> None:
+        """Approve a signing request."""
+        with self._errors():
+            csr: Any = self._client.get(CertificateSigningRequest, name)
+            condition = CertificateSigningRequestCondition("True", "Approved", reason=reason, message=message)
+            csr.status.conditions = [*(csr.status.conditions or []), condition]
+            answer: Any = CertificateSigningRequest.Approval.from_dict(csr.to_dict())
+            self._client.replace(answer, name)
+
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """Create an object; fine when it is there already."""
+        with self._errors():
+            try:
+                self._client.create(from_dict(dict(manifest)))
+            except ApiError as error:
+                if error.status.reason != "AlreadyExists":
+                    raise
+
+    def pods(self, namespace: str, labels: Mapping[str, str] | None = None) -> list[PodState]:
+        """Pods of a namespace."""
+        with self._errors():
+            return [_pod(p) for p in self._client.list(Pod, namespace=namespace, labels=dict(labels or {}))]
+
+    def pod_status(self, namespace: str, name: str) -> dict[str, Any]:
+        """The status of a pod as plain data."""
+        with self._errors():
+            status: dict[str, Any] = self._client.get(Pod, name, namespace=namespace).to_dict().get("status", {})
+        return status
+
+    def service_address(self, namespace: str, name: str) -> str:
+        """Cluster IP of a service."""
+        with self._errors():
+            service: Any = self._client.get(Service, name, namespace=namespace)
+        return str(service.spec.clusterIP)
+
+    def execute(self, namespace: str, pod: str, command: list[str], seconds: float = 30) -> tuple[int, str]:
+        """Exit code and output of a command in a pod, through its kubelet (whose serving certificate is so proven)."""
+        with self._errors():
+            done: Any = self._client.exec(
+                pod, namespace=namespace, command=command, stdout=True, stderr=True, timeout=seconds
+            )
+        return int(done.exit_code or 0), f"{done.stdout or ''}{done.stderr or ''}".strip()
+
+    def delete_namespace(self, name: str, seconds: float = 120) -> None:
+        """Delete a namespace with all that is in it, and wait until it is gone; fine when there is none."""
+        with self._errors():
+            try:
+                self._client.delete(Namespace, name, cascade=CascadeType.FOREGROUND)
+            except ApiError as error:
+                if error.response.status_code != 404:
+                    raise
+            wait_for(lambda: not self._has_namespace(name), seconds, f"namespace {name} is gone")
+
+    def _has_namespace(self, name: str) -> bool:
+        try:
+            self._client.get(Namespace, name)
+        except ApiError as error:
+            if error.response.status_code == 404:
+                return False
+            raise
+        return True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Foreign errors become ours."""
+        try:
+            yield
+        except (httpx2.TransportError, TimeoutError) as error:
+            raise Unreachable(
+                "the Kubernetes API does not answer", where=self._where, why=str(error) or type(error).__name__
+            ) from error
+        except ApiError as error:
+            if error.response is not None and error.response.status_code >= 500:
+                raise Unreachable("the Kubernetes API is not ready", where=self._where, why=str(error)) from error
+            raise BmkError("the Kubernetes API refused", where=self._where, why=str(error)) from error
+        except (ConfigError, OSError) as error:
+            raise BmkError("this kubeconfig cannot be used", where=self._where, why=str(error)) from error
+
+
+def wait_for(true: Callable[[], bool], seconds: float, what: str, pause: float = 0.5) -> None:
+    """Poll until true; BmkError naming `what` when the time is over."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() >= end:
+            raise BmkError(f"waited {seconds:g} s in vain: {what}")
+        time.sleep(pause)
+
+
+def _readiness(node: Any) -> tuple[str, Readiness]:
+    conditions = (node.status.conditions or []) if node.status else []
+    good = any(c.type == "Ready" and c.status == "True" for c in conditions)
+    return node.metadata.name, "ready" if good else "not-ready"
+
+
+def _request(csr: Any) -> SigningRequest:
+    spec = csr.spec
+    pem = base64.b64decode(spec.request)
+    return SigningRequest(
+        csr.metadata.name, spec.signerName, spec.username or "", tuple(spec.groups or ()), tuple(spec.usages or ()), pem
+    )
+
+
+def _pod(pod: Any) -> PodState:
+    status = pod.status
+    ready = any(c.type == "Ready" and c.status == "True" for c in (status.conditions or []))
+    return PodState(pod.metadata.name, status.phase or "", ready, status.podIP, pod.spec.nodeName, _why(status))
+
+
+def _why(status: Any) -> str:
+    for container in status.containerStatuses or []:
+        state = container.state
+        if state and (found := state.waiting or state.terminated):
+            return ": ".join(filter(None, (found.reason, found.message)))
+    unmet = [c.message for c in (status.conditions or []) if c.status != "True" and c.message]
+    return unmet[0] if unmet else ""
