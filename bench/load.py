@@ -83,7 +83,7 @@ def load_and_plan(directory: Path) -> None:
     assert len(build_plan(dc, "provision", PROVISION, dc.hosts, {}).hosts) == len(dc.hosts)
 
 
-def empty(directory: Path) -> None:
+def empty(_: Path) -> None:
     """What starting Python with the libraries costs, to be seen beside the rest."""
     import yaml
 

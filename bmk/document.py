@@ -50,6 +50,16 @@ class Flaw:
     hint: str = ""
 
 
+class NotYaml(ConfigError):
+    """Text that is not YAML, and where it stops to be."""
+
+    def __init__(self, path: Path, text: str, flaw: Flaw) -> None:
+        lines = text.splitlines()
+        line = lines[flaw.mark.line - 1] if flaw.mark.line <= len(lines) else ""
+        super().__init__(f"{flaw.what}\n{excerpt(line, flaw.mark.column)}", where=str(flaw.mark))
+        self.document = Document(path, text, None, (flaw,))
+
+
 @dataclass(frozen=True)
 class Document:
     """One YAML file. `value` holds dicts, lists, strings and None. A document with `flaws` still has a value."""
@@ -90,7 +100,7 @@ class Document:
 
 
 def read_document(path: Path, tags: Tags | None = None) -> Document:
-    """Read a YAML file. Raises ConfigError when it cannot be read or is not YAML."""
+    """Read a YAML file. Raises ConfigError when it cannot be read, NotYaml when it is not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -131,16 +141,11 @@ def _child(node: Any, step: int | str) -> tuple[Any, Any] | None:
     return None
 
 
-def _syntax_error(error: yaml.YAMLError, path: Path, text: str) -> ConfigError:
+def _syntax_error(error: yaml.YAMLError, path: Path, text: str) -> NotYaml:
     at = getattr(error, "problem_mark", None)
-    what = "this is not YAML: " + (getattr(error, "problem", None) or str(error))
-    if at is None:
-        return ConfigError(what, where=str(path))
-    lines = text.splitlines()
-    line = lines[at.line] if at.line < len(lines) else ""
-    mark = Mark(path, at.line + 1, at.column + 1)
-    why = getattr(error, "context", None) or ""
-    return ConfigError(f"{what}\n{excerpt(line, mark.column)}", where=str(mark), why=why)
+    mark = Mark(path, at.line + 1, at.column + 1) if at is not None else Mark(path, 1, 1)
+    details = (getattr(error, "context", None), getattr(error, "problem", None) or str(error))
+    return NotYaml(path, text, Flaw(mark, "this is not YAML: " + ", ".join(d for d in details if d)))
 
 
 class _Builder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
     from bmk.datacenter.resolve import DataCenter
+    from bmk.datacenter.timing import Timing
 
 
 @click.command(name="inventory")
@@ -26,14 +28,26 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     from bmk.datacenter.inventory import ansible_inventory
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import host_named
+    from bmk.datacenter.timing import host_timing
 
     if listing and host:
         raise click.UsageError("--list and --host exclude each other")
     loaded = load_datacenter(dc)
-    inventory = ansible_inventory(loaded, _artifacts(loaded), {})
+    inventory = ansible_inventory(loaded, _artifacts(loaded), host_timing(loaded, _lab_timing(loaded)))
     if host is not None and host not in inventory["_meta"]["hostvars"]:
         host_named(loaded, host)
     dump(inventory if host is None else inventory["_meta"]["hostvars"][host], output)
+
+
+def _lab_timing(dc: DataCenter) -> Timing:
+    """What the lab's probe found out when it last came up here; real machines have no such file."""
+    from bmk.paths import state_dir
+
+    try:
+        facts = json.loads((state_dir(dc.name) / "lab" / "facts.json").read_text())
+    except (OSError, ValueError):
+        return "standard"
+    return "emulated" if facts.get("timing") == "emulated" else "standard"
 
 
 def _artifacts(dc: DataCenter) -> dict[str, Any]:

@@ -54,9 +54,11 @@ def load_datacenter(ref: str | Path, *, versions: Set[str] | None = None) -> Dat
 
 
 def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:
-    """Read a data center and find every problem but missing allocations. Raises ConfigError for what is not YAML."""
+    """Read a data center and find every problem but missing allocations. Raises ConfigError when there is no such file."""
     source = read_source(find_datacenter(ref))
     require_mapping(source.main)
+    if source.main.value is None:
+        raise InvalidDataCenter(source.path.parent.name, locate(source, []))
     file, draft, problems = _shape(source)
     problems += [problem for check in CHECKS for problem in check(draft)]
     problems += version_problems(draft, locked_versions(source) if versions is None else versions)

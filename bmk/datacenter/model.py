@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="lower case, with colons")]
 Size = Annotated[str, Field(pattern=r"^(>=|<=|=)?\s*[0-9]+(\.[0-9]+)?\s*(MB|GB|TB|MiB|GiB|TiB)$")]
-Labels = dict[str, str]
+Port = Annotated[int, Field(ge=1, le=65535)]
+# What a kubelet accepts of node labels; a wrong one would only show when the node fails to register.
+LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
+Labels = dict[LabelKey, LabelValue]
 
 
 class Spec(BaseModel):
@@ -42,14 +46,14 @@ class Deployer(Spec):
     """The machine that serves boot files, artifacts and images."""
 
     address: IPv4Address
-    http_port: int = 80
-    registry_port: int = 5000
+    http_port: Port = 80
+    registry_port: Port = 5000
 
 
 class BmcProfile(Spec):
     kind: Literal["redfish", "ipmi"]
     secret: str = Field(description="reference to username and password in the secret store, such as bmc/par")
-    port: int | None = None
+    port: Port | None = None
     verify_tls: bool = True
 
 
@@ -66,7 +70,7 @@ class LabMachine(Spec):
     """What the virtual data center builds for hosts of this profile."""
 
     kind: Literal["vm", "container", "simulated"]
-    cpus: int = 2
+    cpus: Annotated[int, Field(ge=1)] = 2
     memory: Size = "2GiB"
     disk: Size = "12GiB"
 
@@ -93,8 +97,8 @@ class BmcAddress(Spec):
 class HostSpec(Spec):
     name: Name
     profile: Name
-    serial: str = Field(description="the machine's serial number as its BMC and DMI tables say it")
-    uuid: str | None = None
+    serial: str = Field(min_length=1, description="the machine's serial number as its BMC and DMI tables say it")
+    uuid: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")] | None = None
     nics: Annotated[tuple[Nic, ...], Field(min_length=1)]
     address: IPv4Address | None = Field(None, description="reserves this address; otherwise one is allocated")
     bmc: BmcAddress
@@ -115,8 +119,8 @@ class Endpoint(Spec):
     """Where the API is: nothing (the one control plane), a VIP of the control planes, or an external balancer."""
 
     vip: IPv4Address | None = None
-    external: str | None = None
-    port: int = 6443
+    external: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")] | None = None
+    port: Port = 6443
 
 
 class ControlPlane(Spec):
@@ -129,7 +133,7 @@ class Workers(Spec):
 
 
 class Bgp(Spec):
-    asn: int = 64512
+    asn: Annotated[int, Field(ge=1, le=4294967295)] = 64512
     peers: tuple[IPv4Address, ...] = Field((), description="top-of-rack routers; empty: the nodes peer with each other")
 
 

@@ -18,6 +18,10 @@ _PATTERNS = {
     "[a-z0-9]([a-z0-9-]": "a name of lower-case letters, digits and inner dashes, at most 63",
     "[0-9a-f]{2}(:[0-9a-f]": "a MAC address in lower case with colons, such as 52:54:00:12:34:56",
     "(MB|GB|TB|MiB": "a size such as 480GB, 2TiB or >=400GB",
+    "[0-9a-fA-F]{8}(-": "a UUID such as 6d2f6b1e-8f2f-4f6a-9c55-0b6d0a770001",
+    "[A-Za-z0-9.-]+(:": "a host name or address, with or without a port",
+    "{1,253}/": "a label's name, such as role or example.net/zone",
+    "_.-]{0,61}[A-Za-z0-9])?)?": "a label's value: at most 63 letters, digits, dots, dashes and underscores",
     r"1\.[0-9]+\.[0-9]+": "a full Kubernetes version such as 1.37.2",
 }
 _MAC = re.compile(r"[0-9a-fA-F]{12}")

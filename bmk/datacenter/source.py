@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmk.document import Document, Flaw, Loc, Mark, read_document
+from bmk.document import Document, Flaw, Loc, Mark, NotYaml, read_document
 from bmk.errors import ConfigError
 
 ADDRESSES = "addresses.yml"
@@ -45,7 +45,7 @@ class Source:
             if self.addresses is None:
                 return Mark(self.path, 1, 1), loc
             return self.addresses.locate(loc[1:], key=key)
-        rack = self.racks.get(str(loc[2])) if len(loc) > 4 and tuple(loc[:2]) == _RACKS and loc[3] == "hosts" else None
+        rack = self.racks.get(str(loc[2])) if len(loc) >= 4 and tuple(loc[:2]) == _RACKS and loc[3] == "hosts" else None
         if rack is not None:
             return rack.locate(loc[4:], key=key)
         return self.main.locate(loc, key=key)
@@ -64,22 +64,33 @@ class Source:
 
     def _rack(self, name: str, rack: Any) -> Any:
         if name in self.racks:
-            return {**rack, "hosts": self.racks[name].value or []}
+            return {**rack, "hosts": _listed(self.racks[name])}
         return {**rack, "hosts": []} if name in self.missing else rack
 
 
 def read_source(path: Path) -> Source:
-    """Read dc.yml and what belongs to it. Raises ConfigError when a file is not YAML or dc.yml cannot be read."""
-    main = read_document(path)
+    """Read dc.yml and what belongs to it. What is not YAML becomes a flaw. Raises ConfigError for an unreadable file."""
+    main = _read(path)
     racks: dict[str, Document] = {}
     missing: dict[str, str] = {}
     for name, file in _rack_files(main.value):
         if not (path.parent / file).is_file():
             missing[name] = file
             continue
-        racks[name] = read_document(path.parent / file)
+        racks[name] = _read(path.parent / file)
     addresses = path.parent / ADDRESSES
-    return Source(main, racks, read_document(addresses) if addresses.is_file() else None, missing)
+    return Source(main, racks, _read(addresses) if addresses.is_file() else None, missing)
+
+
+def _listed(rack: Document) -> Any:
+    return [] if rack.value is None else rack.value
+
+
+def _read(path: Path) -> Document:
+    try:
+        return read_document(path)
+    except NotYaml as error:
+        return error.document
 
 
 def _rack_files(value: Any) -> Iterator[tuple[str, str]]:
@@ -95,7 +106,7 @@ def _rack_files(value: Any) -> Iterator[tuple[str, str]]:
 
 def require_mapping(main: Document) -> None:
     """Raise ConfigError when dc.yml is empty or a list: there is nothing to hang problems on."""
-    if not isinstance(main.value, dict):
+    if not isinstance(main.value, dict) and not main.flaws:
         raise ConfigError(
             "a data center file is a mapping that starts with apiVersion: bmk.dev/v1",
             where=str(main.path),

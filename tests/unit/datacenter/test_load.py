@@ -92,10 +92,42 @@ def test_shape_and_cross_errors_come_together(complaint, room):
 def test_not_yaml_is_told_with_its_place(room):
     """A syntax error has file, line, column and a caret, and exit code 3."""
     path = room.write("dc.yml", "apiVersion: bmk.dev/v1\nkind: [DataCenter\nmetadata: {}\n")
-    with pytest.raises(ConfigError) as caught:
-        room.load()
-    assert caught.value.where == f"{path}:3:9"
-    assert "metadata: {}\n            ^" in str(caught.value)
+    (problem,) = room.problems()
+    assert str(problem).startswith(f"{path}:3:9: this is not YAML: while parsing a flow sequence")
+    assert "metadata: {}\n            ^" in str(problem)
+
+
+def test_rack_file_that_is_not_yaml_hides_nothing(room):
+    """A syntax error in a rack's file comes together with the problems of the other files."""
+    path = room.write("hosts/r2.yml", "- {name: x\n- y\n")
+    room.edit("  clusters:", "    r2: {hosts: hosts/r2.yml}\n  clusters:").edit("serial: S3", "serial: S2")
+    assert [p.what.split(":")[0] for p in room.problems()][1] == "this is not YAML"
+    assert room.problems()[1].path == str(path)
+    assert room.problems()[0].what.startswith("the serial 'S2' is already")
+
+
+def test_rack_file_that_is_no_list_is_told_there(room):
+    """A rack's file that holds a mapping is a problem of that file."""
+    path = room.write("hosts/r2.yml", "hosts: []\n")
+    (problem,) = room.edit("  clusters:", "    r2: {hosts: hosts/r2.yml}\n  clusters:").problems()
+    assert (problem.path, problem.line, problem.what) == (str(path), 1, "a mapping stands where a list is expected")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("{role: worker}}\n  cl", "{role: a b}}\n  cl", "'a b' is not a label's value"),
+        ("{role: worker}}\n  cl", "{-role: a}}\n  cl", "'-role' is not a label's name"),
+        ("{vip: 10.1.0.10}", "{external: 'http://lb'}", "'http://lb' is not a host name or address"),
+        ("{vip: 10.1.0.10}", "{external: lb, port: 99999}", "'99999': should be less than or equal to 65535"),
+        ("name: d, ", "name: d, uuid: 12, ", "'12' is not a UUID"),
+        ("serial: S4", "serial: ''", "'': String should have at least 1 character"),
+        ("{role: worker}}\n  cl", "}\n  cl", "nothing stands where a mapping is expected"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused_now(complaint, old, new, what):
+    """Labels, endpoints, ports and UUIDs that a kubelet, a browser or a BMC would refuse are refused in the file."""
+    assert any(what in text for text in complaint(old, new))
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just text\n"])
