@@ -21,8 +21,7 @@ from bmk.errors import BmkError, DigestMismatch, PreflightRefused
 from bmk.paths import cache_dir
 
 Say = Callable[[str], None]
-SPACE = 12 * GIB  # Go's caches of a first build take most of it
-SYSTEM_SPACE = 6 * GIB
+PRODUCT_SPACE, SYSTEM_SPACE, IMAGE_SPACE = 3 * GIB // 2, 4 * GIB, GIB // 4  # bytes, with the caches of a first build
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
 
 def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = False) -> Mirror:
     """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill."""
-    work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say, free=SPACE)
+    work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say)
     return open_mirror()
 
 
@@ -61,7 +60,7 @@ def bring_up_systems(lock: Lock, say: Say, *, refresh: bool = False) -> Mirror:
 
     `refresh`: also when nothing but Debian's archive has changed.
     """
-    work_through(lambda: list(_system_steps(Job(lock, open_mirror(), [], say), refresh)), say, free=SYSTEM_SPACE)
+    work_through(lambda: list(_system_steps(Job(lock, open_mirror(), [], say), refresh)), say)
     return open_mirror()
 
 
@@ -74,6 +73,7 @@ def _product_steps(job: Job) -> Iterator[Step]:
             partial(_product_done, job, product),
             partial(_obtain, job, name, product),
             tools,
+            PRODUCT_SPACE,
         )
 
 
@@ -143,6 +143,7 @@ def _system_steps(job: Job, refresh: bool = False) -> Iterator[Step]:
             (lambda: False) if refresh else partial(_system_done, job, name),
             partial(_make_system, job, name),
             SYSTEMS[name].tools,
+            SYSTEM_SPACE,
         )
 
 
@@ -184,6 +185,7 @@ def _image_steps(job: Job) -> Iterator[Step]:
             partial(_image_done, job, name),
             partial(_make_image, job, name),
             ("zstd", "mmdebstrap") if image.debian else ("zstd",),
+            IMAGE_SPACE,
         )
 
 

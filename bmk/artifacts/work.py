@@ -28,18 +28,19 @@ class Step:
     done: Callable[[], bool]
     run: Callable[[Path], None]
     tools: tuple[str, ...] = ()
+    space: int = 0  # bytes of disk that it may take
 
 
-def work_through(steps: Callable[[], Sequence[Step]], say: Say, *, free: int) -> int:
+def work_through(steps: Callable[[], Sequence[Step]], say: Say) -> int:
     """Run what is not done, in order; returns how many steps ran. A second process on the same cache waits.
 
-    `steps` is called once nobody else is at work, so that they see what an earlier process has finished. `free`: bytes
-    of disk that must be there if anything is to do. What was finished before a kill is not made again.
+    `steps` is called once nobody else is at work, so that they see what an earlier process has finished. Tools
+    and disk space of all that is to do are checked first. What was finished before a kill is not made again.
     """
     with alone(say):
         todo = [step for step in steps() if not step.done()]
         if todo:
-            preflight([tool for step in todo for tool in step.tools], free)
+            preflight([tool for step in todo for tool in step.tools], sum(step.space for step in todo))
         for number, step in enumerate(todo, 1):
             _run(step, f"[{number}/{len(todo)}] {step.title}", say)
         return len(todo)

@@ -34,7 +34,6 @@ class Maker:
 def maker(monkeypatch: pytest.MonkeyPatch) -> Maker:
     maker = Maker()
     monkeypatch.setattr(build, "SYSTEMS", {"small": System(("artifacts/tar.py",), maker, ())})
-    monkeypatch.setattr(build, "SYSTEM_SPACE", 0)
     return maker
 
 
