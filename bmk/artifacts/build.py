@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from bmk.errors import BmkError, DigestMismatch, PreflightRefused
 from bmk.paths import cache_dir
 
 Say = Callable[[str], None]
+DAY = 86_400.0  # seconds
 PRODUCT_SPACE, SYSTEM_SPACE, IMAGE_SPACE = 3 * GIB // 2, 4 * GIB, GIB // 4  # bytes, with the caches of a first build
 
 
@@ -47,7 +49,8 @@ def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
 
 def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = False) -> Mirror:
     """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill."""
-    work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say)
+    if work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say):
+        open_mirror().prune(before=time.time() - DAY)
     return open_mirror()
 
 

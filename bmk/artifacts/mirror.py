@@ -124,6 +124,19 @@ class Mirror:
         for _ in self.registry.verify(f"{image.name}:{image.tag}", image.digest):
             pass
 
+    def prune(self, before: float) -> list[Path]:
+        """Remove files and blobs that nothing here names any more and that were written before a time (epoch seconds).
+
+        The delay is for machines that are being installed with what was current when their run began.
+        """
+        named = {a.local for a in self.files.values()}
+        kept = {self.registry.blob(blob) for i in self.images.values() for blob in self.registry.blobs_of(i.digest)}
+        stored = [*(self.root / "files").rglob("*"), *self.registry.blobs()]
+        old = [p for p in stored if p.is_file() and p not in named | kept and p.stat().st_mtime < before]
+        for path in old:
+            path.unlink()
+        return old
+
     def put(self, artifact: FileArtifact) -> None:
         """Record a file that is in its place, and save."""
         self.files[artifact.name] = artifact

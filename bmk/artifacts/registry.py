@@ -86,6 +86,10 @@ class Registry:
         """The manifest's own digest and those of all it names."""
         return [digest, *_blobs(json.loads(self.blob(digest).read_bytes()))]
 
+    def blobs(self) -> Iterator[Path]:
+        """Every blob in the storage, used or not."""
+        return self._v2.glob("blobs/sha256/*/*/data")
+
     @property
     def _v2(self) -> Path:
         return self.root / "docker/registry/v2"

@@ -29,7 +29,7 @@ class System:
 
     def inputs(self, suite: str) -> str:
         """Digest of the recipe; the archive's state is not part of it (`bmk image build --refresh` asks for news)."""
-        return sha256_of([suite, *(f"{path.name}:{sha256_file(path)}" for path in self._sources())])
+        return sha256_of([suite, *(f"{path.relative_to(HERE.parent)}:{sha256_file(path)}" for path in self._sources())])
 
     def _sources(self) -> list[Path]:
         roots = [HERE.parent / name for name in self.recipe]
@@ -42,6 +42,9 @@ def _node(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
     return made.version, {"node-image": made.image, "node-rootfs": made.rootfs, "node-packages": made.packages}
 
 
+# Not all of node/: what only the ramdisk needs would make the node image again.
+_TREE = tuple(f"artifacts/node/{name}" for name in ("customize.sh", "files", "packages.txt", "tools.txt", "tree.py"))
+
 SYSTEMS: dict[str, System] = {
-    "node": System(("artifacts/node", "artifacts/node_image.py"), _node, ("mmdebstrap", "zstd")),
+    "node": System((*_TREE, "artifacts/node/disk.py", "artifacts/node_image.py"), _node, ("mmdebstrap", "zstd")),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,3 +191,19 @@ def test_a_damaged_mirror_is_not_bundled(filled: Mirror, lock_file: Path, tmp_pa
     with pytest.raises(DigestMismatch, match="file tool"):
         write_bundle(filled, lock_file, tmp_path / "bundle.tar")
     assert not (tmp_path / "bundle.tar").exists()
+
+
+def test_what_nothing_names_any_more_goes_after_a_day(filled: Mirror) -> None:
+    """Old versions and images do not fill the disk; what is current, or was until just now, stays."""
+    old, young = filled.root / "files/tools/v1.0.0/tool", filled.root / "files/tools/v1.1.0/tool"
+    for path, age in ((old, 100_000), (young, 10)):
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - age, time.time() - age))
+    stale, _ = filled.registry.add_bytes(b"a layer that no image has")
+    os.utime(filled.registry.blob(stale), (0, 0))
+    for artifact in filled.files.values():
+        os.utime(artifact.local, (0, 0))
+    assert set(filled.prune(before=time.time() - 86_400)) == {old, filled.registry.blob(stale)}
+    assert young.exists()
+    assert [problem for _, problem in filled.verify()] == [None, None]
