@@ -54,7 +54,7 @@ def load_datacenter(ref: str | Path, *, versions: Set[str] | None = None) -> Dat
 
 
 def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:
-    """Read a data center and find every problem but missing allocations. Raises ConfigError when there is no such file."""
+    """Read a data center and find every problem but missing allocations. Raises ConfigError when it is not there."""
     source = read_source(find_datacenter(ref))
     require_mapping(source.main)
     if source.main.value is None:

@@ -47,7 +47,7 @@ def host_names(dc_file: Path) -> list[str]:
 
 
 def _roots() -> list[Path]:
-    return [Path.cwd() / "inventories", content_dir() / "inventories"]
+    return list(dict.fromkeys([Path.cwd() / "inventories", content_dir() / "inventories"]))
 
 
 def _by_name(name: str) -> Path | None:

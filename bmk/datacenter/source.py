@@ -69,7 +69,7 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """Read dc.yml and what belongs to it. What is not YAML becomes a flaw. Raises ConfigError for an unreadable file."""
+    """Read dc.yml and what belongs to it. What is not YAML becomes a flaw. Raises ConfigError for unreadable files."""
     main = _read(path)
     racks: dict[str, Document] = {}
     missing: dict[str, str] = {}
