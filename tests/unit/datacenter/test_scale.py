@@ -1,4 +1,4 @@
-"""Large data centers load in the time of a few plain YAML parses. The real table is bench/load.py's; this is the guard."""
+"""Large data centers load in the time of a few plain YAML parses. The table is bench/load.py's; this is the guard."""
 
 from __future__ import annotations
 
