@@ -1,4 +1,4 @@
-"""ansible-runner's events as journal events, and what they add up to per host. Pure: knows dicts, not ansible-runner."""
+"""ansible-runner's events as journal events, and what they add up to per host. Pure: dicts in, values out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LOCAL_ACTIONS = frozenset(
 class HostResult:
     """What one run did to one host.
 
-    `changed` counts tasks that changed something (would change, in check mode), `calls` the modules that ran on the host,
-    `seconds` their time. `manifest` is the digest of the manifest the host now carries, None when the play did not get
-    there. `notes` are lines a person should see; `diffs` is what changed, item by item: {task, item, before, after}.
+    `changed` counts tasks that changed something (would change, in check mode), `calls` the modules that ran on the
+    host, `seconds` their time. `manifest`: digest of the manifest the host now carries, None when the play did not get
+    there. `notes` are lines a person should see; `diffs` is what changed: {task, item, before, after}.
     """
 
     ok: bool

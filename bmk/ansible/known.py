@@ -1,8 +1,8 @@
 """Action plug-in of all batch modules: what the probe saw to be true is not asked again.
 
-`bmk_probe` (registered as `bmk_probe` at the start of a play) says for each recorded section what its list was and whether the
-host still matches it. When the list is the same and the host matches, the task is done without a call to the host. That is why a
-second run needs a handful of calls. Without a probe every task calls its module.
+`bmk_probe` (registered as `bmk_probe` at the start of a play) says for each recorded section what its list was and
+whether the host still matches it. When the list is the same and the host matches, the task is done without a call to
+the host. That is why a second run needs a handful of calls. Without a probe every task calls its module.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def holds(probe: Mapping[str, Any] | None, action: str, arguments: Mapping[str, 
     seen = ((probe or {}).get("sections") or {}).get(section)
     if probe and not seen and not arguments.get("items"):
         return True  # nothing was ever set, and nothing is wanted
-    return bool(seen) and seen["holds"] and seen["inputs"] == inputs(arguments.get("items") or [])
+    return seen is not None and seen["holds"] and seen["inputs"] == inputs(arguments.get("items") or [])
 
 
 def inputs(items: list[Any]) -> str:

@@ -66,7 +66,8 @@ def _groups(inventory: Mapping[str, Any], host: str) -> list[str]:
 
     def walk(group: str, depth: int) -> bool:
         body = inventory.get(group, {})
-        inside = host in body.get("hosts", ()) or any([walk(child, depth + 1) for child in body.get("children", ())])
+        below = [walk(child, depth + 1) for child in body.get("children", ())]  # all of them: each notes its depth
+        inside = host in body.get("hosts", ()) or any(below)
         if inside:
             depths[group] = max(depth, depths.get(group, 0))
         return inside

@@ -3,8 +3,8 @@
     results = await converge(ConvergeRequest("configure.yml", ("cp-1", "worker-1"), inventory, run_dir), on_event)
     results["cp-1"].ok, results["cp-1"].calls, results["cp-1"].manifest
 
-Several runs may be under way at once; each has a private directory of its own below `run_dir`. Secrets go through a file
-that only the owner can read and that is gone when the run ends. When bmk is killed, its `ansible-playbook` dies with it.
+Several runs may be under way at once; each has a private directory of its own below `run_dir`. Secrets go through a
+file that only the owner can read and that is gone when the run ends. When bmk is killed, `ansible-playbook` dies too.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _PACKAGE = Path(__file__).resolve().parent
 class ConvergeRequest:
     """A playbook for some hosts.
 
-    `playbook` is a file below `playbooks/`, `inventory` the JSON of `bmk inventory --list`. `variables` may be seen in logs,
-    `secrets` never are. `run_dir` gets the private data of ansible-runner (events, output). `timeout` is in seconds.
+    `playbook` is a file below `playbooks/`, `inventory` the JSON of `bmk inventory --list`. `variables` may be seen in
+    logs, `secrets` never are. `run_dir` gets ansible-runner's private data (events, output). `timeout` is in seconds.
     """
 
     playbook: str
@@ -129,8 +129,8 @@ def _launcher() -> str:
 
 
 def _write(path: Path, text: str, mode: int = 0o600) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        file.write(text)
+    path.touch(mode)  # before anything is in it
+    path.write_text(text)
 
 
 def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict[str, str]:
@@ -152,7 +152,7 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
         "ANSIBLE_INJECT_FACT_VARS": "False",
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
-        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=15 -o ServerAliveCountMax=8",
+        "ANSIBLE_SSH_ARGS": " ".join(f"-o {option}" for option in _SSH),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
         "ANSIBLE_SSH_RETRIES": "3",
         "ANSIBLE_TIMEOUT": "60",
@@ -160,6 +160,9 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_NOCOLOR": "True",
     }
+
+
+_SSH = ("ControlMaster=auto", "ControlPersist=30s", "ServerAliveInterval=15", "ServerAliveCountMax=8")
 
 
 def _tail(text: str, lines: int = 12) -> str:

@@ -1,5 +1,5 @@
 # Copyright bmk contributors. Apache-2.0
-"""Kind `downloads`: files by URL and sha256, verified before they are used; archives are unpacked and each member recorded."""
+"""Kind `downloads`: files by URL and sha256, verified before use; archives are unpacked and each member recorded."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+from typing import Any
 
-from ansible.module_utils.bmk_batch import Failed, Kind, write_atomically
+from ansible.module_utils.bmk_batch import Failed, Item, Kind, write_atomically
 
 _BLOCK = 1 << 20
 _UNPACKED = "/var/lib/bmk/unpacked"
 
 
 class Downloads(Kind):
-    """Items: {dest, url, sha256, mode, unpack: bool}. With `unpack`, `dest` is a directory that gets the archive's files."""
+    """Items: {dest, url, sha256, mode, unpack: bool}. With `unpack`, `dest` is a directory for the archive's files."""
 
     name = "downloads"
     key = "dest"
 
-    def desired(self, item):
+    def desired(self, item: Item) -> Item:
         return {"sha256": item["sha256"], "mode": _mode(item)}
 
-    def actual(self, item):
+    def actual(self, item: Item) -> Item:
         if item.get("unpack"):
             return _unpacked(item)
         try:
@@ -37,18 +38,18 @@ class Downloads(Kind):
             return {"sha256": None, "mode": None}
         return {"sha256": file_hash(item["dest"]), "mode": "%04o" % stat.S_IMODE(mode)}
 
-    def apply(self, items, actual):
+    def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
         for item in items:
             if not item.get("unpack") and actual[item["dest"]]["sha256"] == item["sha256"]:
                 os.chmod(item["dest"], int(_mode(item), 8))
             else:
                 _fetch(item)
 
-    def record(self, item, desired):
+    def record(self, item: Item, desired: Item) -> Item:
         return {"dest": item["dest"], "unpack": bool(item.get("unpack")), "url": item["url"], "desired": desired}
 
 
-def file_hash(path):
+def file_hash(path: str) -> str:
     total = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(_BLOCK), b""):
@@ -56,11 +57,11 @@ def file_hash(path):
     return total.hexdigest()
 
 
-def _mode(item):
+def _mode(item: Item) -> str:
     return "%04o" % int(str(item.get("mode") or "0755"), 8)
 
 
-def _fetch(item):
+def _fetch(item: Item) -> None:
     parent = item["dest"] if item.get("unpack") else os.path.dirname(item["dest"])
     os.makedirs(parent, mode=0o755, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=parent, prefix=".bmk-")
@@ -71,7 +72,7 @@ def _fetch(item):
             os.fsync(file.fileno())
         if found != item["sha256"]:
             raise Failed(
-                "%s: the bytes of %s have sha256 %s, the lock says %s; nothing was replaced. Next: `bmk artifacts verify`"
+                "%s: the bytes of %s have sha256 %s, the lock says %s; nothing replaced. Next: `bmk artifacts verify`"
                 % (item["dest"], item["url"], found, item["sha256"])
             )
         if item.get("unpack"):
@@ -83,7 +84,7 @@ def _fetch(item):
             os.unlink(temporary)
 
 
-def _stream(url, file, attempts=3):
+def _stream(url: str, file: Any, attempts: int = 3) -> str:
     for left in range(attempts - 1, -1, -1):
         file.seek(0)
         file.truncate()
@@ -97,15 +98,18 @@ def _stream(url, file, attempts=3):
             return total.hexdigest()
         except (OSError, urllib.error.URLError) as error:
             if not left:
-                raise Failed("%s: %s. Next: is the boot server up, and does it have the file?" % (url, error)) from error
+                raise Failed(
+                    "%s: %s. Next: is the boot server up, and does it have the file?" % (url, error)
+                ) from error
     raise AssertionError
 
 
-def _unpack(item, archive):
+def _unpack(item: Item, archive: str) -> None:
     members = {}
     with tarfile.open(archive) as tar:
         for member in tar:
-            if not member.isfile():
+            source = tar.extractfile(member)
+            if source is None:
                 continue
             name = os.path.normpath(member.name)
             if name.startswith(("/", "..")):
@@ -113,7 +117,7 @@ def _unpack(item, archive):
             target = os.path.join(item["dest"], name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with open(target + ".bmk-new", "wb") as file:
-                shutil.copyfileobj(tar.extractfile(member), file)
+                shutil.copyfileobj(source, file)
                 os.fchmod(file.fileno(), int(_mode(item), 8))
             os.replace(target + ".bmk-new", target)
             members[name] = file_hash(target)
@@ -121,7 +125,7 @@ def _unpack(item, archive):
     write_atomically(_note(item), json.dumps(body, sort_keys=True).encode(), 0o600)
 
 
-def _unpacked(item):
+def _unpacked(item: Item) -> Item:
     """As desired only while every member still has the bytes that came out of the verified archive."""
     try:
         with open(_note(item)) as file:
@@ -134,5 +138,5 @@ def _unpacked(item):
     return {"sha256": note["sha256"], "mode": note["mode"]}
 
 
-def _note(item):
+def _note(item: Item) -> str:
     return os.path.join(_UNPACKED, hashlib.sha256(item["dest"].encode()).hexdigest()[:16] + ".json")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from typing import Any
 
 from ansible.module_utils.bmk_batch import command, in_container
 
@@ -13,7 +14,7 @@ CAP_SYS_RESOURCE = 24
 MARKER = "/etc/bmk/kubeadm.json"
 
 
-def facts():
+def facts() -> dict[str, Any]:
     os_release = _os_release()
     return {
         "os": os_release.get("ID", ""),
@@ -35,7 +36,7 @@ def facts():
     }
 
 
-def notes(known):
+def notes(known: dict[str, Any]) -> list[str]:
     """Limits of the environment that the roles work around, for people to see."""
     said = []
     if known["container"]:
@@ -49,8 +50,8 @@ def notes(known):
     return said
 
 
-def kubeadm_state():
-    """What kubeadm did here: {state: bare|joined|unfinished|foreign, ...}. `foreign`: Kubernetes that bmk did not make."""
+def kubeadm_state() -> dict[str, Any]:
+    """What kubeadm did here: {state: bare|joined|unfinished|foreign, ...}. `foreign`: bmk did not make it."""
     try:
         with open(MARKER) as file:
             return dict(json.load(file))
@@ -69,7 +70,7 @@ LEFTOVERS = (
 )
 
 
-def _os_release():
+def _os_release() -> dict[str, str]:
     try:
         with open("/etc/os-release") as file:
             pairs = [line.rstrip("\n").split("=", 1) for line in file if "=" in line]
@@ -78,7 +79,7 @@ def _os_release():
     return {key: value.strip("\"'") for key, value in pairs}
 
 
-def _capabilities():
+def _capabilities() -> int:
     with open("/proc/1/status") as file:
         for line in file:
             if line.startswith("CapBnd:"):
@@ -86,7 +87,7 @@ def _capabilities():
     return 0
 
 
-def _nofile_hard():
+def _nofile_hard() -> int:
     with open("/proc/1/limits") as file:
         for line in file:
             if line.startswith("Max open files"):
@@ -94,7 +95,7 @@ def _nofile_hard():
     return 1024
 
 
-def _lines(path):
+def _lines(path: str) -> int:
     try:
         with open(path) as file:
             return len(file.readlines())
@@ -102,7 +103,7 @@ def _lines(path):
         return 0
 
 
-def _number(path):
+def _number(path: str) -> int:
     try:
         with open(path) as file:
             return int(file.read())
@@ -110,14 +111,14 @@ def _number(path):
         return 0
 
 
-def _works(*argv):
+def _works(*argv: str) -> bool:
     try:
         return bool(command(*argv, "-j")) if argv[0] == "nft" else bool(command(*argv))
     except Exception:
         return False
 
 
-def _interfaces():
+def _interfaces() -> dict[str, str]:
     """Interface by address."""
     try:
         links = json.loads(command("ip", "-json", "-4", "address", "show", check=False) or "[]")

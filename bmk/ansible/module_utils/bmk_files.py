@@ -10,7 +10,7 @@ import pwd
 import shutil
 import stat
 
-from ansible.module_utils.bmk_batch import Failed, Kind, write_atomically
+from ansible.module_utils.bmk_batch import Failed, Item, Kind, text, write_atomically
 
 
 class Files(Kind):
@@ -19,103 +19,110 @@ class Files(Kind):
     name = "files"
     key = "path"
 
-    def desired(self, item):
+    def desired(self, item: Item) -> Item:
         state = item.get("state") or "file"
         if state == "absent":
             return {"type": "absent"}
         if state == "link":
             return {"type": "link", "target": item["target"]}
-        known = {"type": state, "mode": _mode(item), "owner": item.get("owner") or "root", "group": item.get("group") or "root"}
+        known = {
+            "type": state,
+            "mode": _mode(item),
+            "owner": item.get("owner") or "root",
+            "group": item.get("group") or "root",
+        }
         if state == "file":
             known["sha256"] = hashlib.sha256(_content(item)).hexdigest()
         return known
 
-    def actual(self, item):
+    def actual(self, item: Item) -> Item:
         try:
             info = os.lstat(item["path"])
         except (FileNotFoundError, NotADirectoryError):
             return {"type": "absent"}
         if stat.S_ISLNK(info.st_mode):
             return {"type": "link", "target": os.readlink(item["path"])}
-        known = {"type": "directory" if stat.S_ISDIR(info.st_mode) else "file", "mode": "%04o" % stat.S_IMODE(info.st_mode)}
+        known = {
+            "type": "directory" if stat.S_ISDIR(info.st_mode) else "file",
+            "mode": "%04o" % stat.S_IMODE(info.st_mode),
+        }
         known.update(owner=_user(info.st_uid), group=_group(info.st_gid))
         if known["type"] == "file":
             known["sha256"] = _hash(item["path"])
         return known
 
-    def apply(self, items, actual):
+    def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
         for item in items:
             try:
                 _set(item, item.get("state") or "file")
             except OSError as error:
                 raise Failed("%s: %s" % (item["path"], error.strerror)) from error
 
-    def diff(self, item, actual, desired):
+    def diff(self, item: Item, actual: Item, desired: Item) -> tuple[str, str]:
         if item.get("secret"):
             return "(secret)\n", "(secret, changed)\n"
         before = _read(item["path"]) if actual.get("type") == "file" else ""
         after = _content(item).decode(errors="replace") if desired["type"] == "file" else ""
         if before == after:
-            return Kind.diff(self, item, actual, desired)
+            return text(actual), text(desired)
         return before, after
 
 
-def _mode(item):
+def _mode(item: Item) -> str:
     return "%04o" % int(str(item.get("mode") or ("0755" if item.get("state") == "directory" else "0644")), 8)
 
 
-def _content(item):
+def _content(item: Item) -> bytes:
     return (item.get("content") or "").encode()
 
 
-def _read(path):
+def _read(path: str) -> str:
     with open(path, "rb") as file:
         return file.read(1 << 20).decode(errors="replace")
 
 
-def _hash(path):
+def _hash(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
 
 
-def _user(uid):
+def _user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
 
 
-def _group(gid):
+def _group(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
 
 
-def _ids(item):
+def _ids(item: Item) -> tuple[int, int]:
     try:
         return pwd.getpwnam(item.get("owner") or "root").pw_uid, grp.getgrnam(item.get("group") or "root").gr_gid
     except KeyError as error:
         raise Failed("%s: %s on this host" % (item["path"], str(error).strip("'\""))) from error
 
 
-def _set(item, state):
+def _set(item: Item, state: str) -> None:
     path = item["path"]
-    if state == "absent":
-        return _remove(path)
-    if state == "link":
+    if state in ("absent", "link"):
         _remove(path)
+    if state == "link":
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.symlink(item["target"], path)
-    uid, gid = _ids(item)
-    if state == "file":
-        return write_atomically(path, _content(item), int(_mode(item), 8), uid, gid)
-    os.makedirs(path, exist_ok=True)
-    os.chown(path, uid, gid)
-    return os.chmod(path, int(_mode(item), 8))
+        os.symlink(item["target"], path)
+    elif state == "file":
+        write_atomically(path, _content(item), int(_mode(item), 8), *_ids(item))
+    elif state == "directory":
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, *_ids(item))
+        os.chmod(path, int(_mode(item), 8))
 
 
-def _remove(path):
+def _remove(path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import grp
 
-from ansible.module_utils.bmk_batch import Failed, Kind, command
+from ansible.module_utils.bmk_batch import Failed, Item, Kind, command
 
 
 class Groups(Kind):
@@ -13,28 +13,28 @@ class Groups(Kind):
 
     name = "groups"
 
-    def desired(self, item):
+    def desired(self, item: Item) -> Item:
         return {"gid": int(item["gid"]), "members": ""}
 
-    def actual(self, item):
+    def actual(self, item: Item) -> Item:
         try:
             found = grp.getgrnam(item["name"])
         except KeyError:
             return {"gid": None, "members": ""}
         return {"gid": found.gr_gid, "members": ",".join(sorted(found.gr_mem))}
 
-    def apply(self, items, actual):
+    def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
         for item in items:
             if actual[item["name"]]["gid"] is None:
                 _add(item)
             else:
                 command("groupmod", "--gid", str(item["gid"]), "--users", "", item["name"])
 
-    def record(self, item, desired):
+    def record(self, item: Item, desired: Item) -> Item:
         return {"name": item["name"], "gid": item["gid"], "desired": desired}
 
 
-def _add(item):
+def _add(item: Item) -> None:
     try:
         other = grp.getgrgid(int(item["gid"])).gr_name
     except KeyError:

@@ -9,6 +9,8 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, write_atomically
 from ansible.module_utils.bmk_facts import MARKER, kubeadm_state
@@ -19,7 +21,7 @@ LOCK = "/run/bmk-kubeadm.lock"
 LOGS = "/var/log/bmk"
 
 
-def once(params, check):
+def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
     """(changed, last lines of kubeadm). Raises Failed with the cause and the next command."""
     if check:
         return kubeadm_state()["state"] != "joined", ""
@@ -38,11 +40,11 @@ def once(params, check):
         return True, said
 
 
-def environment_of(emulated):
+def environment_of(emulated: bool) -> dict[str, str]:
     return {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0"} if emulated else {}
 
 
-def run(action, flags, environment):
+def run(action: str, flags: list[str], environment: dict[str, str]) -> str:
     """Run kubeadm with its output in a log, so that it survives the end of this connection. Returns its last lines."""
     os.makedirs(LOGS, mode=0o700, exist_ok=True)
     log = os.path.join(LOGS, "kubeadm-%s.log" % action)
@@ -66,7 +68,7 @@ def run(action, flags, environment):
     return "\n".join(lines[-6:])
 
 
-def with_config(text, act):
+def with_config(text: str, act: Callable[[str], Any]) -> Any:
     """Call `act` with the path of a file that only root reads; the file is gone afterwards."""
     handle, path = tempfile.mkstemp(dir="/run", prefix="bmk-kubeadm-", suffix=".yaml")
     try:
@@ -77,29 +79,31 @@ def with_config(text, act):
         os.unlink(path)
 
 
-def _flags(params, path):
+def _flags(params: dict[str, Any], path: str) -> list[str]:
     return ["--config", path, "--skip-token-print"] if params["action"] == "init" else ["--config", path]
 
 
-def _refuse(state, cluster):
+def _refuse(state: dict[str, Any], cluster: str) -> None:
     if state["state"] == "foreign":
-        raise Failed("there is a Kubernetes that bmk did not make: %s. Next: reinstall the host" % ", ".join(state["found"]))
+        raise Failed(
+            "there is a Kubernetes that bmk did not make: %s. Next: reinstall the host" % ", ".join(state["found"])
+        )
     if state["state"] == "joined" and state.get("cluster") != cluster:
         raise Failed("this host is in cluster %s, not %s. Next: `bmk reset` it first" % (state.get("cluster"), cluster))
 
 
-def _mark(state, params):
+def _mark(state: str, params: dict[str, Any]) -> None:
     body = {"state": state, "action": params["action"], "cluster": params["cluster"], "at": int(time.time())}
     write_atomically(MARKER, (json.dumps(body, sort_keys=True) + "\n").encode(), 0o600)
 
 
-def _since(log, start):
+def _since(log: str, start: int) -> list[str]:
     with open(log, errors="replace") as file:
         file.seek(start)
         return file.read().strip().splitlines()
 
 
-def _cause(lines):
+def _cause(lines: list[str]) -> str:
     """What kubeadm blames: its error lines if it has any, else its last words."""
     blamed = [line.strip() for line in lines if "[ERROR" in line or line.lower().startswith("error")]
     return "\n".join(blamed or lines[-8:])

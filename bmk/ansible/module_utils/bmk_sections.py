@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any
 
 from ansible.module_utils import bmk_batch
 from ansible.module_utils.bmk_batch import write_atomically
@@ -21,7 +22,7 @@ MANIFEST = "/etc/bmk/manifest.json"
 KINDS = (Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units)
 
 
-def sections():
+def sections() -> dict[str, Any]:
     """Per record `<section>.<kind>`: {inputs, holds, differs: [ids]}; and `manifest`: {digest} or None."""
     kinds = {kind.name: kind() for kind in KINDS}
     found = {}
@@ -33,7 +34,9 @@ def sections():
     return found
 
 
-def write_manifest(params, facts, notes, check):
+def write_manifest(
+    params: dict[str, Any], facts: dict[str, Any], notes: list[str], check: bool
+) -> tuple[bool, dict[str, Any]]:
     """The manifest of this host, written when it says something new. Returns (changed, manifest)."""
     keep = set(params["keep"])
     records = {name: r for name, r in _records().items() if name in keep}
@@ -55,7 +58,7 @@ def write_manifest(params, facts, notes, check):
     return changed, body
 
 
-def _records():
+def _records() -> dict[str, Any]:
     try:
         names = sorted(os.listdir(bmk_batch.RECORDS))
     except OSError:
@@ -69,20 +72,18 @@ def _records():
     return found
 
 
-def _drop(names):
+def _drop(names: set[str]) -> None:
     for name in names:
         os.unlink(os.path.join(bmk_batch.RECORDS, name + ".json"))
 
 
-def _manifest():
+def _manifest() -> dict[str, Any]:
     return _load(MANIFEST) or {}
 
 
-def _load(path):
+def _load(path: str) -> Any:
     try:
         with open(path, "rb") as file:
             return json.loads(file.read())
     except (OSError, ValueError):
         return None
-
-

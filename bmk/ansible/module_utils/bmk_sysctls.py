@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ansible.module_utils.bmk_batch import Failed, Kind, in_container
+from ansible.module_utils.bmk_batch import Failed, Item, Kind, in_container
 
 
 class Sysctls(Kind):
@@ -16,10 +16,10 @@ class Sysctls(Kind):
 
     name = "sysctls"
 
-    def desired(self, item):
+    def desired(self, item: Item) -> Item:
         return {"value": " ".join(str(item["value"]).split())}
 
-    def actual(self, item):
+    def actual(self, item: Item) -> Item:
         if not _own(item):
             return self.desired(item)
         try:
@@ -28,7 +28,7 @@ class Sysctls(Kind):
         except OSError:
             return {"value": None}
 
-    def apply(self, items, actual):
+    def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
         for item in items:
             try:
                 with open(_path(item), "w") as file:
@@ -36,13 +36,13 @@ class Sysctls(Kind):
             except OSError as error:
                 raise Failed("sysctl %s: %s" % (item["name"], error.strerror)) from error
 
-    def record(self, item, desired):
+    def record(self, item: Item, desired: Item) -> Item:
         return {"name": item["name"], "value": item["value"], "own": _own(item), "desired": desired}
 
 
-def _own(item):
+def _own(item: Item) -> bool:
     return item["name"].startswith("net.") or not in_container()
 
 
-def _path(item):
+def _path(item: Item) -> str:
     return os.path.join("/proc/sys", *item["name"].split("."))

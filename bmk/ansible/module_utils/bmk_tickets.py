@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import secrets
+from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, command
 from ansible.module_utils.bmk_kubeadm_once import KUBEADM, with_config
@@ -16,7 +17,7 @@ KUBECTL = "/usr/local/bin/kubectl"
 PLACEHOLDER = "@CERTIFICATE_KEY@"
 
 
-def mint(params):
+def mint(params: dict[str, Any]) -> dict[str, str]:
     """{token, token_id, ca_hash, certificate_key}."""
     said = command(
         KUBEADM, "token", "create", "--kubeconfig", ADMIN, "--ttl", "%dm" % params["minutes"], "--description",
@@ -34,7 +35,7 @@ def mint(params):
         raise
 
 
-def revoke(params):
+def revoke(params: dict[str, Any]) -> dict[str, str]:
     """Forget the token and, after a control plane, the certificates it took. What is gone already is fine."""
     names = ["bootstrap-token-" + params["token_id"]]
     if params["certificates"]:
@@ -43,18 +44,21 @@ def revoke(params):
     return {}
 
 
-def _owners_of_certificates():
+def _owners_of_certificates() -> list[str]:
     """Names of the tokens that kubeadm makes only to let uploaded certificates expire after two hours."""
     wanted = base64.b64encode(b"Proxy for managing TTL for the kubeadm-certs secret").decode()
-    found = json.loads(_kubectl("get", "secret", "--field-selector", "type=bootstrap.kubernetes.io/token", "-o", "json"))
+    found = json.loads(
+        _kubectl("get", "secret", "--field-selector", "type=bootstrap.kubernetes.io/token", "-o", "json")
+    )
     return [s["metadata"]["name"] for s in found["items"] if s.get("data", {}).get("description") == wanted]
 
 
-def _kubectl(*argv):
-    return command(KUBECTL, "--kubeconfig", ADMIN, "-n", "kube-system", *argv)
+def _kubectl(*argv: str) -> str:
+    said: str = command(KUBECTL, "--kubeconfig", ADMIN, "-n", "kube-system", *argv)
+    return said
 
 
-def _upload(config):
+def _upload(config: str) -> str:
     """Upload the certificates under a new key, which is in a file and in this answer only."""
     key = secrets.token_hex(32)
     with_config(

@@ -1,8 +1,8 @@
 # Copyright bmk contributors. Apache-2.0
 """Kind `units`: systemd units enabled and running, and running with what is on disk.
 
-A unit that started before a file it `watch`es last changed is stale and is restarted. Nothing has to be remembered between
-a change and a restart, so a run that is killed in between is healed by the next one.
+A unit that started before a file it `watch`es last changed is stale and is restarted. Nothing has to be remembered
+between a change and a restart, so a run that is killed in between is healed by the next one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible.module_utils.bmk_batch import Kind, command
+from ansible.module_utils.bmk_batch import Item, Kind, command
 
 _PROPERTIES = (
     "Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic",
@@ -24,14 +24,14 @@ class Units(Kind):
 
     name = "units"
 
-    def desired(self, item):
+    def desired(self, item: Item) -> Item:
         state = item.get("state") or "started"
         known = {"enabled": bool(item.get("enabled", True)), "fresh": True}
         if state != "any":
             known["active"] = state == "started"
         return known
 
-    def actual(self, item):
+    def actual(self, item: Item) -> Item:
         shown = show(item["name"])
         active = shown.get("ActiveState") in ("active", "reloading", "activating")
         known = {"enabled": shown.get("UnitFileState") in _ENABLED, "fresh": not active or fresh(shown, item)}
@@ -39,22 +39,22 @@ class Units(Kind):
             known["active"] = active
         return known
 
-    def apply(self, items, actual):
+    def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
         command("systemctl", "daemon-reload")
         for item in items:
             _set(item, actual[item["name"]])
 
-    def record(self, item, desired):
+    def record(self, item: Item, desired: Item) -> Item:
         kept = {key: item.get(key) for key in ("name", "state", "enabled", "watch", "reload") if key in item}
         return dict(kept, desired=desired)
 
 
-def show(name):
+def show(name: str) -> dict[str, str]:
     out = command("systemctl", "show", "--property", ",".join(_PROPERTIES), "--", name, check=False)
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
-def fresh(shown, item):
+def fresh(shown: dict[str, str], item: Item) -> bool:
     """Whether the unit started (or reloaded) after the newest of the files it reads."""
     if shown.get("NeedDaemonReload") == "yes":
         return False
@@ -64,14 +64,14 @@ def fresh(shown, item):
     return all(_changed(path) <= started for path in item.get("watch") or ())
 
 
-def _changed(path):
+def _changed(path: str) -> float:
     try:
         return os.stat(path).st_mtime
     except OSError:
         return 0.0
 
 
-def _set(item, actual):
+def _set(item: Item, actual: Item) -> None:
     name = item["name"]
     wanted = bool(item.get("enabled", True))
     if actual["enabled"] != wanted:

@@ -11,7 +11,9 @@ description:
   - What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
 options:
   section: {type: str, required: true, description: [Name under which the list is recorded.]}
-  items: {type: list, elements: dict, required: true, description: ["path, content, state, target, owner, group, mode, secret."]}
+  items:
+    {type: list, elements: dict, required: true,
+     description: ["path, content, state, target, owner, group, mode, secret."]}
 author: [bmk contributors]
 """
 
@@ -20,7 +22,7 @@ from ansible.module_utils.bmk_batch import SPEC, run_batch
 from ansible.module_utils.bmk_files import Files
 
 
-def main():
+def main() -> None:
     run_batch(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), Files())
 
 

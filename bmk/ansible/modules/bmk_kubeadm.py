@@ -1,5 +1,5 @@
 # Copyright bmk contributors. Apache-2.0
-"""kubeadm init or join, once: under a lock, with its configuration in a file that only root reads and that is gone afterwards."""
+"""kubeadm init or join, once: under a lock, with its configuration in a file that only root reads, gone afterwards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPEC = {
 }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     try:
         changed, said = once(module.params, module.check_mode)

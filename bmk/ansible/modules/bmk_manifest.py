@@ -11,7 +11,7 @@ description:
 options:
   host: {type: str, required: true, description: [Name of the host.]}
   digest: {type: str, required: true, description: [Digest of the roles and of the variables of this host.]}
-  keep: {type: list, elements: str, required: true, description: [Sections that still exist; records of others are dropped.]}
+  keep: {type: list, elements: str, required: true, description: [Sections that still exist; others are dropped.]}
 author: [bmk contributors]
 """
 
@@ -20,7 +20,7 @@ from ansible.module_utils.bmk_facts import facts, notes
 from ansible.module_utils.bmk_sections import write_manifest
 
 
-def main():
+def main() -> None:
     spec = {
         "host": {"type": "str", "required": True},
         "digest": {"type": "str", "required": True},

@@ -7,7 +7,8 @@ DOCUMENTATION = """
 module: bmk_probe
 short_description: One look at a host, instead of facts and a question per list
 description:
-  - Returns the facts the roles use, notes on limits of the environment, the state of kubeadm, and for every recorded section whether it still holds.
+  - Returns the facts the roles use, notes on limits of the environment, the state of kubeadm,
+    and for every recorded section whether it still holds.
 author: [bmk contributors]
 """
 
@@ -16,7 +17,7 @@ from ansible.module_utils.bmk_facts import facts, notes
 from ansible.module_utils.bmk_sections import sections
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     known = facts()
     module.exit_json(changed=False, facts=known, notes=notes(known), sections=sections())

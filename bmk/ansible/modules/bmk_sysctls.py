@@ -20,7 +20,7 @@ from ansible.module_utils.bmk_batch import SPEC, run_batch
 from ansible.module_utils.bmk_sysctls import Sysctls
 
 
-def main():
+def main() -> None:
     run_batch(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), Sysctls())
 
 

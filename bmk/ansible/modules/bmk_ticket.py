@@ -31,10 +31,13 @@ SPEC = {
 }
 
 
-def main():
+SAMPLE = {"token": "aaaaaa." + 16 * "a", "ca_hash": "sha256:none", "certificate_key": ""}  # of check mode
+
+
+def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     if module.check_mode:
-        module.exit_json(changed=False, token="aaaaaa.aaaaaaaaaaaaaaaa", ca_hash="sha256:none", certificate_key="")
+        module.exit_json(changed=False, **SAMPLE)
     try:
         known = mint(module.params) if module.params["state"] == "minted" else revoke(module.params)
     except Failed as error:
