@@ -55,22 +55,19 @@ def likely_cause(phase: str, events: Sequence[Event], dc: str, host: str, now: f
 
 def agent_reported(e: Evidence) -> Cause | None:
     """The ramdisk said itself what is wrong."""
-    event = e.last("agent.failed", "grant.failed")
-    if event is None or not event.data.get("what"):
+    event = e.last("agent.failed")
+    if event is None:
         return None
-    return Cause(str(event.data["what"]), str(event.data.get("why") or ""), str(event.data.get("hint") or e.bmk("why")))
+    return Cause(event.text, str(event.data.get("why") or ""), str(event.data.get("hint") or e.bmk("why")))
 
 
 def claim_refused(e: Evidence) -> Cause | None:
     """A ramdisk came up and was turned away: it is not the machine that the file describes."""
-    event = e.last("claim.refused", "grant.refused")
+    event = e.last("agent.refused", "install.refused")
     if event is None or e.has("grant.claimed"):
         return None
-    return Cause(
-        "the ramdisk started but was refused",
-        str(event.data.get("reason") or event.text),
-        "compare serial, uuid and MACs in dc.yml with the machine",
-    )
+    hint = str(event.data.get("hint") or "compare serial, uuid and MACs in dc.yml with the machine")
+    return Cause("the installer started but was refused", event.text, hint)
 
 
 def bmc_silent(e: Evidence) -> Cause | None:
@@ -92,7 +89,7 @@ def task_failed(e: Evidence) -> Cause | None:
 
 def no_dhcp(e: Evidence) -> Cause | None:
     """The machine was switched on and never asked for an address."""
-    if e.phase != "booting" or e.has("dhcp.", "boot.", "agent.", "http."):
+    if e.phase != "booting" or e.has("dhcp.", "boot.", "agent.", "install."):
         return None
     return Cause(
         f"no DHCP request seen in {e.seconds:.0f} s",
@@ -103,7 +100,7 @@ def no_dhcp(e: Evidence) -> Cause | None:
 
 def no_script(e: Evidence) -> Cause | None:
     """DHCP worked, and then the machine did not ask the boot service."""
-    if e.phase != "booting" or e.has("boot.", "agent.") or not e.has("dhcp."):
+    if e.phase != "booting" or e.has("boot.answered", "agent.") or not e.has("dhcp."):
         return None
     return Cause(
         "DHCP was answered, the boot script was never asked for",

@@ -17,13 +17,13 @@ class Configured(Phase):
     needs = ("reachable",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if actual.converged == "current":
+        if host.role == "spare" or actual.converged == "current":
             return []
         why = {"never": "never configured", "stale": "the file or the roles changed since"}[actual.converged]
         return [self.change("configure", "apply baseline, container runtime and kubelet", why)]
 
     def meets(self, host: Host) -> str | None:
-        return "configured"
+        return "configured" if host.role != "spare" else None
 
     async def run(self, ctx: Context) -> None:
         wanted = await ctx.call(ctx.run.services.wanted, ctx.host)

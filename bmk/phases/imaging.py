@@ -8,6 +8,7 @@ from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PhaseFailed
+from bmk.journal import Event
 from bmk.phases.base import AttemptFailed, Context, Phase
 from bmk.phases.run import Timing
 from bmk.phases.watch import Silent
@@ -29,7 +30,7 @@ class Imaging(Phase):
         if actual.grant is not None and actual.grant.claimed:
             return [self.change("await-image", "wait for the installation that is under way", "a ramdisk holds the grant")]
         disk = choose_disk(host.disk, actual.inspection)
-        text = f"wipe {_named(disk)} ({disk.content}) and write the node image"
+        text = f"wipe {_named(disk)}, write the node image"
         return [self.change("wipe", text, "not installed", disk=disk, confirm=why_confirm(host, actual))]
 
     async def run(self, ctx: Context) -> None:
@@ -38,7 +39,7 @@ class Imaging(Phase):
         except Silent:
             raise _give_up(ctx) from None
         if grant.outcome != "spent":
-            raise _failed(ctx, grant)
+            raise await _failed(ctx, grant)
 
     def deadline(self, timing: Timing) -> float:
         return {"standard": 1800, "emulated": 2400}[timing]
@@ -65,14 +66,22 @@ def _give_up(ctx: Context) -> AttemptFailed:
     return AttemptFailed(cause.what, where=ctx.host.name, why=cause.why, hint=cause.hint)
 
 
-def _failed(ctx: Context, grant: Grant) -> PhaseFailed:
-    """What the ramdisk said went wrong. It knows best whether a new attempt can help."""
-    events = ctx.run.journal.since(0, host=ctx.host.name, kind="grant.failed")
-    said = next((e.data for e in reversed(events) if e.data.get("grant", grant.id) == grant.id), {})
-    kind = AttemptFailed if said.get("retry") else PhaseFailed
+async def _failed(ctx: Context, grant: Grant) -> PhaseFailed:
+    """What the ramdisk said went wrong; it is told a moment after the grant ended."""
+    try:
+        said = await ctx.until(lambda: _report(ctx, grant), idle=3.0)
+    except Silent:
+        what = f"the grant of this installation was ended: {grant.outcome}"
+        return PhaseFailed(what, where=ctx.host.name, hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}")
+    kind = AttemptFailed if said.data.get("retry") else PhaseFailed
     return kind(
-        str(said.get("what") or f"the grant ended: {grant.outcome}"),
+        said.text,
         where=ctx.host.name,
-        why=str(said.get("why") or ""),
-        hint=str(said.get("hint") or f"bmk why {ctx.run.dc.name} {ctx.host.name}"),
+        why=str(said.data.get("why") or ""),
+        hint=str(said.data.get("hint") or f"bmk why {ctx.run.dc.name} {ctx.host.name}"),
     )
+
+
+def _report(ctx: Context, grant: Grant) -> Event | None:
+    events = ctx.run.journal.since(0, host=ctx.host.name, kind="agent.failed")
+    return next((e for e in reversed(events) if e.data.get("grant") == grant.id), None)

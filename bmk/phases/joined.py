@@ -125,12 +125,15 @@ async def _run_playbook(ctx: Context, name: str, seconds: float) -> None:
 
 
 async def _join(ctx: Context, name: str, hosts: tuple[str, ...]) -> Mapping[str, Converged]:
-    """Mint what these hosts need and run the playbook at once, so that it is valid for minutes only."""
-    secrets: Mapping[str, object] = {}
-    if name == "join.yml":
-        cluster = ctx.run.services.cluster(ctx.host.cluster or "")
-        secrets = await ctx.call(cluster.join_secrets, [ctx.run.dc.hosts[h] for h in hosts])
-    return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, secrets=secrets), ctx.run.emit)
+    """Run the playbook. Tickets to join with are minted in it, on the control plane `bmk_via`, when each host needs one."""
+    variables = {"bmk_via": await ctx.call(_via, ctx, hosts)} if name == "join.yml" else {}
+    return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, variables), ctx.run.emit)
+
+
+def _via(ctx: Context, joining: tuple[str, ...]) -> str | None:
+    """A control plane whose API server is ready, to ask for tickets."""
+    live = ctx.run.services.cluster(ctx.host.cluster or "").live()
+    return next((name for name in live if name not in joining), None)
 
 
 async def _first_control_plane(ctx: Context) -> None:
@@ -159,7 +162,7 @@ async def _answers_within(ctx: Context, seconds: float) -> bool:
 
 
 async def _api_answers(ctx: Context) -> bool:
-    return await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").answers)
+    return bool(await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").live))
 
 
 def _grace(ctx: Context) -> float:

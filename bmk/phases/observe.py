@@ -72,7 +72,8 @@ def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
     return Actual(
         identity=fact["identity"],
         inspection=fact["inspection"],
-        installed=fact["installed"],
+        # A pinned host key is proof enough that bmk put its image there: nobody else could have reported it.
+        installed=fact["installed"] or ({"pinned": True} if fact["host_keys"] else None),
         joined=fact["joined"],
         ready=fact["ready"],
         grant=_grant(journal, host.name),

@@ -14,13 +14,13 @@ from bmk.plan.actual import NodeState, SshState
 
 @dataclass(frozen=True, slots=True)
 class Converge:
-    """A playbook for some hosts of one data center. `secrets` never reach argv, logs or the journal."""
+    """A playbook for some hosts of one data center, within `seconds`. `variables` may be seen in logs."""
 
     phase: str
     playbook: str
     hosts: tuple[str, ...]
     variables: Mapping[str, Any] = field(default_factory=dict)
-    secrets: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 3600.0
 
 
 class Converged(Protocol):
@@ -51,17 +51,14 @@ class Check:
 class Cluster(Protocol):
     """What is asked of one cluster's API. Blocking calls with time-outs of their own."""
 
-    def answers(self) -> bool:
-        """Whether an API server is ready at the cluster's endpoint."""
+    def live(self) -> Sequence[str]:
+        """Control planes whose API server says it is ready; needs no credentials."""
 
     def nodes(self) -> Mapping[str, NodeState]:
         """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
 
     def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
         """Approve kubelet serving certificates of these hosts, checked against the inventory; returns what was approved."""
-
-    def join_secrets(self, hosts: Sequence[Host]) -> Mapping[str, Any]:
-        """Tokens and keys for these hosts to join with, minted now and valid for minutes."""
 
     def smoke(self) -> Sequence[Check]:
         """Prove that the cluster works with real pods; leaves nothing behind."""

@@ -159,11 +159,11 @@ class FakeCluster:
     def _members(self) -> list[Machine]:
         return [m for m in self._world.machines.values() if m.host.cluster == self._name and m.node]
 
-    def answers(self) -> bool:
-        return any(m.host.role == "control_plane" and m.system == "disk" for m in self._members())
+    def live(self) -> Sequence[str]:
+        return [m.host.name for m in self._members() if m.host.role == "control_plane" and m.system == "disk"]
 
     def nodes(self) -> Mapping[str, Any]:
-        if not self.answers():
+        if not self.live():
             raise Unreachable("no API server answers", where=self._name)
         return {m.host.name: "ready" if m.approved else "not-ready" for m in self._members()}
 
@@ -171,9 +171,6 @@ class FakeCluster:
         for host in hosts:
             self._world.machines[host.name].approved = True
         return [h.name for h in hosts]
-
-    def join_secrets(self, hosts: Sequence[Host]) -> Mapping[str, Any]:
-        return {"tokens": {h.name: "secret-canary" for h in hosts}}
 
     def smoke(self) -> Sequence[Check]:
         self._world.smokes += 1
@@ -219,17 +216,17 @@ class World:
         self.life.spend()
         self.waves.append((request.playbook, request.hosts))
         await asyncio.sleep(0.005)
-        results = {name: self._converge(request.playbook, self.machines[name]) for name in request.hosts}
+        results = {name: self._converge(request.playbook, self.machines[name], request.variables) for name in request.hosts}
         self.life.spend()
         return results
 
-    def _converge(self, playbook: str, m: Machine) -> Result:
+    def _converge(self, playbook: str, m: Machine, variables: Mapping[str, Any]) -> Result:
         if f"fail-{playbook}" in m.faults:
             return Result(False, 0, "Start kubelet", "unit kubelet.service failed")
         if playbook == "configure.yml":
             m.configured += 1
         elif not m.node:
-            assert playbook == "init.yml" or self.cluster(m.host.cluster or "").answers(), "joined without an API"
+            assert (playbook == "init.yml") != bool(variables.get("bmk_via")), "joined without an API"
             m.inits += playbook == "init.yml"
             m.joins += playbook == "join.yml"
             m.node = True
@@ -286,8 +283,9 @@ class World:
         disks = [{"name": "sda", "serial": m.host.disk.serial, "size": 10**10, "holds": "" if m.disk in ("", "half") else m.disk}]
         self.service.record(m.host.name, "inspection", {"disks": disks})
         if disks[0]["holds"] and grant.confirmed != m.host.disk.serial:
-            self._say(m, "agent", "agent.failed", "foreign data", what=f"disk holds {m.disk}", why="not confirmed")
             grants.end(self.service, m.grant, "failed", time.time())
+            text = f"disk holds {m.disk}"
+            self._say(m, "agent", "agent.failed", text, why="not confirmed", hint="", grant=m.grant)
             m.system = "firmware-prompt"
 
     def _done(self, m: Machine) -> None:

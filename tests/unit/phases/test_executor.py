@@ -188,13 +188,6 @@ def test_interrupt_is_journaled_and_continued(world: Any) -> None:
     assert [m.wipes for m in world.machines.values()] == [1] * 5
 
 
-def test_join_secrets_are_not_in_the_journal(world: Any) -> None:
-    """What hosts join with goes to the playbook and nowhere else."""
-    world.provision()
-    assert b"secret-canary" not in world.path.read_bytes()
-    assert not [e for e in world.service.since() if "secret-canary" in f"{e.text}{e.data}"]
-
-
 def options(world: Any) -> Any:
     from bmk.phases.run import Limits
     from bmk.phases.session import Options

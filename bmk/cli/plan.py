@@ -1,0 +1,34 @@
+"""`bmk plan`: what provision would change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bmk.cli.options import dc_argument, limit_option, output_option
+from bmk.cli.output import dump, say
+
+
+@click.command(name="plan")
+@dc_argument
+@limit_option
+@output_option("table", "json", "yaml")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write it, for provision --plan.")
+def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
+    """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
+    from bmk.errors import Exit
+    from bmk.phases.site import open_site
+    from bmk.plan.files import save_plan
+    from bmk.plan.show import lines
+
+    site = open_site(dc)
+    plan, _ = site.plan(site.select(limit))
+    if output == "table":
+        click.echo("\n".join(lines(plan)))
+    else:
+        dump(plan.as_dict(), output)
+    if out is not None:
+        save_plan(plan, out)
+        say(f"written to {out}; next: bmk provision {dc} --plan {out}")
+    return Exit.PENDING if plan.pending else Exit.OK

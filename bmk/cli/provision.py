@@ -1,0 +1,146 @@
+"""`bmk provision`: the main job. Shows the plan, asks, does it, and says how each host ended."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bmk.cli.options import complete_hosts, dc_argument, limit_option
+from bmk.cli.output import say
+
+if TYPE_CHECKING:
+    from bmk.journal.sinks import Sink
+    from bmk.phases.executor import Outcome
+    from bmk.phases.site import Site
+    from bmk.plan import Actual, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the user asked for."""
+
+    limit: tuple[str, ...]
+    yes: bool
+    confirm: tuple[str, ...]
+    plan: Path | None
+    events: str | None
+
+
+@click.command(name="provision")
+@dc_argument
+@limit_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option(
+    "--confirm",
+    multiple=True,
+    metavar="HOST",
+    shell_complete=complete_hosts,
+    help="Give up the foreign data on HOST's disk; several times.",
+)
+@click.option("--plan", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="This plan, or nothing.")
+@click.option("--events", metavar="FILE|-", help="Write events as JSON lines to a file, or to stdout.")
+def command(dc: str, **wish: Any) -> int:
+    """Turn the powered-off machines of DC into Ready clusters.
+
+    Can be killed at any time: the same command does what is left. A lab is brought up first.
+    """
+    from bmk.phases.lock import RunLock
+    from bmk.phases.site import open_up
+
+    site = open_up(dc, say)
+    with RunLock(site.journal, site.run_id):
+        return _provision(site, _Wish(**wish))
+
+
+def _provision(site: Site, wish: _Wish) -> int:
+    from bmk.errors import Exit
+    from bmk.plan.files import check_against
+    from bmk.plan.show import lines
+
+    site.select((), wish.confirm)
+    plan, actuals = site.plan(site.select(wish.limit))
+    if wish.plan is not None:
+        check_against(wish.plan, plan)
+    say("\n".join(lines(plan)))
+    if not plan.pending:
+        return Exit.OK
+    _agree(plan, wish, site.dc.name)
+    outcomes = _perform(site, plan, actuals, wish)
+    return _report(outcomes, site.dc.name)
+
+
+def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
+    """Raises Declined unless a person, or --yes, wants this, and each host with foreign data was named."""
+    from bmk.errors import Declined
+
+    missing = {h: why for h, why in plan.unconfirmed.items() if h not in wish.confirm}
+    if missing:
+        names = " ".join(f"--confirm {h}" for h in missing)
+        why = "; ".join(f"{h}: {reason}" for h, reason in missing.items())
+        raise Declined("disks with foreign data would be wiped", why=why, hint=f"bmk provision {dc} {names}")
+    if wish.yes:
+        return
+    if not sys.stdin.isatty():
+        raise Declined("there is no terminal to ask on, and no --yes", hint=f"bmk provision {dc} --yes")
+    if not click.confirm("Do this?", default=False, err=True):
+        raise Declined("nothing was changed", hint=f"bmk plan {dc}")
+
+
+def _perform(site: Site, plan: Plan, actuals: dict[str, Actual], wish: _Wish) -> list[Outcome]:
+    from bmk.phases.session import Options, perform
+
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(closing(s)) for s in _sinks(site, plan, wish, stack)]
+        options = Options(sinks=sinks, confirmed=frozenset(wish.confirm), timing=site.timing)
+        work = perform(site.run_id, site.dc, site.world, site.journal, plan, actuals, options)
+        return asyncio.run(_interruptible(work))
+
+
+def _sinks(site: Site, plan: Plan, wish: _Wish, stack: ExitStack) -> list[Sink]:
+    """A live table on a terminal, plain lines elsewhere; JSON lines where they were asked for."""
+    from bmk.cli.output import console
+    from bmk.journal.console import LiveTable
+    from bmk.journal.sinks import JsonLines, Lines
+
+    hosts = [h.host for h in plan.pending]
+    shown: Sink = LiveTable(console(), hosts) if sys.stderr.isatty() else Lines(sys.stderr, frozenset(hosts))
+    if wish.events is None:
+        return [shown]
+    stream = sys.stdout if wish.events == "-" else stack.enter_context(open(wish.events, "a"))  # noqa: PTH123, SIM115
+    return [shown, JsonLines(stream)]
+
+
+async def _interruptible(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
+    """SIGTERM ends a run as Ctrl-C does: what is under way is cancelled and the journal says so."""
+    import signal
+
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _report(outcomes: list[Outcome], dc: str) -> int:
+    from bmk.errors import SomeHostsFailed
+
+    bad = [o for o in outcomes if o.error is not None]
+    if not bad:
+        say(f"{len(outcomes)} hosts done; next: bmk status {dc}")
+        return 0
+    for outcome in bad:
+        error = outcome.error
+        say(f"\n{outcome.host}  {outcome.phase}: {error.what if error else ''}")
+        for key, text in (("why", error.why if error else ""), ("next", error.hint if error else "")):
+            if text:
+                say(f"  {key}: {text}")
+    names = ", ".join(o.host for o in bad)
+    raise SomeHostsFailed(f"{len(bad)} of {len(outcomes)} hosts failed: {names}", hint=f"bmk provision {dc} continues")

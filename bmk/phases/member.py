@@ -1,0 +1,52 @@
+"""One real cluster as phases ask it: its API by the administrator's kubeconfig, checked against the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bmk.cluster import csr, smoke
+from bmk.cluster.api import Api, live_control_planes
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmkError, Unreachable
+from bmk.phases.services import Check
+from bmk.plan.actual import NodeState
+
+_SMOKE = "smoke"  # the image that the smoke test's pods run
+_PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
+
+
+class LiveCluster:
+    """The API of one cluster. Opens a connection per question: control planes come and go while one asks."""
+
+    def __init__(self, dc: DataCenter, name: str, kubeconfig: Path, images: Mapping[str, str], timing: str) -> None:
+        self._dc, self._name, self._kubeconfig = dc, name, kubeconfig
+        self._image, self._patience = images.get(_SMOKE), _PATIENCE[timing]
+
+    def live(self) -> Sequence[str]:
+        """Control planes whose API server says it is ready; needs no credentials."""
+        members = self._dc.members(self._name, "control_plane")
+        return live_control_planes({h.name: str(h.address) for h in members})
+
+    def nodes(self) -> Mapping[str, NodeState]:
+        with self._api() as api:
+            return dict(api.nodes())
+
+    def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
+        with self._api() as api:
+            return csr.approve_serving(api, {h.name: str(h.address) for h in hosts})[0]
+
+    def smoke(self) -> Sequence[Check]:
+        """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""
+        if self._image is None:
+            raise BmkError("the mirror has no image for the smoke test", hint="bmk artifacts sync")
+        with self._api() as api:
+            members = {h.name for h in self._dc.members(self._name)}
+            there = [name for name in api.nodes() if name in members]
+            return [Check(r.name, r.ok, r.detail, r.host) for r in smoke.run(api, there, self._image, self._patience)]
+
+    def _api(self) -> Api:
+        if not self._kubeconfig.exists():
+            hint = f"bmk kubeconfig {self._dc.name} {self._name}"
+            raise Unreachable("there is no kubeconfig of this cluster yet", where=str(self._kubeconfig), hint=hint)
+        return Api(self._kubeconfig)

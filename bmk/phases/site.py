@@ -1,0 +1,88 @@
+"""A data center as commands use it: loaded, its journal open, its services at hand, and, for a lab, from inside of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.select import select_hosts
+from bmk.journal import Journal, open_journal
+from bmk.lab.enter import ensure_inside, is_inside, is_lab
+from bmk.lab.lifecycle import Print, bring_up
+from bmk.paths import state_dir
+from bmk.phases.actions import ACTIONS
+from bmk.phases.observe import observe
+from bmk.phases.run import Timing
+from bmk.phases.session import new_run_id
+from bmk.phases.world import World
+from bmk.plan import Actual, Plan, build_plan
+from bmk.ssh import deployer_key
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One data center, ready to be asked and worked on."""
+
+    dc: DataCenter
+    journal: Journal
+    world: World
+    timing: Mapping[str, Timing]
+    run_id: str
+
+    def plan(self, hosts: Sequence[Host], action: str = "provision") -> tuple[Plan, dict[str, Actual]]:
+        """Look at these hosts and say what an action would change."""
+        names = [h.name for h in hosts]
+        actuals = observe(self.dc, self.journal, self.world, names)
+        return build_plan(self.dc, action, ACTIONS[action], names, actuals), actuals
+
+    def select(self, limit: Sequence[str], names: Sequence[str] = ()) -> tuple[Host, ...]:
+        return select_hosts(self.dc, names, limit)
+
+
+def open_site(ref: str) -> Site:
+    """Open a data center. For a lab this command goes on inside of it; Unreachable when the lab is not up."""
+    dc = load_datacenter(ref)
+    ensure_inside(dc)
+    return _site(dc)
+
+
+def open_up(ref: str, say: Print) -> Site:
+    """The same, and a lab is brought up first when it is not."""
+    dc = load_datacenter(ref)
+    deployer_key(dc.name)
+    if is_lab(dc) and not is_inside(dc.name):
+        bring_up(dc, ref, say)
+        ensure_inside(dc)
+    return _site(dc)
+
+
+def open_records(ref: str) -> tuple[DataCenter, Journal]:
+    """For commands that only read what is recorded: no machine is asked, a lab need not be up."""
+    dc = load_datacenter(ref)
+    return dc, open_journal(dc.name)
+
+
+def _site(dc: DataCenter) -> Site:
+    journal, run_id, times = open_journal(dc.name), new_run_id(), timing(dc)
+    return Site(dc, journal, World(dc, journal, times, state_dir(dc.name) / "runs" / run_id), times, run_id)
+
+
+def timing(dc: DataCenter) -> dict[str, Timing]:
+    """How patient to be with each host: as the file says; `auto` means emulated for virtual machines without KVM."""
+    if dc.spec.timing != "auto":
+        return dict.fromkeys(dc.hosts, dc.spec.timing)
+    emulated = _probed(dc.name) == "emulated"
+    return {
+        name: "emulated" if emulated and h.profile.lab is not None and h.profile.lab.kind == "vm" else "standard"
+        for name, h in dc.hosts.items()
+    }
+
+
+def _probed(dc: str) -> str:
+    try:
+        return str(json.loads((state_dir(dc) / "lab" / "facts.json").read_text())["timing"])
+    except (OSError, ValueError, KeyError):
+        return "standard"

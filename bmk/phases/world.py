@@ -1,0 +1,134 @@
+"""The real world behind `Services`: BMCs, ssh, Ansible, clusters and the mirror of one data center."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from bmk.ansible.manifest import desired_digest, with_digests
+from bmk.artifacts.mirror import Mirror, load_mirror
+from bmk.bmc import open_bmc
+from bmk.bmc.protocol import Bmc
+from bmk.datacenter.inventory import ansible_inventory
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmkError, Unreachable
+from bmk.journal import Event, Journal
+from bmk.paths import state_dir
+from bmk.phases.member import LiveCluster
+from bmk.phases.run import Timing
+from bmk.phases.services import Cluster, Converge, Converged
+from bmk.plan.actual import SshState
+from bmk.secrets import resolve
+from bmk.ssh import Target, WrongKey, deployer_key
+from bmk.ssh import run as ssh_run
+
+NODE_IMAGE = "node-image"
+
+
+class World:
+    """Services of a data center. Opens nothing before it is asked."""
+
+    def __init__(self, dc: DataCenter, journal: Journal, timing: Mapping[str, Timing], run_dir: Path) -> None:
+        self.dc, self.journal, self.timing, self.run_dir = dc, journal, timing, run_dir
+        self.state = state_dir(dc.name)
+        self.cluster = cache(self._cluster)
+
+    def bmc(self, host: Host) -> Bmc:
+        """A BMC whose writes and retries are journaled under this host's name."""
+        found = resolve(host.profile.bmc.secret, self.dc.source.parent, self.state)
+        return open_bmc(
+            host.profile.bmc.kind,
+            str(host.bmc_address),
+            host.profile.bmc.port,
+            (found.username, found.password.reveal()),
+            host.profile.bmc.verify_tls,
+            notify=lambda event: self._tell(event, host),
+        )
+
+    def image(self) -> tuple[str, str]:
+        return NODE_IMAGE, self._mirror.file(NODE_IMAGE).sha256
+
+    def ssh(self, host: Host) -> SshState:
+        try:
+            answer = ssh_run(self.target(host), ["true"], timeout=15)
+        except WrongKey:
+            return "wrong-key"
+        except Unreachable as error:
+            return "refused" if "key" in error.what else "silent"
+        return "ok" if answer.code == 0 else "refused"
+
+    def target(self, host: Host) -> Target:
+        """How to log in to a host, by the keys that its installation reported."""
+        keys = tuple(self.journal.facts(host.name).get("host_keys") or ())
+        return Target(str(host.address), deployer_key(self.dc.name), keys)
+
+    def pin(self, host: Host) -> None:
+        write_known_hosts(self.dc, self.journal)
+
+    def wanted(self, host: Host) -> str:
+        return desired_digest(self.inventory, host.name)
+
+    async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Converged]:
+        from bmk.ansible.runner import ConvergeRequest, converge  # noqa: PLC0415 - half a second that most commands never need
+
+        write_known_hosts(self.dc, self.journal)
+        variables = {**request.variables, **self._kubeconfig(request.hosts)}
+        wanted = ConvergeRequest(
+            request.playbook,
+            request.hosts,
+            with_digests(self.inventory),
+            self.run_dir,
+            variables,
+            timeout=int(request.seconds),
+            phase=request.phase,
+        )
+        return await converge(wanted, on_event)
+
+    @cached_property
+    def inventory(self) -> dict[str, Any]:
+        """What Ansible is told. Without a mirror the lists of artifacts are empty, and what needs them says so."""
+        return ansible_inventory(self.dc, self._artifacts(), self.timing)
+
+    def kubeconfig(self, cluster: str) -> Path:
+        """Where the administrator's kubeconfig of a cluster is kept."""
+        return self.state / "kubeconfig" / cluster
+
+    def _cluster(self, name: str) -> Cluster:
+        emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
+        images = self._artifacts().get("bmk_images", {})
+        return LiveCluster(self.dc, name, self.kubeconfig(name), images, "emulated" if emulated else "standard")
+
+    def _kubeconfig(self, hosts: tuple[str, ...]) -> dict[str, str]:
+        """Where `init.yml` puts the kubeconfig it fetches: all hosts of one run of it are of one cluster."""
+        cluster = self.dc.hosts[hosts[0]].cluster
+        if cluster is None:
+            return {}
+        self.kubeconfig(cluster).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return {"bmk_kubeconfig": str(self.kubeconfig(cluster))}
+
+    @cached_property
+    def _mirror(self) -> Mirror:
+        return load_mirror()
+
+    def _artifacts(self) -> dict[str, Any]:
+        try:
+            files, images = self._mirror.as_vars(self.dc.spec.deployer)
+        except BmkError:
+            return {}
+        return {"bmk_artifacts": files, "bmk_images": images}
+
+    def _tell(self, event: Event, host: Host) -> None:
+        self.journal.append(replace(event, host=host.name))
+
+
+def write_known_hosts(dc: DataCenter, journal: Journal) -> None:
+    """Pinned keys of all hosts for OpenSSH and Ansible, replaced whole."""
+    path = state_dir(dc.name) / "known_hosts"
+    keys = journal.records("host_keys")
+    lines = [f"{h.name},{h.address} {key}\n" for h in dc.hosts.values() for key in keys.get(h.name, ())]
+    fresh = path.with_suffix(".new")
+    fresh.write_text("".join(lines))
+    fresh.replace(path)

@@ -1,0 +1,54 @@
+"""A plan for people: per host what would change and why; disks that would be wiped by serial, and what is on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """The plan as plain lines; the last one sums up."""
+    for host in plan.hosts:
+        yield from _host(host)
+    yield summary(plan)
+
+
+def summary(plan: Plan) -> str:
+    """One line: how many hosts would change, how many disks would be wiped."""
+    if not plan.pending:
+        return f"{plan.dc}: no changes; {_count(len(plan.hosts), 'host')} as the file says"
+    wipes = sum(1 for h in plan.pending for c in h.changes if c.disk is not None)
+    same = len(plan.hosts) - len(plan.pending)
+    return (
+        f"{plan.dc}: {_count(len(plan.pending), 'host')} to change, {_count(wipes, 'disk')} to wipe, {same} unchanged"
+    )
+
+
+def _host(plan: HostPlan) -> Iterator[str]:
+    if not plan.changes and not plan.trouble:
+        return
+    yield plan.host
+    for change in plan.changes:
+        yield f"  {change.phase:<11} {change.text}  ({change.why})"
+        yield from _wipe(change, plan.host)
+    for trouble in plan.trouble:
+        yield f"  could not look: {trouble}"
+
+
+def _wipe(change: Change, host: str) -> Iterator[str]:
+    if change.disk is not None:
+        yield f"  {'':<11} wipes {_disk(change.disk)}: {change.disk.content}"
+    if change.confirm:
+        yield f"  {'':<11} needs --confirm {host}: {change.confirm}"
+
+
+def _disk(disk: DiskChoice) -> str:
+    if not disk.serial:
+        return f"the disk that matches {disk.selector}"
+    where = ", ".join(filter(None, (disk.name, f"{disk.size / 1e9:.1f} GB" if disk.size else None)))
+    return f"disk {disk.serial}" + (f" ({where})" if where else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

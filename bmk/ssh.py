@@ -1,0 +1,123 @@
+"""ssh with pinned host keys: the one place that knows paramiko. A key that was not pinned at installation is never accepted."""
+
+from __future__ import annotations
+
+import io
+import logging
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from bmk.errors import PreflightRefused, Unreachable
+from bmk.paths import state_dir
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of its threads; errors reach us anyway
+
+
+class WrongKey(PreflightRefused):
+    """Another machine than the installed one answers."""
+
+    code = "wrong-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to log in as root: address, the deployer's private key, the pinned host keys as openssh lines."""
+
+    address: str
+    identity: Path
+    host_keys: tuple[str, ...]
+    timeout: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(target: Target, command: Sequence[str], *, send: bytes = b"", timeout: float = 60.0) -> Answer:
+    """Run one command as root. Nothing secret in `command`: what is, goes into `send` (its stdin).
+
+    Raises Unreachable when nobody answers in time, WrongKey when somebody else does.
+    """
+    with connected(target) as client:
+        try:
+            stdin, stdout, stderr = client.exec_command(shlex.join(command), timeout=timeout)
+            stdin.write(send)
+            stdin.channel.shutdown_write()
+            out, err = stdout.read().decode(errors="replace"), stderr.read().decode(errors="replace")
+            return Answer(stdout.channel.recv_exit_status(), out, err)
+        except (OSError, paramiko.SSHException) as error:
+            raise Unreachable(f"{command[0]} did not end in {timeout:.0f} s", where=target.address, why=str(error)) from error
+
+
+def upload(target: Target, content: bytes, path: str, mode: int = 0o600) -> None:
+    """Write a file on the host, whole or not at all."""
+    with connected(target) as client, client.open_sftp() as sftp:
+        sftp.putfo(io.BytesIO(content), path + ".bmk")
+        sftp.chmod(path + ".bmk", mode)
+        sftp.posix_rename(path + ".bmk", path)
+
+
+@contextmanager
+def connected(target: Target) -> Iterator[paramiko.SSHClient]:
+    """A logged-in client. Raises Unreachable or WrongKey."""
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    for line in target.host_keys:
+        kind, key = line.split()[:2]
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.address} {kind} {key}")
+        if entry is not None and entry.key is not None:
+            client.get_host_keys().add(target.address, kind, entry.key)
+    try:
+        _connect(client, target)
+        yield client
+    finally:
+        client.close()
+
+
+def _connect(client: paramiko.SSHClient, target: Target) -> None:
+    seconds = target.timeout
+    try:
+        client.connect(
+            target.address,
+            username="root",
+            key_filename=str(target.identity),
+            timeout=seconds,
+            banner_timeout=seconds,
+            auth_timeout=seconds,
+            allow_agent=False,
+            look_for_keys=False,
+        )
+    except paramiko.BadHostKeyException as error:
+        raise WrongKey(
+            "another machine answers here than the one that was installed",
+            where=target.address,
+            why="its host key is not the pinned one",
+            hint="find who holds the address; never accept the key",
+        ) from error
+    except paramiko.AuthenticationException as error:
+        raise Unreachable("the deployer's key is not accepted", where=target.address, why=str(error)) from error
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        if "not found in known_hosts" in str(error):
+            raise WrongKey("no key of this host is pinned", where=target.address) from error
+        raise Unreachable("ssh does not answer", where=target.address, why=str(error)) from error
+
+
+def deployer_key(dc: str) -> Path:
+    """The deployer's private key of a data center, made on first use; its public half is beside it."""
+    key = state_dir(dc) / "ssh" / "id_ed25519"
+    if not key.exists():
+        key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"bmk {dc}", "-f", str(key)]
+        subprocess.run(command, check=True, capture_output=True)
+    return key
