@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 _COLUMN_STARTTIME = 19  # of /proc/<pid>/stat, counted after the command's name
@@ -24,14 +25,22 @@ def start_ticks(pid: int) -> int:
     return int(text.rsplit(")", 1)[1].split()[_COLUMN_STARTTIME])
 
 
+def _end_with_keeper() -> None:
+    """Our stdin is a pipe from the keeper, which writes nothing: its end is the keeper's end."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main(dc: str, pid_file: Path) -> int:
     """Runs as PID 1, before /proc is mounted anew: /proc/self still says who we are on the host."""
     outside = int(Path("/proc/self").readlink().name)
     temporary = pid_file.with_suffix(".new")
     temporary.write_text(json.dumps({"pid": outside, "ticks": start_ticks(outside)}))
     temporary.replace(pid_file)
+    threading.Thread(target=_end_with_keeper, daemon=True).start()
     child = os.fork()
     if child == 0:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.execv(sys.executable, [sys.executable, "-m", "bmk.lab.supervisor", "--dc", dc])  # noqa: S606 - fork and exec is all that PID 1 does
     for number in (signal.SIGTERM, signal.SIGINT):  # PID 1 has no default actions
         signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))

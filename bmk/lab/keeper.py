@@ -1,7 +1,7 @@
 """Starts a lab and stays outside of it: makes its namespaces, waits for their end, and removes what namespaces cannot
 (cgroups).
 
-A keeper that is killed takes its lab with it (`unshare --kill-child`); the next `lab up` or `lab down` then does the
+A keeper that is killed takes its lab with it; the next `lab up` or `lab down` then does the
 cleaning.
 """
 
@@ -102,7 +102,7 @@ def _run(dc: str, inventory: str) -> int:
     if os.geteuid() != 0:
         namespaces += ["--user", "--map-root-user"]
     init = [sys.executable, "-m", "bmk.lab.init", inventory, str(lab_dir(dc) / "supervisor.json")]
-    process = subprocess.Popen(["unshare", *namespaces, *init])
+    process = subprocess.Popen(["unshare", *namespaces, *init], stdin=subprocess.PIPE)  # `init.py` waits for its end
     signal.signal(signal.SIGTERM, lambda *_: process.kill())
     code = process.wait()
     clean(dc)

@@ -20,7 +20,7 @@ from bmk.secrets import resolve, write_generated
 Print = Callable[[str], None]
 
 
-def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 60.0) -> None:
+def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0) -> None:
     """Start the lab and wait (at most `patience` seconds) until its services answer.
 
     One that is up gets machines for new hosts.

@@ -49,7 +49,10 @@ def test_the_deployers_network_is_the_first_bridge(hall: DataCenter) -> None:
 
 
 def test_a_machine_keeps_the_identity_it_was_bought_with(hall: DataCenter, tmp_path: Path) -> None:
-    """A serial changed in the file later does not change the machine: the file is then wrong about it, as in a real room."""
+    """A serial changed in the file later does not change the machine:
+
+    the file is then wrong about it, as in a real room.
+    """
     planned = hardware_of(hall)["one"]
     bought(planned, tmp_path / "one")
     later = bought(replace(planned, serial="TYPO", cpus=8), tmp_path / "one")

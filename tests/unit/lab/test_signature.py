@@ -11,7 +11,6 @@ import pytest
 from bmk.errors import PreflightRefused
 from bmk.lab import signature
 
-
 BLANK = bytes(4 * 2**20)  # below 1.44 MB blkid takes a disk for a floppy and looks for less
 
 
