@@ -36,7 +36,8 @@ class RedfishBmc:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._found: Any = None
+        self._root: Any = None
+        self._path = ""
 
     def identity(self) -> Identity:
         def read() -> Identity:
@@ -72,10 +73,9 @@ class RedfishBmc:
         if action == "cycle":
             self.set_power("off")
             action = "on"
-        if self.power() == action:
+        if not self._call(f"switch power {action}", lambda: self._switch(action)):
             self._access.tell("bmc.power", f"power is {action} already", power=action)
             return
-        self._call(f"switch power {action}", lambda: self._reset(action))
         came_true, seen = settle(self._access, self.power, lambda power: power == action)
         if not came_true:
             raise self._lie(
@@ -147,13 +147,17 @@ class RedfishBmc:
             )
         return POWER[state]
 
-    def _reset(self, power: Power) -> None:
+    def _switch(self, power: Power) -> bool:
+        """Ask for a power state; False when it is there already."""
         import sushy  # noqa: PLC0415 - 0.2 s that `bmk --help` must not pay
 
         system = self._fresh()
+        if self._power(system) == power:
+            return False
         allowed = {v.value for v in system.get_allowed_reset_system_values()}
         value = next((v for v in RESETS[power] if v in allowed), RESETS[power][0])
         system.reset_system(sushy.ResetType(value))
+        return True
 
     def _write_override(self, wanted: Override, insist: bool = False) -> Override:
         def write() -> None:
@@ -227,14 +231,12 @@ class RedfishBmc:
         return persist(self._access, what, guarded)
 
     def _fresh(self) -> Any:
-        """The one system, read again."""
-        if self._found is None:
-            self._found = self._connect()
-        else:
-            self._found.refresh(force=True)
-        return self._found
+        """The one system, read again. A new object, because refreshing one reads again all that hangs on it."""
+        if self._root is None:
+            self._root, self._path = self._connect()
+        return self._root.get_system(self._path)
 
-    def _connect(self) -> Any:
+    def _connect(self) -> tuple[Any, str]:
         import sushy  # noqa: PLC0415
         import sushy.auth  # noqa: PLC0415
 
@@ -245,32 +247,28 @@ class RedfishBmc:
             # Basic, not sessions: a killed run leaves no session behind, and BMCs have few
             auth=sushy.auth.BasicAuth(username=user.username, password=user.password.reveal()),
             verify=self._access.verify_tls,
+            tls_min_version="1.2",
             server_side_retries=1,
             server_side_retries_delay=0,
             read_timeout=timing.request,
             connect_timeout=timing.connect,
         )
-        systems = root.get_system_collection().get_members()
+        systems = root.get_system_collection().members_identities
         if len(systems) != 1:
             raise BmcError(
                 f"the BMC manages {len(systems)} systems, bmk handles BMCs of one",
                 where=self._access.address,
                 hint="give the address of the node's own BMC, not the chassis manager's",
             )
-        return systems[0]
+        return root, systems[0]
 
     def _get(self, path: str) -> Json:
-        answer: Json = self._fresh_connection().get(path).json()
+        answer: Json = self._root._conn.get(path).json()
         return answer
 
     def _get_bytes(self, path: str) -> bytes:
-        content: bytes = self._fresh_connection().get(path).content
+        content: bytes = self._root._conn.get(path).content
         return content
-
-    def _fresh_connection(self) -> Any:
-        if self._found is None:
-            self._fresh()
-        return self._found._conn
 
     def _lie(self, what: str, why: str, hint: str) -> BmcError:
         self._access.tell("bmc.lie", what, "error")

@@ -52,8 +52,7 @@ class LabBmcs:
         """The machine behind the address that the client connected to; asked once for each request."""
         if "machine" not in flask.g:
             address = flask.request.environ["werkzeug.socket"].getsockname()[0]
-            known = request(self.dc, "list")["machines"]
-            found = [m for m in known if m["bmc"]["address"] == address]
+            found = request(self.dc, "list", bmc=address)["machines"]
             if not found:
                 raise error.NotFound(f"no machine of the lab has its BMC at {address}")
             flask.g.machine = found[0]

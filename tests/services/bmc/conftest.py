@@ -77,7 +77,8 @@ class Lab:
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         op = question.pop("op")
         if op == "list":
-            return {"ok": True, "machines": list(self.machines.values())}
+            bmc = question.get("bmc")
+            return {"ok": True, "machines": [m for m in self.machines.values() if bmc in (None, m["bmc"]["address"])]}
         if op == "status":
             return {"ok": True}
         known = self.machines[question.pop("machine")]
