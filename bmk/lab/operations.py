@@ -1,6 +1,6 @@
 """What the control socket offers. Each operation takes the request's other keys and returns the answer's.
 
-list                                             -> machines: see `machine.Chassis.show`
+list   bmc (optional: only the machine whose BMC has this address) -> machines: see `machine.Chassis.show`
 status                                           -> stage, services, machines (power only), limits, timing, pid
 power  machine, action (on off cycle reset press)
 boot   machine, target (pxe http disk), enabled (once continuous disabled)
@@ -48,8 +48,10 @@ class Operations:
             raise ConfigError(f"there is no machine {name!r}", why=f"there are {', '.join(self._lab.machines)}")
         return self._lab.machines[name]
 
-    async def list(self, _question: dict[str, Any]) -> dict[str, Any]:
-        return {"machines": [m.show() for m in self._lab.machines.values()]}
+    async def list(self, question: dict[str, Any]) -> dict[str, Any]:
+        bmc = question.get("bmc")  # one of a thousand: the emulated BMCs ask at each request
+        chosen = (m for m in self._lab.machines.values() if bmc in (None, m.hardware.bmc.address))
+        return {"machines": [m.show() for m in chosen]}
 
     async def status(self, _question: dict[str, Any]) -> dict[str, Any]:
         return {
