@@ -1,0 +1,225 @@
+"""What roles are given: the inventory's variables and every role's own, as models.
+
+From here come `roles/*/meta/argument_specs.yml` and `roles/*/defaults/main.yml` (scripts/role-specs writes them, a test
+keeps them in step), and a test checks that the inventory of a data center is what these models say.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Variables(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Member(Variables):
+    """A control plane of the cluster."""
+
+    name: str
+    address: str
+
+
+class Neighbour(Variables):
+    """A node of the cluster."""
+
+    name: str
+    address: str
+    pods: str = Field(description="range of the pods on it")
+
+
+class Bgp(Variables):
+    asn: int
+    peers: list[str] = Field(description="top-of-rack routers; empty when the nodes peer with each other")
+
+
+class Network(Variables):
+    plugin: Literal["routed", "cilium", "calico", "none"]
+    pods: str = Field(description="range of all pods")
+    services: str = Field(description="range of services")
+    node_prefix: int = Field(description="prefix length of the range of one node")
+    bgp: Bgp
+
+
+class Endpoint(Variables):
+    host: str
+    port: int
+
+
+class Kubernetes(Variables):
+    version: str = Field(description="such as 1.37.2")
+
+
+class ClusterVariables(Variables):
+    """`bmk_cluster`: what every node knows of its cluster."""
+
+    name: str
+    kubernetes: Kubernetes
+    endpoint: Endpoint = Field(description="where the API is")
+    vip: str | None = Field(description="address that the control planes carry in turn, if any")
+    control_plane: list[Member]
+    nodes: list[Neighbour]
+    network: Network
+
+
+class HostVariables(Variables):
+    """`bmk_host`: what a node knows of itself."""
+
+    name: str
+    role: Literal["control_plane", "worker", "spare"]
+    cluster: str | None
+    rack: str
+    profile: str
+    serial: str
+    address: str
+    prefix: int
+    gateway: str | None
+    dns: list[str]
+    ntp: list[str]
+    mtu: int
+    macs: list[str]
+    pods: str | None
+    labels: dict[str, Any]
+
+
+class Deployer(Variables):
+    address: str
+    http_port: int
+    registry_port: int
+
+
+class Inventory(Variables):
+    """Variables that come from the inventory. Roles name those they use."""
+
+    bmk_host: HostVariables = Field(description="this host")
+    bmk_cluster: ClusterVariables = Field(description="its cluster")
+    bmk_deployer: Deployer = Field(description="the machine that serves files and images")
+    bmk_artifacts: dict[str, Any] = Field(description="files of the mirror: name to url, sha256, version, size")
+    bmk_images: dict[str, Any] = Field(description="images of the mirror: name to reference")
+    bmk_timing: Literal["standard", "emulated"] = Field(description="how patient to be")
+    bmk_probe: dict[str, Any] = Field(description="what bmk_probe saw; node_baseline registers it")
+    bmk_via: str = Field(description="a control plane whose API answers")
+    bmk_kubeconfig: str | None = Field(None, description="where the administrator's kubeconfig goes on the controller")
+
+
+class SocketGroup(Variables):
+    name: str = "bmk-cri"
+    gid: int = 952
+
+
+class OpenFiles(Variables):
+    soft: int = 65536
+    hard: int = 524288
+
+
+class NodeBaseline(Variables):
+    """Packages, kernel modules and kernel settings that a node needs before anything else."""
+
+    node_baseline_kernel_modules: list[str] = Field(
+        ["overlay", "nf_tables", "nf_conntrack"], description="Kernel modules that Kubernetes' network needs."
+    )
+    node_baseline_sysctls: dict[str, Any] = Field(
+        {
+            "net.ipv4.ip_forward": 1,
+            "net.ipv4.conf.all.rp_filter": 1,
+            "net.ipv4.conf.all.accept_redirects": 0,
+            "net.ipv4.conf.all.send_redirects": 0,
+            "net.ipv4.conf.all.accept_source_route": 0,
+            "vm.overcommit_memory": 1,
+            "vm.panic_on_oom": 0,
+            "kernel.panic": 10,
+            "kernel.panic_on_oops": 1,
+            "kernel.keys.root_maxkeys": 1000000,
+            "kernel.keys.root_maxbytes": 25000000,
+            "kernel.dmesg_restrict": 1,
+            "kernel.kptr_restrict": 1,
+            "kernel.unprivileged_bpf_disabled": 1,
+            "fs.inotify.max_user_instances": 8192,
+            "fs.inotify.max_user_watches": 524288,
+        },
+        description="Kernel settings. Some are what the kubelet's protectKernelDefaults insists on.",
+    )
+    node_baseline_packages: list[str] = Field(
+        ["bird2", "conntrack", "ethtool", "iproute2", "nftables", "procps"],
+        description="Operating system packages that the roles use; the node image has them all.",
+    )
+    node_baseline_memory_mb: int = Field(900, description="Least memory of a node, in MB.")
+
+
+class ContainerRuntime(Variables):
+    """containerd and runc, hardened."""
+
+    container_runtime_socket_group: SocketGroup = Field(
+        SocketGroup(),
+        description="Group of the runtime's sockets: the same number on every node, and nobody in it (access is root).",
+    )
+    container_runtime_nofile: OpenFiles = Field(OpenFiles(), description="Open files of a container.")
+    container_runtime_capabilities: list[str] = Field(
+        [
+            "CAP_CHOWN",
+            "CAP_DAC_OVERRIDE",
+            "CAP_FSETID",
+            "CAP_FOWNER",
+            "CAP_SETGID",
+            "CAP_SETUID",
+            "CAP_SETFCAP",
+            "CAP_SETPCAP",
+            "CAP_NET_BIND_SERVICE",
+            "CAP_SYS_CHROOT",
+            "CAP_KILL",
+        ],
+        description="What root in a container may do when its pod says nothing: no raw sockets, device nodes or audit.",
+    )
+
+
+class Kubelet(Variables):
+    """kubelet, kubeadm and kubectl. The kubelet waits for kubeadm."""
+
+    kubelet_tools: list[str] = Field(["kubectl"], description="Tools that an administrator expects on a node.")
+    kubelet_tools_control_plane: list[str] = Field(
+        ["etcdctl", "etcdutl"], description="More of them on control planes: etcd's own, for backup and repair."
+    )
+
+
+class ClusterNetwork(Variables):
+    """CNI plug-ins; with the plug-in `routed`, routes between nodes by BIRD."""
+
+    cluster_network_bgp_hold: int = Field(30, description="Seconds of silence until a BGP neighbour counts as gone.")
+
+
+class ControlPlane(Variables):
+    """The API behind a VIP (keepalived and haproxy), and kubeadm init and join of control planes."""
+
+    control_plane_health_port: int = Field(
+        8404, description="Where haproxy tells keepalived whether a live API server is behind it; loopback only."
+    )
+
+
+class Worker(Variables):
+    """kubeadm join of a worker."""
+
+
+ROLES: dict[str, type[Variables]] = {
+    "node_baseline": NodeBaseline,
+    "container_runtime": ContainerRuntime,
+    "kubelet": Kubelet,
+    "cluster_network": ClusterNetwork,
+    "control_plane": ControlPlane,
+    "worker": Worker,
+}
+
+# Role and entry point -> what it takes from the inventory.
+USES: dict[str, dict[str, tuple[str, ...]]] = {
+    "node_baseline": {"main": ("bmk_host",)},
+    "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_probe")},
+    "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_timing", "bmk_probe")},
+    "cluster_network": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts")},
+    "control_plane": {
+        "main": ("bmk_host", "bmk_cluster", "bmk_timing", "bmk_probe"),
+        "init": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_kubeconfig"),
+        "join": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via", "bmk_kubeconfig"),
+    },
+    "worker": {"main": ("bmk_host", "bmk_cluster", "bmk_timing", "bmk_probe", "bmk_via")},
+}
