@@ -15,14 +15,16 @@ def content_dir() -> Path:
 
 def state_dir(dc: str) -> Path:
     """State of one data center (journal, keys, rendered files). BMK_STATE_DIR, else XDG_STATE_HOME/bmk."""
-    root = os.environ.get("BMK_STATE_DIR") or os.path.join(_xdg("XDG_STATE_HOME", ".local/state"), "bmk")
-    return Path(root) / dc
+    root = os.environ.get("BMK_STATE_DIR")
+    return (Path(root) if root else _xdg("XDG_STATE_HOME", ".local/state") / "bmk") / dc
 
 
 def cache_dir() -> Path:
     """Artifacts by content, safe to delete. BMK_CACHE_DIR, else XDG_CACHE_HOME/bmk."""
-    return Path(os.environ.get("BMK_CACHE_DIR") or os.path.join(_xdg("XDG_CACHE_HOME", ".cache"), "bmk"))
+    root = os.environ.get("BMK_CACHE_DIR")
+    return Path(root) if root else _xdg("XDG_CACHE_HOME", ".cache") / "bmk"
 
 
-def _xdg(variable: str, default: str) -> str:
-    return os.environ.get(variable) or os.path.join(os.path.expanduser("~"), default)
+def _xdg(variable: str, default: str) -> Path:
+    root = os.environ.get(variable)
+    return Path(root) if root else Path("~").expanduser() / default

@@ -50,8 +50,10 @@ def settle(access: Access, read: Callable[[], T], wanted: Callable[[T], bool]) -
 
 
 def _gave_up(access: Access, what: str, busy: Busy, tries: int, seconds: float) -> BmcError:
+    text = f"the BMC did not {what} in {seconds:.0f} s ({tries} tries)"
+    access.tell("bmc.failed", f"{text}: {busy}", "error", tries=tries)
     return BmcError(
-        f"the BMC did not {what} in {seconds:.0f} s ({tries} tries)",
+        text,
         where=access.address,
         why=str(busy),
         hint="check that the BMC answers (ping, its web page), reset it when it hangs, then run the same command again",

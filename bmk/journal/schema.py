@@ -12,7 +12,8 @@ MIGRATIONS = [
     CREATE TABLE runs (
         id TEXT PRIMARY KEY, action TEXT NOT NULL, started REAL NOT NULL, ended REAL, exit INTEGER,
         owner TEXT NOT NULL, plan TEXT NOT NULL);
-    CREATE TABLE leases (name TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT, taken REAL NOT NULL, expires REAL NOT NULL);
+    CREATE TABLE leases (
+        name TEXT PRIMARY KEY, owner TEXT NOT NULL, run TEXT, taken REAL NOT NULL, expires REAL NOT NULL);
     CREATE TABLE records (host TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (host, key)) WITHOUT ROWID;
     CREATE TABLE grants (

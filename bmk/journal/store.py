@@ -17,6 +17,7 @@ from bmk.journal.schema import MIGRATIONS
 from bmk.paths import state_dir
 
 _COLUMNS = "seq, at, run, host, phase, source, kind, level, text, data"
+_INSERT = "INSERT INTO events (at, run, host, phase, source, kind, level, text, data) VALUES (?,?,?,?,?,?,?,?,?)"
 
 
 def open_journal(dc: str) -> Journal:
@@ -47,10 +48,7 @@ class Journal:
             return 0
         with self.transaction() as db:
             for row in rows:
-                last = db.execute(
-                    "INSERT INTO events (at, run, host, phase, source, kind, level, text, data) VALUES (?,?,?,?,?,?,?,?,?)",
-                    row,
-                ).lastrowid
+                last = db.execute(_INSERT, row).lastrowid
         return cast(int, last)
 
     def since(self, seq: int = 0, *, host: str | None = None, kind: str | None = None, limit: int = -1) -> list[Event]:
@@ -62,7 +60,7 @@ class Journal:
         if kind is not None:
             where.append("kind GLOB ?")
             values.append(kind + "*" if kind.endswith(".") else kind)
-        query = f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"
+        query = f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"  # noqa: S608 - constants
         with self._lock:
             return [_event(row) for row in self._db.execute(query, [*values, limit])]
 
@@ -72,9 +70,10 @@ class Journal:
             return cast(int, self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
     def record(self, host: str, key: str, value: Any) -> None:
-        """Remember a fact of a host (`identity`, `disks`, `installed`, `host_keys`, `manifest`, ...), replacing the old."""
+        """Remember a fact of a host (`identity`, `disks`, `installed`, `host_keys`, ...), replacing the old."""
+        row = (host, key, json.dumps(value, sort_keys=True), time.time())
         with self.transaction() as db:
-            db.execute("REPLACE INTO records VALUES (?,?,?,?)", (host, key, json.dumps(value, sort_keys=True), time.time()))
+            db.execute("REPLACE INTO records VALUES (?,?,?,?)", row)
 
     def forget(self, host: str, key: str) -> None:
         """Drop a fact of a host; no error when there is none."""
@@ -135,8 +134,5 @@ def _row(e: Event) -> tuple[Any, ...]:
 
 def _event(row: tuple[Any, ...]) -> Event:
     seq, at, run, host, phase, source, kind, level, text, data = row
-    return Event(
-        cast(Source, source), kind, text, host, phase, run, cast(Level, level), cast(Mapping[str, Any], json.loads(data)), at, seq
-    )
-
-
+    content = cast(Mapping[str, Any], json.loads(data))
+    return Event(cast(Source, source), kind, text, host, phase, run, cast(Level, level), content, at, seq)
