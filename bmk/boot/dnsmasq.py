@@ -13,7 +13,7 @@ from pathlib import Path
 from bmk.datacenter.model import Network
 from bmk.datacenter.resolve import DataCenter, Host
 
-BIOS_LOADER, EFI_LOADER, HTTP_LOADER = "undionly.kpxe", "snponly.efi", "ipxe.efi"
+BIOS_LOADER, EFI_LOADER, HTTP_LOADER = "undionly.kpxe", "snponly.efi", "snponly.efi"
 LOADER_DIR = Path("/usr/lib/ipxe")  # of Debian's package ipxe
 HOSTS, OPTIONS = "dnsmasq.hosts.d", "dnsmasq.options.d"
 LEASE = "1h"

@@ -65,7 +65,7 @@ def firmware(arch: int, vendor: str = PXE) -> dict[str, str]:
         (0, PXE, "undionly.kpxe"),
         (7, PXE, "snponly.efi"),
         (9, PXE, "snponly.efi"),
-        (16, HTTP, "http://10.20.0.2:8080/boot/loader/ipxe.efi"),
+        (16, HTTP, "http://10.20.0.2:8080/boot/loader/snponly.efi"),
     ],
 )
 def test_firmware_is_told_its_loader(boot: Boot, arch: int, vendor: str, file: str) -> None:
