@@ -1,0 +1,92 @@
+"""The order of an install, the same for every kind of machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bmk.boot.agent.choose import choose_disk
+from bmk.boot.agent.errors import AgentError
+from bmk.boot.agent.hardware import Hardware
+from bmk.boot.agent.model import Facts, Report, Spec
+from bmk.boot.agent.policy import check_foreign, check_identity
+from bmk.boot.agent.progress import text as words
+from bmk.boot.agent.service import Service, Telling
+
+
+def install(url: str, grant: str, hardware: Hardware, service: Service | None = None) -> Report:
+    """Claim the grant, write, prove, configure, report, restart. Blocks for as long as that takes.
+
+    Every failure is told to the boot service (once the grant was claimed) and raised as AgentError.
+    """
+    service = service or Service(url, grant)
+    try:
+        facts = hardware.facts()
+        hardware.say(f"{facts.serial or 'no serial'}, {len(facts.disks)} disks: asking {url} for grant {grant}")
+        spec = service.claim(facts)
+    except AgentError as error:
+        hardware.say(_failure(error))
+        raise
+    return _claimed(hardware, service, facts, spec)
+
+
+def _claimed(hardware: Hardware, service: Service, facts: Facts, spec: Spec) -> Report:
+    telling = Telling(service)
+    try:
+        report = _write(hardware, telling, facts, spec)
+        telling.close()
+        service.done(report.said())
+    except Exception as problem:  # whatever it is, it must be told: nobody sees this machine's screen
+        error = _told(problem)
+        hardware.say(_failure(error))
+        telling.close()
+        _tell_failure(service, error, hardware)
+        raise error from problem
+    hardware.say(f"installed {spec.host}: {spec.next}")
+    hardware.restart(choose_disk(spec.disk, facts.disks), spec.next)
+    return report
+
+
+def _write(hardware: Hardware, telling: Telling, facts: Facts, spec: Spec) -> Report:
+    started = time.monotonic()
+    hardware.open_for_a_look(spec)
+    check_identity(facts, spec)
+    disk = choose_disk(spec.disk, facts.disks)
+    check_foreign(disk, spec)
+
+    def progress(told: dict[str, Any]) -> None:
+        hardware.say(words(told))
+        telling.tell("image.progress", words(told), **told)
+
+    _step(hardware, telling, "image.started", f"writing disk {disk.serial or disk.name} ({disk.size / 1e9:.1f} GB)")
+    written = hardware.write(disk, spec.image, progress)
+    _step(hardware, telling, "image.written", "the image is on the disk as it should be, read back and hashed")
+    at = time.monotonic()
+    keys = hardware.configure(disk, spec)
+    configured = time.monotonic()
+    _step(hardware, telling, "agent.configured", f"host name, network and ssh keys of {spec.host} are on the disk")
+    order = hardware.boot_from(disk)
+    seconds = {**written.seconds, "configure": round(configured - at, 2), "total": round(time.monotonic() - started, 2)}
+    return Report(disk.serial, written.image_sha256, written.readback_sha256, written.size, keys, order, seconds)
+
+
+def _step(hardware: Hardware, telling: Telling, kind: str, text: str) -> None:
+    hardware.say(text)
+    telling.tell(kind, text)
+
+
+def _told(problem: Exception) -> AgentError:
+    if isinstance(problem, AgentError):
+        return problem
+    return AgentError("the install agent met something it does not know", why=f"{type(problem).__name__}: {problem}")
+
+
+def _tell_failure(service: Service, error: AgentError, hardware: Hardware) -> None:
+    try:
+        service.failed(error.report())
+    except AgentError as unheard:
+        hardware.say(_failure(unheard))
+
+
+def _failure(error: AgentError) -> str:
+    return "FAILED: " + "; ".join(part for part in (error.what, error.why, error.hint) if part)

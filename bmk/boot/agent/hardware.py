@@ -1,0 +1,35 @@
+"""What the agent needs of a machine: real ones, containers' directories and simulated machines answer alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+
+Tell = Callable[[dict[str, Any]], None]  # takes what Progress reports
+
+
+class Hardware(Protocol):
+    """Every method raises AgentError with what, why and hint."""
+
+    def facts(self) -> Facts:
+        """Who the machine is and what its disks hold. Changes nothing."""
+
+    def open_for_a_look(self, spec: Spec) -> None:
+        """Let the deployer's key log in while the agent works and after it failed."""
+
+    def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
+        """Put the image onto the disk and read it back. Until it is proven the disk must not boot."""
+
+    def configure(self, disk: Disk, spec: Spec) -> list[str]:
+        """Make the written system this host; returns the public host keys it made there, as openssh lines."""
+
+    def boot_from(self, disk: Disk) -> list[str]:
+        """Have the firmware prefer the disk; returns the boot order as it is then."""
+
+    def restart(self, disk: Disk, how: str) -> None:
+        """Leave for the installed system: `reboot` or `kexec`. Returns only if it could not."""
+
+    def say(self, text: str) -> None:
+        """One line to whoever watches the machine's console."""

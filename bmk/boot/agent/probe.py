@@ -1,0 +1,109 @@
+"""What a disk holds, told without changing it: signatures by blkid, and a look into file systems mounted read-only."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bmk.boot.agent.model import Finding
+from bmk.boot.agent.stream import MARKER
+
+# Signature -> what people call it. All of these are somebody's data.
+_FOREIGN = {
+    "LVM2_member": "LVM physical volume", "LVM1_member": "LVM physical volume", "linux_raid_member": "md RAID member",
+    "zfs_member": "ZFS pool member", "ceph_bluestore": "Ceph OSD", "crypto_LUKS": "encrypted volume",
+    "bcache": "bcache device", "drbd": "DRBD device", "VMFS_volume_member": "VMware datastore",
+    "ddf_raid_member": "hardware RAID member", "isw_raid_member": "hardware RAID member", "btrfs": "btrfs file system",
+}  # fmt: skip
+_LOOK = {"ext2": "noload", "ext3": "noload", "ext4": "noload", "xfs": "norecovery", "vfat": "", "btrfs": ""}
+_HARMLESS = {"swap": "swap", "swsuspend": "swap"}
+_ETCD = ("var/lib/etcd/member", "etcd/member", "member/wal")
+_KUBELET = ("var/lib/kubelet/pods", "var/lib/kubelet/pki", "kubelet/pods", "pods", "plugins_registry")
+_CEPH = ("var/lib/ceph/osd", "var/lib/ceph/mon")
+_USUAL_ON_ESP = frozenset(("EFI", "loader", "System Volume Information"))
+
+
+def parse_blkid(text: str) -> dict[str, str]:
+    """`blkid -p -o export`: key=value lines."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def findings(disk: str, partitions: list[str]) -> tuple[Finding, ...]:
+    """What the disk and its partitions hold."""
+    whole = _blkid(disk)
+    parts = [(path, _blkid(path)) for path in partitions]
+    if any(tags.get("PART_ENTRY_NAME") == MARKER for _, tags in parts):
+        # It was wiped with consent; what is left of old signatures means nothing.
+        return (Finding(disk, "an unfinished bmk installation", foreign=False),)
+    found = [one for path, tags in [(disk, whole), *parts] for one in judge(path, tags, _look)]
+    if whole.get("PTTYPE") and not any(tags.get("TYPE") for _, tags in parts):
+        found.append(Finding(disk, f"{whole['PTTYPE']} partition table", foreign=False))
+    return tuple(found)
+
+
+def judge(path: str, tags: Mapping[str, str], look: object) -> Iterator[Finding]:
+    """Findings of one device. `look(path, kind)` tells what a file system holds, or None when it cannot be mounted."""
+    kind = tags.get("TYPE")
+    if tags.get("AMBIVALENT"):
+        yield Finding(path, "signatures of several kinds", foreign=True)
+    elif kind in _HARMLESS:
+        yield Finding(path, _HARMLESS[kind], foreign=False)
+    elif kind in _LOOK and callable(look):
+        inside = look(path, kind)
+        yield inside if inside else Finding(path, f"{kind} file system that cannot be read", foreign=True)
+    elif kind:
+        yield Finding(path, _FOREIGN.get(kind, kind), foreign=True)
+
+
+def describe_tree(path: str, kind: str, root: Path, *, ours: bool) -> Finding:
+    """What a mounted file system means. `ours`: the root that bmk writes."""
+    for places, what in ((_ETCD, "etcd data"), (_KUBELET, "a kubelet directory"), (_CEPH, "Ceph data")):
+        if any((root / place).exists() and any((root / place).iterdir()) for place in places):
+            return Finding(path, f"{kind} file system with {what}{_of_host(root)}", foreign=True)
+    if ours:
+        return Finding(path, f"bmk node{_of_host(root)} without Kubernetes data", foreign=False)
+    names = {entry.name for entry in root.iterdir()} - {"lost+found"}
+    if kind == "vfat" and names <= _USUAL_ON_ESP:
+        return Finding(path, "EFI system partition", foreign=False)
+    if not names:
+        return Finding(path, f"empty {kind} file system", foreign=False)
+    return Finding(path, f"{kind} file system with {', '.join(sorted(names)[:4])}{_of_host(root)}", foreign=True)
+
+
+def _of_host(root: Path) -> str:
+    try:
+        return f" of host {(root / 'etc/hostname').read_text().strip()[:63]}"
+    except (OSError, ValueError):
+        return ""
+
+
+def _look(path: str, kind: str) -> Finding | None:
+    ours = _blkid(path).get("PART_ENTRY_NAME") == "bmk-root"
+    try:
+        with mounted(path, kind, ",".join(["ro", *filter(None, [_LOOK[kind]])])) as root:
+            return describe_tree(path, kind, root, ours=ours)
+    except OSError:
+        return None
+
+
+@contextmanager
+def mounted(device: str, kind: str, options: str) -> Iterator[Path]:
+    """A file system's root. OSError when it cannot be mounted."""
+    with TemporaryDirectory(prefix="bmk-") as place:
+        done = subprocess.run(
+            ["mount", "-t", kind, "-o", options, device, place], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise OSError(done.stderr.strip() or f"mount: exit {done.returncode}")
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", place], check=True)
+
+
+def _blkid(path: str) -> dict[str, str]:
+    done = subprocess.run(["blkid", "-p", "-o", "export", path], capture_output=True, text=True, check=False)
+    return {"AMBIVALENT": "1"} if done.returncode == 8 else parse_blkid(done.stdout)

@@ -1,0 +1,119 @@
+"""The boot service as the agent sees it: four routes, each tried a limited number of times."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from bmk.boot.agent.errors import AgentError
+from bmk.boot.agent.model import Facts, Spec
+
+TRIES = 40
+_TIMEOUT = 20.0  # seconds per request
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # boot networks have no proxies
+
+
+class Service:
+    """One grant's routes. `pause` is what waits between tries (seconds); tests pass one that does not."""
+
+    def __init__(self, url: str, grant: str, pause: Callable[[float], None] = time.sleep) -> None:
+        self._base = f"{url.rstrip('/')}/agent/{grant}"
+        self._token = ""
+        self._pause = pause
+
+    def claim(self, facts: Facts) -> Spec:
+        """Take the grant. A claim counts once, so only a service that could not be reached is asked again."""
+        answer = self._post("claim", facts.said())
+        try:
+            self._token = str(answer["token"])
+            return Spec.read(answer["spec"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise AgentError("the boot service answered a claim with something else", why=repr(error)) from None
+
+    def done(self, report: dict[str, Any]) -> None:
+        """Spend the grant with the proof. The same report again is answered the same, so it is repeated until heard."""
+        self._post("done", report)
+
+    def failed(self, report: dict[str, Any]) -> None:
+        self._post("failed", report, tries=10)
+
+    def events(self, events: list[dict[str, Any]]) -> None:
+        self._post("events", events, tries=3)
+
+    def _post(self, route: str, body: Any, tries: int = TRIES) -> Any:
+        problem = ""
+        for attempt in range(tries):
+            if attempt:
+                self._pause(min(0.5 * 2**attempt, 10.0))
+            try:
+                return self._once(route, body)
+            except urllib.error.HTTPError as error:
+                if error.code < 500:
+                    raise _refusal(route, error) from None
+                problem = f"status {error.code}"
+            except (OSError, ValueError) as error:  # refused, timed out, reset, or not JSON
+                problem = str(getattr(error, "reason", error))
+        raise AgentError(
+            f"the boot service did not take the {route} report", why=f"{self._base}/{route}: {problem}",
+            hint="is the boot service running, and does the network between it and this machine work?", retry=True,
+        )  # fmt: skip
+
+    def _once(self, route: str, body: Any) -> Any:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        if not self._token:
+            del headers["Authorization"]
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._base}/{route}", data, headers)  # noqa: S310 - http by design
+        with _opener.open(request, timeout=_TIMEOUT) as answer:
+            return json.loads(answer.read() or b"null")
+
+
+def _refusal(route: str, error: urllib.error.HTTPError) -> AgentError:
+    try:
+        said = json.loads(error.read() or b"{}")
+    except (OSError, ValueError):
+        said = {}
+    reason = str(said.get("reason", "")) if isinstance(said, dict) else ""
+    hint = str(said.get("hint", "")) if isinstance(said, dict) else ""
+    return AgentError(f"the boot service refused the {route}", why=reason or f"status {error.code}", hint=hint)
+
+
+class Telling:
+    """Events on their way to the journal, sent in order by a thread of their own: telling never slows writing."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="telling", daemon=True)
+        self._thread.start()
+
+    def tell(self, kind: str, text: str, level: str = "info", **data: Any) -> None:
+        self._queue.put({"kind": kind, "text": text, "level": level, "data": data})
+
+    def close(self) -> None:
+        """Send what is left; waits a minute at most."""
+        self._queue.put(None)
+        self._thread.join(60)
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = [first], False
+            while not self._queue.empty() and not last:
+                more = self._queue.get()
+                last = more is None
+                batch += [more] if more is not None else []
+            self._send(batch)
+            if last:
+                return
+
+    def _send(self, batch: list[dict[str, Any]]) -> None:
+        try:
+            self._service.events(batch)
+        except AgentError:
+            return  # the journal misses a line; the install goes on

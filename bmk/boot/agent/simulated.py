@@ -1,0 +1,42 @@
+"""A machine that is only a set of facts: it asks the boot service everything and writes nothing."""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+
+from bmk.boot.agent.hardware import Tell
+from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+
+
+class SimulatedHardware:
+    """Implements `Hardware` without hardware; `restarts` counts how often it would have rebooted."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.restarts = 0
+
+    def facts(self) -> Facts:
+        return self._facts
+
+    def open_for_a_look(self, spec: Spec) -> None:
+        """There is nothing to look at."""
+
+    def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
+        tell({"stage": "image", "bytes": image.size or 0, "total": image.size, "mb_per_s": 0.0, "seconds_left": 0})
+        return Written(image.sha256, image.sha256, image.size or 0)
+
+    def configure(self, disk: Disk, spec: Spec) -> list[str]:
+        kind = b"ssh-ed25519"
+        blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", 32) + os.urandom(32)
+        return [f"ssh-ed25519 {base64.b64encode(blob).decode()} {spec.hostname}"]
+
+    def boot_from(self, disk: Disk) -> list[str]:
+        return []
+
+    def restart(self, disk: Disk, how: str) -> None:
+        self.restarts += 1
+
+    def say(self, text: str) -> None:
+        """Nobody listens."""
