@@ -71,6 +71,8 @@ def _provision(site: Site, wish: _Wish) -> int:
     say("\n".join(lines(plan)))
     if not plan.pending:
         return Exit.OK
+    if any(change.disk for host in plan.pending for change in host.changes):
+        site.world.image()  # refuses now, not host by host, when there is nothing to install
     _agree(plan, wish, site.dc.name)
     outcomes = _perform(site, plan, actuals, wish)
     return _report(outcomes, site.dc.name)
@@ -141,6 +143,6 @@ def _report(outcomes: list[Outcome], dc: str) -> int:
         say(f"\n{outcome.host}  {outcome.phase}: {error.what if error else ''}")
         for key, text in (("why", error.why if error else ""), ("next", error.hint if error else "")):
             if text:
-                say(f"  {key}: {text}")
+                say(f"  {key}: " + text.replace("\n", "\n       "))
     names = ", ".join(o.host for o in bad)
     raise SomeHostsFailed(f"{len(bad)} of {len(outcomes)} hosts failed: {names}", hint=f"bmk provision {dc} continues")

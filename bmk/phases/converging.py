@@ -43,5 +43,5 @@ def failure(ctx: Context, result: Converged) -> PhaseFailed:
         f"Ansible: {result.failed_task or 'the run'} failed",
         where=ctx.host.name,
         why="\n".join(filter(None, (result.message, result.tail))),
-        hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}; when it is corrected, run the same command again",
+        hint=f"bmk ssh {ctx.run.dc.name} {ctx.host.name} to look; when it is corrected, run the same command again",
     )

@@ -107,13 +107,12 @@ async def _begin(ctx: Context, seconds: float) -> None:
 
 
 def _begun_elsewhere(ctx: Context) -> str | None:
-    """Another installed host that began or joined this cluster."""
+    """Another host that began or joined this cluster. Whoever is installed again is forgotten here."""
     journal = ctx.run.journal
     mine = {**journal.records("joined"), **journal.records("begun")}
     hosts = [n for n, r in mine.items() if r.get("cluster") == ctx.host.cluster and n != ctx.host.name]
     members = {h.name for h in ctx.run.dc.members(ctx.host.cluster or "", "control_plane")}
-    installed = journal.records("installed")
-    return next((n for n in sorted(hosts) if n in members and n in installed), None)
+    return next((n for n in sorted(hosts) if n in members), None)
 
 
 async def _run_playbook(ctx: Context, name: str, seconds: float) -> None:

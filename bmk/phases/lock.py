@@ -94,6 +94,20 @@ def holder(journal: Journal) -> Holder | None:
     return Holder(*rows[0]) if rows else None
 
 
+def living(journal: Journal) -> str | None:
+    """The run that holds the lock now; None when nobody does."""
+    path = journal.path.with_name("run.lock")
+    if not path.exists():
+        return None
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            found = holder(journal)
+            return found.run if found else None
+    return None
+
+
 def _held(by: Holder | None) -> LockHeld:
     if by is None:
         return LockHeld("another run has just started", hint="try again in a moment")

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bmk.ansible.manifest import desired_digest, with_digests
-from bmk.artifacts.mirror import Mirror, load_mirror
+from bmk.artifacts.mirror import load_mirror, open_mirror
 from bmk.bmc import open_bmc
 from bmk.bmc.protocol import Bmc
+from bmk.boot.server import write_artifacts
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.errors import BmkError, Unreachable
+from bmk.errors import Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import state_dir
 from bmk.phases.member import LiveCluster
@@ -49,7 +50,10 @@ class World:
         )
 
     def image(self) -> tuple[str, str]:
-        return NODE_IMAGE, self._mirror.file(NODE_IMAGE).sha256
+        mirror = load_mirror()
+        # The boot service serves what is granted here: it is told in the same breath where that lies.
+        write_artifacts(self.state, mirror.as_vars(self.dc.spec.deployer)[0])
+        return NODE_IMAGE, mirror.file(NODE_IMAGE).sha256
 
     def ssh(self, host: Host) -> SshState:
         try:
@@ -96,6 +100,16 @@ class World:
         """Where the administrator's kubeconfig of a cluster is kept."""
         return self.state / "kubeconfig" / cluster
 
+    def fetch_kubeconfig(self, host: Host) -> None:
+        """Bring the administrator's kubeconfig from a control plane. Raises Unreachable when it has none to give."""
+        answer = ssh_run(self.target(host), ["cat", "/etc/kubernetes/admin.conf"])
+        if answer.code != 0:
+            raise Unreachable("this host has no administrator's kubeconfig", where=host.name, why=answer.err.strip())
+        path = self.kubeconfig(host.cluster or "")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(answer.out)
+
     def _cluster(self, name: str) -> Cluster:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})
@@ -109,15 +123,9 @@ class World:
         self.kubeconfig(cluster).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return {"bmk_kubeconfig": str(self.kubeconfig(cluster))}
 
-    @cached_property
-    def _mirror(self) -> Mirror:
-        return load_mirror()
-
     def _artifacts(self) -> dict[str, Any]:
-        try:
-            files, images = self._mirror.as_vars(self.dc.spec.deployer)
-        except BmkError:
-            return {}
+        """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""
+        files, images = open_mirror().as_vars(self.dc.spec.deployer)
         return {"bmk_artifacts": files, "bmk_images": images}
 
     def _tell(self, event: Event, host: Host) -> None:
