@@ -1,0 +1,289 @@
+"""The batch kinds on real files: what they find, set and record."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import io
+import json
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils import bmk_batch, bmk_downloads, bmk_kernel_modules, bmk_kubeadm_once, bmk_sections, bmk_units
+from ansible.module_utils.bmk_batch import Failed, run_batch
+from ansible.module_utils.bmk_downloads import Downloads
+from ansible.module_utils.bmk_files import Files
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="owners can be set by root only")
+
+
+class Exit(Exception):
+    """How a module ends."""
+
+
+class Module:
+    """What run_batch needs of an AnsibleModule."""
+
+    def __init__(self, items: list[dict[str, Any]], check: bool = False) -> None:
+        self.params, self.check_mode, self.said = {"items": items, "section": "test"}, check, {}
+
+    def exit_json(self, **said: Any) -> None:
+        self.said = said
+
+    def fail_json(self, **said: Any) -> None:
+        self.said = said | {"failed": True}
+        raise Exit
+
+
+@pytest.fixture(autouse=True)
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Records go below the test's own directory."""
+    monkeypatch.setattr(bmk_batch, "RECORDS", str(tmp_path / "records"))
+    monkeypatch.setattr(bmk_downloads, "_UNPACKED", str(tmp_path / "unpacked"))
+    monkeypatch.setattr(bmk_sections, "MANIFEST", str(tmp_path / "manifest.json"))
+    return tmp_path / "records"
+
+
+def _run(kind: Any, items: list[dict[str, Any]], check: bool = False) -> dict[str, Any]:
+    module = Module(items, check)
+    with contextlib.suppress(Exit):
+        run_batch(module, kind)
+    return module.said
+
+
+@root
+def test_files_are_set_once(tmp_path: Path) -> None:
+    """The first run writes, the second finds nothing to do, and both report every item."""
+    items = [
+        {"path": str(tmp_path / "d"), "state": "directory", "mode": "0700"},
+        {"path": str(tmp_path / "d/f"), "content": "x\n", "mode": "0600"},
+        {"path": str(tmp_path / "l"), "state": "link", "target": "d/f"},
+        {"path": str(tmp_path / "gone"), "state": "absent"},
+    ]
+    (tmp_path / "gone").mkdir()
+    first, second = _run(Files(), items), _run(Files(), items)
+    assert [i["changed"] for i in first["items"]] == [True] * 4
+    assert second["changed"] is False
+    assert (tmp_path / "l").read_text() == "x\n"
+    assert (tmp_path / "d/f").stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / "gone").exists()
+
+
+@root
+def test_check_mode_changes_nothing_and_shows_the_difference(tmp_path: Path) -> None:
+    """--check --diff on a bare host says what would be written and writes neither file nor record."""
+    said = _run(Files(), [{"path": str(tmp_path / "new/f"), "content": "hello\n"}], check=True)
+    assert said["changed"] is True
+    assert said["diff"][0]["after"] == "hello\n"
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "records").exists()
+
+
+@root
+def test_a_secret_is_not_shown(tmp_path: Path) -> None:
+    """The diff of a secret file holds nothing of it, nor does its record."""
+    said = _run(Files(), [{"path": str(tmp_path / "s"), "content": "canary", "secret": True}])
+    record = (tmp_path / "records" / "test.files.json").read_text()
+    assert "canary" not in json.dumps(said) + record
+
+
+@root
+@pytest.mark.parametrize("damage", ["content", "mode", "gone", "type"])
+def test_drift_is_found(tmp_path: Path, damage: str) -> None:
+    """A record says which item no longer holds, whatever happened to it."""
+    path = tmp_path / "f"
+    _run(Files(), [{"path": str(path), "content": "x"}, {"path": str(tmp_path / "g"), "content": "y"}])
+    assert bmk_sections.sections()["test.files"]["holds"] is True
+    if damage == "content":
+        path.write_text("z")
+    elif damage == "mode":
+        path.chmod(0o777)
+    else:
+        path.unlink()
+        if damage == "type":
+            path.mkdir()
+    assert bmk_sections.sections()["test.files"]["differs"] == [str(path)]
+
+
+@root
+def test_the_manifest_adds_up_what_was_recorded(tmp_path: Path) -> None:
+    """One file per host: digest, environment, every item as it should be; written again only when it differs."""
+    _run(Files(), [{"path": str(tmp_path / "f"), "content": "x"}])
+    facts = dict.fromkeys(("os", "os_version", "kernel", "cgroup", "container"), "")
+    params = {"host": "h", "digest": "d1", "keep": ["test.files"]}
+    changed, manifest = bmk_sections.write_manifest(params, facts, [], check=False)
+    again, _ = bmk_sections.write_manifest(params, facts, [], check=False)
+    written = json.loads((tmp_path / "manifest.json").read_text())
+    assert (changed, again) == (True, False)
+    assert written["digest"] == manifest["digest"] == "d1"
+    assert written["sections"]["test.files"]["items"][0]["desired"]["type"] == "file"
+    dropped, _ = bmk_sections.write_manifest(params | {"keep": []}, facts, [], check=False)
+    assert dropped
+    assert not list((tmp_path / "records").iterdir())
+
+
+def test_a_missing_field_is_named() -> None:
+    """A list with a hole says which field it lacks, not a traceback."""
+    assert "path" in _run(Files(), [{"content": "x"}])["msg"]
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A real web server on loopback: (URL, directory)."""
+    served = tmp_path / "served"
+    served.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, directory=str(served), **kwargs)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", served
+    server.shutdown()
+    server.server_close()
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_download_is_verified_before_use(mirror: tuple[str, Path], tmp_path: Path) -> None:
+    """One altered byte: the file in place stays, nothing else is left, and the error names both digests."""
+    url, served = mirror
+    (served / "tool").write_bytes(b"good")
+    item = {"dest": str(tmp_path / "bin/tool"), "url": f"{url}/tool", "sha256": _sha(b"good")}
+    assert _run(Downloads(), [item])["changed"] is True
+    (served / "tool").write_bytes(b"evil")
+    said = _run(Downloads(), [item | {"sha256": _sha(b"newer")}])
+    assert _sha(b"evil") in said["msg"]
+    assert _sha(b"newer") in said["msg"]
+    assert (tmp_path / "bin/tool").read_bytes() == b"good"
+    assert [p.name for p in (tmp_path / "bin").iterdir()] == ["tool"]
+
+
+def test_a_silent_mirror_is_named(tmp_path: Path) -> None:
+    """No server: the URL and the next step, after a few attempts."""
+    item = {"dest": str(tmp_path / "x"), "url": "http://127.0.0.1:1/x", "sha256": "0" * 64}
+    assert "http://127.0.0.1:1/x" in _run(Downloads(), [item])["msg"]
+
+
+def test_an_archive_is_unpacked_and_every_member_is_watched(mirror: tuple[str, Path], tmp_path: Path) -> None:
+    """A member that changes later is drift, and the next run repairs it."""
+    url, served = mirror
+    archive = _archive({"ptp": b"one", "bridge": b"two"})
+    (served / "cni.tar").write_bytes(archive)
+    item = {"dest": str(tmp_path / "cni"), "url": f"{url}/cni.tar", "sha256": _sha(archive), "unpack": True}
+    assert _run(Downloads(), [item])["changed"] is True
+    assert _run(Downloads(), [item])["changed"] is False
+    (tmp_path / "cni/ptp").write_bytes(b"evil")
+    assert bmk_sections.sections()["test.downloads"]["holds"] is False
+    assert _run(Downloads(), [item])["changed"] is True
+    assert (tmp_path / "cni/ptp").read_bytes() == b"one"
+
+
+def test_an_archive_cannot_leave_its_directory(mirror: tuple[str, Path], tmp_path: Path) -> None:
+    """A member named ../x is refused."""
+    url, served = mirror
+    archive = _archive({"../x": b"evil"})
+    (served / "cni.tar").write_bytes(archive)
+    item = {"dest": str(tmp_path / "cni"), "url": f"{url}/cni.tar", "sha256": _sha(archive), "unpack": True}
+    assert "outside" in _run(Downloads(), [item])["msg"]
+    assert not (tmp_path / "x").exists()
+
+
+def _archive(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_a_unit_older_than_its_configuration_is_stale(tmp_path: Path) -> None:
+    """A file that changed after the unit started asks for a restart, also when the run that changed it was killed."""
+    config = tmp_path / "c"
+    config.write_text("x")
+    item = {"name": "x.service", "watch": [str(config)]}
+    now = int(bmk_units.time.clock_gettime(bmk_units.time.CLOCK_MONOTONIC) * 1e6)
+    hour = 3_600_000_000
+    assert bmk_units.fresh({"ActiveEnterTimestampMonotonic": str(now + hour)}, item)
+    assert not bmk_units.fresh({"ActiveEnterTimestampMonotonic": str(now - hour)}, item)
+    assert not bmk_units.fresh({"ActiveEnterTimestampMonotonic": str(now + hour), "NeedDaemonReload": "yes"}, item)
+    os.utime(config, (0, 0))
+    assert bmk_units.fresh({"ActiveEnterTimestampMonotonic": str(now)}, item)
+
+
+def test_a_kernel_module_that_is_built_in_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels without loadable modules have no /proc/modules; what is built in is there."""
+    monkeypatch.setattr(bmk_kernel_modules, "_listed", set)
+    monkeypatch.setattr(bmk_kernel_modules, "_built_in", lambda: {"nf_tables"})
+    assert bmk_kernel_modules.present("nf-tables")
+    assert not bmk_kernel_modules.present("no_such_module")
+
+
+@pytest.fixture
+def kubeadm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for kubeadm that writes down what it was asked, and fails while a file `fail` exists."""
+    program, asked = tmp_path / "kubeadm", tmp_path / "asked"
+    program.write_text(
+        f'#!/bin/sh\necho "$1" >> {asked}\n[ "$2" != --config ] || stat -c %a "$3" >> {asked}\n'
+        f'[ "$1" = reset ] || [ ! -e {tmp_path}/fail ] || {{ echo "[ERROR Swap]: swap is on"; exit 1; }}\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(bmk_kubeadm_once, "KUBEADM", str(program))
+    monkeypatch.setattr(bmk_kubeadm_once, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(bmk_kubeadm_once, "LOGS", str(tmp_path / "logs"))
+    marker = str(tmp_path / "etc/kubeadm.json")
+    monkeypatch.setattr(bmk_kubeadm_once, "MARKER", marker)
+    monkeypatch.setattr(bmk_kubeadm_once, "kubeadm_state", lambda: _state(marker))
+    return asked
+
+
+def _state(marker: str) -> dict[str, Any]:
+    return json.loads(Path(marker).read_text()) if Path(marker).exists() else {"state": "bare"}
+
+
+JOIN = {"action": "join", "cluster": "c", "config": "canary-token", "emulated": False}
+
+
+def test_a_join_happens_once(kubeadm: Path, tmp_path: Path) -> None:
+    """A finished join is left alone; its configuration was readable by root only and is nowhere afterwards."""
+    assert bmk_kubeadm_once.once(JOIN, check=False)[0] is True
+    assert bmk_kubeadm_once.once(JOIN, check=False)[0] is False
+    assert kubeadm.read_text().split() == ["join", "600"]
+    left = [p for p in [*tmp_path.rglob("*"), *Path("/run").glob("bmk-kubeadm-*")] if p.is_file()]
+    assert not [p for p in left if "canary-token" in p.read_text(errors="replace")]
+
+
+def test_an_unfinished_join_is_reset_and_done_again(kubeadm: Path, tmp_path: Path) -> None:
+    """A join that failed or was killed starts clean; the error says what kubeadm blamed."""
+    (tmp_path / "fail").touch()
+    with pytest.raises(Failed, match=r"\[ERROR Swap\]: swap is on"):
+        bmk_kubeadm_once.once(JOIN, check=False)
+    (tmp_path / "fail").unlink()
+    assert bmk_kubeadm_once.once(JOIN, check=False)[0] is True
+    assert kubeadm.read_text().split() == ["join", "600", "reset", "join", "600"]
+
+
+def test_a_member_of_another_cluster_is_refused(kubeadm: Path) -> None:
+    """A host never changes its cluster by a join."""
+    bmk_kubeadm_once.once(JOIN, check=False)
+    with pytest.raises(Failed, match="cluster c, not d"):
+        bmk_kubeadm_once.once(JOIN | {"cluster": "d"}, check=False)
+
+
+def test_check_mode_runs_no_kubeadm(kubeadm: Path) -> None:
+    """--check says that it would join, and does not."""
+    assert bmk_kubeadm_once.once(JOIN, check=True)[0] is True
+    assert not kubeadm.exists()

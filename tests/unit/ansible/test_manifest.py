@@ -1,0 +1,70 @@
+"""The digest that tells without a host whether a converge would change something."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.ansible.manifest import desired_digest, host_variables, with_digests
+
+Inventory = dict[str, Any]
+
+
+def test_the_digest_stays_when_only_the_way_to_the_host_changes(inventory: Inventory) -> None:
+    """Another key file or address to log in at is not another state of the host."""
+    other = copy.deepcopy(inventory)
+    other["_meta"]["hostvars"]["cp-1"]["ansible_ssh_private_key_file"] = "/elsewhere"
+    assert desired_digest(inventory, "cp-1") == desired_digest(other, "cp-1")
+
+
+def test_the_digest_changes_with_what_is_on_the_host(inventory: Inventory) -> None:
+    """A new artifact, a new neighbour, another MTU: each makes the host stale."""
+    seen = {desired_digest(inventory, "cp-1")}
+    for change in ("artifact", "neighbour", "mtu"):
+        other = copy.deepcopy(inventory)
+        if change == "artifact":
+            other["all"]["vars"]["bmk_artifacts"]["kubelet"]["sha256"] = "1" * 64
+        elif change == "neighbour":
+            node = {"name": "new", "address": "10.87.0.99", "pods": "10.89.99.0/24"}
+            other["cluster_lab_ha"]["vars"]["bmk_cluster"]["nodes"].append(node)
+        else:
+            other["_meta"]["hostvars"]["cp-1"]["bmk_host"]["mtu"] = 9000
+        seen.add(desired_digest(other, "cp-1"))
+    assert len(seen) == 4
+
+
+def test_hosts_do_not_share_a_digest(inventory: Inventory) -> None:
+    """Each host has variables of its own, so each has a digest of its own."""
+    hosts = [h for h in inventory["_meta"]["hostvars"] if h != "deployer"]
+    assert len({desired_digest(inventory, h) for h in hosts}) == len(hosts) == 5
+
+
+def test_the_play_is_told_the_digest(inventory: Inventory) -> None:
+    """What the play writes into the manifest is what plan computes, although the digest is then a variable itself."""
+    told = with_digests(inventory)
+    for host in ("cp-1", "worker-1"):
+        digest = told["_meta"]["hostvars"][host]["bmk_digest"]
+        assert digest == desired_digest(inventory, host) == desired_digest(told, host)
+
+
+def test_the_host_wins_over_its_groups() -> None:
+    """Variables merge as Ansible merges them: all, outer groups, inner groups, the host."""
+    inventory = {
+        "all": {"vars": {"a": "all", "b": "all", "c": "all", "d": "all"}, "children": ["outer"]},
+        "outer": {"vars": {"b": "outer", "c": "outer", "d": "outer"}, "children": ["inner"]},
+        "inner": {"vars": {"c": "inner", "d": "inner"}, "hosts": ["h"]},
+        "other": {"vars": {"a": "other"}, "hosts": ["x"]},
+        "_meta": {"hostvars": {"h": {"d": "host"}}},
+    }
+    assert host_variables(inventory, "h") == {"a": "all", "b": "outer", "c": "inner", "d": "host"}
+
+
+@given(st.permutations(["bmk_timing", "bmk_host", "ansible_host", "ansible_user"]))
+def test_the_order_of_variables_is_nothing(order: list[str]) -> None:
+    """The same variables in another order are the same state."""
+    values = {"bmk_timing": "standard", "bmk_host": {"name": "h"}, "ansible_host": "1.2.3.4", "ansible_user": "root"}
+    shuffled = {"_meta": {"hostvars": {"h": {k: values[k] for k in order}}}}
+    assert desired_digest(shuffled, "h") == desired_digest({"_meta": {"hostvars": {"h": values}}}, "h")
