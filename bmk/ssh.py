@@ -1,4 +1,4 @@
-"""ssh with pinned host keys: the one place that knows paramiko. A key that was not pinned at installation is never accepted."""
+"""ssh with pinned host keys, the one place that knows paramiko. A key that was not pinned is never accepted."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def run(target: Target, command: Sequence[str], *, send: bytes = b"", timeout: f
             out, err = stdout.read().decode(errors="replace"), stderr.read().decode(errors="replace")
             return Answer(stdout.channel.recv_exit_status(), out, err)
         except (OSError, paramiko.SSHException) as error:
-            raise Unreachable(f"{command[0]} did not end in {timeout:.0f} s", where=target.address, why=str(error)) from error
+            raise Unreachable(
+                f"{command[0]} did not end in {timeout:.0f} s", where=target.address, why=str(error)
+            ) from error
 
 
 def upload(target: Target, content: bytes, path: str, mode: int = 0o600) -> None:

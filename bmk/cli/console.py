@@ -46,7 +46,7 @@ def command(dc: str, host: str, seconds: float | None) -> None:
 def _record(bmc, log: Path, stop: threading.Event, failed: list[Exception]) -> None:  # type: ignore[no-untyped-def]
     try:
         bmc.console(log, stop.is_set)
-    except Exception as error:  # noqa: BLE001 - told by the main thread
+    except Exception as error:  # told by the main thread
         failed.append(error)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("cluster", required=False)
 @click.option("--path", is_flag=True, help="Print the path of the file instead.")
 def command(dc: str, cluster: str | None, path: bool) -> None:
-    """Print the kubeconfig of CLUSTER (may be left out when there is one): KUBECONFIG=<(bmk kubeconfig DC) kubectl ..."""
+    """Print the kubeconfig of CLUSTER, which may be left out when there is one."""
     from bmk.datacenter.load import load_datacenter
     from bmk.paths import state_dir
 

@@ -29,4 +29,4 @@ def command(dc: str, host: str, arguments: tuple[str, ...]) -> None:
     write_known_hosts(site.dc, site.journal)
     pinned = ["-o", f"UserKnownHostsFile={state_dir(site.dc.name) / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes"]
     login = ["-i", str(target.identity), "-o", "IdentitiesOnly=yes", f"root@{target.address}"]
-    os.execvp("ssh", ["ssh", *pinned, *login, *arguments])
+    os.execvp("ssh", ["ssh", *pinned, *login, *arguments])  # noqa: S606 - a list, no shell

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="From the first event on, debug events too.")
 @output_option("table", "json", "yaml")
 def command(dc: str, host: str, lines: int, everything: bool, output: str) -> None:
-    """Show what happened to HOST (BMC, DHCP, HTTP, ramdisk, ssh, Ansible, kubeadm, console), the likely cause, and what to
-    do next.
-    """
+    """Show what happened to HOST from all sources and its console, the likely cause, and what to do next."""
     import time
 
     from bmk.datacenter.select import host_named

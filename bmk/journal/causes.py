@@ -75,7 +75,9 @@ def bmc_silent(e: Evidence) -> Cause | None:
     event = e.last("bmc.")
     if event is None or event.kind not in ("bmc.retry", "bmc.failed"):
         return None
-    return Cause("the BMC does not answer", event.text, e.bmk("power", "status") + "; when that fails too, reset the BMC")
+    return Cause(
+        "the BMC does not answer", event.text, e.bmk("power", "status") + "; when that fails too, reset the BMC"
+    )
 
 
 def task_failed(e: Evidence) -> Cause | None:
@@ -168,8 +170,14 @@ def no_ssh(e: Evidence) -> Cause | None:
         return None
     wrong = e.last("ssh.wrong-key")
     if wrong is not None:
-        return Cause("another machine answers at this address", wrong.text, "find who holds the address; never accept the key")
-    return Cause("the installed system does not answer ssh", "boot order, network of the installed system, or no power", e.bmk("console"))
+        return Cause(
+            "another machine answers at this address", wrong.text, "find who holds the address; never accept the key"
+        )
+    return Cause(
+        "the installed system does not answer ssh",
+        "boot order, network of the installed system, or no power",
+        e.bmk("console"),
+    )
 
 
 def node_not_ready(e: Evidence) -> Cause | None:
@@ -177,7 +185,11 @@ def node_not_ready(e: Evidence) -> Cause | None:
     if e.phase not in ("verified", "ready"):
         return None
     event = e.last("node.state")
-    return Cause("the node did not become Ready", event.text if event else "the API has not seen it", e.bmk("ssh") + " and read: journalctl -u kubelet")
+    return Cause(
+        "the node did not become Ready",
+        event.text if event else "the API has not seen it",
+        e.bmk("ssh") + " and read: journalctl -u kubelet",
+    )
 
 
 def unknown(e: Evidence) -> Cause:

@@ -37,7 +37,7 @@ class JsonLines:
 
 
 class Lines:
-    """One line per event for logs and pipes. Debug events are left out; image progress comes at most every 10 seconds."""
+    """One line per event, for logs and pipes. No debug events; image progress at most every 10 seconds."""
 
     def __init__(self, stream: IO[str], hosts: frozenset[str] | None = None) -> None:
         self._stream, self._hosts = stream, hosts

@@ -62,4 +62,11 @@ def age(since: float, now: float | None = None) -> str:
 
 def row(at: Where) -> Mapping[str, object]:
     """One line of `bmk status`."""
-    return {"host": at.host, "state": at.state, "phase": at.phase, "for": age(at.since), "now": at.text, "since": at.since}
+    return {
+        "host": at.host,
+        "state": at.state,
+        "phase": at.phase,
+        "for": age(at.since),
+        "now": at.text,
+        "since": at.since,
+    }

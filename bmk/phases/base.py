@@ -1,6 +1,6 @@
 """What a phase is, and what it may use while it runs.
 
-A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadline`, and `overdue` for when that passes.
+A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadline`, and `overdue` for when it passes.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Phase(ABC):
 
     @abstractmethod
     async def run(self, ctx: Context) -> None:
-        """Make it so. Safe to run again after being killed anywhere; raises PhaseFailed, Unreachable or PreflightRefused."""
+        """Make it so. Safe to run again after a kill; raises PhaseFailed, Unreachable or PreflightRefused."""
 
     @abstractmethod
     def deadline(self, timing: Timing) -> float:

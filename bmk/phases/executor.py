@@ -127,9 +127,7 @@ def _again(ctx: Context, phases: Sequence[Phase], error: AttemptFailed) -> int:
 
 def _failed(ctx: Context, error: BmkError) -> Outcome:
     data = {"what": error.what, "why": error.why, "hint": error.hint, "code": error.code}
-    ctx.run.emit(
-        Event("bmk", "phase.failed", error.what, ctx.host.name, ctx.phase or None, level="error", data=data)
-    )
+    ctx.run.emit(Event("bmk", "phase.failed", error.what, ctx.host.name, ctx.phase or None, level="error", data=data))
     return Outcome(ctx.host.name, ctx.phase, error)
 
 

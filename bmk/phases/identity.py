@@ -1,4 +1,4 @@
-"""Is this the machine that the file describes? Asked of its BMC before anything is done to it. The comparison is pure."""
+"""Is this the machine that the file describes? Asked of its BMC before anything is done to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def mismatches(host: Host, seen: Identity) -> list[str]:
         ("uuid", host.uuid, seen.uuid, _same(host.uuid, seen.uuid)),
         ("mac", host.mac, ", ".join(sorted(macs)), (host.mac in macs) if macs else None),
     ]
-    wrong = [f"{what}: the file says {wanted}, the BMC says {got}" for what, wanted, got, same in checks if same is False]
+    wrong = [
+        f"{what}: the file says {wanted}, the BMC says {got}" for what, wanted, got, same in checks if same is False
+    ]
     if not wrong and not any(same for *_, same in checks):
         return ["the BMC knows neither serial, uuid nor MACs: it cannot be told which machine this is"]
     return wrong

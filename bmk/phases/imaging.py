@@ -28,7 +28,9 @@ class Imaging(Phase):
         if not needs_install(host, actual):
             return []
         if actual.grant is not None and actual.grant.claimed:
-            return [self.change("await-image", "wait for the installation that is under way", "a ramdisk holds the grant")]
+            return [
+                self.change("await-image", "wait for the installation that is under way", "a ramdisk holds the grant")
+            ]
         disk = choose_disk(host.disk, actual.inspection)
         text = f"wipe {_named(disk)}, write the node image"
         return [self.change("wipe", text, "not installed", disk=disk, confirm=why_confirm(host, actual))]

@@ -47,7 +47,7 @@ class Installed(Phase):
         )
 
     async def _boot_from_disk(self, ctx: Context) -> None:
-        """Take back the network boot. Without a grant it would end at the disk anyway, so a BMC that balks is no failure."""
+        """Take back the network boot. Without a grant it ends at the disk anyway: a BMC that balks is no failure."""
         try:
             bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
             await ctx.call(bmc.clear_boot_once)

@@ -1,4 +1,4 @@
-"""The host is a member of its cluster. Whoever comes first while no API server answers begins it; no host is special."""
+"""The host is a member of its cluster. Who comes first while no API server answers begins it; no host is special."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def _may_join(ctx: Context) -> bool:
 
 
 async def _begin(ctx: Context, seconds: float) -> None:
-    """Begin the cluster. Written down before kubeadm runs, so that after a kill the same host finishes what it began."""
+    """Begin the cluster. Written down before kubeadm runs: after a kill the same host finishes what it began."""
     ctx.run.journal.record(ctx.host.name, "begun", {"cluster": ctx.host.cluster, "at": time.time()})
     ctx.emit("cluster.begun", f"no API server answers: {ctx.host.name} begins cluster {ctx.host.cluster}")
     await _run_playbook(ctx, "init.yml", seconds)
@@ -124,7 +124,7 @@ async def _run_playbook(ctx: Context, name: str, seconds: float) -> None:
 
 
 async def _join(ctx: Context, name: str, hosts: tuple[str, ...]) -> Mapping[str, Converged]:
-    """Run the playbook. Tickets to join with are minted in it, on the control plane `bmk_via`, when each host needs one."""
+    """Run the playbook. It mints tickets on the control plane `bmk_via` when each host needs one."""
     variables = {"bmk_via": await ctx.call(_via, ctx, hosts)} if name == "join.yml" else {}
     return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, variables), ctx.run.emit)
 

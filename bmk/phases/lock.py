@@ -1,7 +1,7 @@
 """One run per data center: a lease in the journal says who, a file lock says that they live.
 
-The kernel drops the file lock when its process dies, also by kill -9 and across namespaces, so the same command can continue
-at once on the same machine. A lease of another machine (state on shared storage) counts until it expires.
+The kernel drops the file lock when its process dies, also by kill -9 and across namespaces, so the same command can
+continue at once on the same machine. A lease of another machine (state on shared storage) counts until it expires.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Looks at the world before planning: journal records, and cheap live probes of all hosts side by side. Changes nothing."""
+"""Looks at the world before planning: journal records, and cheap live probes side by side. Changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Seen:
 def observe(
     dc: DataCenter, journal: Journal, services: Services, hosts: Iterable[str], threads: int = 32
 ) -> dict[str, Actual]:
-    """What is known of these hosts now. Blocks; a probe that fails is `unknown` with a line of `trouble`, never an error."""
+    """What is known of these hosts now. Blocks; a probe that fails is `unknown` and a line of `trouble`, no error."""
     wanted = [dc.hosts[name] for name in hosts]
     records = {key: journal.records(key) for key in _RECORDS}
     with ThreadPoolExecutor(threads, thread_name_prefix="observe") as pool:

@@ -23,7 +23,9 @@ class Ready(Phase):
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         if actual.ready is not None and actual.ready.get("cluster") == host.cluster:
             return []
-        text = f"run the smoke test of cluster {host.cluster}" if host.cluster else "mark as done: a spare joins nothing"
+        text = (
+            f"run the smoke test of cluster {host.cluster}" if host.cluster else "mark as done: a spare joins nothing"
+        )
         return [self.change("prove", text, "not proven yet")]
 
     def meets(self, host: Host) -> str | None:

@@ -58,7 +58,7 @@ class Cluster(Protocol):
         """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
 
     def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
-        """Approve kubelet serving certificates of these hosts, checked against the inventory; returns what was approved."""
+        """Approve serving certificates of these hosts, checked against the inventory; returns what was approved."""
 
     def smoke(self) -> Sequence[Check]:
         """Prove that the cluster works with real pods; leaves nothing behind."""

@@ -1,4 +1,4 @@
-"""One run from its first event to its last: pool, journal reader, sinks, record of the run. The lock is the caller's."""
+"""One run from first event to last: pool, journal reader, sinks, record of the run. The lock is the caller's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Options:
     sinks: Sequence[Sink] = ()
     confirmed: frozenset[str] = frozenset()
     timing: Mapping[str, Timing] = field(default_factory=dict)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     poll: float = 0.2
 
 
@@ -41,8 +41,14 @@ def new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
 
-async def perform(
-    run_id: str, dc: DataCenter, services: Services, journal: Journal, plan: Plan, actuals: Mapping[str, Actual], options: Options
+async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
+    run_id: str,
+    dc: DataCenter,
+    services: Services,
+    journal: Journal,
+    plan: Plan,
+    actuals: Mapping[str, Actual],
+    options: Options,
 ) -> list[Outcome]:
     """Execute a plan. Whatever ends it, the journal says how: finished, interrupted, or (when killed) nothing."""
     async with _running(run_id, dc, services, journal, options) as run:

@@ -1,4 +1,4 @@
-"""A data center as commands use it: loaded, its journal open, its services at hand, and, for a lab, from inside of it."""
+"""A data center as commands use it: loaded, journal open, services at hand, and, for a lab, from inside of it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class _Queue:
 
 
 class Waves:
-    """Who is still on the way to which step. `window` is in seconds; `together` is how many waves of a step may overlap."""
+    """Who is still on the way to which step. `window`: seconds; `together`: how many waves of a step may overlap."""
 
     def __init__(self, window: float, together: int = 2) -> None:
         self._window, self._together = window, together
@@ -44,7 +44,8 @@ class Waves:
     async def join(self, key: str, host: str, work: Work, *, all_of_them: bool = False) -> Any:
         """Wait for the wave, let it run once for all its hosts, return this host's part of the result.
 
-        With `all_of_them` the wave starts only when nobody else is coming; otherwise `window` seconds after its first host.
+        With `all_of_them` the wave starts only when nobody else is coming, otherwise `window` seconds after its first
+        host or when nobody else is coming.
         """
         queue = self._queues.setdefault(key, _Queue())
         future = queue.waiting.setdefault(host, asyncio.get_running_loop().create_future())

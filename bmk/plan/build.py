@@ -1,4 +1,4 @@
-"""Builds a plan: asks every phase of an action about every host. The phases come from above, so that this stays pure."""
+"""Builds a plan: asks every phase of an action about every host. Phases come from above, so that this stays pure."""
 
 from __future__ import annotations
 

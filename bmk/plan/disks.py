@@ -1,4 +1,4 @@
-"""Which disk an install would wipe, told from what the ramdisk saw last. The ramdisk decides anew; this is for the plan."""
+"""Which disk an install would wipe, told from what the ramdisk saw last. It decides anew; this is for the plan."""
 
 from __future__ import annotations
 

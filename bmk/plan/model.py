@@ -13,7 +13,7 @@ SCHEMA = 1  # of plan files and of `bmk plan -o json`
 
 @dataclass(frozen=True, slots=True)
 class DiskChoice:
-    """The disk that an install would wipe. `size` in bytes. Not inspected: `serial` is what the file names, if it does."""
+    """The disk that an install would wipe. `size` in bytes. Not inspected: `serial` is what the file names, if any."""
 
     selector: str
     inspected: bool
@@ -35,7 +35,7 @@ class DiskChoice:
 class Change:
     """One thing that a run would do to one host, and why.
 
-    `disk` is set when the change wipes it. `confirm` says why a person must name this host (`--confirm HOST`); empty: no need.
+    `disk` is set when the change wipes it. `confirm` says why a person must name this host (`--confirm HOST`).
     """
 
     phase: str
@@ -67,7 +67,7 @@ class HostPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All hosts that an action looked at, in the order of the file. `source_sha256` is that of the data center as resolved."""
+    """All hosts that an action looked at, in the order of the file. `source_sha256`: of the data center as written."""
 
     dc: str
     action: str

@@ -1,6 +1,6 @@
 """A small world in memory: machines with BMCs and disks, a boot service that asks real grants, Ansible and a cluster.
 
-Machines live on their own (as real ones do) while runs of bmk come, die and go. The journal and the grants are the real ones.
+Machines live on their own (as real ones do) while runs of bmk come, die and go. Journal and grants are the real ones.
 """
 
 from __future__ import annotations
@@ -216,7 +216,9 @@ class World:
         self.life.spend()
         self.waves.append((request.playbook, request.hosts))
         await asyncio.sleep(0.005)
-        results = {name: self._converge(request.playbook, self.machines[name], request.variables) for name in request.hosts}
+        results = {
+            name: self._converge(request.playbook, self.machines[name], request.variables) for name in request.hosts
+        }
         self.life.spend()
         return results
 
@@ -280,7 +282,14 @@ class World:
             m.system = "firmware-prompt"
             return
         grant = grants.get(self.service, m.grant)
-        disks = [{"name": "sda", "serial": m.host.disk.serial, "size": 10**10, "holds": "" if m.disk in ("", "half") else m.disk}]
+        disks = [
+            {
+                "name": "sda",
+                "serial": m.host.disk.serial,
+                "size": 10**10,
+                "holds": "" if m.disk in ("", "half") else m.disk,
+            }
+        ]
         self.service.record(m.host.name, "inspection", {"disks": disks})
         if disks[0]["holds"] and grant.confirmed != m.host.disk.serial:
             grants.end(self.service, m.grant, "failed", time.time())
@@ -295,7 +304,12 @@ class World:
             return
         m.disk, m.wipes = IMAGE[1], m.wipes + 1
         m.node = m.approved = False
-        record = {"image_sha256": IMAGE[1], "disk_serial": m.host.disk.serial, "serial": m.host.serial, "grant": m.grant}
+        record = {
+            "image_sha256": IMAGE[1],
+            "disk_serial": m.host.disk.serial,
+            "serial": m.host.serial,
+            "grant": m.grant,
+        }
         self.service.record(m.host.name, "installed", record)
         self.service.record(m.host.name, "host_keys", ["ssh-ed25519 AAAA"])
         grants.end(self.service, m.grant, "spent", time.time())
@@ -311,7 +325,12 @@ class World:
         return build_plan(self.dc, "provision", PROVISION, names, actuals), actuals
 
     def provision(
-        self, hosts: Sequence[str] | None = None, *, kill_after: int | None = None, sinks: Sequence[Sink] = (), **more: Any
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        kill_after: int | None = None,
+        sinks: Sequence[Sink] = (),
+        **more: Any,
     ) -> list[Outcome]:
         """One run of `bmk provision`; raises Killed when its life ends before the run does."""
         return asyncio.run(self._provision(hosts, kill_after, Options(sinks=sinks, limits=FAST, poll=0.005, **more)))

@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from bmk.phases import imaging
+from bmk.phases.booting import Booting
+from bmk.phases.registered import Registered
+from bmk.phases.run import Limits
+from bmk.phases.session import Options
+
 
 def failures(outcomes: Any) -> dict[str, str]:
     return {o.host: f"{o.phase}: {o.error}" for o in outcomes if o.error is not None}
@@ -88,14 +94,14 @@ def test_ramdisk_that_dies_mid_write_gets_a_new_attempt(world: Any, monkeypatch:
     shorten(monkeypatch, silence=0.1)
     world.machines["worker-1"].faults.add("dies-mid-write")
     assert failures(world.provision(["worker-1", "cp-1"])) == {}
-    outcomes = [r[0] for r in world.service.query("SELECT outcome FROM grants WHERE host = 'worker-1' ORDER BY attempt")]
+    outcomes = [
+        r[0] for r in world.service.query("SELECT outcome FROM grants WHERE host = 'worker-1' ORDER BY attempt")
+    ]
     assert outcomes == ["failed", "spent"]
 
 
 def test_a_dead_bmc_is_named_after_its_deadline(world: Any, monkeypatch: Any) -> None:
     """A BMC that never answers ends with its own error, not with a guess."""
-    from bmk.phases.registered import Registered
-
     monkeypatch.setattr(Registered, "deadline", lambda self, timing: 0.1)
     world.machines["worker-1"].faults.add("bmc-dead")
     assert "the BMC does not answer" in failures(world.provision(["worker-1"]))["worker-1"]
@@ -109,8 +115,6 @@ def test_a_bmc_that_balks_once_is_asked_again(world: Any) -> None:
 
 def test_machine_that_never_sends_dhcp_is_explained(world: Any, monkeypatch: Any) -> None:
     """The deadline of booting names cabling, boot order or relay, and the next command."""
-    from bmk.phases.booting import Booting
-
     monkeypatch.setattr(Booting, "deadline", lambda self, timing: 0.2)
     world.machines["worker-1"].faults.add("no-dhcp")
     bad = failures(world.provision(["worker-1"]))["worker-1"]
@@ -189,13 +193,8 @@ def test_interrupt_is_journaled_and_continued(world: Any) -> None:
 
 
 def options(world: Any) -> Any:
-    from bmk.phases.run import Limits
-    from bmk.phases.session import Options
-
     return Options(limits=Limits(threads=8, window=0.01, backoff=0.005, grace=0.05), poll=0.005)
 
 
 def shorten(monkeypatch: Any, silence: float) -> None:
-    from bmk.phases import imaging
-
     monkeypatch.setattr(imaging, "SILENCE", {"standard": silence, "emulated": silence})

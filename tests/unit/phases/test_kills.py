@@ -16,7 +16,7 @@ NAMES = ["cp-1", "cp-2", "worker-1"]
 def test_killed_anywhere_the_same_command_finishes(
     make_world: Callable[[], Any], killed: type[BaseException], kills: list[int]
 ) -> None:
-    """Nothing is wiped twice, the cluster is begun by one host only, and no irreversible act happens more than once too often."""
+    """Nothing is wiped twice, one host only begins the cluster, no act happens more than once too often."""
     world = make_world()
     deaths = 0
     for budget in kills:
