@@ -33,8 +33,9 @@ format: setup ## format the Python code
 	.venv/bin/ruff check --fix bmk tests bench
 	.venv/bin/ruff format bmk tests bench
 
-schema: setup ## write docs/schema from the model
+schema: setup ## write from the models: docs/schema, argument specs and defaults of roles
 	for kind in dc hosts addresses; do $(BMK) schema $$kind > docs/schema/$$kind.schema.json || exit; done
+	.venv/bin/python scripts/role-specs
 
 clean: ## remove caches of tools (never state or artifacts)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
