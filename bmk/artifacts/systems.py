@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bmk.artifacts.content import sha256_file, sha256_of
 from bmk.artifacts.node_image import build_node_image
+from bmk.artifacts.ramdisk import build_ramdisk
 
 HERE = Path(__file__).parent
 Say = Callable[[str], None]
@@ -42,9 +43,15 @@ def _node(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
     return made.version, {"node-image": made.image, "node-rootfs": made.rootfs, "node-packages": made.packages}
 
 
+def _install(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
+    made = build_ramdisk(out, suite=suite, say=say)
+    return made.version, {"install-kernel": made.kernel, "install-initrd": made.initrd}
+
+
 # Not all of node/: what only the ramdisk needs would make the node image again.
 _TREE = tuple(f"artifacts/node/{name}" for name in ("customize.sh", "files", "packages.txt", "tools.txt", "tree.py"))
 
 SYSTEMS: dict[str, System] = {
     "node": System((*_TREE, "artifacts/node/disk.py", "artifacts/node_image.py"), _node, ("mmdebstrap", "zstd")),
+    "install": System(("artifacts/node", "artifacts/ramdisk.py", "boot/agent"), _install, ("mmdebstrap", "zstd")),
 }
