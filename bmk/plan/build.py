@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -27,8 +28,13 @@ def build_plan(
 
 
 def fingerprint(dc: DataCenter) -> str:
-    """sha256 of the data center as written: two files that say the same have the same fingerprint."""
-    return hashlib.sha256(dc.spec.model_dump_json().encode()).hexdigest()
+    """sha256 of the data center as resolved: the file, and what addresses.yml gave to each host.
+
+    Two that say the same have the same fingerprint, however they are written.
+    """
+    hosts = {h.name: (str(h.address), str(h.bmc_address), str(h.pods)) for h in dc.hosts.values()}
+    text = dc.spec.model_dump_json() + json.dumps(hosts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _host_plan(host: Host, actual: Actual, phases: Sequence[Planner]) -> HostPlan:
