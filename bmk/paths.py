@@ -15,14 +15,23 @@ def content_dir() -> Path:
 
 def state_dir(dc: str) -> Path:
     """State of one data center (journal, keys, rendered files). BMK_STATE_DIR, else XDG_STATE_HOME/bmk."""
-    root = os.environ.get("BMK_STATE_DIR")
-    return (Path(root) if root else _xdg("XDG_STATE_HOME", ".local/state") / "bmk") / dc
+    return _state() / dc
+
+
+def crash_dir() -> Path:
+    """Tracebacks of bugs. State, because a report needs them after the cache is gone; no data center can be called so."""
+    return _state() / "_crash"
 
 
 def cache_dir() -> Path:
     """Artifacts by content, safe to delete. BMK_CACHE_DIR, else XDG_CACHE_HOME/bmk."""
     root = os.environ.get("BMK_CACHE_DIR")
     return Path(root) if root else _xdg("XDG_CACHE_HOME", ".cache") / "bmk"
+
+
+def _state() -> Path:
+    root = os.environ.get("BMK_STATE_DIR")
+    return Path(root) if root else _xdg("XDG_STATE_HOME", ".local/state") / "bmk"
 
 
 def _xdg(variable: str, default: str) -> Path:

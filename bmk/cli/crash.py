@@ -10,7 +10,9 @@ import traceback
 from pathlib import Path
 
 from bmk import __version__
-from bmk.paths import cache_dir
+from bmk.paths import crash_dir
+
+_KEPT = 20  # newest logs; a command in a loop must not fill the disk
 
 
 def write_crash(error: Exception) -> Path:
@@ -18,10 +20,16 @@ def write_crash(error: Exception) -> Path:
 
     Arguments of the command are written, environment variables are not: they may hold secrets.
     """
-    directory = cache_dir() / "crash"
+    directory = crash_dir()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
     head = f"bmk {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(head + "".join(traceback.format_exception(error)))
+    _forget_oldest(directory)
     return path
+
+
+def _forget_oldest(directory: Path) -> None:
+    for old in sorted(directory.glob("*.log"))[:-_KEPT]:  # names begin with the time
+        old.unlink(missing_ok=True)

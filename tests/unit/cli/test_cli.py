@@ -76,11 +76,23 @@ def test_bug_leaves_a_private_log_and_a_short_message(capsys, tmp_path):
     """A bug prints one message with the path of a file, readable by its owner only, that has the traceback."""
     run(ends(RuntimeError("oops")), [])
     err = capsys.readouterr().err
-    (log,) = (tmp_path / "cache" / "crash").iterdir()
+    (log,) = (tmp_path / "state" / "_crash").iterdir()
     assert "Traceback" not in err
     assert str(log) in err
     assert "RuntimeError: oops" in log.read_text()
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_the_newest_crash_logs_are_kept(tmp_path):
+    """A bug in a loop leaves at most 20 logs, the newest among them."""
+    directory = tmp_path / "state" / "_crash"
+    directory.mkdir(parents=True)
+    for number in range(25):
+        (directory / f"20200101T0000{number:02}-1.log").touch()
+    run(ends(RuntimeError("newest")), [])
+    names = sorted(path.name for path in directory.iterdir())
+    assert len(names) == 20
+    assert "newest" in (directory / names[-1]).read_text()
 
 
 def test_debug_prints_the_traceback(capsys, monkeypatch):
