@@ -14,7 +14,17 @@ from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, persist, settle
 from bmk.bmc.protocol import BootTarget, Disk, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of, send_mode
-from bmk.bmc.redfish_text import Json, Override, disk_of, log_entry_of, lower_of, override_of, same_override, text_of
+from bmk.bmc.redfish_text import (
+    Json,
+    Override,
+    disk_of,
+    log_entry_of,
+    lower_of,
+    override_of,
+    same_override,
+    settings_of,
+    text_of,
+)
 from bmk.errors import BmcError, ConfigError
 
 if TYPE_CHECKING:
@@ -106,13 +116,13 @@ class RedfishBmc:
         self._access.tell("bmc.boot", f"next boot: {seen}, read back", target=target, firmware=firmware)
 
     def clear_boot_once(self) -> None:
-        if self._override().enabled == "Disabled":
+        if _cleared(self._overrides()):
             return
-        seen = self._call("disable the boot override", self._disable_override)
-        came_true, seen = settle(self._access, self._override, lambda o: o.enabled == "Disabled")
+        self._call("disable the boot override", self._disable_override)
+        came_true, seen = settle(self._access, self._overrides, _cleared)
         if not came_true:
             raise self._lie(
-                f"the BMC keeps the boot override: {seen}",
+                f"the BMC keeps the boot override: {seen[-1]}",
                 why="the machine would boot from the network again",
                 hint="clear the override by hand (BMC web page, boot order), then run the same command again",
             )
@@ -173,7 +183,8 @@ class RedfishBmc:
             )
 
         self._call("set the next boot", write)
-        return settle(self._quick, self._override, lambda seen: same_override(seen, wanted))[1]
+        _, seen = settle(self._quick, self._overrides, lambda seen: any(same_override(one, wanted) for one in seen))
+        return next((one for one in seen if same_override(one, wanted)), seen[-1])
 
     def _disable_override(self) -> None:
         import sushy  # noqa: PLC0415
@@ -187,8 +198,17 @@ class RedfishBmc:
             mode=sushy.BootSourceOverrideMode(mode) if mode and quirk.mode == "always" else None,
         )
 
-    def _override(self) -> Override:
-        return self._call("report the boot override", lambda: override_of(self._fresh().json))
+    def _overrides(self) -> tuple[Override, ...]:
+        """What is in force, and what will be after the next reset where the BMC keeps that apart (AMI)."""
+
+        def read() -> tuple[Override, ...]:
+            system = self._fresh().json
+            link = settings_of(system)
+            documents = [system, *([self._get(link)] if link else [])]
+            return tuple(override_of(d) for d in documents if "BootSourceOverrideEnabled" in (d.get("Boot") or {}))
+
+        seen = self._call("report the boot override", read)
+        return seen or (Override(None, None, None),)
 
     def _log_members(self) -> list[Json]:
         system = self._fresh()
@@ -313,6 +333,10 @@ def _refused(access: Access, what: str, why: str) -> BmcError:
     return BmcError(
         f"the BMC did not {what}", where=access.address, why=why, hint="check the BMC's firmware version and licence"
     )
+
+
+def _cleared(seen: tuple[Override, ...]) -> bool:
+    return all(one.enabled == "Disabled" for one in seen)
 
 
 def _quirk(system: Any) -> Quirk:

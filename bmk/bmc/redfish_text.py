@@ -30,6 +30,12 @@ def override_of(system: Json) -> Override:
     return Override(enabled, target, boot.get("BootSourceOverrideMode"))
 
 
+def settings_of(system: Json) -> str | None:
+    """Where the settings for after the next reset are, when the BMC keeps them apart."""
+    link = ((system.get("@Redfish.Settings") or {}).get("SettingsObject") or {}).get("@odata.id")
+    return str(link) if link else None
+
+
 def same_override(seen: Override, wanted: Override) -> bool:
     """Whether what was read is what was written; a mode that is not reported is not compared."""
     return (seen.enabled, seen.target) == (wanted.enabled, wanted.target) and seen.mode in (None, wanted.mode)

@@ -23,7 +23,16 @@ from werkzeug.serving import ThreadedWSGIServer
 from bmk.errors import BmkError
 from bmk.lab.certificate import self_signed
 from bmk.lab.client import request
-from bmk.lab.redfish_shape import REDFISH_TARGETS, Refused, amend, boot_from_patch, drives, mode_of
+from bmk.lab.redfish_shape import (
+    REDFISH_TARGETS,
+    Refused,
+    amend,
+    boot_from_patch,
+    drives,
+    mode_of,
+    personality,
+    settings,
+)
 from bmk.paths import state_dir
 from bmk.secrets import Secret, SecretStore
 
@@ -185,6 +194,7 @@ def lab_application(bmcs: LabBmcs) -> LabApplication:
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices", view_func=log_services)
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices/SEL", view_func=log_service)
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices/SEL/Entries", view_func=log_entries)
+    app.add_url_rule("/redfish/v1/Systems/<identity>/SD", view_func=future_state, methods=["GET", "PATCH"])
     app.add_url_rule("/redfish/v1/Systems/<identity>/Oem/Bmk/SerialConsole", view_func=serial_console)
     return app
 
@@ -198,14 +208,14 @@ def gate(bmcs: LabBmcs) -> flask.Response | None:
         return _error(503, "the BMC is busy")
     if flask.request.path.rstrip("/") not in OPEN and not bmcs.may_enter(machine):
         return _error(401, "wrong user name or password")
-    if flask.request.method == "PATCH" and flask.request.endpoint == "system_resource":
-        boot = (flask.request.get_json(silent=True) or {}).get("Boot")
-        return _patch_boot(bmcs, machine, boot) if boot else None
-    return None
+    boot = (flask.request.get_json(silent=True) or {}).get("Boot") if flask.request.method == "PATCH" else None
+    return _patch_boot(bmcs, machine, boot) if boot else None
 
 
 def _patch_boot(bmcs: LabBmcs, machine: Machine, boot: dict[str, Any]) -> flask.Response:
     try:
+        if flask.request.path.endswith("/SD") != personality(machine).settings_apart:
+            raise Refused("support of this operation for Boot properties is moved to the future state URI")
         wanted = boot_from_patch(boot, machine)
     except Refused as refusal:
         return _error(400, str(refusal))
@@ -227,6 +237,10 @@ def log_service(identity: str) -> flask.Response:  # noqa: ARG001
 def log_entries(identity: str) -> flask.Response:  # noqa: ARG001
     bmcs = cast(LabApplication, emulator.app).bmcs
     return flask.jsonify({"Members": bmcs.log(bmcs.here())})
+
+
+def future_state(identity: str) -> flask.Response:  # noqa: ARG001
+    return flask.jsonify(settings(cast(LabApplication, emulator.app).bmcs.here()))
 
 
 def serial_console(identity: str) -> flask.Response:  # noqa: ARG001

@@ -30,6 +30,7 @@ class Personality:
     loses_once_on_same_mode: bool = False  # a request that repeats the mode costs the one-time boot
     refuses_clear_to_none: bool = False
     serial_is_sku: bool = False
+    settings_apart: bool = False  # the override is written to, and seen in, a resource of its own until the next reset
 
 
 PLAIN = Personality("bmk lab", "virtual machine")
@@ -38,6 +39,7 @@ PERSONALITIES = {
     "quirk-supermicro": Personality("Supermicro", "SYS-610C-TR", forgets_mode=True),
     "quirk-idrac9": Personality("Dell Inc.", "PowerEdge R660", loses_once_on_same_mode=True, serial_is_sku=True),
     "quirk-hpe-ilo": Personality("HPE", "ProLiant DL360 Gen11", refuses_clear_to_none=True),
+    "quirk-ami": Personality("ASRockRack", "AMI MegaRAC", settings_apart=True),
     "quirk-hpe-dl160": Personality("HPE", "ProLiant DL160 Gen10", refuses_mode=True, refuses_clear_to_none=True),
 }
 
@@ -95,10 +97,20 @@ def _system(machine: Machine, document: Document) -> Document:
         "Manufacturer": who.manufacturer,
         "Model": who.model,
         **serials,
-        "Boot": _boot(machine, who),
+        "Boot": _boot(_in_force(machine, who), who),
+        **({"@Redfish.Settings": {"SettingsObject": {"@odata.id": f"{path}/SD"}}} if who.settings_apart else {}),
         "LogServices": {"@odata.id": f"{path}/LogServices"},
         "Oem": {"Bmk": {"SerialConsole": {"@odata.id": f"{path}/Oem/Bmk/SerialConsole"}}},
     }
+
+
+def settings(machine: Machine) -> Document:
+    """The resource that holds what will be after the next reset."""
+    return {"Boot": _boot(machine, personality(machine))}
+
+
+def _in_force(machine: Machine, who: Personality) -> Machine:
+    return {**machine, "boot": {"target": "disk", "enabled": "disabled"}} if who.settings_apart else machine
 
 
 def _boot(machine: Machine, who: Personality) -> Document:

@@ -186,7 +186,8 @@ def test_http_boot_needs_uefi(bmc: Connect) -> None:
 
 
 @pytest.mark.parametrize(
-    "quirk", ["quirk-supermicro-x10", "quirk-supermicro", "quirk-idrac9", "quirk-hpe-ilo", "quirk-hpe-dl160"]
+    "quirk",
+    ["quirk-supermicro-x10", "quirk-supermicro", "quirk-idrac9", "quirk-hpe-ilo", "quirk-hpe-dl160", "quirk-ami"],
 )
 def test_vendors_habits_are_known(redfish: Any, bmc: Connect, quirk: str) -> None:
     """On each vendor's BMC the override is really stored, really cleared, and the serial is the one DMI shows."""
