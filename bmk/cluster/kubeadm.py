@@ -6,7 +6,7 @@ and the facts that the probe saw on it. Secrets (tokens, certificate keys) come 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any, cast
@@ -166,6 +166,8 @@ def endpoint(node: Node) -> str:
     return f"{at['host']}:{at['port']}"
 
 
+# A patch of a probe that kubeadm did not write would be a probe of nothing, and the pod invalid.
+_LACKING = {"kube-controller-manager": ("readinessProbe",)}
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 _API_SERVER = {
@@ -217,10 +219,8 @@ def _bind(node: Node) -> Document:
 
 
 def _patience(name: str, profile: Profile) -> Document:
-    probes: Sequence[str] = [p for p in profile.probes if not (name == "etcd" and p == "readinessProbe")]
-    container: Document = {"name": name, **{p: profile.probes[p] for p in probes}}
-    if name in ("kube-controller-manager", "kube-scheduler"):
-        container.pop("readinessProbe", None)  # these have none to patch
+    lacking = _LACKING.get(name, ())
+    container: Document = {"name": name, **{p: body for p, body in profile.probes.items() if p not in lacking}}
     container["env"] = [{"name": "GODEBUG", "value": profile.godebug}]
     metadata = {"name": name, "namespace": "kube-system"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
