@@ -1,0 +1,86 @@
+"""The run lock between real processes, and what kill -9 leaves of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bmk.errors import LockHeld
+from bmk.journal import Journal
+from bmk.phases.lock import RunLock, holder, living
+
+pytestmark = pytest.mark.services
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from bmk.journal import Journal
+from bmk.phases.lock import RunLock
+with RunLock(Journal(Path(sys.argv[1])), "r1"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "journal.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_second_run_is_refused_and_told_who(tmp_path: Path, other: subprocess.Popen[str]) -> None:
+    """Who, since when and until when is in the error; its exit code is 7."""
+    journal = Journal(tmp_path / "journal.db")
+    with pytest.raises(LockHeld) as caught, RunLock(journal, "r2"):
+        pass
+    assert f"pid {other.pid}" in caught.value.what
+    assert "run r1, since" in caught.value.why
+    assert caught.value.exit_code == 7
+    assert living(journal) == "r1"
+
+
+def test_lock_of_a_killed_run_is_free_at_once(tmp_path: Path, other: subprocess.Popen[str]) -> None:
+    """After kill -9 the same command continues without waiting for the lease to expire."""
+    os.kill(other.pid, signal.SIGKILL)
+    other.wait()
+    journal = Journal(tmp_path / "journal.db")
+    assert living(journal) is None
+    with RunLock(journal, "r2"):
+        assert living(journal) == "r2"
+    assert holder(journal) is None
+
+
+def test_lease_of_another_machine_counts_until_it_expires(tmp_path: Path) -> None:
+    """State on shared storage: nobody can see whether a far process lives, so its lease decides."""
+    journal, now = Journal(tmp_path / "journal.db"), time.time()
+    with journal.transaction() as db:
+        db.execute("INSERT INTO leases VALUES ('run', 'ann@far pid 9', 'r0', ?, ?)", (now, now + 60))
+    with pytest.raises(LockHeld, match="ann@far"), RunLock(journal, "r1"):
+        pass
+    with journal.transaction() as db:
+        db.execute("UPDATE leases SET expires = ?", (now - 1,))
+    with RunLock(journal, "r1"):
+        assert living(journal) == "r1"
+
+
+def test_lease_is_renewed_while_its_run_lives(tmp_path: Path) -> None:
+    """A run that lasts longer than its lease keeps the lock."""
+    journal = Journal(tmp_path / "journal.db")
+    with RunLock(journal, "r1", lease=0.3):
+        first = holder(journal)
+        end = time.monotonic() + 5
+        while (now := holder(journal)) is not None and first is not None and now.expires <= first.expires:
+            assert time.monotonic() < end, "the lease was not renewed"
+            time.sleep(0.02)

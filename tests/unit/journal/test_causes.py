@@ -1,0 +1,85 @@
+"""Every rule that guesses a cause, and what it must not be taken in by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmk.journal import Event, Journal
+from bmk.journal.causes import RULES, likely_cause
+from bmk.journal.story import judge, tell
+
+
+def event(kind: str, text: str = "", source: Any = "bmk", **data: Any) -> Event:
+    return Event(source, kind, text or kind, "cp-1", data=data, at=1000.0)
+
+
+START = event("phase.started")
+DHCP = event("dhcp.discover", source="dhcp")
+INSTALL = event("boot.answered", "answered install", "http", decision="install")
+LOCAL = event("boot.answered", "answered local: no install is granted", "http", decision="local")
+
+CASES: dict[str, tuple[str, list[Event], str]] = {
+    "agent_reported": ("imaging", [START, event("agent.failed", "disk X holds LVM", why="w")], "disk X holds LVM"),
+    "claim_refused": ("booting", [INSTALL, event("agent.refused", "claim refused: serial")], "was refused"),
+    "bmc_silent": ("powered", [START, event("bmc.retry", "503", "bmc")], "the BMC does not answer"),
+    "task_failed": ("configured", [START, event("task.failed", "boom", task="Start kubelet")], "Ansible: Start kubelet"),
+    "no_dhcp": ("booting", [START], "no DHCP request seen in 180 s"),
+    "no_script": ("booting", [START, DHCP], "the boot script was never asked for"),
+    "told_local": ("booting", [START, DHCP, LOCAL], "was told: local"),
+    "ramdisk_silent": ("booting", [START, DHCP, INSTALL], "never reported"),
+    "image_stopped": ("imaging", [START, event("image.progress", "200 MB")], "the image write stopped (200 MB)"),
+    "ramdisk_lost": ("imaging", [START], "the install ramdisk fell silent"),
+    "network_boot_again": ("reachable", [START, DHCP, LOCAL], "boots from the network again"),
+    "no_ssh": ("reachable", [START], "does not answer ssh"),
+    "node_not_ready": ("verified", [START, event("node.state", "node is absent")], "did not become Ready"),
+    "unknown": ("joined", [START], "joined did not end within 180 s"),
+}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_rule_names_its_cause(rule: str) -> None:
+    """Each rule is the first to match its own evidence, and says what comes next."""
+    phase, events, expected = CASES[rule]
+    cause = likely_cause(phase, events, "par", "cp-1", 1180.0)
+    assert expected in cause.what
+    assert cause.hint
+
+
+def test_every_rule_has_a_case() -> None:
+    """A new rule needs a test of its own."""
+    assert {rule.__name__ for rule in RULES} == set(CASES)
+
+
+def test_bmc_that_recovered_is_not_blamed() -> None:
+    """A retry that was followed by an answer is history."""
+    events = [START, event("bmc.retry", "503", "bmc"), event("bmc.recovered", "answered", "bmc")]
+    assert "BMC" not in likely_cause("booting", events, "par", "cp-1", 1180.0).what
+
+
+def test_wrong_host_key_is_another_machine() -> None:
+    """A host key that is not the pinned one is never called a network problem."""
+    cause = likely_cause("reachable", [START, event("ssh.wrong-key", "ssh: wrong-key")], "par", "cp-1", 1180.0)
+    assert cause.what == "another machine answers at this address"
+
+
+def test_verdict_follows_the_newest_step() -> None:
+    """A failure that a later run overcame is not the verdict."""
+    failed = Event("bmk", "phase.failed", "x", "cp-1", "booting", data={"what": "no DHCP", "hint": "look"}, at=1.0)
+    ready = Event("bmk", "host.ready", "Ready", "cp-1", "ready", at=2.0)
+    verdict, cause = judge([failed], "par", "cp-1", 3.0)
+    assert (verdict, cause.what if cause else "") == ("failed in booting", "no DHCP")
+    assert judge([failed, ready], "par", "cp-1", 3.0) == ("ready", None)
+    assert judge([], "par", "cp-1", 3.0)[1].hint == "bmk provision par"  # type: ignore[union-attr]
+
+
+def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
+    """Earlier runs are left out unless everything is asked for."""
+    journal = Journal(tmp_path / "journal.db")
+    for run in ("r1", "r2"):
+        journal.append(Event("bmk", "phase.started", f"begin {run}", "cp-1", "registered", run))
+        journal.append(Event("http", "boot.answered", f"boot {run}", "cp-1"))
+    assert [e.text for e in tell(journal, "par", "cp-1", 1.0).events] == ["begin r2", "boot r2"]
+    assert len(tell(journal, "par", "cp-1", 1.0, everything=True).events) == 4

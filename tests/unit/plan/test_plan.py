@@ -1,0 +1,173 @@
+"""What plans promise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.model import DiskSelector
+from bmk.errors import ConfigError, PreflightRefused
+from bmk.phases.actions import PROVISION
+from bmk.plan import Actual, OpenGrant, build_plan
+from bmk.plan.disks import choose_disk
+from bmk.plan.files import check_against, save_plan
+from bmk.plan.show import lines
+
+ROOT = Path(__file__).resolve().parents[3]
+GOLDEN = Path(__file__).with_name("golden")
+DC = load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
+HOSTS = list(DC.hosts)
+
+CONVERGED = Actual(
+    identity={"serial": None},
+    installed={"image_sha256": "f" * 64},
+    joined={"cluster": "lab-ha"},
+    ready={"cluster": "lab-ha"},
+    power="on",
+    ssh="ok",
+    node="ready",
+    converged="current",
+)
+
+
+def disks(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"disks": list(found)}
+
+
+actuals = st.builds(
+    Actual,
+    identity=st.sampled_from([None, {"serial": "X"}, {"serial": "HA0001"}]),
+    inspection=st.sampled_from([None, disks({"name": "sda", "serial": "HADISK0001", "size": 9, "holds": "ZFS tank"})]),
+    installed=st.sampled_from([None, {"image_sha256": "a"}]),
+    joined=st.sampled_from([None, {"cluster": "lab-ha"}]),
+    ready=st.sampled_from([None, {"cluster": "lab-ha"}]),
+    grant=st.sampled_from([None, OpenGrant("g", 1, False), OpenGrant("g", 1, True)]),
+    power=st.sampled_from(["on", "off", "unknown"]),
+    ssh=st.sampled_from(["ok", "silent", "wrong-key", "unknown"]),
+    node=st.sampled_from(["ready", "not-ready", "absent", "unknown"]),
+    converged=st.sampled_from(["current", "stale", "never"]),
+)
+
+
+def plan(seen: dict[str, Actual], hosts: list[str] = HOSTS) -> Any:
+    return build_plan(DC, "provision", PROVISION, hosts, seen)
+
+
+def test_plan_of_a_converged_data_center_is_empty() -> None:
+    """Nothing is planned for hosts that are as the file says."""
+    assert plan(dict.fromkeys(HOSTS, CONVERGED)).pending == ()
+
+
+@given(seen=st.fixed_dictionaries({name: actuals for name in HOSTS}), order=st.permutations(HOSTS))
+def test_order_of_hosts_never_matters(seen: dict[str, Actual], order: list[str]) -> None:
+    """The same hosts in the same state give the same plan and digest, in whatever order they were named."""
+    assert plan(seen, order).digest == plan(seen).digest
+
+
+@given(actual=actuals)
+def test_machine_that_answers_is_never_wiped_or_rebooted(actual: Actual) -> None:
+    """An installed host that answers ssh with its pinned key has no change that touches power or disk."""
+    changes = plan({"cp-1": actual}, ["cp-1"]).hosts[0].changes
+    if actual.ssh == "ok" or actual.installed is not None:
+        assert not [c for c in changes if c.disk is not None or c.kind in ("power-install", "boot")]
+
+
+@given(actual=actuals)
+def test_foreign_data_is_never_wiped_silently(actual: Actual) -> None:
+    """Whatever would wipe a disk that holds something, or a Ready node, asks for the host's name."""
+    for change in plan({"cp-1": actual}, ["cp-1"]).hosts[0].changes:
+        if change.disk is not None and (change.disk.holds or actual.node == "ready"):
+            assert change.confirm
+
+
+@given(actual=actuals)
+def test_running_installation_is_waited_for(actual: Actual) -> None:
+    """While a ramdisk holds the grant, no phase plans to power the machine or to boot it."""
+    if actual.grant is not None and actual.grant.claimed and actual.power != "off":
+        kinds = {c.kind for c in plan({"cp-1": actual}, ["cp-1"]).hosts[0].changes}
+        assert not kinds & {"power-install", "boot", "wipe", "power-on"}
+
+
+def test_saved_plan_holds_while_nothing_changed(tmp_path: Path) -> None:
+    """A plan file is accepted for the same facts and names the hosts whose facts changed."""
+    before, file = plan(dict.fromkeys(HOSTS, Actual())), tmp_path / "plan.json"
+    save_plan(before, file)
+    check_against(file, plan(dict.fromkeys(HOSTS, Actual())))
+    with pytest.raises(PreflightRefused, match="facts changed.*worker-2"):
+        check_against(file, plan({**dict.fromkeys(HOSTS, Actual()), "worker-2": CONVERGED}))
+
+
+def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
+    """Another file given as a plan is a configuration error with a hint, not a traceback."""
+    file = tmp_path / "x.json"
+    file.write_text("[]")
+    with pytest.raises(ConfigError):
+        check_against(file, plan({}))
+
+
+def test_unanswered_probes_do_not_change_the_digest() -> None:
+    """What could not be asked is shown, but it is no part of what would be done."""
+    quiet = plan({"cp-1": Actual()}, ["cp-1"])
+    noisy = plan({"cp-1": Actual(trouble=("BMC: no answer",))}, ["cp-1"])
+    assert quiet.digest == noisy.digest
+    assert "could not look: BMC: no answer" in "\n".join(lines(noisy))
+
+
+def test_plan_for_people_is_as_it_was(request: Any) -> None:
+    """The text of a plan: fresh, inspected with foreign data, running, off, converged."""
+    held = disks({"name": "sda", "serial": "HADISK0002", "size": 8_000_000_000, "holds": "LVM2_member vg0"})
+    seen = {
+        "cp-1": Actual(power="off"),
+        "cp-2": Actual(identity={"serial": "HA0002"}, inspection=held, power="on"),
+        "cp-3": Actual(identity={"serial": "HA0003"}, grant=OpenGrant("g", 2, True), power="on"),
+        "worker-1": Actual(**{**{k: getattr(CONVERGED, k) for k in CONVERGED.__slots__}, "power": "off", "ssh": "silent"}),
+        "worker-2": CONVERGED,
+    }
+    text = "\n".join(lines(plan(seen))) + "\n"
+    golden = GOLDEN / "plan.txt"
+    if not golden.exists():
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_plan_as_json_is_versioned() -> None:
+    """`-o json` carries schema, digest and one entry per host."""
+    body = json.loads(json.dumps(plan({}).as_dict()))
+    assert (body["schema"], len(body["digest"]), len(body["hosts"])) == (1, 64, 5)
+
+
+DISKS = disks(
+    {"name": "sda", "serial": "A", "wwn": "0x1", "size": 480_103_981_056, "rotational": False, "holds": ""},
+    {"name": "sdb", "serial": "B", "wwn": "0x2", "size": 4_000_787_030_016, "rotational": True, "holds": "md raid"},
+)
+
+
+@pytest.mark.parametrize(
+    ("selector", "serial"),
+    [
+        ({"serial": "B"}, "B"),
+        ({"wwn": "0x1"}, "A"),
+        ({"size": ">=1TB"}, "B"),
+        ({"size": "<= 1 TB", "rotational": False}, "A"),
+        ({"size": "480GB"}, "A"),
+        ({}, None),
+        ({"serial": "C"}, None),
+    ],
+)
+def test_disk_is_named_only_when_exactly_one_matches(selector: dict[str, Any], serial: str | None) -> None:
+    """Serial, WWN or size class choose one disk; none or several is a problem in words."""
+    choice = choose_disk(DiskSelector(**selector), DISKS)
+    assert choice.serial == serial
+    assert bool(choice.problem) == (serial is None)
+
+
+def test_disk_that_nobody_saw_is_not_called_blank() -> None:
+    """Before an inspection the plan says so."""
+    assert choose_disk(DiskSelector(serial="A"), None).content == "not inspected yet"
