@@ -17,7 +17,7 @@ from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.sources import GoModules, Offer, Source, UpstreamReleases
 from bmk.artifacts.systems import SYSTEMS
-from bmk.artifacts.work import GIB, Step, work_through
+from bmk.artifacts.work import GIB, Step, alone, work_through
 from bmk.errors import BmkError, DigestMismatch, PreflightRefused
 from bmk.paths import cache_dir
 
@@ -44,7 +44,20 @@ def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
     machine lacks a tool or disk space.
     """
     lock = load_lock(lock_path)
+    _distrust_damaged_boot_files(lock, say)
     return bring_up(lock, [UpstreamReleases("upstream releases", lock, say), GoModules("Go modules", lock, say)], say)
+
+
+def _distrust_damaged_boot_files(lock: Lock, say: Say) -> None:
+    """Firmware checks neither kernel nor ramdisk, so they are hashed here, before anything boots from them (60 MB)."""
+    with alone(say):
+        mirror = open_mirror()
+        for artifact in (mirror.files[name] for name in lock.systems.get("install", ()) if name in mirror.files):
+            try:
+                artifact.check()
+            except DigestMismatch as error:
+                say(f"{error.what} ({error.where}): it is made again")
+                mirror.distrust(artifact)
 
 
 def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = False) -> Mirror:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from bmk.artifacts import build, systems
-from bmk.artifacts.build import bring_up, bring_up_systems
+from bmk.artifacts.build import bring_up, bring_up_systems, ensure_mirror
 from bmk.artifacts.bundle import opened, write_bundle
 from bmk.artifacts.lock import Lock, load_lock
 from bmk.artifacts.sources import Directory
@@ -90,3 +91,21 @@ def test_every_system_of_the_shipped_lock_can_be_made() -> None:
     assert set(load_lock().systems) == set(SYSTEMS)
     for system in SYSTEMS.values():
         assert all((systems.HERE.parent / name).exists() for name in system.recipe)
+
+
+def test_a_flipped_byte_in_what_machines_boot_is_found_before_they_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Firmware checks nothing: a damaged kernel is named and made again when a data center is opened."""
+    maker, said = Maker(), list[str]()
+    monkeypatch.setattr(build, "SYSTEMS", {"install": System(("artifacts/tar.py",), maker, ())})
+    head, _, _ = LOCK.partition("products:")
+    (tmp_path / "boot.lock").write_text(head + "products: {}\nimages: {}\nsystems: {install: [disk, names]}\n")
+    kernel = ensure_mirror(tmp_path / "boot.lock", quiet).file("disk")
+    stat, data = kernel.local.stat(), bytearray(kernel.local.read_bytes())
+    data[0] ^= 1
+    kernel.local.write_bytes(data)
+    os.utime(kernel.local, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert ensure_mirror(tmp_path / "boot.lock", said.append).file("disk").check()
+    assert maker.made == 2
+    assert str(kernel.local) in said[0]
