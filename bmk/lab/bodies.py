@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bmk.boot.dnsmasq import base_url
 from bmk.datacenter.resolve import DataCenter
 from bmk.lab.container import ContainerBody
 from bmk.lab.machine import Body, Chassis
@@ -12,7 +13,7 @@ from bmk.lab.vm import VmBody
 
 _BODIES: dict[str, Callable[[Chassis, str, DataCenter, Mapping[str, Any]], Body]] = {
     "vm": lambda chassis, _lab, _dc, facts: VmBody(chassis, facts["kvm"]),
-    "container": lambda chassis, lab, _dc, _facts: ContainerBody(chassis, lab),
+    "container": lambda chassis, lab, dc, _facts: ContainerBody(chassis, lab, base_url(dc)),
 }
 
 

@@ -9,18 +9,20 @@ or says that there is nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bmk.errors import BmkError, PreflightRefused
-from bmk.lab import cgroups, network, pivot
+from bmk.boot.agent import AgentError, install
+from bmk.errors import BmkError, PreflightRefused, Unreachable
+from bmk.lab import cgroups, firmware, network, pivot
+from bmk.lab.container_hardware import ContainerHardware, PowerCut
 from bmk.lab.machine import Chassis, Target
-from bmk.lab.rootfs import base_root
 from bmk.lab.terminal import Terminal
 
 # Directories whose own file systems (overlay snapshots, databases) must not lie on an overlay.
@@ -37,47 +39,72 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class ContainerBody:
     """See `machine.Body`. `lab` names the lab's cgroup."""
 
-    def __init__(self, chassis: Chassis, lab: str) -> None:
-        self._chassis, self._lab = chassis, lab
+    def __init__(self, chassis: Chassis, lab: str, url: str) -> None:
+        self._chassis, self._lab, self._url = chassis, lab, url
         self._directory = chassis.directory
         self.disk = self._directory / "disk"
+        self.disk.mkdir(parents=True, exist_ok=True)
         self._terminal: Terminal | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._firmware: asyncio.Task[None] | None = None
+        self._off = threading.Event()
         self._aim: Target = "disk"
 
     async def start(self, target: Target) -> None:
         if self._terminal is None:
             self._terminal = Terminal(self._chassis.console, self._directory / "console.sock")
             await self._terminal.open()
-        self._aim = target
+        self._aim, self._off = target, threading.Event()
         self._firmware = asyncio.create_task(self._boot(target))
 
     async def _boot(self, target: Target) -> None:
-        """Firmware, then systemd until it ends, then again if it ended for a reboot."""
-        while True:
-            try:
-                how = await self._boot_once(target)
-            except (BmkError, OSError) as error:
-                self._print(f"firmware: {error}")
-                self._chassis.say("lab.error", f"cannot boot: {error}")
-                return
-            if how != -signal.SIGHUP:  # reboot(2) of a container's init: SIGHUP for a restart, SIGINT for power off
-                break
-            self._print("=== restart")
-            target = self._aim
-            self._chassis.firmware_started()
-        if how is not None:
+        """Firmware, then what it starts, again after each restart; ends when the machine is off or has nothing to
+        boot.
+        """
+        try:
+            while (how := await self._boot_once(target)) == "restart":
+                self._print("=== restart")
+                target = self._aim
+                self._chassis.firmware_started()
+        except (BmkError, AgentError, OSError) as error:
+            self._print(f"cannot go on: {error}")
+            self._chassis.say("lab.error", f"cannot go on: {error}")
+            return
+        if how == "off":
             self._chassis.went_off()
 
-    async def _boot_once(self, target: Target) -> int | None:
-        """Exit status of systemd (negative: the signal), or None when there was nothing to boot."""
-        if target != "disk":
-            self._print(f"firmware: booting from the network ({target})")
+    async def _boot_once(self, target: Target) -> Literal["restart", "off", "nothing"]:
+        if target != "disk" and await self._network_boot(target):
+            return "restart"
         if not (self.disk / "installed").exists():
             self._print("firmware: no bootable device")
-            return None
-        return await self._run_systemd()
+            return "nothing"
+        # reboot(2) of a container's init is SIGHUP for a restart and SIGINT for power off
+        return "restart" if await self._run_systemd() == -signal.SIGHUP else "off"
+
+    async def _network_boot(self, target: Target) -> bool:
+        """Ask what to boot; True when an installation was done, False for the local disk."""
+        self._print(f"firmware: booting from the network ({target})")
+        if self._chassis.has("no-dhcp"):
+            self._print("firmware: no link")
+            return False
+        hardware, serial = self._chassis.hardware, self._chassis.serial
+        try:
+            answer = await asyncio.to_thread(firmware.ask, self._url, hardware, serial)
+        except Unreachable as error:
+            self._print(f"firmware: {error}")
+            return False
+        for line in answer.said:
+            self._print(line)
+        if answer.grant is None:
+            return False
+        loop, off = asyncio.get_running_loop(), self._off
+
+        def say(text: str) -> None:
+            loop.call_soon_threadsafe(self._print, text)
+
+        await asyncio.to_thread(_install, answer, ContainerHardware(hardware, serial, self.disk, say, off))
+        return not off.is_set()
 
     async def _run_systemd(self) -> int:
         spec = self._directory / "container.json"
@@ -128,7 +155,7 @@ class ContainerBody:
         return {
             "name": self._chassis.hardware.name,
             "root": str(self._directory / "root"),
-            "lower": str(base_root()),
+            "lower": (self.disk / "installed").read_text(),
             "upper": str(self.disk / "upper"),
             "work": str(self.disk / "work"),
             "binds": {inside: str(outside) for inside, outside in binds.items()},
@@ -151,6 +178,7 @@ class ContainerBody:
             self._terminal.write(text + "\n")
 
     async def stop(self) -> None:
+        self._off.set()
         if self._firmware is not None:
             self._firmware.cancel()
         process, self._process = self._process, None
@@ -177,13 +205,15 @@ class ContainerBody:
         for port in self._chassis.hardware.ports:
             await network.set_link(port, up)
 
-    def wipe(self) -> None:
-        """An empty disk again."""
-        shutil.rmtree(self.disk, ignore_errors=True)
-
     @staticmethod
     def _signal(process: asyncio.subprocess.Process, number: int) -> None:
         """To PID 1 of the container, or to unshare while there is none yet."""
         pid = process.pid
         inside = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         os.kill(int(inside[0]) if inside else pid, number)
+
+
+def _install(answer: firmware.Answer, hardware: ContainerHardware) -> None:
+    """The install agent, as the ramdisk runs it. A power cut ends it in silence."""
+    with contextlib.suppress(PowerCut):
+        install(answer.url, answer.grant or "", hardware)

@@ -59,9 +59,11 @@ def tap_lines(port: Port, *, up: bool = True) -> list[str]:
 
 
 def veth_lines(port: Port, number: int, netns: int, *, up: bool = True) -> list[str]:
-    """A cable between the bridge and `eth<number>` in the network namespace of process `netns`."""
+    """A cable between the bridge and `lan<number>` (what the installer calls NICs) in the network namespace of
+    process `netns`.
+    """
     return [
-        f"link add {port.tap} mtu {port.mtu} type veth peer name eth{number} "
+        f"link add {port.tap} mtu {port.mtu} type veth peer name lan{number} "
         f"address {port.mac} mtu {port.mtu} netns {netns}",
         f"link set {port.tap} master {port.bridge} {'up' if up else 'down'}",
     ]

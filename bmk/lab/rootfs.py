@@ -2,52 +2,51 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
 
+from bmk.artifacts.mirror import load_mirror
 from bmk.errors import PreflightRefused
 from bmk.paths import cache_dir
 
+ARTIFACT = "node-rootfs"
+
 
 def base_root() -> Path:
-    """The unpacked root.
+    """The unpacked root of the mirror's node root, checked against its digest when it is unpacked (once, a few
+    seconds).
 
-    BMK_LAB_ROOTFS names another one (to try a root by hand). Slow the first time (unpacks 0.5 GB).
+    BMK_LAB_ROOTFS names another root, to try one by hand.
     """
     if by_hand := os.environ.get("BMK_LAB_ROOTFS"):
         return Path(by_hand)
-    ready = cache_dir() / "rootfs" / "trixie"
-    if not (ready / "usr/lib/systemd/systemd").exists():
-        raise PreflightRefused(
-            "there is no node root for system containers", where=str(ready), hint="bmk artifacts build node-rootfs"
-        )
-    return ready
-
-
-def unpack(archive: Path, target: Path) -> Path:
-    """Unpack a .tar.zst as root, atomically:
-
-    a killed unpacking leaves only `<target>.new`, which the next one replaces.
-    """
-    if target.is_dir():
-        return target
-    fresh = target.with_name(target.name + ".new")
-    subprocess.run(["rm", "-rf", "--", str(fresh)], check=True)
-    fresh.mkdir(parents=True)
-    command = [
-        "tar",
-        "--zstd",
-        "-xpf",
-        str(archive),
-        "--numeric-owner",
-        "--xattrs",
-        "--xattrs-include=*",
-        "-C",
-        str(fresh),
-    ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise PreflightRefused("the node root cannot be unpacked", where=str(archive), why=done.stderr.strip()[-500:])
-    fresh.rename(target)
+    artifact = load_mirror().file(ARTIFACT)
+    target = cache_dir() / "rootfs" / artifact.sha256[:16]
+    if not target.is_dir():
+        artifact.check()
+        _unpack(artifact.local, target)
     return target
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """Whole or not at all: a killed unpacking leaves only `<target>.new`, which the next one replaces."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.is_dir():
+            return  # another machine's installation did it meanwhile
+        fresh = target.with_suffix(".new")
+        subprocess.run(["rm", "-rf", "--", str(fresh)], check=True)
+        fresh.mkdir()
+        options = ["--zstd", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-C", str(fresh)]
+        done = subprocess.run(["tar", "-xpf", str(archive), *options], check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise PreflightRefused(
+                "the node root cannot be unpacked",
+                where=str(archive),
+                why=done.stderr.strip()[-500:],
+                hint="bmk lab up needs root",
+            )
+        fresh.rename(target)

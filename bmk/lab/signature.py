@@ -52,12 +52,18 @@ def write(disk: Path) -> None:
         file.write(label(size))
 
 
+def is_there(disk: Path) -> bool:
+    """Whether the label is on a disk."""
+    if not disk.exists():
+        return False
+    with disk.open("rb") as file:
+        file.seek(SECTOR)
+        return file.read(8) == b"LABELONE"
+
+
 def erase(disk: Path) -> None:
     """Take the label off, if it is still there."""
-    if not disk.exists():
-        return
-    with disk.open("r+b") as file:
-        file.seek(SECTOR)
-        if file.read(8) == b"LABELONE":
+    if is_there(disk):
+        with disk.open("r+b") as file:
             file.seek(SECTOR)
             file.write(bytes(SECTOR))

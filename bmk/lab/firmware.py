@@ -1,0 +1,50 @@
+"""What a machine without real firmware does on a network boot: asks the boot service as iPXE would, and reads the
+script.
+
+`parse()` is pure. Virtual machines do not need this: their iPXE is real.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+
+from bmk.errors import Unreachable
+from bmk.lab.hardware import Hardware
+
+_PLATFORM = {"uefi": "efi", "bios": "pcbios"}  # iPXE's words
+_KERNEL = re.compile(r"^kernel \S+/install/([0-9A-Za-z_-]+)/\S+ .*\bbmk\.url=(\S+)", re.MULTILINE)
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to boot. `grant` None: the local disk. `said` are the lines that iPXE would print."""
+
+    said: tuple[str, ...]
+    url: str = ""
+    grant: str | None = None
+
+
+def parse(script: str) -> Answer:
+    """The answer in an iPXE script."""
+    said = tuple(line.removeprefix("echo ") for line in script.splitlines() if line.startswith("echo "))
+    found = _KERNEL.search(script)
+    return Answer(said, found[2], found[1]) if found else Answer(said)
+
+
+def query(hardware: Hardware, serial: str) -> str:
+    """The question of iPXE's first script, with this machine's values."""
+    values = {"mac": hardware.ports[0].mac, "uuid": hardware.uuid, "serial": serial}
+    return urllib.parse.urlencode({**values, "platform": _PLATFORM[hardware.firmware]})
+
+
+def ask(url: str, hardware: Hardware, serial: str) -> Answer:
+    """Ask the boot server at `url`. Unreachable when it does not answer."""
+    try:
+        with _opener.open(f"{url}/boot/ipxe?{query(hardware, serial)}", timeout=20) as answer:
+            return parse(answer.read().decode())
+    except OSError as error:
+        raise Unreachable("the boot server does not answer", where=url, why=str(error)) from error
