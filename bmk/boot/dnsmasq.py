@@ -1,7 +1,8 @@
 """dnsmasq's files: DHCP and TFTP for machines that boot. Pure.
 
-Hosts and options lie in directories that dnsmasq watches: a new host needs no signal, a removed one a SIGHUP, and
-neither a restart (other tools restart per host until the supervisor gives up on them).
+Hosts and options lie in files of their own, which SIGHUP makes dnsmasq read again: it is never restarted for a host
+(other tools restart per host until the supervisor gives up on them). Watched directories would do without the signal,
+but take an inotify instance, and where many containers run there is none left.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from bmk.datacenter.resolve import DataCenter, Host
 
 BIOS_LOADER, EFI_LOADER, HTTP_LOADER = "undionly.kpxe", "snponly.efi", "snponly.efi"
 LOADER_DIR = Path("/usr/lib/ipxe")  # of Debian's package ipxe
-HOSTS, OPTIONS = "dnsmasq.hosts.d", "dnsmasq.options.d"
+CONFIGURATION, HOSTS, OPTIONS = "dnsmasq.conf", "dnsmasq.hosts", "dnsmasq.options"
 LEASE = "1h"
 
 _HEAD = """\
-# Written by bmk from {source}; changes here are lost. Hosts and options are watched; what was removed goes by SIGHUP.
+# Written by bmk from {source}; changes here are lost. Hosts and options are read again at SIGHUP.
 port=0
 bind-dynamic
 listen-address={address}
@@ -29,8 +30,8 @@ log-dhcp
 log-facility={boot}/dnsmasq.log
 pid-file=
 dhcp-leasefile={boot}/dnsmasq.leases
-dhcp-hostsdir={boot}/{hosts}
-dhcp-optsdir={boot}/{options}
+dhcp-hostsfile={boot}/{hosts}
+dhcp-optsfile={boot}/{options}
 # Room for a whole hall that is switched on at once.
 dhcp-lease-max={leases}
 enable-tftp
@@ -90,8 +91,7 @@ def base_url(dc: DataCenter) -> str:
 
 def render(dc: DataCenter, boot: Path, loaders: Path = LOADER_DIR) -> dict[str, str]:
     """dnsmasq's files by name below `boot`, the directory that leases and log live in too. `loaders`: TFTP's root."""
-    files = {"dnsmasq.conf": _configuration(dc, boot, loaders)}
-    return files | {f"{HOSTS}/{dc.name}": _hosts(dc), f"{OPTIONS}/{dc.name}": _options(dc)}
+    return {CONFIGURATION: _configuration(dc, boot, loaders), HOSTS: _hosts(dc), OPTIONS: _options(dc)}
 
 
 def _configuration(dc: DataCenter, boot: Path, loaders: Path) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,20 +43,32 @@ class Process:
     files: Mapping[Path, str] = field(default_factory=dict)
 
 
-def processes(
-    dc: DataCenter, state: Path, mirror_root: Path, artifacts: Artifacts | None = None, user: str | None = None
-) -> list[Process]:
-    """dnsmasq, nginx, the boot service and the registry of a data center.
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where and as whom the processes run. The defaults are the lab's: in namespaces, as root or mapped root.
 
-    `mirror_root` holds files/; `artifacts` is `bmk_artifacts` (None: keep what `write_artifacts` wrote before). `user`:
-    who nginx' workers are; None means root when the master is root, which in a user namespace is nobody outside.
+    `listen`: the boot service, host:port or unix:/path. `user`: nginx' workers; "" when nginx is not started as root.
     """
-    boot = state / "boot"
+
+    listen: str = LISTEN
+    user: str = "root"
+    python: str = sys.executable
+    registry: Path | None = None  # None: below the cache directory
+
+
+def processes(
+    dc: DataCenter, state: Path, mirror_root: Path, artifacts: Artifacts | None = None, setting: Setting | None = None
+) -> list[Process]:
+    """The boot service, nginx, dnsmasq and the registry of a data center.
+
+    `mirror_root` holds files/; `artifacts` is `bmk_artifacts` (None: keep what `write_artifacts` wrote before).
+    """
+    setting = setting or Setting()
     return [
-        _service(dc, state, artifacts),
-        _nginx(dc, boot, mirror_root, (artifacts or {}, user)),
-        _dnsmasq(dc, boot),
-        _registry(dc, boot),
+        _service(dc, state, artifacts, setting),
+        _nginx(dc, state / "boot", _served(mirror_root, artifacts or {}), setting),
+        _dnsmasq(dc, state / "boot"),
+        _registry(dc, state / "boot", setting),
     ]
 
 
@@ -68,45 +82,67 @@ def write_artifacts(state: Path, artifacts: Artifacts) -> None:
     write({state / "boot" / ARTIFACTS: _json(artifacts)})
 
 
-def write_hosts(dc: DataCenter, state: Path) -> list[Path]:
-    """Write the files that dnsmasq watches, after hosts were added. Removed hosts need a SIGHUP of dnsmasq on top."""
+def write_hosts(dc: DataCenter, state: Path) -> bool:
+    """Bring dnsmasq's hosts and options in step with the data center; True if that changed anything.
+
+    A dnsmasq of this data center that runs here reads them again, unless it is another user's: systemd tells that one.
+    """
     rendered = dnsmasq.render(dc, state / "boot")
-    return write({state / "boot" / name: text for name, text in rendered.items() if "/" in name})
+    changed = write({state / "boot" / name: rendered[name] for name in (dnsmasq.HOSTS, dnsmasq.OPTIONS)})
+    for pid in _running(_dnsmasq(dc, state / "boot").argv) if changed else ():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGHUP)
+    return bool(changed)
 
 
-def _service(dc: DataCenter, state: Path, artifacts: Artifacts | None) -> Process:
-    argv = (sys.executable, "-m", "bmk.boot.service", "--dc", str(dc.source), "--state", str(state), "--listen", LISTEN)
+def _running(argv: tuple[str, ...]) -> Iterator[int]:
+    """Processes with exactly these arguments, the program's directory aside."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            program, *arguments = path.read_bytes().decode(errors="replace").split("\0")[:-1] or [""]
+            if (Path(program).name, *arguments) == argv:
+                yield int(path.parent.name)
+
+
+def _service(dc: DataCenter, state: Path, artifacts: Artifacts | None, setting: Setting) -> Process:
+    options = ("--dc", str(dc.source.resolve()), "--state", str(state), "--listen", setting.listen)
+    argv = (setting.python, "-m", "bmk.boot.service", *options)
     files = {} if artifacts is None else {state / "boot" / ARTIFACTS: _json(artifacts)}
     return Process("boot-service", argv, {"PYTHONUNBUFFERED": "1"}, files)
 
 
-def _nginx(dc: DataCenter, boot: Path, mirror_root: Path, rest: tuple[Artifacts, str | None]) -> Process:
-    artifacts, user = rest
+def _served(mirror_root: Path, artifacts: Artifacts) -> tuple[Path, list[str]]:
+    """The directory of files, and what in it only grants open."""
+    paths = (installer_path(artifacts, name) for name in nginx.INSTALLER)
+    return mirror_root / "files", [path for path in paths if path]
+
+
+def _nginx(dc: DataCenter, boot: Path, served: tuple[Path, list[str]], setting: Setting) -> Process:
+    files, installer_paths = served
     server = nginx.Server(
         address=str(dc.spec.deployer.address),
         port=dc.spec.deployer.http_port,
         boot=boot,
-        files=mirror_root / "files",
-        service=LISTEN,
+        files=files,
+        service=setting.listen,
         loaders=dnsmasq.LOADER_DIR,
-        user=user or ("root" if os.geteuid() == 0 else None),
+        user=setting.user or None,
     )
-    paths: Iterable[str] = filter(None, (installer_path(artifacts, name) for name in nginx.INSTALLER))
     configuration = boot / "nginx.conf"
     argv = ("nginx", "-e", str(boot / "nginx-error.log"), "-p", str(boot), "-c", str(configuration))
-    return Process("nginx", argv, files={configuration: nginx.render(server, paths)})
+    return Process("nginx", argv, files={configuration: nginx.render(server, installer_paths)})
 
 
 def _dnsmasq(dc: DataCenter, boot: Path) -> Process:
     files = {boot / name: text for name, text in dnsmasq.render(dc, boot).items()}
     # --no-daemon also means: stay who you are. In a user namespace there is nobody else to become; systemd's unit
     # starts it as an ordinary user with the three capabilities that it needs.
-    return Process("dnsmasq", ("dnsmasq", "--no-daemon", f"--conf-file={boot / 'dnsmasq.conf'}"), files=files)
+    return Process("dnsmasq", ("dnsmasq", "--no-daemon", f"--conf-file={boot / dnsmasq.CONFIGURATION}"), files=files)
 
 
-def _registry(dc: DataCenter, boot: Path) -> Process:
+def _registry(dc: DataCenter, boot: Path, setting: Setting) -> Process:
     deployer, configuration = dc.spec.deployer, boot / "registry.yml"
-    storage = cache_dir() / "registry"
+    storage = setting.registry or cache_dir() / "registry"
     text = _REGISTRY.format(storage=storage, address=deployer.address, port=deployer.registry_port)
     return Process("registry", ("docker-registry", "serve", str(configuration)), files={configuration: text})
 
@@ -119,8 +155,7 @@ def _replace(path: Path, text: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
     if path.exists() and path.read_text() == text:
         return False
-    # Not beside the target: dnsmasq reads whatever appears in a directory that it watches.
-    handle, temporary = tempfile.mkstemp(dir=path.parent.parent, prefix=".bmk-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bmk-")
     with os.fdopen(handle, "w") as file:
         file.write(text)
         os.fchmod(file.fileno(), 0o644)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bmk.boot import grants
 from bmk.boot.desk import Desk
 from bmk.boot.dhcplog import Entry, Tail, parse
+from bmk.boot.server import write_hosts
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal
@@ -79,12 +80,13 @@ def _store(journal: Journal, events: list[Event], place: dict[str, int]) -> None
 
 
 async def _reloaded(desk: Desk, reload: Callable[[], DataCenter], seen: int) -> int:
-    """Load the data center again if its files changed; a broken file changes nothing but the journal."""
+    """Load the data center again if its files changed, also for dnsmasq; a broken one changes nothing."""
     stamp = _stamp(desk.dc)
     if stamp == seen:
         return seen
     try:
         desk.serve(await asyncio.to_thread(reload))
+        await asyncio.to_thread(write_hosts, desk.dc, desk.state)
         event = Event("bmk", "boot.reloaded", f"{desk.dc.name} was loaded again: {len(desk.dc.hosts)} hosts")
     except BmkError as error:
         text = f"the changed data center file is not valid, the old one stays in use: {error.what}"

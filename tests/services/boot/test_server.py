@@ -173,6 +173,7 @@ def test_a_changed_data_center_is_served_without_a_restart(boot: Boot, tmp_path:
     (copy / "dc.yml").write_text(whole.replace("52:54:00:20:00:21", "52:54:00:20:00:99"))
     until(lambda: boot.journal.since(kind="boot.reloaded"), "the changed file is loaded")
     assert "worker-1" in get(machine, f"{boot.url}/boot/ipxe?mac=52:54:00:20:00:99")[1]
+    assert "52:54:00:20:00:99,10.20.0.21" in (boot.state / "boot" / "dnsmasq.hosts").read_text()
 
 
 def _everything(boot: Boot) -> Iterator[tuple[str, bytes]]:

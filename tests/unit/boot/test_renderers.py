@@ -23,7 +23,7 @@ SERVER = nginx.Server("10.20.0.2", 8080, BOOT, Path("/srv/mirror/files"), "127.0
 def test_dnsmasq_files_are_as_reviewed(hall: DataCenter, golden: Golden) -> None:
     """Configuration, hosts and options of a data center with an authoritative, a relayed and a proxy network."""
     for name, text in dnsmasq.render(hall, BOOT).items():
-        golden(name.replace("/", "-"), text)
+        golden(name, text)
 
 
 def test_dnsmasq_understands_its_files(hall: DataCenter, tmp_path: Path) -> None:
@@ -34,18 +34,18 @@ def test_dnsmasq_understands_its_files(hall: DataCenter, tmp_path: Path) -> None
     assert run.returncode == 0, run.stderr
 
 
-def test_a_new_host_changes_only_the_watched_files(hall: DataCenter) -> None:
+def test_a_new_host_changes_only_what_is_read_again(hall: DataCenter) -> None:
     """Adding or removing hosts never touches dnsmasq.conf, so dnsmasq is never restarted for it."""
     fewer = DataCenter(hall.name, hall.source, hall.spec, {n: h for n, h in hall.hosts.items() if n != "worker-1"})
     before, after = dnsmasq.render(hall, BOOT), dnsmasq.render(fewer, BOOT)
-    assert [name for name in before if before[name] != after[name]] == ["dnsmasq.hosts.d/hall"]
+    assert [name for name in before if before[name] != after[name]] == ["dnsmasq.hosts"]
 
 
 def test_proxy_networks_hand_out_nothing(hall: DataCenter) -> None:
     """Beside an existing DHCP server there is no address, no router and nothing to boot for unknown machines."""
     files = dnsmasq.render(hall, BOOT)
-    assert "10.30.0.11" not in files["dnsmasq.hosts.d/hall"]
-    assert "tag:office" not in files["dnsmasq.options.d/hall"]
+    assert "10.30.0.11" not in files["dnsmasq.hosts"]
+    assert "tag:office" not in files["dnsmasq.options"]
     services = [line for line in files["dnsmasq.conf"].splitlines() if line.startswith("pxe-service=")]
     assert services
     assert all(line.startswith("pxe-service=tag:office,tag:known,") for line in services)
@@ -123,9 +123,9 @@ def test_processes_are_the_same_for_lab_and_role(hall: DataCenter, tmp_path: Pat
 
 
 def test_files_are_written_whole_and_only_when_they_changed(tmp_path: Path) -> None:
-    """A second write of the same text changes nothing, and no half file appears in a watched directory."""
-    target = tmp_path / "boot" / "dnsmasq.hosts.d" / "hall"
+    """A second write of the same text changes nothing, and nothing else is left beside it."""
+    target = tmp_path / "boot" / "dnsmasq.hosts"
     assert server.write({target: "one\n"}) == [target]
     assert server.write({target: "one\n"}) == []
-    assert [path.name for path in target.parent.iterdir()] == ["hall"]
+    assert [path.name for path in target.parent.iterdir()] == ["dnsmasq.hosts"]
     assert target.stat().st_mode & 0o777 == 0o644
