@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bmk.artifacts.build import ensure_mirror
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.select import select_hosts
+from bmk.datacenter.versions import lock_path
 from bmk.journal import Journal, open_journal
 from bmk.lab.enter import ensure_inside, is_inside, is_lab
 from bmk.lab.lifecycle import Print, bring_up
@@ -50,9 +52,11 @@ def open_site(ref: str) -> Site:
 
 
 def open_up(ref: str, say: Print) -> Site:
-    """The same, and a lab is brought up first when it is not."""
+    """The same, and what it takes is made first: the mirror as the lock has it, and a lab that is not up."""
     dc = load_datacenter(ref)
     deployer_key(dc.name)
+    if not is_inside(dc.name):
+        ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
     if is_lab(dc) and not is_inside(dc.name):
         bring_up(dc, ref, say)
         ensure_inside(dc)
