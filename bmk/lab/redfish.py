@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import ssl
+import sys
 import threading
 import time
 from pathlib import Path
@@ -262,15 +263,22 @@ def _error(status: int, message: str) -> flask.Response:
 class TlsServer(ThreadedWSGIServer):
     """HTTPS whose handshakes happen in the thread of each connection: one silent client delays nobody else."""
 
+    daemon_threads = True
+    request_queue_size = 1024  # all machines of a large lab may ask at once
+
     def __init__(self, listen: str, port: int, app: flask.Flask, context: ssl.SSLContext) -> None:
         super().__init__(listen, port, app)
         self._context = context
-        self.daemon_threads = True
 
     def get_request(self) -> tuple[ssl.SSLSocket, Any]:
         connection, peer = super().get_request()
         connection.settimeout(60)
         return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), peer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away, or only looked whether somebody listens, is no error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 def serve(dc: str, directory: Path, listen: str) -> None:
