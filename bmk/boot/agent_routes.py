@@ -153,12 +153,14 @@ async def failed(desk: Desk, request: Request, grant_id: str) -> Reply:
     grant = grants.authenticate(desk.reader, grant_id, request.bearer)
     if grant is None:
         return await _unknown(desk, request, grant_id)
-    said = {key: str(_object(request).get(key, ""))[:_LONGEST] for key in ("what", "why", "hint")}
-    await _end(desk, grant, "failed", said["what"] or "the ramdisk gave up", why=said["why"], hint=said["hint"])
+    report = _object(request)
+    said = {key: str(report.get(key, ""))[:_LONGEST] for key in ("what", "why", "hint")}
+    more = {"why": said["why"], "hint": said["hint"], "retry": report.get("retry") is True}
+    await _end(desk, grant, "failed", said["what"] or "the ramdisk gave up", **more)
     return _json(200, {"outcome": "failed"})
 
 
-async def _end(desk: Desk, grant: Grant, outcome: grants.Outcome, text: str, **data: str) -> None:
+async def _end(desk: Desk, grant: Grant, outcome: grants.Outcome, text: str, **data: Any) -> None:
     await desk.recorder.run(lambda journal: grants.end(journal, grant.id, outcome, desk.now()))
     await desk.tell("agent.failed", text, grant.host, source="agent", level="error", grant=grant.id, **data)
 
