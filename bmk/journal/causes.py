@@ -38,10 +38,13 @@ class Evidence:
         """The newest event of one of these kinds; a kind that ends in `.` means all below it."""
         return next((e for e in reversed(self.events) if any(_is(e, k) for k in kinds)), None)
 
-    def bmk(self, verb: str, *more: str) -> str:
+    def bmk(self, verb: str) -> str:
         """A command line about this host."""
-        return " ".join(["bmk", verb, self.dc, self.host, *more])
+        return f"bmk {verb} {self.dc} {self.host}"
 
+
+# The phase from whose start on events tell about a phase, where that is not itself.
+SINCE = {"booting": "powered", "reachable": "installed"}
 
 Rule = Callable[[Evidence], Cause | None]
 
@@ -76,7 +79,7 @@ def bmc_silent(e: Evidence) -> Cause | None:
     if event is None or event.kind not in ("bmc.retry", "bmc.failed"):
         return None
     return Cause(
-        "the BMC does not answer", event.text, e.bmk("power", "status") + "; when that fails too, reset the BMC"
+        "the BMC does not answer", event.text, e.bmk("power status") + "; when that fails too, reset the BMC"
     )
 
 

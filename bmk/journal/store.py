@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,12 @@ _INSERT = "INSERT INTO events (at, run, host, phase, source, kind, level, text, 
 def open_journal(dc: str) -> Journal:
     """The journal of a data center, made when it is not there yet."""
     return Journal(state_dir(dc) / "journal.db")
+
+
+def existing_journal(dc: str) -> Journal | None:
+    """The journal of a data center, if anything ever happened there: who only asks leaves nothing behind."""
+    path = state_dir(dc) / "journal.db"
+    return Journal(path) if path.exists() else None
 
 
 class Journal:
@@ -63,6 +69,12 @@ class Journal:
         query = f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(where)} ORDER BY seq LIMIT ?"  # noqa: S608 - constants
         with self._lock:
             return [_event(row) for row in self._db.execute(query, [*values, limit])]
+
+    def numbered(self, numbers: Sequence[int]) -> list[Event]:
+        """Events by their sequence numbers, oldest first."""
+        query = f"SELECT {_COLUMNS} FROM events WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"  # noqa: S608
+        with self._lock:
+            return [_event(row) for row in self._db.execute(query, (json.dumps(list(numbers)),))]
 
     def last_seq(self) -> int:
         """Sequence number of the newest event; 0 when there is none."""

@@ -1,29 +1,47 @@
-"""Where each host is, told from the newest event of its way; without asking any machine."""
+"""Where each host is, told from the journal alone; no machine is asked."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal
 
 from bmk.journal.events import Event
+from bmk.journal.progress import HostState, Image, line, step
 from bmk.journal.store import Journal
 
-State = Literal["new", "ready", "failed", "running", "interrupted", "waiting"]
+State = Literal["new", "running", "failed", "interrupted", "ready"]
+STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "ready")
 
-_WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready")
+_WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.forgotten")
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """One host. `since` in seconds since the epoch; 0 for a host that nothing is known of."""
+    """One host. `since` in seconds since the epoch; 0 for a host that nothing is known of.
+
+    `text` is what it does or died of, `why` and `hint` (the next command) what is known about a failure.
+    """
 
     host: str
     state: State
     phase: str
     since: float
     text: str
+    why: str = ""
+    hint: str = ""
+    image: Image | None = None
+
+
+def find(journal: Journal | None, hosts: Sequence[str], live_run: str | None, again: str) -> list[Where]:
+    """Where these hosts are, in their order. `live_run` holds the lock now; `again` is the command that continues."""
+    if journal is None:
+        return [replace(where(host, None, None), hint=again) for host in hosts]
+    events, proven = newest(journal), journal.records("ready")
+    found = [where(host, events.get(host), live_run, proven=host in proven) for host in hosts]
+    return [_completed(journal, at, events.get(at.host), again) for at in found]
 
 
 def newest(journal: Journal) -> dict[str, Event]:
@@ -31,22 +49,35 @@ def newest(journal: Journal) -> dict[str, Event]:
     marks = ",".join("?" * len(_WAY))
     query = f"SELECT max(seq) FROM events WHERE host IS NOT NULL AND kind IN ({marks}) GROUP BY host"  # noqa: S608
     numbers = [row[0] for row in journal.query(query, _WAY)]
-    events = [journal.since(number - 1, limit=1)[0] for number in numbers]
-    return {e.host: e for e in events if e.host is not None}
+    return {e.host: e for e in journal.numbered(numbers) if e.host is not None}
 
 
-def where(host: str, event: Event | None, live_run: str | None) -> Where:
-    """Where a host is. `live_run` is the run that holds the lock now: what another run began is interrupted."""
-    if event is None:
-        return Where(host, "new", "", 0.0, "not registered yet")
-    phase = event.phase or ""
-    if event.kind == "host.ready" or (event.kind == "phase.finished" and phase == "ready"):
+def where(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> Where:
+    """Where a host is. `proven`: its cluster was proven to work since it was installed.
+
+    What another run than the living one began is interrupted; a run that had little to do ends without a new proof.
+    """
+    if event is None or event.kind == "host.forgotten":
+        return Where(host, "new", "", event.at if event else 0.0, event.text if event else "not registered yet")
+    phase, finished = event.phase or "", event.kind == "phase.finished"
+    proven_now = proven and event.run != live_run
+    if event.kind == "host.ready" or (finished and (proven_now or phase == "ready")):
         return Where(host, "ready", "ready", event.at, "")
     if event.kind == "phase.failed":
-        return Where(host, "failed", phase, event.at, str(event.data.get("what") or event.text))
+        data = event.data
+        what, why, hint = (str(data.get(key) or "") for key in ("what", "why", "hint"))
+        return Where(host, "failed", phase, event.at, what or event.text, why, hint)
     if event.run != live_run:
         return Where(host, "interrupted", phase, event.at, event.text)
-    return Where(host, "running" if event.kind == "phase.started" else "waiting", phase, event.at, event.text)
+    return Where(host, "running", phase, event.at, event.text)
+
+
+def _completed(journal: Journal, at: Where, event: Event | None, again: str) -> Where:
+    """With what a host does right now, and with the next command of one that nobody is at work on."""
+    if at.state == "running" and event is not None:
+        state = reduce(step, journal.since(event.seq - 1, host=at.host), HostState())
+        return replace(at, text=line(state), image=state.image)
+    return replace(at, hint=at.hint or again) if at.state in ("new", "interrupted", "failed") else at
 
 
 def age(since: float, now: float | None = None) -> str:
@@ -58,15 +89,3 @@ def age(since: float, now: float | None = None) -> str:
         if seconds < limit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds / 86400:.0f} d"
-
-
-def row(at: Where) -> Mapping[str, object]:
-    """One line of `bmk status`."""
-    return {
-        "host": at.host,
-        "state": at.state,
-        "phase": at.phase,
-        "for": age(at.since),
-        "now": at.text,
-        "since": at.since,
-    }
