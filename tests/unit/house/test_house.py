@@ -62,9 +62,9 @@ def test_every_test_says_what_it_guarantees() -> None:
 def test_the_readme_begins_with_the_two_commands() -> None:
     """The first code block is the main job, the second the tests; continuous integration runs the second."""
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert [block.strip() for block in blocks[:2]] == ["make lab", "make test"]
+    assert [block.strip() for block in blocks[:2]] == ["scripts/lab", "scripts/test"]
     commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line and not line.startswith("#")]
-    assert commands[-1] == "exec make test"
+    assert commands[-1] == "exec scripts/test"
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
