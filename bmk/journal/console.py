@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from bmk.journal.events import Event
-from bmk.journal.progress import HostState, step
+from bmk.journal.progress import HostState, line, step
 
 _COLOURS = {"": "", "ready": "green", "failed": "red"}
 
@@ -40,7 +40,7 @@ class LiveTable:
         rows = self._busy_first()
         for host, state in rows[:room]:
             seconds = f"{time.time() - state.since:.0f} s" if state.since and not state.end else ""
-            table.add_row(host, state.end or state.phase, seconds, state.text, style=_COLOURS[state.end])
+            table.add_row(host, state.end or state.phase, seconds, line(state), style=_COLOURS[state.end])
         table.caption = self._sums(len(rows) - room)
         return table
 

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bmk.journal.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Bytes written and to write, since when. `total` 0: unknown."""
+
+    done: int
+    total: int
+    started: float
+    at: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second since the first report."""
+        return self.done / (self.at - self.started) if self.at > self.started else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds still to go, None when that cannot be told."""
+        if not self.total or not self.rate:
+            return None
+        return max(0.0, (self.total - self.done) / self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +38,7 @@ class HostState:
     since: float = 0.0
     text: str = ""
     end: str = ""
+    image: Image | None = None
 
 
 def step(state: HostState, event: Event) -> HostState:
@@ -28,17 +50,23 @@ def step(state: HostState, event: Event) -> HostState:
     if event.kind == "host.ready":
         return replace(state, end="ready", text="Ready")
     if event.kind == "image.progress":
-        return replace(state, text=_image(event.data) or event.text)
-    if event.level == "debug" and event.kind not in ("phase.waiting", "task.ok"):
+        return replace(state, image=_image(state.image, event), text=event.text)
+    if event.level == "debug" and event.kind != "phase.waiting":
         return state
     return replace(state, text=event.text.split("\n")[0])
 
 
-def _image(data: Mapping[str, Any]) -> str:
-    """`image: 88 of 507 MB, 17 %, 58.3 MB/s, 7 s left`, as far as it is known. Counts are in bytes."""
-    done, total, left = data.get("bytes"), data.get("total"), data.get("seconds_left")
-    if done is None or not total:
-        return ""
-    rest = "" if left is None else f", {left:.0f} s left"
-    amount = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB, {100 * done / total:.0f} %"
-    return f"{data.get('stage', 'image')}: {amount}, {data.get('mb_per_s', 0)} MB/s{rest}"
+def line(state: HostState) -> str:
+    """What a host does right now, in words; while the image is written: percent, MB/s and time left."""
+    image = state.image
+    if image is None or state.end:
+        return state.text
+    percent = f"{100 * image.done / image.total:.0f} %, " if image.total else ""
+    left = f", {image.left:.0f} s left" if image.left is not None else ""
+    return f"image {image.done / 1e6:.0f} MB, {percent}{image.rate / 1e6:.1f} MB/s{left}"
+
+
+def _image(before: Image | None, event: Event) -> Image:
+    data: Mapping[str, object] = event.data
+    done, total = (int(str(data.get(key) or 0)) for key in ("bytes", "total"))
+    return Image(done, total, before.started if before else event.at, event.at)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bmk.journal import Event, Journal
 from bmk.journal.console import LiveTable
-from bmk.journal.progress import HostState, step
+from bmk.journal.progress import HostState, line, step
 from bmk.journal.sinks import JsonLines, Lines
 from bmk.journal.where import age, newest, where
 
@@ -52,9 +52,11 @@ def test_plain_lines_leave_out_hosts_of_others() -> None:
 
 def test_image_progress_tells_rate_and_time_left() -> None:
     """Bytes become percent, MB/s and seconds left."""
-    data = {"stage": "image", "bytes": 200_000_000, "total": 400_000_000, "mb_per_s": 20.0, "seconds_left": 10.2}
-    state = step(HostState(), event("image.progress", data=data))
-    assert state.text == "image: 200 of 400 MB, 50 %, 20.0 MB/s, 10 s left"
+    state = HostState()
+    for second in (0, 10):
+        data = {"bytes": second * 20_000_000, "total": 400_000_000}
+        state = step(state, event("image.progress", at=1000.0 + second, data=data))
+    assert line(state) == "image 200 MB, 50 %, 20.0 MB/s, 10 s left"
 
 
 def test_live_table_shows_each_host_and_how_it_ended() -> None:
