@@ -10,12 +10,13 @@ from bmk.journal.events import Event
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Bytes written and to write, since when. `total` 0: unknown."""
+    """Bytes done and to do of one stage (`image`, then `read back`), since when. `total` 0: unknown."""
 
     done: int
     total: int
     started: float
     at: float
+    stage: str = "image"
 
     @property
     def rate(self) -> float:
@@ -51,7 +52,7 @@ def step(state: HostState, event: Event) -> HostState:
         return replace(state, end="ready", text="Ready")
     if event.kind == "image.progress":
         return replace(state, image=_image(state.image, event), text=event.text)
-    if event.level == "debug" and event.kind != "phase.waiting":
+    if event.level == "debug" and event.kind not in ("phase.waiting", "task.ok"):
         return state
     return replace(state, text=event.text.split("\n")[0])
 
@@ -63,10 +64,12 @@ def line(state: HostState) -> str:
         return state.text
     percent = f"{100 * image.done / image.total:.0f} %, " if image.total else ""
     left = f", {image.left:.0f} s left" if image.left is not None else ""
-    return f"image {image.done / 1e6:.0f} MB, {percent}{image.rate / 1e6:.1f} MB/s{left}"
+    return f"{image.stage} {image.done / 1e6:.0f} MB, {percent}{image.rate / 1e6:.1f} MB/s{left}"
 
 
 def _image(before: Image | None, event: Event) -> Image:
     data: Mapping[str, object] = event.data
     done, total = (int(str(data.get(key) or 0)) for key in ("bytes", "total"))
-    return Image(done, total, before.started if before else event.at, event.at)
+    stage = str(data.get("stage") or "image")
+    started = before.started if before is not None and before.stage == stage else event.at
+    return Image(done, total, started, event.at, stage)
