@@ -2,61 +2,139 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bmk.cli.options import dc_argument, limit_option, output_option
-from bmk.cli.output import console, emit
+from bmk.cli.output import console, emit, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from bmk.datacenter.resolve import Host
     from bmk.journal import Journal
+    from bmk.journal.where import Where
+
+_STATES = ("new", "running", "failed", "interrupted", "ready")
+_COLOURS = {"ready": "green", "failed": "red", "interrupted": "yellow"}
+_TOLD = 10  # hosts whose next command is printed; the others are in -o wide
 
 
 @click.command(name="status")
 @dc_argument
 @limit_option
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only hosts in this state.")
 @output_option()
-@click.option("--watch", is_flag=True, help="Follow until Ctrl-C.")
-def command(dc: str, limit: tuple[str, ...], output: str, watch: bool) -> None:
-    """Show where each host is: its phase, since when, and what it does or died of. Asks no machine."""
+@click.option("--watch", "-w", is_flag=True, help="Follow until Ctrl-C.")
+def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: str, watch: bool) -> None:
+    """Show where each host is: its phase, since when, what it does, or what it died of. Asks no machine."""
+    from bmk.cli.records import open_records
     from bmk.datacenter.select import select_hosts
-    from bmk.journal.where import newest, row, where
-    from bmk.phases.lock import living
-    from bmk.phases.site import open_records
 
     loaded, journal = open_records(dc)
     hosts = select_hosts(loaded, (), limit)
     if watch:
-        _watch(journal, [h.name for h in hosts])
+        _watch(journal, hosts, dc)
         return
-    events, run = newest(journal), living(journal)
-    rows = [{**row(where(h.name, events.get(h.name), run)), **_fixed(h)} for h in hosts]
-    emit(rows, output, ("host", "role", "state", "phase", "for", "now"), ("address", "bmc", "rack", "cluster"))
+    found = [(h, at) for h, at in zip(hosts, _find(journal, hosts, dc), strict=True) if at.state in (states or _STATES)]
+    rows = [_row(h, at) for h, at in found]
+    emit(rows, output, ("host", "role", "state", "phase", "for", "now"), ("cluster", "address", "bmc", "since", "next"))
+    if output in ("table", "wide"):
+        _say_next([at for _, at in found], dc)
 
 
-def _fixed(host: Host) -> dict[str, object]:
+def _find(journal: Journal | None, hosts: Sequence[Host], dc: str) -> list[Where]:
+    from bmk.journal.where import find
+    from bmk.phases.lock import living
+
+    live = living(journal) if journal is not None else None
+    return find(journal, [h.name for h in hosts], live, f"bmk provision {dc}")
+
+
+def _row(host: Host, at: Where) -> dict[str, Any]:
+    from bmk.journal.where import age
+
+    image = at.image
+    progress = None if image is None else {"bytes": image.done, "total": image.total, "mb_per_s": image.rate / 1e6}
     return {
+        "host": host.name,
         "role": host.role,
+        "cluster": host.cluster,
+        "rack": host.rack,
         "address": str(host.address),
         "bmc": str(host.bmc_address),
-        "rack": host.rack,
-        "cluster": host.cluster,
+        "state": at.state,
+        "phase": at.phase or None,
+        "for": age(at.since) or None,
+        "since": _iso(at.since),
+        "now": at.text,
+        "why": at.why or None,
+        "next": at.hint or None,
+        "image": progress,
     }
 
 
-def _watch(journal: Journal, hosts: list[str]) -> None:
-    """The live table of `provision`, for whoever looks on."""
+def _iso(seconds: float) -> str | None:
+    """Seconds since the epoch as UTC, to the second; None for never."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+
+
+def _say_next(found: Sequence[Where], dc: str) -> None:
+    """How many are where, and what to type for those that nobody is at work on, each command once."""
+    counts = Counter(at.state for at in found)
+    say(f"\n{', '.join(f'{counts[state]} {state}' for state in _STATES if counts[state]) or 'no hosts'}")
+    hints: dict[str, list[str]] = {}
+    for at in found:
+        if at.hint:
+            hint = f"bmk why {dc} HOST" if at.hint.startswith("bmk status") else at.hint.replace(f" {at.host}", " HOST")
+            hints.setdefault(hint, []).append(at.host)
+    for hint, names in list(hints.items())[:_TOLD]:
+        who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        say(f"  next ({who}): {hint}")
+
+
+def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
+    """The same table, drawn again twice a second."""
     import time
-    from contextlib import closing
 
-    from bmk.journal.console import LiveTable
+    from rich.live import Live
 
-    with closing(LiveTable(console(stderr=False), hosts)) as table:
-        seq = 0
+    from bmk.journal import open_journal
+
+    if not sys.stdout.isatty():
+        raise click.UsageError(f"--watch needs a terminal; elsewhere: bmk events {dc} --follow")
+    from bmk.datacenter.load import load_datacenter
+
+    journal = journal or open_journal(load_datacenter(dc).name)  # what is to come is written there
+    screen = console(stderr=False)
+    with Live(_table(_find(journal, hosts, dc), screen.size.height), console=screen, auto_refresh=False) as live:
         while True:
-            for event in journal.since(seq):
-                seq = event.seq
-                table.take(event)
-            time.sleep(0.3)
+            time.sleep(0.5)
+            live.update(_table(_find(journal, hosts, dc), screen.size.height), refresh=True)
+
+
+def _table(found: Sequence[Where], height: int) -> Table:
+    """Rows that fit the terminal, those first that somebody should look at."""
+    from rich.table import Table
+
+    from bmk.journal.where import age
+
+    room = max(3, height - 5)
+    rows = found if len(found) <= room else sorted(found, key=lambda at: _URGENCY.index(at.state))
+    table = Table("host", "state", "phase", "for", "now", box=None, pad_edge=False, header_style="bold")
+    for at in rows[:room]:
+        table.add_row(at.host, at.state, at.phase, age(at.since), at.text, style=_COLOURS.get(at.state, ""))
+    counts = Counter(at.state for at in found)
+    hidden = f", {len(found) - room} not shown" if len(found) > room else ""
+    table.caption = f"{counts['ready']} of {len(found)} ready, {counts['failed']} failed{hidden}"
+    return table
+
+
+_URGENCY = ("failed", "interrupted", "running", "new", "ready")

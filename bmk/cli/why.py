@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -11,67 +11,89 @@ from bmk.cli.options import dc_argument, host_argument, output_option
 from bmk.cli.output import dump
 
 if TYPE_CHECKING:
-    from bmk.journal.story import Story
+    from collections.abc import Sequence
+
+    from bmk.journal import Journal
+    from bmk.journal.story import Case, Story
+    from bmk.journal.timeline import Entry
+
+_CONSOLE = 10  # newest lines of the console that are shown
+_LONGEST = 12  # lines of one event that are shown: kubeadm can say a lot
 
 
 @click.command(name="why")
 @dc_argument
 @host_argument
-@click.option("--lines", default=40, show_default=True, help="Newest events to show; 0 shows all.")
+@click.option("--lines", default=40, show_default=True, help="Newest rows to show; 0 shows all.")
 @click.option("--all", "everything", is_flag=True, help="From the first event on, debug events too.")
 @output_option("table", "json", "yaml")
 def command(dc: str, host: str, lines: int, everything: bool, output: str) -> None:
-    """Show what happened to HOST from all sources and its console, the likely cause, and what to do next."""
-    import time
+    """Show what happened to HOST, the likely cause, and what to type next.
 
+    One timeline of BMC, DHCP, HTTP, install ramdisk, ssh, Ansible, kubeadm and serial console, since the newest run began;
+    what repeats is one row. Asks no machine.
+    """
+    from bmk.cli.records import open_records
     from bmk.datacenter.select import host_named
+    from bmk.journal import serial
     from bmk.journal.story import tell
-    from bmk.phases.site import open_records
+    from bmk.journal.timeline import timeline
 
     loaded, journal = open_records(dc)
     host_named(loaded, host)
-    story = tell(journal, dc, host, time.time(), everything=everything)
-    console = _console(loaded.name, host)
+    story = tell(journal, _case(journal, dc, host), everything=everything)
+    rows = timeline(story.events, debug=everything)
+    log = serial.found(loaded.name, host)
+    console = serial.tail(log, _CONSOLE) if log else []
     if output == "table":
-        _print(story, console, 0 if everything else lines)
+        _print(story, rows, console, 0 if everything else lines)
     else:
-        dump({**story.as_dict(), "console": console}, output)
+        dump({**story.as_dict(), "timeline": [row.as_dict() for row in rows], "console": console}, output)
 
 
-def _print(story: Story, console: list[str], lines: int) -> None:
-    from bmk.journal.sinks import format_line
+def _case(journal: Journal | None, dc: str, host: str) -> Case:
+    from bmk.journal.story import Case
+    from bmk.phases.lock import living
 
-    hidden = max(0, len(story.events) - lines) if lines else 0
+    if journal is None:
+        return Case(dc, host, time.time())
+    return Case(dc, host, time.time(), living(journal), "ready" in journal.facts(host))
+
+
+def _print(story: Story, rows: Sequence[Entry], console: Sequence[str], lines: int) -> None:
+    hidden = max(0, len(rows) - lines) if lines else 0
     if hidden:
-        click.echo(f"... {hidden} earlier events; --all shows them")
-    for event in story.events[hidden:]:
-        click.echo(format_line(event))
+        click.echo(f"... {hidden} earlier rows; --lines 0 shows them")
+    day = ""
+    for row in rows[hidden:]:
+        if (today := time.strftime("%Y-%m-%d", time.localtime(row.at))) != day:
+            click.echo(day := today)
+        click.echo(_line(row))
     if console:
-        click.echo("\nlast lines of its console:")
-        click.echo("\n".join(f"  | {line}" for line in console))
-    click.echo(f"\n{story.host}: {story.verdict}")
-    if story.cause is not None:
-        for key, text in (("what", story.cause.what), ("why", story.cause.why), ("next", story.cause.hint)):
-            if text:
-                click.echo(f"  {key}: " + text.replace("\n", "\n        "))
+        click.echo("\nthe last it said on its console:")
+        click.echo("\n".join(f"  | {text}" for text in console))
+    _conclude(story)
 
 
-def _console(dc: str, host: str, lines: int = 12) -> list[str]:
-    """The newest lines of the serial console, printable characters only: firmware paints with escapes."""
-    import re
-
-    from bmk.paths import state_dir
-
-    state = state_dir(dc)
-    logs = [state / "lab" / "machines" / host / "console.log", state / "console" / f"{host}.log"]
-    log = next((path for path in logs if path.exists()), None)
-    if log is None:
-        return []
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x20-\x7e\n]", "", _tail(log))
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+def _line(row: Entry) -> str:
+    """`12:30:01  imaging     agent    image 200 MB (12 times, last 12:30:20)`, with a mark for warnings and errors."""
+    mark = {"warning": "! ", "error": "X "}.get(row.level, "  ")
+    text = "\n".join(row.text.split("\n")[:_LONGEST]).replace("\n", "\n" + " " * 34)
+    times = f"  ({row.count} times, last {_clock(row.last)})" if row.count > 1 else ""
+    return f"{_clock(row.at)}  {row.phase or '-':<11} {row.source:<9} {mark}{text}{times}"
 
 
-def _tail(path: Path, size: int = 16384) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - size))
-        return file.read().decode(errors="replace")
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def _conclude(story: Story) -> None:
+    from bmk.journal.where import age
+
+    since = f" ({age(story.at.since)} ago)" if story.at.since else ""
+    click.echo(f"\n{story.host}: {story.verdict}{since}")
+    if story.cause is None:
+        return
+    for key, text in (("what", story.cause.what), ("why", story.cause.why), ("next", story.cause.hint)):
+        if text and text != story.verdict:
+            click.echo(f"  {key}: " + text.replace("\n", "\n       "))

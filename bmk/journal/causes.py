@@ -78,9 +78,7 @@ def bmc_silent(e: Evidence) -> Cause | None:
     event = e.last("bmc.")
     if event is None or event.kind not in ("bmc.retry", "bmc.failed"):
         return None
-    return Cause(
-        "the BMC does not answer", event.text, e.bmk("power status") + "; when that fails too, reset the BMC"
-    )
+    return Cause("the BMC does not answer", event.text, e.bmk("power status") + "; when that fails too, reset the BMC")
 
 
 def task_failed(e: Evidence) -> Cause | None:

@@ -9,13 +9,14 @@ import pytest
 
 from bmk.journal import Event, Journal
 from bmk.journal.causes import RULES, likely_cause
-from bmk.journal.story import judge, tell
+from bmk.journal.story import Case, judge, tell
 
 
 def event(kind: str, text: str = "", source: Any = "bmk", **data: Any) -> Event:
     return Event(source, kind, text or kind, "cp-1", data=data, at=1000.0)
 
 
+CASE = Case("par", "cp-1", 3.0)
 START = event("phase.started")
 DHCP = event("dhcp.discover", source="dhcp")
 INSTALL = event("boot.answered", "answered install", "http", decision="install")
@@ -25,7 +26,11 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "agent_reported": ("imaging", [START, event("agent.failed", "disk X holds LVM", why="w")], "disk X holds LVM"),
     "claim_refused": ("booting", [INSTALL, event("agent.refused", "claim refused: serial")], "was refused"),
     "bmc_silent": ("powered", [START, event("bmc.retry", "503", "bmc")], "the BMC does not answer"),
-    "task_failed": ("configured", [START, event("task.failed", "boom", task="Start kubelet")], "Ansible: Start kubelet"),
+    "task_failed": (
+        "configured",
+        [START, event("task.failed", "boom", task="Start kubelet")],
+        "Ansible: Start kubelet",
+    ),
     "no_dhcp": ("booting", [START], "no DHCP request seen in 180 s"),
     "no_script": ("booting", [START, DHCP], "the boot script was never asked for"),
     "told_local": ("booting", [START, DHCP, LOCAL], "was told: local"),
@@ -69,10 +74,11 @@ def test_verdict_follows_the_newest_step() -> None:
     """A failure that a later run overcame is not the verdict."""
     failed = Event("bmk", "phase.failed", "x", "cp-1", "booting", data={"what": "no DHCP", "hint": "look"}, at=1.0)
     ready = Event("bmk", "host.ready", "Ready", "cp-1", "ready", at=2.0)
-    verdict, cause = judge([failed], "par", "cp-1", 3.0)
-    assert (verdict, cause.what if cause else "") == ("failed in booting", "no DHCP")
-    assert judge([failed, ready], "par", "cp-1", 3.0) == ("ready", None)
-    assert judge([], "par", "cp-1", 3.0)[1].hint == "bmk provision par"  # type: ignore[union-attr]
+    at, cause = judge([failed], CASE)
+    assert (at.state, at.phase, cause.what if cause else "") == ("failed", "booting", "no DHCP")
+    at, cause = judge([failed, ready], CASE)
+    assert (at.state, cause) == ("ready", None)
+    assert judge([], CASE)[1].hint == "bmk provision par"  # type: ignore[union-attr]
 
 
 def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
@@ -81,5 +87,5 @@ def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
     for run in ("r1", "r2"):
         journal.append(Event("bmk", "phase.started", f"begin {run}", "cp-1", "registered", run))
         journal.append(Event("http", "boot.answered", f"boot {run}", "cp-1"))
-    assert [e.text for e in tell(journal, "par", "cp-1", 1.0).events] == ["begin r2", "boot r2"]
-    assert len(tell(journal, "par", "cp-1", 1.0, everything=True).events) == 4
+    assert [e.text for e in tell(journal, CASE).events] == ["begin r2", "boot r2"]
+    assert len(tell(journal, CASE, everything=True).events) == 4

@@ -1,0 +1,36 @@
+"""What a machine said on its serial console, as far as a file keeps it. The lab keeps it always, real machines while asked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bmk.paths import state_dir
+
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Za-z0-9]|[=>c78])")
+
+
+def kept(dc: str, host: str) -> Path:
+    """Where the console of a real machine is kept, by whoever reads it from the BMC."""
+    return state_dir(dc) / "consoles" / f"{host}.log"
+
+
+def found(dc: str, host: str) -> Path | None:
+    """The file that keeps a console, the lab's first; None when nobody has listened yet."""
+    lab = state_dir(dc) / "lab" / "machines" / host / "console.log"
+    return next((path for path in (lab, kept(dc, host)) if path.exists()), None)
+
+
+def tail(path: Path, lines: int, size: int = 65536) -> list[str]:
+    """The newest lines of text among the last `size` bytes: firmware paints with escapes and rewrites lines."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        text = file.read().decode(errors="replace")
+    return plain(text)[-lines:]
+
+
+def plain(text: str) -> list[str]:
+    """Lines without escapes, control characters and emptiness."""
+    rows = re.split(r"[\r\n]+", _ESCAPES.sub("", text))
+    cleaned = ("".join(c for c in row if c.isprintable() and c != "\ufffd").rstrip() for row in rows)
+    return [row for row in cleaned if row.strip()]
