@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from bmk.ansible.manifest import desired_digest, with_digests
@@ -137,6 +138,7 @@ def write_known_hosts(dc: DataCenter, journal: Journal) -> None:
     path = state_dir(dc.name) / "known_hosts"
     keys = journal.records("host_keys")
     lines = [f"{h.name},{h.address} {key}\n" for h in dc.hosts.values() for key in keys.get(h.name, ())]
-    fresh = path.with_suffix(".new")
-    fresh.write_text("".join(lines))
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".known_hosts-", delete=False) as file:  # hosts pin side by side
+        file.write("".join(lines))
+    fresh = Path(file.name)
     fresh.replace(path)
