@@ -138,7 +138,8 @@ def write_known_hosts(dc: DataCenter, journal: Journal) -> None:
     path = state_dir(dc.name) / "known_hosts"
     keys = journal.records("host_keys")
     lines = [f"{h.name},{h.address} {key}\n" for h in dc.hosts.values() for key in keys.get(h.name, ())]
-    with NamedTemporaryFile("w", dir=path.parent, prefix=".known_hosts-", delete=False) as file:  # hosts pin side by side
+    # Hosts pin side by side, so each write has a file of its own.
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".known_hosts-", delete=False) as file:
         file.write("".join(lines))
     fresh = Path(file.name)
     fresh.replace(path)
