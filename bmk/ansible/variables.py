@@ -93,6 +93,7 @@ class Deployer(Variables):
 class Inventory(Variables):
     """Variables that come from the inventory. Roles name those they use."""
 
+    bmk_datacenter: str = Field(description="name of the data center")
     bmk_host: HostVariables = Field(description="this host")
     bmk_cluster: ClusterVariables = Field(description="its cluster")
     bmk_deployer: Deployer = Field(description="the machine that serves files and images")
@@ -201,7 +202,21 @@ class Worker(Variables):
     """kubeadm join of a worker."""
 
 
+class BootServer(Variables):
+    """dnsmasq, nginx, registry and boot service as hardened systemd units, on the machine that runs bmk."""
+
+    boot_server_user: str = Field("bmk", description="Runs the boot service and bmk; each server has a user beside it.")
+    boot_server_state: str = Field("/var/lib/bmk-deployer", description="BMK_STATE_DIR: journals, keys, files.")
+    boot_server_cache: str = Field("/var/cache/bmk", description="BMK_CACHE_DIR: the mirror and the registry's images.")
+    boot_server_python: str = Field("/opt/bmk/bin/python", description="The Python that bmk is installed in.")
+    boot_server_datacenter: str = Field("", description="Path of the data center, when not inventories/NAME.")
+    boot_server_stops: list[str] = Field(
+        ["nginx.service", "docker-registry.service"], description="Units of Debian's packages that these replace."
+    )
+
+
 ROLES: dict[str, type[Variables]] = {
+    "boot_server": BootServer,
     "node_baseline": NodeBaseline,
     "container_runtime": ContainerRuntime,
     "kubelet": Kubelet,
@@ -212,6 +227,7 @@ ROLES: dict[str, type[Variables]] = {
 
 # Role and entry point -> what it takes from the inventory.
 USES: dict[str, dict[str, tuple[str, ...]]] = {
+    "boot_server": {"main": ("bmk_datacenter", "bmk_deployer")},
     "node_baseline": {"main": ("bmk_host",)},
     "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_probe")},
     "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_timing", "bmk_probe")},

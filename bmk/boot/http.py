@@ -146,6 +146,8 @@ async def _listen(loop: asyncio.AbstractEventLoop, factory: Callable[[], Connect
     if listen.startswith("unix:"):
         path = Path(listen.removeprefix("unix:"))
         path.unlink(missing_ok=True)
-        return await loop.create_unix_server(factory, path, backlog=4096)
+        server = await loop.create_unix_server(factory, path, backlog=4096)
+        path.chmod(0o660)  # nginx is of the same group
+        return server
     host, _, port = listen.rpartition(":")
     return await loop.create_server(factory, host, int(port), backlog=4096, family=socket.AF_INET)

@@ -15,7 +15,7 @@ from bmk.errors import BmkError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the list of {name, argv, env, files}; returns the exit status."""
+    """Print name -> {argv, env, files: path -> content}; returns the exit status."""
     from bmk.datacenter.load import load_datacenter  # noqa: PLC0415 - pulls in the whole model
 
     options = _options(arguments)
@@ -25,13 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BmkError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)
-    sys.stdout.write(json.dumps([_plain(process) for process in made], indent=1) + "\n")
+    sys.stdout.write(json.dumps({process.name: _plain(process) for process in made}, indent=1) + "\n")
     return 0
 
 
 def _plain(process: Process) -> dict[str, object]:
-    files = [{"path": str(path), "content": text} for path, text in process.files.items()]
-    return {"name": process.name, "argv": list(process.argv), "env": dict(process.env), "files": files}
+    files = {str(path): text for path, text in process.files.items()}
+    return {"argv": list(process.argv), "env": dict(process.env), "files": files}
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
