@@ -108,6 +108,18 @@ def _differ(seen: frozenset[str], wanted: frozenset[str], complete: bool) -> boo
     return not seen & wanted if seen else complete
 
 
+def same_uuid(one: str | None, other: str | None) -> bool | None:
+    """Whether two UUIDs are of one machine; None when one of them says nothing."""
+    first, second = _uuids(one), _uuids(other)
+    return bool(first & second) if first and second else None
+
+
+def same_serial(one: str | None, other: str | None) -> bool | None:
+    """Whether two serial numbers are of one machine; None when one of them says nothing."""
+    first, second = _serials(one), _serials(other)
+    return bool(first & second) if first and second else None
+
+
 def _serials(text: str | None) -> frozenset[str]:
     serial = " ".join((text or "").lower().split())
     return frozenset() if serial in _NO_SERIAL else frozenset({serial})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from bmk.bmc.protocol import Bmc, Identity
+from bmk.boot.decide import same_serial, same_uuid
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 from bmk.phases.base import Context
@@ -14,8 +15,8 @@ def mismatches(host: Host, seen: Identity) -> list[str]:
     """What the BMC says differently from the file. Values it does not know do not count, but one of them must match."""
     macs = {mac.lower() for mac in seen.macs}
     checks = [
-        ("serial", host.serial, seen.serial, _same(host.serial, seen.serial)),
-        ("uuid", host.uuid, seen.uuid, _same(host.uuid, seen.uuid)),
+        ("serial", host.serial, seen.serial, same_serial(host.serial, seen.serial)),
+        ("uuid", host.uuid, seen.uuid, same_uuid(host.uuid, seen.uuid)),
         ("mac", host.mac, ", ".join(sorted(macs)), (host.mac in macs) if macs else None),
     ]
     wrong = [
@@ -46,9 +47,3 @@ async def register(ctx: Context, bmc: Bmc) -> None:
     ctx.run.journal.record(ctx.host.name, "identity", asdict(seen))
     ctx.run.journal.record(ctx.host.name, "inventory", asdict(await ctx.call(bmc.inventory)))
     ctx.emit("host.registered", f"BMC {ctx.host.bmc_address}: serial {seen.serial}, uuid {seen.uuid}")
-
-
-def _same(wanted: str | None, seen: str | None) -> bool | None:
-    if not wanted or not seen:
-        return None
-    return wanted.strip().lower() == seen.strip().lower()
