@@ -214,9 +214,11 @@ def _write_initrd(target: Path, files: Mapping[str, File], scratch: Path) -> Non
     with raw.open("wb") as out:
         write_cpio(out, files)
     with replacing(target) as part:
-        command = ["zstd", "-q", "-f", "-19", "-T0", str(raw), "-o", str(part)]
+        command = ["zstd", "-q", "-f", "-12", "-T0", str(raw), "-o", str(part)]
         if subprocess.run(command, check=False).returncode != 0:
             raise BmkError("zstd failed", hint="is there room on the disk?")
+        with part.open("ab") as out:
+            out.write(bytes(-out.tell() % 4))  # the kernel expects another archive, if any, at a multiple of four
 
 
 def _bytes(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
