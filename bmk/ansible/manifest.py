@@ -16,6 +16,7 @@ from bmk.paths import content_dir
 
 PLAYBOOK = "configure.yml"
 ROLES = ("node_baseline", "container_runtime", "kubelet", "control_plane", "cluster_network")
+RENDERERS = ("kubeadm.py", "kubelet.py", "timing.py")  # of files that the roles write
 _NOT_STATE = ("ansible_", "bmk_digest")  # how a host is reached is not what is on it
 
 
@@ -53,8 +54,9 @@ def content_digest() -> str:
 
 
 def _content() -> Iterator[Path]:
-    modules = Path(__file__).resolve().parent
-    directories = [content_dir() / "roles" / role for role in ROLES] + [modules / "modules", modules / "module_utils"]
+    package = Path(__file__).resolve().parent
+    directories = [content_dir() / "roles" / role for role in ROLES] + [package / "modules", package / "module_utils"]
+    yield from (package.parent / "cluster" / name for name in RENDERERS)
     yield content_dir() / "playbooks" / PLAYBOOK
     for directory in directories:
         yield from sorted(p for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts)

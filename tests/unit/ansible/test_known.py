@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.known import holds, inputs
+from bmk.ansible.known import carried, holds, inputs
 
 ITEMS = [{"path": "/etc/a", "content": "x", "mode": "0600"}]
 
@@ -50,6 +50,17 @@ def test_an_empty_list_that_never_was_is_no_work() -> None:
     """Nothing wanted and nothing recorded: nothing to ask; but a list that became empty is asked."""
     assert holds(_probe(), "bmk_units", _arguments([]))
     assert not holds(_probe(), "bmk_files", _arguments([]))
+
+
+def test_a_manifest_is_written_when_it_or_anything_in_it_differs() -> None:
+    """The same digest on a host without drift needs no call; drift or another digest does."""
+    probe = _probe()
+    probe["sections"]["manifest"] = {"inputs": "d1", "holds": True, "differs": []}
+    assert carried(probe, "d1")
+    assert not carried(probe, "d2")
+    assert not carried(None, "d1")
+    probe["sections"]["role.files"]["holds"] = False
+    assert not carried(probe, "d1")
 
 
 @given(st.lists(st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.booleans(), st.none()))))

@@ -1,0 +1,65 @@
+"""Runs inside the lab's network: drive.py FILE converge|smoke JSON. Prints one line of JSON.
+
+converge {playbook, hosts, variables, check}   the adapter's results, events and the directory of the run
+smoke {}                                       approve certificates, then the rows of the smoke test
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from bmk.ansible.manifest import desired_digest
+from bmk.ansible.runner import ConvergeRequest, converge
+from bmk.artifacts.mirror import open_mirror
+from bmk.cluster import csr, smoke
+from bmk.cluster.api import Api, live_control_planes
+from bmk.datacenter.inventory import ansible_inventory
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter
+from bmk.journal import Event
+from bmk.lab.enter import ensure_inside
+from bmk.paths import state_dir
+
+
+def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
+    """Converge some hosts."""
+    artifacts, images = open_mirror().as_vars(dc.spec.deployer)
+    inventory = ansible_inventory(dc, {"bmk_artifacts": artifacts, "bmk_images": images}, {})
+    events: list[Event] = []
+    request = ConvergeRequest(
+        asked["playbook"],
+        tuple(asked["hosts"]),
+        inventory,
+        state_dir(dc.name) / "runs",
+        asked.get("variables", {}),
+        check=asked.get("check", False),
+    )
+    results = asyncio.run(converge(request, events.append))
+    return {
+        "results": {host: asdict(result) for host, result in results.items()},
+        "events": [{"host": e.host, "kind": e.kind, "text": e.text, "data": dict(e.data)} for e in events],
+        "wanted": {host: desired_digest(inventory, host) for host in results},
+    }
+
+
+def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
+    """Approve, then prove with pods."""
+    members = dc.members("roles")
+    addresses = {h.name: str(h.address) for h in members}
+    live = live_control_planes({h.name: str(h.address) for h in members if h.role == "control_plane"})
+    with Api(state_dir(dc.name) / "kubeconfig" / "roles") as api:
+        there = list(api.nodes())
+        csr.approve_serving(api, addresses)
+        rows = smoke.run(api, there, f"{dc.spec.deployer.address}:5000/smoke:1")
+    return {"live": live, "rows": [asdict(row) for row in rows]}
+
+
+if __name__ == "__main__":
+    data_center = load_datacenter(sys.argv[1])
+    ensure_inside(data_center)
+    what = {"converge": run_playbook, "smoke": prove}[sys.argv[2]]
+    sys.stdout.write(json.dumps(what(data_center, json.loads(sys.argv[3]))) + "\n")
