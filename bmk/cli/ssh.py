@@ -3,30 +3,61 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from bmk.cli.options import dc_argument, host_argument
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-@click.command(name="ssh", context_settings={"ignore_unknown_options": True})
+    from bmk.datacenter.resolve import DataCenter, Host
+
+
+# What comes after HOST belongs to the command there, also when it begins with a dash.
+@click.command(name="ssh", context_settings={"allow_interspersed_args": False})
 @dc_argument
 @host_argument
-@click.argument("arguments", nargs=-1, metavar="[COMMAND]...")
+@click.argument("arguments", nargs=-1, metavar="[COMMAND]...", type=click.UNPROCESSED)
 def command(dc: str, host: str, arguments: tuple[str, ...]) -> None:
-    """Open a shell on HOST as root, or run COMMAND there. Only the pinned host key is accepted."""
-    from bmk.datacenter.select import host_named
-    from bmk.errors import PreflightRefused
-    from bmk.paths import state_dir
-    from bmk.phases.site import open_site
-    from bmk.phases.world import write_known_hosts
+    """Open a shell on HOST as root, or run COMMAND there and end with its exit code.
 
-    site = open_site(dc)
-    chosen = host_named(site.dc, host)
-    target = site.world.target(chosen)
-    if not target.host_keys:
-        raise PreflightRefused(f"{host} has no pinned key: bmk has not installed it", hint=f"bmk status {dc}")
-    write_known_hosts(site.dc, site.journal)
-    pinned = ["-o", f"UserKnownHostsFile={state_dir(site.dc.name) / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes"]
-    login = ["-i", str(target.identity), "-o", "IdentitiesOnly=yes", f"root@{target.address}"]
-    os.execvp("ssh", ["ssh", *pinned, *login, *arguments])  # noqa: S606 - a list, no shell
+    Logs in with the deployer's key. Only the host key that was pinned when HOST was installed is accepted.
+    """
+    from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.select import host_named
+    from bmk.lab.enter import ensure_inside
+
+    loaded = load_datacenter(dc)
+    chosen = host_named(loaded, host)
+    known_hosts = _pinned(loaded, host, dc)
+    ensure_inside(loaded)
+    os.execvp("ssh", ssh_command(loaded, chosen, known_hosts, arguments))  # noqa: S606 - from here on this is ssh
+
+
+def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
+    from bmk.errors import PreflightRefused
+    from bmk.journal.store import existing_journal
+    from bmk.phases.known_hosts import write_known_hosts
+
+    journal = existing_journal(dc.name)
+    if journal is None or not journal.facts(host).get("host_keys"):
+        raise PreflightRefused(f"{host} has no pinned key: it was not installed yet", hint=f"bmk status {typed}")
+    return write_known_hosts(dc, journal)
+
+
+def ssh_command(dc: DataCenter, host: Host, known_hosts: Path, arguments: tuple[str, ...]) -> list[str]:
+    """OpenSSH with our key and our pins only; a path with spaces is quoted for ssh's own parser."""
+    from bmk.paths import state_dir
+
+    options = [
+        f'UserKnownHostsFile="{known_hosts}"',
+        "GlobalKnownHostsFile=/dev/null",
+        "StrictHostKeyChecking=yes",
+        "IdentitiesOnly=yes",
+        "LogLevel=ERROR",
+    ]
+    flags = [part for option in options for part in ("-o", option)]
+    key = state_dir(dc.name) / "ssh" / "id_ed25519"
+    return ["ssh", *flags, "-i", str(key), "-l", "root", str(host.address), *arguments]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from bmk.ansible.manifest import desired_digest, with_digests
@@ -19,6 +18,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import state_dir
+from bmk.phases.known_hosts import write_known_hosts
 from bmk.phases.member import LiveCluster
 from bmk.phases.run import Timing
 from bmk.phases.services import Cluster, Converge, Converged
@@ -131,15 +131,3 @@ class World:
 
     def _tell(self, event: Event, host: Host) -> None:
         self.journal.append(replace(event, host=host.name))
-
-
-def write_known_hosts(dc: DataCenter, journal: Journal) -> None:
-    """Pinned keys of all hosts for OpenSSH and Ansible, replaced whole."""
-    path = state_dir(dc.name) / "known_hosts"
-    keys = journal.records("host_keys")
-    lines = [f"{h.name},{h.address} {key}\n" for h in dc.hosts.values() for key in keys.get(h.name, ())]
-    # Hosts pin side by side, so each write has a file of its own.
-    with NamedTemporaryFile("w", dir=path.parent, prefix=".known_hosts-", delete=False) as file:
-        file.write("".join(lines))
-    fresh = Path(file.name)
-    fresh.replace(path)
