@@ -1,4 +1,4 @@
-"""`bmk console`: a machine's serial console, through its BMC."""
+"""`bmk console`: what a machine says on its serial console."""
 
 from __future__ import annotations
 
@@ -6,58 +6,101 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bmk.cli.options import dc_argument, host_argument
 from bmk.cli.output import say
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bmk.bmc import Bmc
+    from bmk.datacenter.resolve import DataCenter, Host
+
+_BEFORE = 8192  # bytes of the past that are shown before what comes
+
 
 @click.command(name="console")
 @dc_argument
 @host_argument
-@click.option("--seconds", type=float, help="Stop after this time; otherwise Ctrl-C does.")
-def command(dc: str, host: str, seconds: float | None) -> None:
-    """Show what HOST says on its serial console from now on. It is kept in a file too, where `bmk why` finds it."""
-    from bmk.datacenter.select import host_named
-    from bmk.paths import state_dir
-    from bmk.phases.site import open_site
+@click.option(
+    "--follow/--no-follow", default=None, help="Go on with what comes, until Ctrl-C; the default on a terminal."
+)
+@click.option("--all", "everything", is_flag=True, help="All that was kept, not only the newest part.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Stop following after this time.")
+def command(dc: str, host: str, follow: bool | None, everything: bool, seconds: float | None) -> None:
+    """Show what HOST says on its serial console; to type there as well: `bmk lab console`, or its BMC.
 
-    site = open_site(dc)
-    chosen = host_named(site.dc, host)
-    log = state_dir(site.dc.name) / "console" / f"{host}.log"
+    A lab keeps the console of every machine. A real one is read from its BMC while this runs, and kept where `bmk why`
+    finds it.
+    """
+    from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.select import host_named
+    from bmk.errors import PreflightRefused
+    from bmk.journal import serial
+
+    loaded = load_datacenter(dc)
+    chosen = host_named(loaded, host)
+    follow = (sys.stdout.isatty() or seconds is not None) if follow is None else follow
+    log = serial.found(loaded.name, host)
+    if chosen.profile.lab is None and follow:
+        _listen(loaded, chosen, everything, seconds)
+    elif log is None and chosen.profile.lab is None:
+        raise PreflightRefused(f"nobody has listened to {host} yet", hint=f"bmk console {dc} {host} --follow")
+    elif log is None:
+        raise PreflightRefused(f"{host} was never switched on", hint=f"bmk provision {dc}, or bmk power on {dc} {host}")
+    else:
+        _show(log, _start(log, everything), _for(seconds) if follow else lambda: False)
+
+
+def _listen(dc: DataCenter, host: Host, everything: bool, seconds: float | None) -> None:
+    """Read a real machine's console from its BMC into the file, and show the file."""
+    from bmk.journal import serial
+    from bmk.phases.site import enter
+
+    site = enter(dc)
+    log = serial.kept(dc.name, host.name)
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     log.touch(mode=0o600)
-    say(f"console of {host}, kept in {log}; Ctrl-C ends")
-    bmc, stop = site.world.bmc(chosen), threading.Event()
-    failed: list[Exception] = []
-    thread = threading.Thread(target=_record, args=(bmc, log, stop, failed), daemon=True)
-    position = log.stat().st_size
-    thread.start()
+    say(f"console of {host.name}, kept in {log}; Ctrl-C ends")
+    stop, failed, go_on = threading.Event(), list[Exception](), _for(seconds)
+    reader = threading.Thread(target=_record, args=(site.world.bmc(host), log, stop, failed), daemon=True)
+    reader.start()
     try:
-        _show(log, position, thread, seconds)
+        _show(log, _start(log, everything), lambda: reader.is_alive() and go_on())
     finally:
         stop.set()
-        thread.join(5)
+        reader.join(5)
     if failed:
         raise failed[0]
 
 
-def _record(bmc, log: Path, stop: threading.Event, failed: list[Exception]) -> None:  # type: ignore[no-untyped-def]
+def _record(bmc: Bmc, log: Path, stop: threading.Event, failed: list[Exception]) -> None:
     try:
         bmc.console(log, stop.is_set)
     except Exception as error:  # told by the main thread
         failed.append(error)
 
 
-def _show(log: Path, position: int, thread: threading.Thread, seconds: float | None) -> None:
-    """Copy what is added to the log to stdout."""
-    end = time.monotonic() + seconds if seconds else None
-    with log.open("rb") as file:
-        file.seek(position)
-        while thread.is_alive() and (end is None or time.monotonic() < end):
-            text = file.read()
-            sys.stdout.buffer.write(text)
-            sys.stdout.flush()
-            if not text:
-                time.sleep(0.1)
+def _for(seconds: float | None) -> Callable[[], bool]:
+    end = None if seconds is None else time.monotonic() + seconds
+    return lambda: end is None or time.monotonic() < end
+
+
+def _start(log: Path, everything: bool) -> int:
+    return 0 if everything else max(0, log.stat().st_size - _BEFORE)
+
+
+def _show(log: Path, position: int, go_on: Callable[[], bool]) -> None:
+    """Copy the log to stdout, then what is added to it, as long as wanted. A log that begins anew is followed."""
+    while True:
+        with log.open("rb") as file:
+            file.seek(position if position <= log.stat().st_size else 0)
+            sys.stdout.buffer.write(file.read())
+            position = file.tell()
+        sys.stdout.flush()
+        if not go_on():
+            return
+        time.sleep(0.1)

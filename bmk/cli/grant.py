@@ -2,62 +2,101 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from bmk.cli.options import dc_argument, host_argument, output_option
+from bmk.cli.options import complete_hosts, dc_argument, host_argument, output_option
 from bmk.cli.output import emit, say
+
+if TYPE_CHECKING:
+    from bmk.boot.grants import Grant
 
 
 @click.group(name="grant")
 def command() -> None:
-    """List or revoke permissions to install."""
+    """List or revoke permissions to install. A host without an open one always boots its disk."""
 
 
 @command.command(name="list")
 @dc_argument
+@click.argument("host", required=False, shell_complete=complete_hosts)
 @click.option("--all", "everything", is_flag=True, help="Also those that ended.")
 @output_option()
-def list_(dc: str, everything: bool, output: str) -> None:
-    """List open grants: while there is none, nothing is ever installed."""
-    import time
-
+def list_(dc: str, host: str | None, everything: bool, output: str) -> None:
+    """List open permissions to install, of HOST or of all."""
     from bmk.boot import grants
-    from bmk.journal.where import age
-    from bmk.phases.site import open_records
+    from bmk.cli.records import open_records
+    from bmk.datacenter.select import host_named
 
-    _, journal = open_records(dc)
+    loaded, journal = open_records(dc)
+    if host is not None:
+        host_named(loaded, host)
     now = time.time()
-    rows = [
-        {
-            "host": g.host,
-            "id": g.id,
-            "attempt": g.attempt,
-            "state": g.outcome or ("expired" if not g.open_at(now) else "claimed" if g.claimed else "open"),
-            "opened": age(g.opened, now),
-            "disk": g.disk.get("serial") or g.disk.get("wwn") or g.disk.get("size") or "the only disk",
-            "confirmed": g.confirmed,
-            "image_sha256": g.image_sha256,
-        }
-        for g in grants.listed(journal)
-        if everything or g.open_at(now)
-    ]
-    emit(rows, output, ("host", "state", "attempt", "opened", "disk", "confirmed"), ("id", "image_sha256"))
+    known = grants.listed(journal, host) if journal is not None else []
+    rows = [_row(g, now) for g in known if everything or g.open_at(now)]
+    emit(rows, output, ("host", "state", "attempt", "opened", "ends", "disk", "confirmed"), ("id", "image_sha256"))
+    if not rows and output in ("table", "wide"):
+        say("no host may be installed now" + ("" if everything else f"; those of the past: bmk grant list {dc} --all"))
+
+
+def _row(grant: Grant, now: float) -> dict[str, Any]:
+    from bmk.journal.where import age
+
+    state = "claimed" if grant.claimed else "open"
+    if not grant.open_at(now):
+        state = grant.outcome or "expired"
+    left = f"in {age(2 * now - grant.expires, now)}" if grant.open_at(now) else f"{age(grant.ended or 0, now)} ago"
+    return {
+        "host": grant.host,
+        "id": grant.id,
+        "state": state,
+        "attempt": grant.attempt,
+        "opened": f"{age(grant.opened, now)} ago",
+        "ends": left,
+        "disk": _disk(grant),
+        "confirmed": grant.confirmed,
+        "image_sha256": grant.image_sha256,
+    }
+
+
+def _disk(grant: Grant) -> str:
+    parts = [f"{key} {value}" for key, value in grant.disk.items() if value not in (None, False)]
+    return ", ".join(parts) or "the only disk"
 
 
 @command.command()
 @dc_argument
 @host_argument
-def revoke(dc: str, host: str) -> None:
-    """Take back the open grant of HOST: from now on it boots its disk. A ramdisk that runs already is cut off."""
-    import time
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before an installation is cut off.")
+def revoke(dc: str, host: str, yes: bool) -> None:
+    """Take back the open permission of HOST: from now on it boots its disk.
 
+    An installation that is under way is cut off and leaves a disk that does not boot; that is asked first.
+    """
     from bmk.boot import grants
+    from bmk.cli.records import open_records
     from bmk.datacenter.select import host_named
     from bmk.errors import PreflightRefused
-    from bmk.phases.site import open_records
 
     loaded, journal = open_records(dc)
     host_named(loaded, host)
-    if not grants.revoke(journal, host, time.time()):
-        raise PreflightRefused(f"{host} has no open grant", hint=f"bmk grant list {dc}")
-    say(f"revoked; {host} boots its disk")
+    grant = grants.current(journal, host, time.time()) if journal is not None else None
+    if journal is None or grant is None:
+        raise PreflightRefused(f"{host} has no open grant: it boots its disk", hint=f"bmk grant list {dc} {host} --all")
+    if grant.claimed is not None and not yes:
+        _agree(dc, host)
+    grants.revoke(journal, host, time.time())
+    say(f"revoked; {host} boots its disk; to install it after all: bmk provision {dc}")
+
+
+def _agree(dc: str, host: str) -> None:
+    from bmk.errors import Declined
+
+    what = f"{host} is being installed: its disk would be left half written"
+    if not sys.stdin.isatty():
+        raise Declined(what, why="no --yes, and no terminal to ask on", hint=f"bmk grant revoke {dc} {host} --yes")
+    if not click.confirm(f"{what}. Revoke?", default=False, err=True):
+        raise Declined("nothing was changed")

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bmk.cli.options import dc_argument
+from bmk.cli.output import say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bmk.datacenter.resolve import DataCenter
-    from bmk.phases.site import Site
+
+_KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes"
 
 
 @click.command(name="kubeconfig")
@@ -18,18 +22,28 @@ if TYPE_CHECKING:
 @click.argument("cluster", required=False)
 @click.option("--path", is_flag=True, help="Print the path of the file instead.")
 def command(dc: str, cluster: str | None, path: bool) -> None:
-    """Print the kubeconfig of CLUSTER, which may be left out when there is one."""
+    """Print the administrator's kubeconfig of CLUSTER, which may be left out when there is one.
+
+    It is a secret: keep it in a private file, or use it where it is:
+    KUBECONFIG=$(bmk kubeconfig DC --path) kubectl get nodes
+    """
     from bmk.datacenter.load import load_datacenter
+    from bmk.lab.enter import is_lab
     from bmk.paths import state_dir
 
     loaded = load_datacenter(dc)
     name = _chosen(loaded, cluster)
     file = state_dir(loaded.name) / "kubeconfig" / name
     if not file.exists():
-        from bmk.phases.site import open_site
-
-        _fetch(open_site(dc), name)
+        _fetch(loaded, name, dc)
+    file.chmod(0o600)  # whatever wrote it: it opens the whole cluster
     click.echo(str(file) if path else file.read_text(), nl=path)
+    if is_lab(loaded):
+        say(f"its API is inside the lab: bmk ssh {dc} {_first(loaded, name)} {_KUBECTL}")
+
+
+def _first(dc: DataCenter, cluster: str) -> str:
+    return dc.members(cluster, "control_plane")[0].name
 
 
 def _chosen(dc: DataCenter, cluster: str | None) -> str:
@@ -39,23 +53,30 @@ def _chosen(dc: DataCenter, cluster: str | None) -> str:
     names = list(dc.spec.clusters)
     if cluster is None and len(names) == 1:
         return names[0]
+    if cluster is None:
+        raise ConfigError(f"{dc.name} has {len(names)} clusters: name one", hint=f"one of: {', '.join(names)}")
     if cluster not in names:
-        what = f"there is no cluster {cluster!r}" if cluster else f"{dc.name} has {len(names)} clusters"
-        raise ConfigError(what, where=str(dc.source), hint=did_you_mean(cluster or "", names) or ", ".join(names))
+        what = f"there is no cluster {cluster!r} in {dc.name}"
+        raise ConfigError(what, where=str(dc.source), hint=did_you_mean(cluster, names))
     return cluster
 
 
-def _fetch(site: Site, cluster: str) -> None:
+def _fetch(loaded: DataCenter, cluster: str, dc: str) -> Path:
     """From a control plane that joined; the file is the administrator's, so only its owner may read it."""
-    from bmk.errors import BmkError, Unreachable
+    from bmk.errors import BmkError, PreflightRefused, Unreachable
+    from bmk.journal.store import existing_journal
+    from bmk.phases.site import enter
 
-    joined = site.journal.records("joined")
-    for host in site.dc.members(cluster, "control_plane"):
-        if host.name not in joined:
-            continue
+    journal = existing_journal(loaded.name)
+    joined = journal.records("joined") if journal is not None else {}
+    there = [h for h in loaded.members(cluster, "control_plane") if h.name in joined]
+    if not there:
+        raise PreflightRefused(f"cluster {cluster} does not exist yet", hint=f"bmk provision {dc}")
+    site, problems = enter(loaded), []
+    for host in there:
         try:
             site.world.fetch_kubeconfig(host)
-        except BmkError:
-            continue
-        return
-    raise Unreachable(f"no control plane of {cluster} could be asked", hint=f"bmk status {site.dc.name}")
+            return site.world.kubeconfig(cluster)
+        except BmkError as error:
+            problems.append(f"{host.name}: {error.what}")
+    raise Unreachable(f"no control plane of {cluster} could be asked", why="; ".join(problems), hint=f"bmk status {dc}")

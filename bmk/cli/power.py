@@ -8,49 +8,80 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bmk.cli.options import dc_argument, hosts_argument, output_option
+from bmk.cli.options import dc_argument, hosts_argument, limit_option, output_option
 from bmk.cli.output import emit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from bmk.datacenter.resolve import Host
+    from bmk.errors import BmkError
+    from bmk.journal import Journal
     from bmk.phases.site import Site
+
+_SIDE_BY_SIDE = 32  # BMCs asked at once
 
 
 @click.command(name="power")
 @click.argument("action", type=click.Choice(["on", "off", "cycle", "status"]))
 @dc_argument
 @hosts_argument
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before off and cycle.")
+@limit_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before interrupting what runs on a host.")
 @output_option()
-def command(action: str, dc: str, hosts: tuple[str, ...], yes: bool, output: str) -> int:
-    """Switch HOSTs on, off, or both; `status` asks (all hosts when none is named).
+def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ...]) -> None:
+    """Switch machines on or off, cycle them, or ask how they are (all of DC, when none is named).
 
-    Before anything is switched, the BMC must belong to the machine that the file describes.
+    A BMC is believed only when it says so again afterwards, and switched only when it belongs to the machine that the
+    file describes. Asks before off and cycle of hosts that are in a cluster or are being installed.
     """
-    from bmk.errors import Exit
-    from bmk.phases.site import open_site
+    from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.select import select_hosts
+    from bmk.phases.site import enter
 
-    if action != "status" and not hosts:
-        raise click.UsageError(f"name the hosts to switch {action}")
-    site = open_site(dc)
-    wanted = site.select((), hosts)
-    _agree(action, yes, dc, hosts)
-    with ThreadPoolExecutor(32) as pool:
+    hosts, limit = which["hosts"], which["limit"]
+    if action != "status" and not (hosts or limit):
+        raise click.UsageError(f"name the hosts to switch {action}, or a --limit")
+    loaded = load_datacenter(dc)
+    wanted = select_hosts(loaded, hosts, limit)  # before a lab is looked for: a wrong name is a wrong name
+    site = enter(loaded)
+    if action in ("off", "cycle") and not yes:
+        _agree(site.journal, action, dc, wanted)
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         rows = list(pool.map(lambda host: _one(site, host, action), wanted))
-    emit(rows, output, ("host", "power", "problem"), ("bmc",))
-    return Exit.UNREACHABLE if any(row["problem"] for row in rows) else Exit.OK
+    emit(rows, output, ("host", "power", "problem"), ("bmc", "next"))
+    _end(rows, action, dc)
 
 
-def _agree(action: str, yes: bool, dc: str, hosts: tuple[str, ...]) -> None:
+def _agree(journal: Journal, action: str, dc: str, hosts: Sequence[Host]) -> None:
+    """Raises Declined unless nothing is interrupted, or a person wants that."""
     from bmk.errors import Declined
 
-    if yes or action in ("on", "status"):
+    busy = occupied(journal, [h.name for h in hosts])
+    if not busy:
         return
-    names = " ".join(hosts)
+    names = " ".join(h.name for h in hosts)
+    why = "; ".join(f"{name} {what}" for name, what in busy.items())
     if not sys.stdin.isatty():
-        raise Declined("there is no terminal to ask on, and no --yes", hint=f"bmk power {action} {dc} {names} --yes")
-    if not click.confirm(f"power {action} {names}: what runs there is interrupted. Do it?", default=False, err=True):
-        raise Declined("nothing was changed")
+        raise Declined("no --yes, and no terminal to ask on", why=why, hint=f"bmk power {action} {dc} {names} --yes")
+    if not click.confirm(f"{why}\npower {action} {names}?", default=False, err=True):
+        raise Declined("nothing was changed", why=why)
+
+
+def occupied(journal: Journal, hosts: Sequence[str]) -> Mapping[str, str]:
+    """What would be interrupted, by host; hosts with nothing to lose are left out."""
+    import time
+
+    from bmk.boot import grants
+
+    joined, busy = journal.records("joined"), {}
+    for name in hosts:
+        grant = grants.current(journal, name, time.time())
+        if grant is not None and grant.claimed is not None:
+            busy[name] = "is being installed"
+        elif name in joined:
+            busy[name] = f"is a node of cluster {(joined[name] or {}).get('cluster')}"
+    return busy
 
 
 def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
@@ -58,14 +89,37 @@ def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
     from bmk.errors import BmkError
     from bmk.phases.identity import mismatches
 
-    row: dict[str, Any] = {"host": host.name, "bmc": str(host.bmc_address), "power": None, "problem": ""}
+    row: dict[str, Any] = {
+        "host": host.name,
+        "bmc": str(host.bmc_address),
+        "power": None,
+        "problem": None,
+        "next": None,
+    }
     try:
         bmc = site.world.bmc(host)
         wrong = mismatches(host, bmc.identity()) if action != "status" else []
         if wrong:
-            return {**row, "problem": "; ".join(wrong)}
+            return {**row, "problem": f"another machine: {'; '.join(wrong)}", "next": f"correct {site.dc.source}"}
         if action in ("on", "off", "cycle"):
             bmc.set_power(action)  # type: ignore[arg-type] # one of the three, as mypy cannot see
         return {**row, "power": bmc.power()}
     except BmkError as error:
-        return {**row, "problem": error.what}
+        return {**row, **_problem(error)}
+
+
+def _problem(error: BmkError) -> dict[str, str | None]:
+    return {"problem": error.what + (f" ({error.why})" if error.why else ""), "next": error.hint or None}
+
+
+def _end(rows: Sequence[Mapping[str, Any]], action: str, dc: str) -> None:
+    """All well, or an error that says for how many hosts not: exit code 4 for some, 5 for all."""
+    from bmk.errors import SomeHostsFailed, Unreachable
+
+    bad = [row for row in rows if row["problem"]]
+    if not bad:
+        return
+    kind = Unreachable if len(bad) == len(rows) else SomeHostsFailed
+    hints = dict.fromkeys(row["next"] for row in bad if row["next"])
+    names = ", ".join(row["host"] for row in bad)
+    raise kind(f"power {action} failed for {names}", hint="; ".join(hints) or f"bmk why {dc} {bad[0]['host']}")

@@ -88,7 +88,7 @@ def _iso(seconds: float) -> str | None:
 
 def _say_next(found: Sequence[Where], dc: str) -> None:
     """How many are where, and what to type for those that nobody is at work on, each command once."""
-    counts = Counter(at.state for at in found)
+    counts = Counter[str](at.state for at in found)
     say(f"\n{', '.join(f'{counts[state]} {state}' for state in _STATES if counts[state]) or 'no hosts'}")
     hints: dict[str, list[str]] = {}
     for at in found:
@@ -131,7 +131,7 @@ def _table(found: Sequence[Where], height: int) -> Table:
     table = Table("host", "state", "phase", "for", "now", box=None, pad_edge=False, header_style="bold")
     for at in rows[:room]:
         table.add_row(at.host, at.state, at.phase, age(at.since), at.text, style=_COLOURS.get(at.state, ""))
-    counts = Counter(at.state for at in found)
+    counts = Counter[str](at.state for at in found)
     hidden = f", {len(found) - room} not shown" if len(found) > room else ""
     table.caption = f"{counts['ready']} of {len(found)} ready, {counts['failed']} failed{hidden}"
     return table

@@ -30,8 +30,8 @@ _LONGEST = 12  # lines of one event that are shown: kubeadm can say a lot
 def command(dc: str, host: str, lines: int, everything: bool, output: str) -> None:
     """Show what happened to HOST, the likely cause, and what to type next.
 
-    One timeline of BMC, DHCP, HTTP, install ramdisk, ssh, Ansible, kubeadm and serial console, since the newest run began;
-    what repeats is one row. Asks no machine.
+    One timeline of BMC, DHCP, HTTP, install ramdisk, ssh, Ansible, kubeadm and serial console, since the newest run
+    began; what repeats is one row. Asks no machine.
     """
     from bmk.cli.records import open_records
     from bmk.datacenter.select import host_named

@@ -1,4 +1,4 @@
-"""What a machine said on its serial console, as far as a file keeps it. The lab keeps it always, real machines while asked."""
+"""What a machine said on its serial console, kept in a file: the lab listens always, to others one has to listen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of one host as a timeline that a person reads: what repeats is folded, what has no phase gets that of its time.
+"""Events of one host as a timeline that a person reads: repetition is folded, what has no phase gets that of its time.
 
 Pure.
 """

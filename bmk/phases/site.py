@@ -46,7 +46,11 @@ class Site:
 
 def open_site(ref: str) -> Site:
     """Open a data center. For a lab this command goes on inside of it; Unreachable when the lab is not up."""
-    dc = load_datacenter(ref)
+    return enter(load_datacenter(ref))
+
+
+def enter(dc: DataCenter) -> Site:
+    """Open a data center that is loaded already. For a lab this command begins anew inside of it."""
     ensure_inside(dc)
     return _site(dc)
 
@@ -61,12 +65,6 @@ def open_up(ref: str, say: Print) -> Site:
         bring_up(dc, ref, say)
         ensure_inside(dc)
     return _site(dc)
-
-
-def open_records(ref: str) -> tuple[DataCenter, Journal]:
-    """For commands that only read what is recorded: no machine is asked, a lab need not be up."""
-    dc = load_datacenter(ref)
-    return dc, open_journal(dc.name)
 
 
 def _site(dc: DataCenter) -> Site:
