@@ -160,9 +160,9 @@ def test_the_runtimes_socket_is_nobodys(hall: Hall) -> None:
 
 def test_files_of_the_node_are_tight(hall: Hall) -> None:
     """CIS 1.1 and 4.1: what holds keys or decides is root's and for root only."""
-    script = "stat -c '%a %U:%G %n' /etc/kubernetes/kubelet.conf /var/lib/kubelet/config.yaml "
-    script += "/etc/cni/net.d/10-bmk.conflist /etc/systemd/system/kubelet.service /etc/kubernetes/manifests/*.yaml /etc/kubernetes/admin.conf"
-    for line in hall.ssh("cp-1", script).splitlines():
+    paths = "/etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf /etc/kubernetes/manifests/*.yaml "
+    paths += "/var/lib/kubelet/config.yaml /etc/cni/net.d/10-bmk.conflist /etc/systemd/system/kubelet.service"
+    for line in hall.ssh("cp-1", f"stat -c '%a %U:%G %n' {paths}").splitlines():
         mode, owner, path = line.split()
         assert (mode, owner) == ("600", "root:root"), path
 
