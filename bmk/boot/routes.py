@@ -35,17 +35,17 @@ async def boot(desk: Desk, request: Request) -> Reply:
     decision: Decision = Local("this machine is not in the data center file")
     if host is not None:
         decision = decide(facts, grants.latest(desk.reader, host.name), desk.now())
-    await _answered(desk, request, host.name if host else None, decision)
+    seen = {key: asked.get(key, "")[:80] for key in ("mac", "uuid", "serial", "platform")}
+    await _answered(desk, {**seen, "client": request.client}, host.name if host else None, decision)
     return Reply(200, script(decision, host.name if host else "unknown machine", desk.url).encode())
 
 
-async def _answered(desk: Desk, request: Request, host: str | None, decision: Decision) -> None:
+async def _answered(desk: Desk, seen: dict[str, str], host: str | None, decision: Decision) -> None:
     word = _WORD[type(decision)]
-    seen = {key: request.query.get(key, "")[:80] for key in ("mac", "uuid", "serial", "platform")}
     hint = {"hint": decision.hint} if isinstance(decision, Refuse) else {}
     level = "warning" if host is None or isinstance(decision, Refuse) else "info"
     text = f"answered {word}: {decision.reason}"
-    await desk.tell("boot.answered", text, host, level=level, decision=word, client=request.client, **seen, **hint)
+    await desk.tell("boot.answered", text, host, level=level, decision=word, **seen, **hint)
 
 
 async def authorize(desk: Desk, request: Request) -> Reply:
