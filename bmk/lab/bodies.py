@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 
-from bmk.boot.dnsmasq import base_url
-from bmk.datacenter.resolve import DataCenter
 from bmk.lab.container import ContainerBody
 from bmk.lab.machine import Body, Chassis
+from bmk.lab.simulated import THREADS, SimulatedBody
 from bmk.lab.vm import VmBody
 
-_BODIES: dict[str, Callable[[Chassis, str, DataCenter, Mapping[str, Any]], Body]] = {
-    "vm": lambda chassis, _lab, _dc, facts: VmBody(chassis, facts["kvm"]),
-    "container": lambda chassis, lab, dc, _facts: ContainerBody(chassis, lab, base_url(dc)),
+
+@dataclass(frozen=True)
+class Floor:
+    """What all machines of a lab share:
+
+    whether KVM works, the lab's cgroup, the boot server's URL, a pool of threads.
+    """
+
+    kvm: bool
+    cgroup: str
+    url: str
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(THREADS, thread_name_prefix="install")
+
+
+_BODIES: dict[str, Callable[[Chassis, Floor], Body]] = {
+    "vm": lambda chassis, floor: VmBody(chassis, floor.kvm),
+    "container": lambda chassis, floor: ContainerBody(chassis, floor.cgroup, floor.url),
+    "simulated": lambda chassis, floor: SimulatedBody(chassis, floor.url, floor.pool),
 }
 
 
-def body_of(chassis: Chassis, lab: str, dc: DataCenter, facts: Mapping[str, Any]) -> Body:
-    """`lab` names the lab's cgroup; `facts` are those of `probe.py`."""
-    return _BODIES[chassis.hardware.kind](chassis, lab, dc, facts)
+def body_of(chassis: Chassis, floor: Floor) -> Body:
+    return _BODIES[chassis.hardware.kind](chassis, floor)

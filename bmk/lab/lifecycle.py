@@ -11,7 +11,7 @@ from typing import Any
 
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError, PreflightRefused, Unreachable
-from bmk.journal import open_journal
+from bmk.journal import Event, open_journal
 from bmk.lab import keeper, probe
 from bmk.lab.client import is_up, request
 from bmk.paths import state_dir
@@ -85,8 +85,11 @@ def forget(dc: DataCenter) -> None:
     shutil.rmtree(keeper.lab_dir(dc.name), ignore_errors=True)
     journal = open_journal(dc.name)
     for host in dc.hosts:
-        for key in journal.facts(host):
+        known = journal.facts(host)
+        for key in known:
             journal.forget(host, key)
+        if known:
+            journal.append(Event("lab", "host.forgotten", "its machine was deleted", host))
     journal.close()
 
 

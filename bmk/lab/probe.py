@@ -129,6 +129,10 @@ def require(facts: Facts, kinds: set[str]) -> None:
             "system containers need root on this machine, as kind does",
             hint="sudo bmk lab up, or use a lab of virtual machines",
         )
+    if "simulated" in kinds and not facts.root:
+        raise PreflightRefused(
+            "simulated machines answer ssh as root, which an ordinary user cannot", hint="sudo bmk lab up"
+        )
     if "vm" in kinds and not facts.qemu:
         raise PreflightRefused("virtual machines need QEMU", hint="apt-get install qemu-system-x86 ovmf ipxe-qemu")
 

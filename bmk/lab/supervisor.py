@@ -23,12 +23,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from bmk.boot.dnsmasq import base_url
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal, open_journal
 from bmk.lab import network, servers
-from bmk.lab.bodies import body_of
+from bmk.lab.bodies import Floor, body_of
 from bmk.lab.control import Control
 from bmk.lab.faults import BrokenImages, Faults
 from bmk.lab.hardware import bought, hardware_of
@@ -36,6 +37,7 @@ from bmk.lab.keeper import cgroup_name, lab_dir
 from bmk.lab.machine import Chassis
 from bmk.lab.operations import Operations
 from bmk.lab.services import Services
+from bmk.lab.ssh_door import SshDoor
 from bmk.paths import state_dir
 
 
@@ -46,6 +48,7 @@ class Supervisor:
         self.reference, self.dc, self.journal = reference, dc, journal
         self.directory = lab_dir(dc.name)
         self.facts = json.loads((self.directory / "facts.json").read_text())
+        self.floor = Floor(self.facts["kvm"], cgroup_name(dc.name), base_url(dc))
         self.machines: dict[str, Chassis] = {}
         self.services = Services(self.directory / "services", partial(self.say, None))
         self.faults = Faults(self.machines, BrokenImages(self.directory / "broken"), servers.images)
@@ -59,11 +62,20 @@ class Supervisor:
     async def start(self) -> None:
         await network.apply(network.plan(self.dc))
         self.add_machines()
+        self.open_ssh_door()
         wanted = servers.services_of(self.dc, {n: m.hardware for n, m in self.machines.items()})
         for service in wanted:
             self.services.start(service)
         await self.services.ready(wanted, self._waiting_for)
         self.stage = "ready"
+
+    def open_ssh_door(self) -> None:
+        """ssh to simulated machines, when there are any and sshd can be root here."""
+        machines = [m for m in self.machines.values() if m.hardware.kind == "simulated"]
+        if machines and self.facts["root"]:
+            door = SshDoor({m.hardware.address: m.directory for m in machines}, self.directory)
+            door.prepare()
+            self._door = asyncio.create_task(door.serve())
 
     def _waiting_for(self, name: str) -> None:
         self.stage = f"waiting for {name}"
@@ -74,7 +86,7 @@ class Supervisor:
         for name, planned in fresh.items():
             directory = self.directory / "machines" / name
             chassis = Chassis(bought(planned, directory), directory, partial(self.say, name))
-            chassis.body = body_of(chassis, cgroup_name(self.dc.name), self.dc, self.facts)
+            chassis.body = body_of(chassis, self.floor)
             self.machines[name] = chassis
         return list(fresh)
 

@@ -1,0 +1,104 @@
+"""A machine that is hardly there: it really asks the boot service, claims, reports, and answers ssh; its disk is a
+flag.
+
+Thousands fit into one lab. The install agent is the real one, run by a pool of threads; ssh is answered by real sshd
+with the host keys that were reported, and every command that is sent ends in a refusal, never in a shell
+(`ssh_door.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from bmk.boot.agent import AgentError, Disk, Spec, install
+from bmk.boot.agent.configure import File, make_keys, write_files
+from bmk.boot.agent.simulated import SimulatedHardware
+from bmk.errors import Unreachable
+from bmk.lab import firmware, network
+from bmk.lab.container_hardware import PowerCut, facts_of
+from bmk.lab.machine import Chassis, Target
+
+THREADS = 16  # installations at a time; more would only wait for each other
+
+
+class _Hardware(SimulatedHardware):
+    """Facts without hardware, and host keys that sshd can use."""
+
+    def __init__(self, chassis: Chassis, off: threading.Event) -> None:
+        super().__init__(facts_of(chassis.hardware, chassis.serial, chassis.directory / "disk"))
+        self._directory, self._off = chassis.directory / "disk", off
+
+    def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one
+        keys = "".join(f"{key}\n" for key in spec.authorized_keys)
+        write_files(self._directory, {"root/.ssh/authorized_keys": File(keys, 0o600)})
+        return make_keys(self._directory, spec.hostname, ["ssh-keygen"], str(self._directory))
+
+    def boot_from(self, disk: Disk) -> list[str]:
+        if self._off.is_set():
+            raise PowerCut
+        (self._directory / "installed").touch()
+        return [disk.name]
+
+
+class SimulatedBody:
+    """See `machine.Body`. `pool` is shared by all of a lab; `url` is the boot server's."""
+
+    def __init__(self, chassis: Chassis, url: str, pool: ThreadPoolExecutor) -> None:
+        self._chassis, self._url, self._pool = chassis, url, pool
+        self._disk = chassis.directory / "disk"
+        self._disk.mkdir(parents=True, exist_ok=True)
+        self._off = threading.Event()
+        self._aim: Target = "disk"
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self, target: Target) -> None:
+        self._aim, self._off = target, threading.Event()
+        self._running = asyncio.create_task(self._boot(target))
+
+    async def _boot(self, target: Target) -> None:
+        loop = asyncio.get_running_loop()
+        if target != "disk" and not self._chassis.has("no-dhcp"):
+            try:
+                await loop.run_in_executor(self._pool, self._network_boot, self._off)
+            except (Unreachable, AgentError) as error:
+                self._chassis.say("lab.error", f"cannot go on: {error}")
+                return
+            self._chassis.firmware_started()  # the restart into what was installed, or the disk after all
+        if (self._disk / "installed").exists() and not self._off.is_set():
+            await self._address("replace")
+
+    def _network_boot(self, off: threading.Event) -> None:
+        chassis = self._chassis
+        answer = firmware.ask(self._url, chassis.hardware, chassis.serial)
+        if answer.grant is not None:
+            with contextlib.suppress(PowerCut):
+                install(answer.url, answer.grant, _Hardware(chassis, off))
+
+    async def _address(self, verb: str) -> None:
+        """Its address is the lab's own while it runs: whoever connects is answered by `SshDoor`."""
+        await network.apply([f"route {verb} local {self._chassis.hardware.address}/32 dev lo"])
+
+    async def stop(self) -> None:
+        self._off.set()
+        if self._running is not None:
+            self._running.cancel()
+        with contextlib.suppress(Exception):  # it had none
+            await self._address("del")
+
+    async def press(self) -> None:
+        await self.stop()
+        self._chassis.went_off()
+
+    async def reset(self) -> None:
+        await self.stop()
+        await self.start(self._aim)
+        self._chassis.firmware_started()
+
+    async def aim(self, target: Target) -> None:
+        self._aim = target
+
+    async def link(self, up: bool) -> None:
+        """The cable is looked at when it boots."""
