@@ -133,9 +133,8 @@ def bench(machines: int, rounds: int, room: Path) -> None:
 
 
 def report(pairs: dict[str, Any], rounds: int, ask: Any) -> None:
-    print(
-        f"{'subject':<14} {'':<8} {'last s':>7} {'median':>7} {'p99':>7} {'per s':>7} {'ratio':>6} {'CPU s':>6} {'ratio':>6} {'bad':>4}"
-    )
+    columns = f"{'last s':>7} {'median':>7} {'p99':>7} {'per s':>7} {'ratio':>6} {'CPU s':>6} {'ratio':>6} {'bad':>4}"
+    print(f"{'subject':<14} {'':<8} {columns}")
     for name, (same, wishes) in pairs.items():
         runs = [(ask(same), ask(wishes)) for _ in range(rounds)]
         static, service = (min((run[i] for run in runs), key=lambda r: r["seconds"]) for i in (0, 1))

@@ -82,8 +82,8 @@ async def events(desk: Desk, request: Request, grant_id: str) -> Reply:
     told = _body(request)
     if not isinstance(told, list) or len(told) > _MOST_EVENTS:
         return _json(400, {"reason": f"a list of at most {_MOST_EVENTS} events is expected"})
-    for one in told:
-        await desk.recorder.tell(_event(grant, one if isinstance(one, dict) else {"text": str(one)}))
+    found = [_event(grant, one if isinstance(one, dict) else {"text": str(one)}) for one in told]
+    await desk.recorder.run(lambda journal: journal.extend(found))
     return _json(200, {"stored": len(told)})
 
 
