@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
-from bmk.errors import PhaseFailed
 from bmk.phases.base import Context, Phase
 from bmk.phases.converging import converge, failure
+from bmk.phases.founding import cluster_is_there, settled
 from bmk.phases.run import Timing
 from bmk.phases.services import Converge, Converged
 from bmk.plan import Actual, Change
@@ -21,12 +21,14 @@ class Joined(Phase):
     needs = ("configured",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if host.cluster is None or actual.node in ("ready", "not-ready"):
+        """A node in the API is not enough: the kubelet registers it long before kubeadm is done."""
+        if host.cluster is None:
             return []
-        if actual.joined is not None and actual.joined.get("cluster") == host.cluster and actual.node == "unknown":
+        member = actual.joined is not None and actual.joined.get("cluster") == host.cluster
+        if member and actual.node != "absent":
             return []
         role = host.role.replace("_", " ")
-        why = "its node is gone from the API" if actual.joined else "not a member yet"
+        why = "its node is gone from the API" if member else "not a member yet"
         return [self.change("join", f"join cluster {host.cluster} as {role}", why)]
 
     def meets(self, host: Host) -> str | None:
@@ -50,80 +52,45 @@ class Joined(Phase):
 
     async def _control_plane(self, ctx: Context) -> None:
         """One at a time: the first begins the cluster, etcd takes further members one after the other."""
-        lock = ctx.run.lock(_control(ctx.host))
+        lock, key = ctx.run.lock(_control(ctx.host)), _control(ctx.host)
         async with ctx.waiting("waits for another control plane"):
-            await _beginner(ctx)
+            await settled(ctx, key)  # without the lock: the one that it waits for needs it
             await lock.acquire()
         try:
-            if await _may_join(ctx):
-                await _run_playbook(ctx, "join.yml", self.deadline(ctx.timing))
-            else:
-                await _begin(ctx, self.deadline(ctx.timing))
+            async with ctx.waiting("waits for the API"):
+                step = await settled(ctx, key)
+            if step == "begin":
+                _write_down(ctx)
+            await _alone(ctx, "join.yml" if step == "join" else "init.yml", self.deadline(ctx.timing))
         finally:
             lock.release()
 
     async def _worker(self, ctx: Context) -> None:
         async with ctx.waiting("waits for a control plane"):
-            await _first_control_plane(ctx)
+            await cluster_is_there(ctx, _control(ctx.host))
 
         async def work(hosts: tuple[str, ...]) -> Mapping[str, Converged]:
-            return await _join(ctx, "join.yml", hosts)
+            return await _converge(ctx, "join.yml", hosts)
 
         await converge(ctx, f"join/{ctx.host.cluster}", work, self.deadline(ctx.timing))
 
 
-async def _beginner(ctx: Context) -> None:
-    """While the host that began this cluster is on its way and no API answers: let it finish what it began."""
-    while _begun_elsewhere(ctx) in ctx.run.waves.coming(_control(ctx.host)) and not await _api_answers(ctx):
-        await asyncio.sleep(ctx.run.limits.backoff)
-
-
-async def _may_join(ctx: Context) -> bool:
-    """True when there is a cluster to join, False when this host shall begin it.
-
-    Never both: when another host began it and no API answers, a second beginning would be a second cluster.
-    """
-    if await _api_answers(ctx):
-        return True
-    other = _begun_elsewhere(ctx)
-    if other is None:
-        return False
-    async with ctx.waiting(f"waits for the API: {other} began the cluster"):
-        if await _answers_within(ctx, _grace(ctx)):
-            return True
-    raise PhaseFailed(
-        f"no API server answers, and {other} has begun this cluster before",
-        where=ctx.host.name,
-        why="a second beginning would be a second cluster",
-        hint=f"bmk why {ctx.run.dc.name} {other}, then bmk provision {ctx.run.dc.name} with {other} in it",
-    )
-
-
-async def _begin(ctx: Context, seconds: float) -> None:
-    """Begin the cluster. Written down before kubeadm runs: after a kill the same host finishes what it began."""
+def _write_down(ctx: Context) -> None:
+    """Before kubeadm runs: after a kill the same host, and no other, finishes what it began."""
     ctx.run.journal.record(ctx.host.name, "begun", {"cluster": ctx.host.cluster, "at": time.time()})
     ctx.emit("cluster.begun", f"no API server answers: {ctx.host.name} begins cluster {ctx.host.cluster}")
-    await _run_playbook(ctx, "init.yml", seconds)
 
 
-def _begun_elsewhere(ctx: Context) -> str | None:
-    """Another host that began or joined this cluster. Whoever is installed again is forgotten here."""
-    journal = ctx.run.journal
-    mine = {**journal.records("joined"), **journal.records("begun")}
-    hosts = [n for n, r in mine.items() if r.get("cluster") == ctx.host.cluster and n != ctx.host.name]
-    members = {h.name for h in ctx.run.dc.members(ctx.host.cluster or "", "control_plane")}
-    return next((n for n in sorted(hosts) if n in members), None)
-
-
-async def _run_playbook(ctx: Context, name: str, seconds: float) -> None:
+async def _alone(ctx: Context, name: str, seconds: float) -> None:
+    """A playbook for this host only."""
     async with asyncio.timeout(seconds):
-        results = await _join(ctx, name, (ctx.host.name,))
+        results = await _converge(ctx, name, (ctx.host.name,))
     result = results[ctx.host.name]
     if not result.ok:
         raise failure(ctx, result)
 
 
-async def _join(ctx: Context, name: str, hosts: tuple[str, ...]) -> Mapping[str, Converged]:
+async def _converge(ctx: Context, name: str, hosts: tuple[str, ...]) -> Mapping[str, Converged]:
     """Run the playbook. It mints tickets on the control plane `bmk_via` when each host needs one."""
     variables = {"bmk_via": await ctx.call(_via, ctx, hosts)} if name == "join.yml" else {}
     return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, variables), ctx.run.emit)
@@ -133,40 +100,6 @@ def _via(ctx: Context, joining: tuple[str, ...]) -> str | None:
     """A control plane whose API server is ready, to ask for tickets."""
     live = ctx.run.services.cluster(ctx.host.cluster or "").live()
     return next((name for name in live if name not in joining), None)
-
-
-async def _first_control_plane(ctx: Context) -> None:
-    """Until an API server answers, or nobody is left who could bring one up."""
-    while not await _api_answers(ctx):
-        if not ctx.run.waves.coming(_control(ctx.host)):
-            if await _answers_within(ctx, _grace(ctx)):
-                return
-            names = ", ".join(h.name for h in ctx.run.dc.members(ctx.host.cluster or "", "control_plane"))
-            raise PhaseFailed(
-                f"no API server of cluster {ctx.host.cluster} answers",
-                where=ctx.host.name,
-                why=f"control planes: {names}; none of them is on its way in this run",
-                hint=f"bmk status {ctx.run.dc.name}",
-            )
-        await asyncio.sleep(ctx.run.limits.backoff)
-
-
-async def _answers_within(ctx: Context, seconds: float) -> bool:
-    end = asyncio.get_running_loop().time() + seconds
-    while not await _api_answers(ctx):
-        if asyncio.get_running_loop().time() >= end:
-            return False
-        await asyncio.sleep(ctx.run.limits.backoff)
-    return True
-
-
-async def _api_answers(ctx: Context) -> bool:
-    return bool(await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").live))
-
-
-def _grace(ctx: Context) -> float:
-    """How long an API server that has been there may be silent, in seconds."""
-    return ctx.run.limits.grace * (4 if ctx.timing == "emulated" else 1)
 
 
 def _control(host: Host) -> str:

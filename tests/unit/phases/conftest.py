@@ -85,6 +85,7 @@ class Machine:
     inits: int = 0
     joins: int = 0
     node: bool = False
+    half: bool = False  # kubeadm init was begun here and not finished
     approved: bool = False
     faults: set[str] = field(default_factory=set)
 
@@ -215,6 +216,9 @@ class World:
     async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Result]:
         self.life.spend()
         self.waves.append((request.playbook, request.hosts))
+        for name in request.hosts:
+            self._begin(request.playbook, self.machines[name])
+        self.life.spend()
         await asyncio.sleep(0.005)
         results = {
             name: self._converge(request.playbook, self.machines[name], request.variables) for name in request.hosts
@@ -227,12 +231,20 @@ class World:
             return Result(False, 0, "Start kubelet", "unit kubelet.service failed")
         if playbook == "configure.yml":
             m.configured += 1
-        elif not m.node:
+        elif m.half or not m.node:
             assert (playbook == "init.yml") != bool(variables.get("bmk_via")), "joined without an API"
+            others = [o for o in self.machines.values() if o.half and o is not m]
+            assert not others, "joined a cluster that is only half begun"
             m.inits += playbook == "init.yml"
             m.joins += playbook == "join.yml"
-            m.node = True
+            m.node, m.half = True, False
         return Result()
+
+    def _begin(self, playbook: str, m: Machine) -> None:
+        """kubeadm init brings an API server up long before it is done; done over, it loses whoever joined."""
+        if playbook == "init.yml" and f"fail-{playbook}" not in m.faults and (m.half or not m.node):
+            assert not [o for o in self.machines.values() if o.node and o is not m], "began a second cluster"
+            m.node = m.half = True
 
     # the machines' own life
     def tick(self) -> None:

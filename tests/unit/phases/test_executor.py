@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from bmk.phases import imaging
+from bmk.phases.actions import ACTIONS
 from bmk.phases.booting import Booting
 from bmk.phases.registered import Registered
 from bmk.phases.run import Limits
@@ -83,7 +84,7 @@ def test_a_half_begun_cluster_is_never_begun_by_another_host(world: Any) -> None
     world.machines["cp-1"].faults.clear()
     other = next(n for n in ("cp-2", "cp-3") if n not in began)
     world.machines[other].faults.clear()
-    assert "has begun this cluster before" in failures(world.provision(["cp-1", other]))["cp-1"]
+    assert "has begun cluster lab-ha and not finished" in failures(world.provision(["cp-1", other]))["cp-1"]
     world.machines[began[0]].faults.clear()
     assert failures(world.provision()) == {}
     assert [n for n, m in world.machines.items() if m.inits] == began
@@ -198,3 +199,11 @@ def options(world: Any) -> Any:
 
 def shorten(monkeypatch: Any, silence: float) -> None:
     monkeypatch.setattr(imaging, "SILENCE", {"standard": silence, "emulated": silence})
+
+
+def test_phases_come_in_the_order_they_need() -> None:
+    """Every phase of an action comes after the phases it needs."""
+    for phases in ACTIONS.values():
+        names = [p.name for p in phases]
+        for index, phase in enumerate(phases):
+            assert set(phase.needs) <= set(names[:index])

@@ -1,0 +1,77 @@
+"""kill -9 of `bmk provision` with real machines, agents, Ansible and kubeadm: the same command finishes the job."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bmk.journal import Event
+
+pytestmark = pytest.mark.containers
+
+
+def kill_when(lab: Any, seen: Callable[[Event], bool]) -> None:
+    """Provision until an event of this run is seen, then kill -9."""
+    journal = lab.journal
+    seq, process = journal.last_seq(), lab.start("provision", "--yes")
+    end = time.monotonic() + 900
+    while True:
+        events = journal.since(seq)
+        if any(seen(e) for e in events):
+            break
+        seq = events[-1].seq if events else seq
+        said = (lab.state / "run.log").read_text()[-3000:]
+        assert process.poll() is None, f"ended with {process.returncode}: {said}"
+        assert time.monotonic() < end, "the moment to kill never came"
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    journal.close()
+
+
+def test_killed_at_every_dangerous_moment_the_same_command_finishes(lab: Any) -> None:
+    """Killed in image write, Ansible, kubeadm init and join: no disk is wiped twice, one cluster is begun."""
+    lab.bmk("lab up")
+    moments: list[tuple[str, Callable[[Event], bool]]] = [
+        ("image write", lambda e: e.kind == "image.progress"),
+        ("Ansible", lambda e: e.kind == "task.changed" and e.phase == "configured"),
+        ("kubeadm init", lambda e: e.kind == "cluster.begun"),
+        ("kubeadm join", lambda e: e.host == "worker-1" and e.phase == "joined" and e.source == "ansible"),
+    ]
+    for name, moment in moments:
+        kill_when(lab, moment)
+        lab.bmk("status")
+        print(f"killed during {name}")  # noqa: T201 - shown when a later moment fails
+    lab.bmk("provision", "--yes")
+    assert dict(lab.journal.query("SELECT host, count(*) FROM grants WHERE outcome = 'spent' GROUP BY host")) == {
+        "cp-1": 1,
+        "worker-1": 1,
+    }
+    assert lab.journal.query("SELECT count(*) FROM events WHERE kind = 'image.written'")[0][0] == 2
+    assert {e.host for e in lab.journal.since(kind="cluster.begun")} == {"cp-1"}
+
+
+def test_second_provision_changes_nothing(lab: Any) -> None:
+    """After that, plan exits 0 and provision says that nothing is to do."""
+    lab.bmk("plan")
+    before = lab.journal.last_seq()
+    lab.bmk("provision", "--yes")
+    assert [e.kind for e in lab.journal.since(before) if e.kind.startswith(("phase.", "task.", "grant."))] == []
+
+
+def test_provision_needs_a_terminal_or_yes(lab: Any) -> None:
+    """Without a terminal and without --yes a run that would change something is declined at once, never hangs."""
+    journal = lab.journal
+    journal.forget("worker-1", "ready")
+    with subprocess.Popen(
+        lab.command("provision"), env=lab.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 8
+    assert "no terminal" in said
