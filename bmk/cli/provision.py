@@ -74,8 +74,8 @@ def _provision(site: Site, wish: _Wish) -> int:
     if any(change.disk for host in plan.pending for change in host.changes):
         site.world.image()  # refuses now, not host by host, when there is nothing to install
     _agree(plan, wish, site.dc.name)
-    outcomes = _perform(site, plan, actuals, wish)
-    return _report(outcomes, site.dc.name)
+    began = site.journal.last_seq()
+    return _report(_perform(site, plan, actuals, wish), site, began)
 
 
 def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
@@ -131,18 +131,16 @@ async def _interruptible(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outco
         raise KeyboardInterrupt from None
 
 
-def _report(outcomes: list[Outcome], dc: str) -> int:
+def _report(outcomes: list[Outcome], site: Site, began: int) -> int:
+    from bmk.cli.tables import show_failures, show_smoke
     from bmk.errors import SomeHostsFailed
 
-    bad = [o for o in outcomes if o.error is not None]
+    show_smoke(site.journal.since(began, kind="smoke.check"))
+    show_failures(outcomes)
+    bad = [o.host for o in outcomes if o.error is not None]
     if not bad:
-        say(f"{len(outcomes)} hosts done; next: bmk status {dc}")
+        say(f"{len(outcomes)} hosts done; next: bmk status {site.dc.name}")
         return 0
-    for outcome in bad:
-        error = outcome.error
-        say(f"\n{outcome.host}  {outcome.phase}: {error.what if error else ''}")
-        for key, text in (("why", error.why if error else ""), ("next", error.hint if error else "")):
-            if text:
-                say(f"  {key}: " + text.replace("\n", "\n       "))
-    names = ", ".join(o.host for o in bad)
-    raise SomeHostsFailed(f"{len(bad)} of {len(outcomes)} hosts failed: {names}", hint=f"bmk provision {dc} continues")
+    raise SomeHostsFailed(
+        f"{len(bad)} of {len(outcomes)} hosts failed: {', '.join(bad)}", hint=f"bmk provision {site.dc.name} continues"
+    )

@@ -1,0 +1,51 @@
+"""The tables that a run ends with: hosts that failed, and what the smoke test saw. On stderr, as all that is for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bmk.cli.output import console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bmk.journal import Event
+    from bmk.phases.executor import Outcome
+
+_PLAIN_WIDTH = 160  # columns where there is no terminal
+
+
+def show_failures(outcomes: Sequence[Outcome]) -> None:
+    """Host, phase, cause and next command of each host that failed."""
+    rows = [(o.host, o.phase, _cause(o), o.error.hint) for o in outcomes if o.error is not None]
+    _show(("host", "phase", "cause", "next"), rows)
+
+
+def show_smoke(checks: Sequence[Event]) -> None:
+    """What the smoke test asked and what the answer was."""
+    rows = [("ok" if e.data["ok"] else "FAILED", e.data["name"], e.host or "", e.data["detail"]) for e in checks]
+    _show(("", "smoke test", "host", "seen"), rows)
+
+
+def _cause(outcome: Outcome) -> str:
+    return "\n".join(filter(None, (outcome.error.what, outcome.error.why))) if outcome.error else ""
+
+
+def _show(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.text import Text
+
+    if not rows:
+        return
+    table = _table(columns)
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))  # Text: cells may hold square brackets
+    screen = console()
+    screen.print()
+    screen.print(table, width=None if screen.is_terminal else _PLAIN_WIDTH)
+
+
+def _table(columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    return Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
