@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bmk.phases.site import Site
 
 _SIDE_BY_SIDE = 32  # BMCs asked at once
+_PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and can ask again
 
 
 @click.command(name="power")
@@ -86,6 +87,7 @@ def occupied(journal: Journal, hosts: Sequence[str]) -> Mapping[str, str]:
 
 def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
     """Do it to one host; what goes wrong is a cell of its row."""
+    from bmk.bmc import Timing
     from bmk.errors import BmkError
     from bmk.phases.identity import mismatches
 
@@ -97,7 +99,7 @@ def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
         "next": None,
     }
     try:
-        bmc = site.world.bmc(host)
+        bmc = site.world.bmc(host, Timing(connect=5, patience=_PATIENCE))
         wrong = mismatches(host, bmc.identity()) if action != "status" else []
         if wrong:
             return {**row, "problem": f"another machine: {'; '.join(wrong)}", "next": f"correct {site.dc.source}"}

@@ -10,6 +10,7 @@ from typing import Any
 
 from bmk.ansible.manifest import desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror
+from bmk.bmc import Timing as Patience
 from bmk.bmc import open_bmc
 from bmk.bmc.protocol import Bmc
 from bmk.boot.server import write_artifacts
@@ -38,7 +39,7 @@ class World:
         self.state = state_dir(dc.name)
         self.cluster = cache(self._cluster)
 
-    def bmc(self, host: Host) -> Bmc:
+    def bmc(self, host: Host, patience: Patience = Patience()) -> Bmc:  # noqa: B008 - frozen
         """A BMC whose writes and retries are journaled under this host's name."""
         found = resolve(host.profile.bmc.secret, self.dc.source.parent, self.state)
         return open_bmc(
@@ -48,6 +49,7 @@ class World:
             (found.username, found.password.reveal()),
             host.profile.bmc.verify_tls,
             notify=lambda event: self._tell(event, host),
+            timing=patience,
         )
 
     def image(self) -> tuple[str, str]:
