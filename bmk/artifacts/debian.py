@@ -30,9 +30,10 @@ PROGRAMS = frozenset({"nft", "xtables-nft-multi", "conntrack"})
 def unpack(suite: str, packages: Sequence[str], into: Path) -> Path:
     """Packages with their dependencies, unpacked into one tar in `into`. Raises BmkError with mmdebstrap's reason."""
     target = into / "packages.tar"
-    command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(packages)}", suite, str(target)]
-    command += find_mirror().lines(suite)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["mmdebstrap", "--quiet", "--format=tar", "--variant=extract", f"--include={','.join(packages)}"]
+    command += [suite, "-", *find_mirror().lines(suite)]
+    with target.open("wb") as out:  # by stdout: in its namespace mmdebstrap may not write where we may
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise BmkError(
             f"could not unpack {', '.join(packages)} from Debian {suite}",

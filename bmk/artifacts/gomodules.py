@@ -18,7 +18,7 @@ from pathlib import Path
 from bmk.artifacts.content import sha256_file, sha256_of
 from bmk.artifacts.lock import Product
 from bmk.artifacts.tar import plain_tar
-from bmk.artifacts.work import find_tool
+from bmk.artifacts.work import dying_with_us, find_tool
 from bmk.errors import BmkError
 
 MODULES = Path(__file__).with_name("modules")
@@ -63,7 +63,16 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
     Raises BmkError with the last lines of the compiler when it fails; what was compiled stays in Go's cache.
     """
     packages = _packages(product)
-    command = [find_tool("go") or "go", "build", "-v", "-o", f"{into}/", "-ldflags", link_flags(product)]
+    command = [
+        *dying_with_us(),
+        find_tool("go") or "go",
+        "build",
+        "-v",
+        "-o",
+        f"{into}/",
+        "-ldflags",
+        link_flags(product),
+    ]
     if product.tags:
         command += ["-tags", " ".join(product.tags)]
     _run([*command, *packages.values()], name, go_environment(product, go), say)

@@ -63,6 +63,12 @@ def preflight(tools: Sequence[str], free: int) -> None:
         raise PreflightRefused(what, where=str(cache_dir()), hint="make room, or set BMK_CACHE_DIR to a larger disk")
 
 
+def dying_with_us() -> list[str]:
+    """What to put before a long command, so that it does not go on when bmk is killed."""
+    setpriv = find_tool("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
 def find_tool(name: str) -> str | None:
     """A program beside this Python (where scripts/setup puts Go when the machine has no good one), or on PATH."""
     beside = shutil.which(name, path=f"{sys.prefix}/bin")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.server
 import ssl
 import subprocess
+import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -155,3 +157,27 @@ def test_a_compiler_error_is_shown(module: Path, write_lock: WriteLock) -> None:
     with pytest.raises(BmkError, match="could not build tools") as caught:
         bring_up(lock, [GoModules("Go", lock, lambda _: None)], lambda _: None)
     assert "undefined: nonsense" in caught.value.why
+
+
+def test_a_compiler_does_not_outlive_a_killed_bmk(tmp_path: Path) -> None:
+    """After SIGKILL nothing goes on using the machine: what bmk started for long work ends with it."""
+    script = "import os, subprocess, sys; from bmk.artifacts.work import dying_with_us\n"
+    script += "child = subprocess.Popen([*dying_with_us(), 'sleep', '300']); print(child.pid, flush=True); child.wait()"
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    deadline = time.monotonic() + 20
+    while "sleep" not in Path(f"/proc/{child}/cmdline").read_text().split("\0")[:1] and time.monotonic() < deadline:
+        time.sleep(0.02)  # until setpriv has become the command
+    parent.kill()
+    parent.wait()
+    while _alive(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _alive(child)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
