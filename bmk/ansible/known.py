@@ -1,8 +1,8 @@
-"""Action plug-in of all batch modules: what the probe saw to be true is not asked again.
+"""Action plug-ins of our modules: what the probe saw to be true is not asked again; the rest goes the short way.
 
 `bmk_probe` (registered as `bmk_probe` at the start of a play) says for each recorded section what its list was and
 whether the host still matches it. When the list is the same and the host matches, the task is done without a call to
-the host. That is why a second run needs a handful of calls. Without a probe every task calls its module.
+the host. That is why a second run needs a handful of calls. Without a probe every task asks its host.
 """
 
 from __future__ import annotations
@@ -14,34 +14,63 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+from bmk.ansible.direct import COMMAND, answer, program
 
-class ActionModule(ActionBase):  # type: ignore[misc]
-    """Runs the module of its task's own name, unless its work is known to be done."""
+Result = dict[str, Any]
 
-    _requires_connection = False
 
-    def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The result of the module, or an unchanged result with `bmk_known` set."""
-        task_vars = task_vars or {}
-        super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        name = str(self._task.action).rpartition(".")[2]
-        if holds(task_vars.get("bmk_probe"), name, arguments):
+class DirectModule(ActionBase):  # type: ignore[misc]
+    """Runs the module of its task's own name on the host, the short way (bmk/ansible/direct.py)."""
+
+    supports_raw_params = False
+    defaults: Mapping[str, Any] = {}
+
+    def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
+        """The result of the module."""
+        super().run(tmp, dict(task_vars or {}))
+        known = self.known((task_vars or {}).get("bmk_probe"))
+        return known if known is not None else self._ask(task_vars or {})
+
+    def known(self, probe: Mapping[str, Any] | None) -> Result | None:  # noqa: ARG002 - subclasses look at it
+        """The result when what the probe saw says it without asking."""
+        return None
+
+    @property
+    def name(self) -> str:
+        return str(self._task.action).rpartition(".")[2]
+
+    def _ask(self, task_vars: Mapping[str, Any]) -> Result:
+        arguments = json.loads(json.dumps({**self.defaults, **self._task.args}, default=str))
+        python = task_vars.get("ansible_python_interpreter") or "/usr/bin/python3"
+        text = program(self.name, arguments, bool(self._task.check_mode))
+        done = self._low_level_execute_command(f"{python} {COMMAND}", in_data=text.encode())
+        said = answer(done.get("stdout", ""))
+        if said is None:
+            why = (done.get("stderr") or done.get("stdout") or "no output").strip().splitlines()[-1:]
+            return {"failed": True, "msg": f"{self.name} ended with {done.get('rc')}: {''.join(why)}", **done}
+        return {"changed": False, **said}
+
+
+class ActionModule(DirectModule):
+    """A batch module: asks its host unless its work is known to be done."""
+
+    def known(self, probe: Mapping[str, Any] | None) -> Result | None:
+        """Done when the probe saw this list to hold."""
+        if holds(probe, self.name, self._task.args):
             return {"changed": False, "bmk_known": True, "items": []}
-        result = self._execute_module(module_name=self._task.action, module_args=arguments, task_vars=dict(task_vars))
-        return dict(result)
+        return None
 
 
-class ManifestModule(ActionModule):
+class ManifestModule(DirectModule):
     """Writes the manifest, unless the host carries it already and everything in it holds."""
 
-    def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The result of the module, or what it would say."""
-        probe, digest = (task_vars or {}).get("bmk_probe"), self._task.args.get("digest")
-        if carried(probe, digest):
-            outputs = {"manifest": digest, "notes": (probe or {}).get("notes", [])}
-            return {"changed": False, "bmk_known": True, "bmk_outputs": outputs}
-        return super().run(tmp, task_vars)
+    def known(self, probe: Mapping[str, Any] | None) -> Result | None:
+        """What the module would say when it had nothing to write."""
+        digest = self._task.args.get("digest")
+        if not carried(probe, digest):
+            return None
+        outputs = {"manifest": digest, "notes": (probe or {}).get("notes", [])}
+        return {"changed": False, "bmk_known": True, "bmk_outputs": outputs}
 
 
 def carried(probe: Mapping[str, Any] | None, digest: str | None) -> bool:

@@ -18,8 +18,7 @@ author: [bmk contributors]
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bmk_batch import Failed
-from ansible.module_utils.bmk_kubeadm_once import once
+from ansible.module_utils.bmk_entries import enter
 
 SPEC = {
     "action": {"type": "str", "required": True, "choices": ["init", "join"]},
@@ -30,13 +29,7 @@ SPEC = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    try:
-        changed, said = once(module.params, module.check_mode)
-    except Failed as error:
-        module.fail_json(msg=str(error))
-    diff = {"before_header": "kubeadm", "before": "", "after": module.params["action"] + "\n"} if changed else {}
-    module.exit_json(changed=changed, stdout=said, diff=diff)
+    enter("bmk_kubeadm", AnsibleModule(argument_spec=SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -16,21 +16,17 @@ author: [bmk contributors]
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bmk_facts import facts, notes
-from ansible.module_utils.bmk_sections import write_manifest
+from ansible.module_utils.bmk_entries import enter
+
+SPEC = {
+    "host": {"type": "str", "required": True},
+    "digest": {"type": "str", "required": True},
+    "keep": {"type": "list", "elements": "str", "required": True},
+}
 
 
 def main() -> None:
-    spec = {
-        "host": {"type": "str", "required": True},
-        "digest": {"type": "str", "required": True},
-        "keep": {"type": "list", "elements": "str", "required": True},
-    }
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    known = facts()
-    changed, manifest = write_manifest(module.params, known, notes(known), check=module.check_mode)
-    outputs = {"manifest": manifest["digest"], "notes": manifest["notes"], "content": manifest["content"]}
-    module.exit_json(changed=changed, bmk_outputs=outputs)
+    enter("bmk_manifest", AnsibleModule(argument_spec=SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,11 @@ author: [bmk contributors]
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bmk_facts import facts, notes
-from ansible.module_utils.bmk_sections import sections
+from ansible.module_utils.bmk_entries import enter
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    known = facts()
-    module.exit_json(changed=False, facts=known, notes=notes(known), sections=sections())
+    enter("bmk_probe", AnsibleModule(argument_spec={}, supports_check_mode=True))
 
 
 if __name__ == "__main__":

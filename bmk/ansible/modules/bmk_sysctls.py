@@ -16,12 +16,12 @@ author: [bmk contributors]
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bmk_batch import SPEC, run_batch
-from ansible.module_utils.bmk_sysctls import Sysctls
+from ansible.module_utils.bmk_batch import SPEC
+from ansible.module_utils.bmk_entries import enter
 
 
 def main() -> None:
-    run_batch(AnsibleModule(argument_spec=SPEC, supports_check_mode=True), Sysctls())
+    enter("bmk_sysctls", AnsibleModule(argument_spec=SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":
