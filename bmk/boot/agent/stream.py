@@ -33,6 +33,7 @@ MARKER = "bmk-installing"  # name of the partition that an unfinished disk shows
 SKIPPABLE = 0x184D2A50  # zstd frame that decoders skip: ours leads an image and says what the raw bytes must be
 _F_SETPIPE_SZ = 1031
 _READ = 4 * MIB
+_HEAD = 4096  # bytes that surely hold the frame that leads an image
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -110,13 +111,17 @@ class _Writer:
 
     def run(self, image: Image) -> About:
         about: About | None = None
+        head = b""
         zstd: subprocess.Popen[bytes] | None = None
         mover: threading.Thread | None = None
         progress = Progress(self._tell, "image", image.size)
         try:
             for block in self._download:
                 if about is None:
-                    about = self._fitting(About.read(block))
+                    head += block
+                    if len(head) < _HEAD and self._download.position != self._download.total:
+                        continue  # the connection broke very early
+                    about, block = self._fitting(About.read(head)), memoryview(head)  # noqa: PLW2901
                     mark(self._device, self._size)
                     zstd, mover = self._start()
                 if zstd is not None and not _feed(zstd, block):

@@ -48,9 +48,14 @@ def _disk(path: Path, size: int) -> Disk:
     parts = sorted((p.name for p in path.iterdir() if (p / "partition").exists()), key=lambda name: (len(name), name))
     return Disk(
         name=path.name, path=device, size=size, serial=_serial(path), wwn=_wwn(path),
-        model=_text(path / "device/model") or None, rotational=_text(path / "queue/rotational") == "1",
+        model=_text(path / "device/model") or None, rotational=_rotational(path),
         findings=findings(device, [f"/dev/{part}" for part in parts]),
     )  # fmt: skip
+
+
+def _rotational(path: Path) -> bool:
+    """virtio disks say 1 because nobody told them."""
+    return _text(path / "queue/rotational") == "1" and not path.name.startswith("vd")
 
 
 def _serial(path: Path) -> str | None:
