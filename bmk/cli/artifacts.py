@@ -19,7 +19,7 @@ def command() -> None:
     """Build, sync, verify or list what a data center serves (docs/artifacts.md)."""
 
 
-@command.command()
+@command.command(short_help="Build everything here.")
 @LOCK
 @click.option("--relock", is_flag=True, help="Accept other digests and write them to the lock; review its diff.")
 def build(lock_file: Path | None, relock: bool) -> None:
@@ -37,7 +37,7 @@ def build(lock_file: Path | None, relock: bool) -> None:
     say(f"{mirror.root}: {len(mirror.files)} files, {len(mirror.images)} images")
 
 
-@command.command()
+@command.command(short_help="Fetch what the lock names from upstream, directories or bundles.")
 @LOCK
 @click.option(
     "--from", "places", type=click.Path(path_type=Path), multiple=True, help="Directory or bundle; several times."
@@ -66,7 +66,7 @@ def sync(lock_file: Path | None, places: tuple[Path, ...], sha256: str | None, u
     say(f"{mirror.root}: {len(mirror.files)} files, {len(mirror.images)} images")
 
 
-@command.command()
+@command.command(short_help="Hash every file and image of the mirror.")
 def verify() -> None:
     """Hash every file and image of the mirror; name each one that is not what was recorded."""
     import time
@@ -124,7 +124,7 @@ def list_(output: str) -> None:
     emit(rows, output, ["name", "kind", "version", "mb"], ["sha256", "source", "path"])
 
 
-@command.command()
+@command.command(short_help="Write everything to one tar for another site.")
 @LOCK
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
 def bundle(lock_file: Path | None, target: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BEFORE = 8192  # bytes of the past that are shown before what comes
 
 
-@click.command(name="console")
+@click.command(name="console", epilog="Example: bmk console lab cp-1 --follow")
 @dc_argument
 @host_argument
 @click.option(
@@ -31,10 +31,10 @@ _BEFORE = 8192  # bytes of the past that are shown before what comes
 @click.option("--all", "everything", is_flag=True, help="All that was kept, not only the newest part.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="Stop following after this time.")
 def command(dc: str, host: str, follow: bool | None, everything: bool, seconds: float | None) -> None:
-    """Show what HOST says on its serial console; to type there as well: `bmk lab console`, or its BMC.
+    """Show what HOST says on its serial console.
 
-    A lab keeps the console of every machine. A real one is read from its BMC while this runs, and kept where `bmk why`
-    finds it.
+    A lab keeps the consoles of its machines (to type there too: bmk lab console). That of a real machine is read from
+    its BMC while this runs, and kept where bmk why finds it.
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import host_named

@@ -32,7 +32,7 @@ def _since(ctx: click.Context, param: click.Parameter, text: str) -> float:
     return float(text)
 
 
-@click.command(name="events")
+@click.command(name="events", epilog="Example: bmk events lab --since 15m --level warning -o table")
 @dc_argument
 @click.option("--host", metavar="HOST", shell_complete=complete_hosts, help="Only events of this host.")
 @click.option("--kind", metavar="KIND", help="Only this kind; with a dot at its end (`image.`) all below it.")
@@ -42,7 +42,7 @@ def _since(ctx: click.Context, param: click.Parameter, text: str) -> float:
     callback=_since,
     default="0",
     metavar="SEQ|TIME",
-    help="After this number, or of the last 90s, 15m, 2h, 7d.",
+    help="Only after this number, or not older than 90s, 15m, 2h, 7d.",
 )
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @output_option("json", "table")

@@ -20,7 +20,7 @@ def command() -> None:
     """List or revoke permissions to install. A host without an open one always boots its disk."""
 
 
-@command.command(name="list")
+@command.command(name="list", short_help="List open permissions to install.")
 @dc_argument
 @click.argument("host", required=False, shell_complete=complete_hosts)
 @click.option("--all", "everything", is_flag=True, help="Also those that ended.")
@@ -67,7 +67,7 @@ def _disk(grant: Grant) -> str:
     return ", ".join(parts) or "the only disk"
 
 
-@command.command()
+@command.command(short_help="Take back the permission to install HOST.")
 @dc_argument
 @host_argument
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before an installation is cut off.")

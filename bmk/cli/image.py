@@ -12,7 +12,7 @@ def command() -> None:
     """Build the node image and the install ramdisk."""
 
 
-@command.command()
+@command.command(short_help="Build what is not there yet, or not of these inputs.")
 @click.option("--refresh", is_flag=True, help="Build again with the packages that Debian has today.")
 def build(refresh: bool) -> None:
     """Build node image, container root and install ramdisk; does nothing when their inputs are as recorded."""

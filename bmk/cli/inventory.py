@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @dc_argument
 @click.option("--list", "listing", is_flag=True, help="Groups and the variables of all hosts (the default).")
 @click.option("--host", metavar="HOST", shell_complete=complete_hosts, help="The variables of one host.")
-@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True, help="Format of stdout."
+)
 def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     """Print the Ansible inventory of a data center.
 

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 _KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes"
 
 
-@click.command(name="kubeconfig")
+@click.command(name="kubeconfig", epilog="Example: KUBECONFIG=$(bmk kubeconfig par --path) kubectl get nodes")
 @dc_argument
 @click.argument("cluster", required=False)
 @click.option("--path", is_flag=True, help="Print the path of the file instead.")
 def command(dc: str, cluster: str | None, path: bool) -> None:
     """Print the administrator's kubeconfig of CLUSTER, which may be left out when there is one.
 
-    It is a secret: keep it in a private file, or use it where it is:
-    KUBECONFIG=$(bmk kubeconfig DC --path) kubectl get nodes
+    It is a secret: keep it in a private file, or use it where bmk keeps it.
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.lab.enter import is_lab

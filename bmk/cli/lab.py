@@ -15,7 +15,7 @@ def command() -> None:
     """Run a virtual data center."""
 
 
-@command.command()
+@command.command(short_help="Start the lab, all machines off.")
 @dc_argument
 def up(dc: str) -> None:
     """Start the lab of DC: network, boot server, BMCs and machines (all powered off). Nothing on this host changes."""
@@ -25,7 +25,7 @@ def up(dc: str) -> None:
     bring_up(load_datacenter(dc), dc, say)
 
 
-@command.command()
+@command.command(short_help="Stop the lab; disks stay.")
 @dc_argument
 @click.option("--delete", is_flag=True, help="Also delete the machines: their disks, and what is known about them.")
 def down(dc: str, delete: bool) -> None:
@@ -53,7 +53,7 @@ def status(dc: str, output: str) -> None:
     )
 
 
-@command.command()
+@command.command(short_help="Sit at the serial console of a machine.")
 @dc_argument
 @host_argument
 def console(dc: str, host: str) -> None:
@@ -79,7 +79,7 @@ def _fault_names() -> list[str]:
     return list(FAULTS)
 
 
-@command.command(name="break")
+@command.command(name="break", short_help="Inject a fault.")
 @dc_argument
 @click.argument("fault", shell_complete=lambda *_: _fault_names())
 @hosts_argument
@@ -95,7 +95,7 @@ def break_(dc: str, fault: str, hosts: tuple[str, ...], seconds: float | None) -
         say(f"{host or name}: {fault}" + (f" for {seconds:g} s" if seconds else ""))
 
 
-@command.command()
+@command.command(short_help="End faults.")
 @dc_argument
 @click.argument("fault", required=False, shell_complete=lambda *_: _fault_names())
 @hosts_argument
@@ -117,7 +117,7 @@ def faults(output: str) -> None:
     emit([{"fault": name, "meaning": f.text} for name, f in FAULTS.items()], output, ("fault", "meaning"))
 
 
-@command.command()
+@command.command(short_help="Install containers without PXE, for tests.")
 @dc_argument
 @hosts_argument
 def preseed(dc: str, hosts: tuple[str, ...]) -> None:

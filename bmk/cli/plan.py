@@ -10,11 +10,13 @@ from bmk.cli.options import dc_argument, limit_option, output_option
 from bmk.cli.output import dump, say
 
 
-@click.command(name="plan")
+@click.command(name="plan", epilog="Example: bmk plan par --limit r2 --out r2.plan")
 @dc_argument
 @limit_option
 @output_option("table", "json", "yaml")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write it, for provision --plan.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write it, for bmk provision --plan FILE."
+)
 def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
     """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
     from bmk.errors import Exit

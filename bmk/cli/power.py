@@ -23,7 +23,7 @@ _SIDE_BY_SIDE = 32  # BMCs asked at once
 _PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and can ask again
 
 
-@click.command(name="power")
+@click.command(name="power", epilog="Example: bmk power status lab --limit worker")
 @click.argument("action", type=click.Choice(["on", "off", "cycle", "status"]))
 @dc_argument
 @hosts_argument
@@ -31,10 +31,10 @@ _PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and 
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before interrupting what runs on a host.")
 @output_option()
 def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ...]) -> None:
-    """Switch machines on or off, cycle them, or ask how they are (all of DC, when none is named).
+    """Switch machines on or off, cycle them, or ask how they are (all of DC when none is named).
 
-    A BMC is believed only when it says so again afterwards, and switched only when it belongs to the machine that the
-    file describes. Asks before off and cycle of hosts that are in a cluster or are being installed.
+    Each change is read back. Nothing is switched when the BMC belongs to another machine than the file says. Asks
+    before off and cycle of hosts that are in a cluster or being installed. Exit code 4: some failed; 5: all did.
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import select_hosts

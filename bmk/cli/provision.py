@@ -33,7 +33,7 @@ class _Wish:
     events: str | None
 
 
-@click.command(name="provision")
+@click.command(name="provision", epilog="Example: bmk provision par --limit r2 --plan r2.plan")
 @dc_argument
 @limit_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
@@ -44,7 +44,11 @@ class _Wish:
     shell_complete=complete_hosts,
     help="Give up the foreign data on HOST's disk; several times.",
 )
-@click.option("--plan", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="This plan, or nothing.")
+@click.option(
+    "--plan",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Do exactly what this plan of bmk plan --out says, or nothing.",
+)
 @click.option("--events", metavar="FILE|-", help="Write events as JSON lines to a file, or to stdout.")
 def command(dc: str, **wish: Any) -> int:
     """Turn the powered-off machines of DC into Ready clusters.

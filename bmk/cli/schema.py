@@ -12,7 +12,10 @@ from bmk.cli.output import dump
 def command(kind: str) -> None:
     """Print the JSON Schema of dc.yml, of a rack's file of hosts, or of addresses.yml.
 
-    An editor with yaml-language-server uses it when a file starts with: # yaml-language-server: $schema=PATH
+    An editor with yaml-language-server uses it when a file starts with:
+
+    \b
+      # yaml-language-server: $schema=PATH
     """
     from bmk.datacenter.schema import schema
 

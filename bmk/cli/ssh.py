@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 # What comes after HOST belongs to the command there, also when it begins with a dash.
-@click.command(name="ssh", context_settings={"allow_interspersed_args": False})
+@click.command(
+    name="ssh",
+    epilog="Example: bmk ssh lab cp-1 journalctl -u kubelet",
+    context_settings={"allow_interspersed_args": False},
+)
 @dc_argument
 @host_argument
 @click.argument("arguments", nargs=-1, metavar="[COMMAND]...", type=click.UNPROCESSED)

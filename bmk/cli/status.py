@@ -25,14 +25,17 @@ _COLOURS = {"ready": "green", "failed": "red", "interrupted": "yellow"}
 _TOLD = 10  # hosts whose next command is printed; the others are in -o wide
 
 
-@click.command(name="status")
+@click.command(name="status", epilog="Example: bmk status lab --state failed -o name")
 @dc_argument
 @limit_option
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only hosts in this state.")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only in this state; several times.")
 @output_option()
 @click.option("--watch", "-w", is_flag=True, help="Follow until Ctrl-C.")
 def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: str, watch: bool) -> None:
-    """Show where each host is: its phase, since when, what it does, or what it died of. Asks no machine."""
+    """Show where each host of DC is: its phase, since when, what it does or what it died of, and what to type next.
+
+    Told from the journal; asks no machine. The exit code says nothing about the hosts.
+    """
     from bmk.cli.records import open_records
     from bmk.datacenter.select import select_hosts
 
@@ -122,15 +125,17 @@ def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
 
 def _table(found: Sequence[Where], height: int) -> Table:
     """Rows that fit the terminal, those first that somebody should look at."""
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     from bmk.journal.where import age
 
     room = max(3, height - 5)
     rows = found if len(found) <= room else sorted(found, key=lambda at: _URGENCY.index(at.state))
-    table = Table("host", "state", "phase", "for", "now", box=None, pad_edge=False, header_style="bold")
+    now = Column("now", no_wrap=True, overflow="ellipsis")  # one line a host, or the table grows out of the screen
+    table = Table("host", "state", "phase", "for", now, box=None, pad_edge=False, header_style="bold")
     for at in rows[:room]:
-        table.add_row(at.host, at.state, at.phase, age(at.since), at.text, style=_COLOURS.get(at.state, ""))
+        table.add_row(at.host, at.state, at.phase, age(at.since), Text(at.text), style=_COLOURS.get(at.state, ""))
     counts = Counter[str](at.state for at in found)
     hidden = f", {len(found) - room} not shown" if len(found) > room else ""
     table.caption = f"{counts['ready']} of {len(found)} ready, {counts['failed']} failed{hidden}"

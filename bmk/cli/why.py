@@ -21,7 +21,7 @@ _CONSOLE = 10  # newest lines of the console that are shown
 _LONGEST = 12  # lines of one event that are shown: kubeadm can say a lot
 
 
-@click.command(name="why")
+@click.command(name="why", epilog="Example: bmk why lab worker-1")
 @dc_argument
 @host_argument
 @click.option("--lines", default=40, show_default=True, help="Newest rows to show; 0 shows all.")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from bmk.journal.events import Event
 from bmk.journal.progress import HostState, line, step
@@ -35,12 +36,13 @@ class LiveTable:
 
     def table(self) -> Table:
         """The rows as they are now."""
-        table = Table("host", "phase", "for", "now", box=None, pad_edge=False, header_style="bold")
+        now = Column("now", no_wrap=True, overflow="ellipsis")  # one line a host, or the table grows out of the screen
+        table = Table("host", "phase", "for", now, box=None, pad_edge=False, header_style="bold")
         room = max(3, self._console.size.height - 4)
         rows = self._busy_first()
         for host, state in rows[:room]:
             seconds = f"{time.time() - state.since:.0f} s" if state.since and not state.end else ""
-            table.add_row(host, state.end or state.phase, seconds, line(state), style=_COLOURS[state.end])
+            table.add_row(host, state.end or state.phase, seconds, Text(line(state)), style=_COLOURS[state.end])
         table.caption = self._sums(len(rows) - room)
         return table
 
