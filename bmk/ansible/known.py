@@ -41,7 +41,7 @@ class DirectModule(ActionBase):  # type: ignore[misc]
 
     def _ask(self, task_vars: Mapping[str, Any]) -> Result:
         arguments = json.loads(json.dumps({**self.defaults, **self._task.args}, default=str))
-        python = task_vars.get("ansible_python_interpreter") or "/usr/bin/python3"
+        python = self._templar.template(task_vars.get("ansible_python_interpreter") or "/usr/bin/python3")
         text = program(self.name, arguments, bool(self._task.check_mode))
         done = self._low_level_execute_command(f"{python} {COMMAND}", in_data=text.encode())
         said = answer(done.get("stdout", ""))
