@@ -27,6 +27,8 @@ from bmk.lab.terminal import Terminal
 
 # Directories whose own file systems (overlay snapshots, databases) must not lie on an overlay.
 _REAL_DIRECTORIES = ("var/lib/containerd", "var/lib/etcd", "var/lib/kubelet", "var/log/pods")
+# The kernel's audit trail and its NVMe fabrics belong to the machine that runs the lab.
+_SKIP_UNITS = ("auditd.service", "audit-rules.service", "nvmf-autoconnect.service")
 # systemd's words for "cgroup v1, all of it": without the last it would use the host's v2 tree beside it.
 _LEGACY = (
     "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
@@ -161,6 +163,7 @@ class ContainerBody:
             "binds": {inside: str(outside) for inside, outside in binds.items()},
             "sysctls": str(self._directory / "sysctls"),
             "console": str(self._terminal.slave if self._terminal else "/dev/null"),
+            "skip_units": list(_SKIP_UNITS),
             "cgroups": [str(g) for g in groups],
             "cgroup_version": found.version,
             "hierarchies": list(found.hierarchies),

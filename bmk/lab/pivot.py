@@ -106,6 +106,15 @@ def mount_kernel(root: Path, spec: dict[str, Any]) -> None:
         mount(
             "tmpfs", root / directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755" if directory == "run" else "mode=1777"
         )
+    skip_units(root / "run", spec["skip_units"])
+
+
+def skip_units(run: Path, units: list[str]) -> None:
+    """Units of the node image that need a kernel of their own are skipped, as systemd's own are in a container."""
+    for unit in units:
+        directory = run / f"systemd/system/{unit}.d"
+        directory.mkdir(parents=True)
+        (directory / "container.conf").write_text("[Unit]\nConditionVirtualization=!container\n")
 
 
 def shadow_sysctls(sys_dir: Path, copies: Path) -> None:
