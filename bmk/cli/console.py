@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,12 +96,17 @@ def _start(log: Path, everything: bool) -> int:
 
 def _show(log: Path, position: int, go_on: Callable[[], bool]) -> None:
     """Copy the log to stdout, then what is added to it, as long as wanted. A log that begins anew is followed."""
-    while True:
-        with log.open("rb") as file:
-            file.seek(position if position <= log.stat().st_size else 0)
-            sys.stdout.buffer.write(file.read())
-            position = file.tell()
+    with suppress(KeyboardInterrupt):  # how one stops to look: no failure
+        while True:
+            position = _copy(log, position)
+            if not go_on():
+                return
+            time.sleep(0.1)
+
+
+def _copy(log: Path, position: int) -> int:
+    with log.open("rb") as file:
+        file.seek(position if position <= log.stat().st_size else 0)
+        sys.stdout.buffer.write(file.read())
         sys.stdout.flush()
-        if not go_on():
-            return
-        time.sleep(0.1)
+        return file.tell()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -64,13 +65,14 @@ def command(dc: str, follow: bool, since: float, level: str, output: str, **only
         if not follow:
             return
         journal = open_journal(loaded.name)
-    for event in _stream(journal, since, only, follow):
-        if event.level not in _LEVELS[_LEVELS.index(level) :]:
-            continue
-        if sink is not None:
-            sink.take(event)
-        else:
-            click.echo(format_line(event))
+    with suppress(KeyboardInterrupt):  # how one ends --follow: no failure
+        for event in _stream(journal, since, only, follow):
+            if event.level not in _LEVELS[_LEVELS.index(level) :]:
+                continue
+            if sink is not None:
+                sink.take(event)
+            else:
+                click.echo(format_line(event))
 
 
 def _stream(journal: Journal, since: float, only: dict[str, str | None], follow: bool) -> Iterator[Event]:

@@ -42,7 +42,13 @@ def command(dc: str, cluster: str | None, path: bool) -> None:
 
 
 def _first(dc: DataCenter, cluster: str) -> str:
-    return dc.members(cluster, "control_plane")[0].name
+    """A control plane that can be asked: one that joined, as far as is known."""
+    from bmk.journal.store import existing_journal
+
+    journal = existing_journal(dc.name)
+    joined = journal.records("joined") if journal is not None else {}
+    names = [host.name for host in dc.members(cluster, "control_plane")]
+    return next((name for name in names if name in joined), names[0])
 
 
 def _chosen(dc: DataCenter, cluster: str | None) -> str:

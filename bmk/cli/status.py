@@ -106,6 +106,7 @@ def _say_next(found: Sequence[Where], dc: str) -> None:
 def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
     """The same table, drawn again twice a second."""
     import time
+    from contextlib import suppress
 
     from rich.live import Live
 
@@ -117,7 +118,11 @@ def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
 
     journal = journal or open_journal(load_datacenter(dc).name)  # what is to come is written there
     screen = console(stderr=False)
-    with Live(_table(_find(journal, hosts, dc), screen.size.height), console=screen, auto_refresh=False) as live:
+    # Ctrl-C is how one stops to look: no failure
+    with (
+        suppress(KeyboardInterrupt),
+        Live(_table(_find(journal, hosts, dc), screen.size.height), console=screen, auto_refresh=False) as live,
+    ):
         while True:
             time.sleep(0.5)
             live.update(_table(_find(journal, hosts, dc), screen.size.height), refresh=True)

@@ -66,7 +66,7 @@ def judge(events: Sequence[Event], case: Case) -> tuple[Where, Cause | None]:
 def _cause(events: Sequence[Event], at: Where, case: Case) -> Cause | None:
     again = f"bmk provision {case.dc}"
     if at.state == "new":
-        return Cause("nothing was done with it yet", "", again)
+        return Cause(_verdict(at), "", again)
     if at.state == "failed":
         return _told(events, at, case)
     if at.state == "interrupted":
@@ -116,7 +116,7 @@ def _last(events: Sequence[Event], *kinds: str) -> Event | None:
 
 def _verdict(at: Where) -> str:
     words = {
-        "new": "nothing was done with it yet",
+        "new": at.text if at.since else "nothing was done with it yet",
         "ready": "ready",
         "failed": f"failed in {at.phase or 'the beginning'}",
         "interrupted": f"interrupted in {at.phase}",

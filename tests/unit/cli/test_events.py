@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -80,7 +81,7 @@ def test_lines_for_people(cli, three):
 
 
 def test_followed_events_come_as_they_are_written(state, three, journal):
-    """--follow prints what is there, then what another process writes."""
+    """--follow prints what is there, then what another process writes; Ctrl-C ends it, and that is no failure."""
     command = [sys.executable, "-m", "bmk", "events", "lab", "--follow", "--since", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -88,8 +89,10 @@ def test_followed_events_come_as_they_are_written(state, three, journal):
             assert [json.loads(process.stdout.readline()).get("seq") for _ in range(2)] == [None, 3]
             journal.append(Event("lab", "lab.note", "later"))
             assert json.loads(process.stdout.readline())["text"] == "later"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
         finally:
-            process.terminate()
+            process.kill()
 
 
 def test_without_a_journal_it_says_what_to_type(cli, state):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ def test_console_shows_the_newest_part(cli, console):
 
 
 def test_console_is_followed(console):
-    """--follow prints what the machine says from then on, also when the log begins anew."""
+    """--follow prints what the machine says from then on, also when the log begins anew, until Ctrl-C."""
     command = [sys.executable, "-m", "bmk", "console", "lab", "cp-1", "--follow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -51,8 +52,10 @@ def test_console_is_followed(console):
             assert process.stdout.readline() == "login:\n"
             console.write_text("SeaBIOS\n")
             assert process.stdout.readline() == "SeaBIOS\n"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
         finally:
-            process.terminate()
+            process.kill()
 
 
 def test_console_of_a_machine_that_never_ran(cli, state):
