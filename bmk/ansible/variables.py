@@ -235,7 +235,7 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "control_plane": {
         "main": ("bmk_host", "bmk_cluster", "bmk_timing", "bmk_probe"),
         "init": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_kubeconfig"),
-        "join": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via", "bmk_kubeconfig"),
+        "join": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via"),
     },
     "worker": {"main": ("bmk_host", "bmk_cluster", "bmk_timing", "bmk_probe", "bmk_via")},
 }

@@ -17,6 +17,13 @@ def enter(name: str, module: Any) -> None:
     ENTRIES[name](module)
 
 
+def _applied(module: Any) -> None:
+    from ansible.module_utils.bmk_applied import Applied
+    from ansible.module_utils.bmk_batch import run_batch
+
+    run_batch(module, Applied())
+
+
 def _downloads(module: Any) -> None:
     from ansible.module_utils.bmk_batch import run_batch
     from ansible.module_utils.bmk_downloads import Downloads
@@ -112,6 +119,7 @@ def _ticket(module: Any) -> None:
 
 
 ENTRIES: dict[str, Callable[[Any], None]] = {
+    "bmk_applied": _applied,
     "bmk_downloads": _downloads,
     "bmk_files": _files,
     "bmk_groups": _groups,

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ansible.module_utils import bmk_batch
+from ansible.module_utils.bmk_applied import Applied
 from ansible.module_utils.bmk_batch import write_atomically
 from ansible.module_utils.bmk_downloads import Downloads
 from ansible.module_utils.bmk_files import Files
@@ -19,7 +20,7 @@ from ansible.module_utils.bmk_sysctls import Sysctls
 from ansible.module_utils.bmk_units import Units
 
 MANIFEST = "/etc/bmk/manifest.json"
-KINDS = (Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units)
+KINDS = (Applied, Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units)
 
 
 def sections() -> dict[str, Any]:

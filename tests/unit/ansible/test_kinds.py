@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import bmk_batch, bmk_downloads, bmk_kernel_modules, bmk_kubeadm_once, bmk_sections, bmk_units
+from ansible.module_utils import (
+    bmk_applied,
+    bmk_batch,
+    bmk_downloads,
+    bmk_kernel_modules,
+    bmk_kubeadm_once,
+    bmk_sections,
+    bmk_units,
+)
 from ansible.module_utils.bmk_batch import Failed, run_batch
 from ansible.module_utils.bmk_downloads import Downloads
 from ansible.module_utils.bmk_files import Files
@@ -230,6 +238,21 @@ def test_a_kernel_module_that_is_built_in_counts(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(bmk_kernel_modules, "_built_in", lambda: {"nf_tables"})
     assert bmk_kernel_modules.present("nf-tables")
     assert not bmk_kernel_modules.present("no_such_module")
+
+
+def test_a_manifest_is_applied_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control plane applies the network plug-in of the mirror; the same bytes again cost nothing."""
+    kubectl, asked = tmp_path / "kubectl", tmp_path / "asked"
+    kubectl.write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    kubectl.chmod(0o755)
+    monkeypatch.setattr(bmk_applied, "KUBECTL", str(kubectl))
+    monkeypatch.setattr(bmk_applied, "APPLIED", str(tmp_path / "applied"))
+    items = [{"name": "calico", "path": str(tmp_path / "calico.yaml")}]
+    assert _run(bmk_applied.Applied(), items, check=True)["changed"] is True
+    for content, changed in (("a", True), ("a", False), ("b", True)):
+        (tmp_path / "calico.yaml").write_text(content)
+        assert _run(bmk_applied.Applied(), items)["changed"] is changed
+    assert len(asked.read_text().splitlines()) == 2
 
 
 @pytest.fixture
