@@ -13,7 +13,7 @@ import time
 from ansible.module_utils.bmk_batch import Item, Kind, command
 
 _PROPERTIES = (
-    "Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic",
+    "Id", "LoadState", "ActiveState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic",
     "StateChangeTimestampMonotonic",
 )  # fmt: skip
 _ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated", "indirect")
@@ -34,13 +34,15 @@ class Units(Kind):
     def actual(self, item: Item) -> Item:
         shown = show(item["name"])
         active = shown.get("ActiveState") in ("active", "reloading", "activating")
-        known = {"enabled": shown.get("UnitFileState") in _ENABLED, "fresh": not active or fresh(shown, item)}
+        known = {"enabled": enabled(item["name"]), "fresh": not active or fresh(shown, item)}
         if (item.get("state") or "started") != "any":
             known["active"] = active
         return known
 
     def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
-        command("systemctl", "daemon-reload")
+        # a reload runs every generator and takes seconds on a slow node; units that were never loaded need none
+        if any(show(item["name"]).get("NeedDaemonReload") == "yes" for item in items):
+            command("systemctl", "daemon-reload")
         for item in items:
             _set(item, actual[item["name"]])
 
@@ -54,6 +56,11 @@ def show(name: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
+def enabled(name: str) -> bool:
+    """As it is on disk: what systemd itself remembers is older when it was not reloaded."""
+    return command("systemctl", "is-enabled", "--", name, check=False).strip() in _ENABLED
+
+
 def fresh(shown: dict[str, str], item: Item) -> bool:
     """Whether the unit started (or reloaded) after the newest of the files it reads."""
     if shown.get("NeedDaemonReload") == "yes":
@@ -65,17 +72,20 @@ def fresh(shown: dict[str, str], item: Item) -> bool:
 
 
 def _changed(path: str) -> float:
+    """When a file changed; 0 when it is gone, or from the future because the clock was set back since."""
     try:
-        return os.stat(path).st_mtime
+        at = os.stat(path).st_mtime
     except OSError:
         return 0.0
+    return at if at <= time.time() else 0.0
 
 
 def _set(item: Item, actual: Item) -> None:
     name = item["name"]
     wanted = bool(item.get("enabled", True))
     if actual["enabled"] != wanted:
-        command("systemctl", "enable" if wanted else "disable", "--", name)
+        verb = "enable" if wanted else "disable"
+        command("systemctl", "--no-reload", verb, "--", name, env={"SYSTEMCTL_SKIP_SYSV": "1"})
     state = item.get("state") or "started"
     if state == "stopped":
         command("systemctl", "stop", "--", name)
