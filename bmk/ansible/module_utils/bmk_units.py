@@ -84,8 +84,8 @@ def _set(item: Item, actual: Item) -> None:
     name = item["name"]
     wanted = bool(item.get("enabled", True))
     if actual["enabled"] != wanted:
-        verb = "enable" if wanted else "disable"
-        command("systemctl", "--no-reload", verb, "--", name, env={"SYSTEMCTL_SKIP_SYSV": "1"})
+        # offline: only the links on disk. Told of it, systemd wants a reload of everything (and Debian runs a script)
+        command("systemctl", "enable" if wanted else "disable", "--", name, env={"SYSTEMD_OFFLINE": "1"})
     state = item.get("state") or "started"
     if state == "stopped":
         command("systemctl", "stop", "--", name)
