@@ -121,11 +121,20 @@ def _until_up(machine: Machine, console: Path) -> None:
 
 
 def _tidy() -> None:
+    """Remove the container's cgroups, once its processes have ended."""
+    deadline = time.monotonic() + 20
+    while (left := _groups()) and time.monotonic() < deadline:
+        for directory in left:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+        time.sleep(0.1)
+
+
+def _groups() -> list[Path]:
+    """What is left of the container's cgroups, the innermost first."""
+    found: list[Path] = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         group = Path(f"/sys/fs/cgroup/{controllers.removeprefix('name=')}{path.rstrip('/')}/bmk-boot-server-test")
-        for directory in sorted(group.rglob("*/"), reverse=True) if group.is_dir() else ():
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-        with contextlib.suppress(OSError):
-            group.rmdir()
+        found += [Path(name) for name, _, _ in os.walk(group, topdown=False)]
+    return found

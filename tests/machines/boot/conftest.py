@@ -62,7 +62,12 @@ def start_machine(boot: Boot) -> Callable[..., Path]:
             argv += ["-drive", f"if=pflash,format=raw,file={variables}"]
         else:
             bios_disk(disk)
-        argv += ["-drive", f"if=none,id=disk,format=raw,file={disk}", "-device", "virtio-blk-pci,drive=disk,bootindex=2"]
+        argv += [
+            "-drive",
+            f"if=none,id=disk,format=raw,file={disk}",
+            "-device",
+            "virtio-blk-pci,drive=disk,bootindex=2",
+        ]
         boot.room.run("ip", "tuntap", "add", "tap0", "mode", "tap")
         boot.room.run("ip", "link", "set", "tap0", "master", "bmk0", "up")
         argv += ["-netdev", "tap,id=net,ifname=tap0,script=no,downscript=no"]
