@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -59,8 +60,20 @@ def command(dc: str, **wish: Any) -> int:
     from bmk.phases.site import open_up
 
     site = open_up(dc, say)
-    with RunLock(site.journal, site.run_id):
-        return _provision(site, _Wish(**wish))
+    try:
+        with RunLock(site.journal, site.run_id):
+            return _provision(site, _Wish(**wish))
+    except KeyboardInterrupt:
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End now. Python would wait for every thread that still waits for a silent BMC; all is in the journal already."""
+    from bmk.errors import Exit
+
+    say("interrupted; the same command continues")
+    sys.stdout.flush()
+    os._exit(Exit.INTERRUPTED)
 
 
 def _provision(site: Site, wish: _Wish) -> int:

@@ -1,4 +1,4 @@
-"""The tables that a run ends with: hosts that failed, and what the smoke test saw. On stderr, as all that is for people."""
+"""The tables that a run ends with: hosts that failed, and what the smoke test saw. For people, so on stderr."""
 
 from __future__ import annotations
 
@@ -41,8 +41,10 @@ def _show(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))  # Text: cells may hold square brackets
     screen = console()
+    if not screen.is_terminal:
+        screen.width = _PLAIN_WIDTH
     screen.print()
-    screen.print(table, width=None if screen.is_terminal else _PLAIN_WIDTH)
+    screen.print(table)
 
 
 def _table(columns: Sequence[str]) -> Table:

@@ -47,7 +47,7 @@ def _look(services: Services, host: Host, keys: bool) -> _Seen:
     if ssh == "ok":
         return _Seen(ssh, "on", ())
     try:
-        return _Seen(ssh, services.bmc(host).power(), ())
+        return _Seen(ssh, services.power(host), ())
     except BmkError as error:
         return _Seen(ssh, "unknown", (f"BMC {host.bmc_address}: {error.what}",))
 

@@ -25,4 +25,4 @@ class Registered(Phase):
         await register(ctx, await ctx.call(ctx.run.services.bmc, ctx.host))
 
     def deadline(self, timing: Timing) -> float:
-        return 180
+        return 240  # a BMC may restart itself: longer than the patience of one call

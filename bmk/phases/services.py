@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bmk.bmc.protocol import Bmc
+from bmk.bmc.protocol import Bmc, Power
 from bmk.datacenter.resolve import Host
 from bmk.journal import Event
 from bmk.plan.actual import NodeState, SshState
@@ -68,6 +68,9 @@ class Services(Protocol):
     """All effects a phase may have. Blocking unless `async`."""
 
     def bmc(self, host: Host) -> Bmc: ...
+
+    def power(self, host: Host) -> Power:
+        """Ask once, for a look: a BMC that is silent now is not waited for."""
 
     def image(self) -> tuple[str, str]:
         """Name and sha256 of the node image that the data center serves."""

@@ -12,7 +12,7 @@ from bmk.ansible.manifest import desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror
 from bmk.bmc import Timing as Patience
 from bmk.bmc import open_bmc
-from bmk.bmc.protocol import Bmc
+from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.server import write_artifacts
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.resolve import DataCenter, Host
@@ -51,6 +51,9 @@ class World:
             notify=lambda event: self._tell(event, host),
             timing=patience,
         )
+
+    def power(self, host: Host) -> Power:
+        return self.bmc(host, Patience(connect=4, request=8, patience=4)).power()
 
     def image(self) -> tuple[str, str]:
         mirror = load_mirror()

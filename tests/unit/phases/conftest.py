@@ -197,6 +197,9 @@ class World:
     def bmc(self, host: Host) -> FakeBmc:
         return FakeBmc(self, self.machines[host.name])
 
+    def power(self, host: Host) -> Any:
+        return self.bmc(host).power()
+
     def image(self) -> tuple[str, str]:
         return IMAGE
 
