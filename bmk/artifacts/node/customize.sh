@@ -31,7 +31,13 @@ chroot "$root" systemctl --quiet enable systemd-networkd.service ssh.service
 chroot "$root" systemctl --quiet disable bird.service haproxy.service keepalived.service
 # Nodes change when a person says so, and never talk to the internet.
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer
-chroot "$root" systemctl --quiet disable e2scrub_all.timer e2scrub_reap.service
+# Host keys come from the agent, which pins them; this would add others at boot that nobody knows.
+chroot "$root" systemctl --quiet disable e2scrub_all.timer e2scrub_reap.service sshd-keygen.service
+# Nobody has a password to type there, and its console is for reading.
+chroot "$root" systemctl --quiet mask serial-getty@ttyS0.service
+
+# Profiles of desktop programs would be compiled at each first boot: a minute on a slow machine, for nothing.
+find "$root/etc/apparmor.d" -maxdepth 1 -type f ! -name runc ! -name crun ! -name unix-chkpwd -delete
 
 kernel=$(basename "$root"/boot/vmlinuz-*); kernel=${kernel#vmlinuz-}
 sed -i "s/@KERNEL@/$kernel/g" "$root/boot/grub/grub.cfg"
@@ -41,3 +47,5 @@ chroot "$root" dpkg-query --show --showformat '${Package}=${Version}\n' | LC_ALL
 rm -rf "$root"/var/cache/debconf/*-old "$root"/var/lib/dpkg/*-old "$root"/var/cache/ldconfig/aux-cache
 find "$root/var/log" -type f -delete
 mkdir -p "$root/var/log/journal"
+# What systemd does at the first boot after /usr changed was done by the packages just now.
+touch "$root/etc/.updated" "$root/var/.updated"
