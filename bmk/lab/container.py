@@ -58,6 +58,7 @@ class ContainerBody:
             await self._terminal.open()
         self._aim, self._off = target, threading.Event()
         self._firmware = asyncio.create_task(self._boot(target))
+        self._chassis.firmware_started()
 
     async def _boot(self, target: Target) -> None:
         """Firmware, then what it starts, again after each restart; ends when the machine is off or has nothing to
@@ -199,7 +200,6 @@ class ContainerBody:
         target = self._aim
         await self.stop()
         await self.start(target)
-        self._chassis.firmware_started()
 
     async def aim(self, target: Target) -> None:
         self._aim = target

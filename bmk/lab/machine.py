@@ -39,7 +39,10 @@ class Boot:
 
 
 class Body(Protocol):
-    """What a power cord and a network cable can be plugged into. `start` and `reset` begin with the firmware."""
+    """What a power cord and a network cable can be plugged into.
+
+    `start` and `reset` begin with the firmware; when it has taken its boot order, the body calls `firmware_started`.
+    """
 
     async def start(self, target: Target) -> None: ...
 
@@ -105,7 +108,6 @@ class Chassis:
             self.running = False
             raise
         await self.body.link(not self.has("no-dhcp"))
-        self.firmware_started()
 
     def firmware_started(self) -> None:
         """The body says that its firmware has begun: a boot-once override is used up now."""

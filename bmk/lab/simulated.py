@@ -57,6 +57,7 @@ class SimulatedBody:
     async def start(self, target: Target) -> None:
         self._aim, self._off = target, threading.Event()
         self._running = asyncio.create_task(self._boot(target))
+        self._chassis.firmware_started()
 
     async def _boot(self, target: Target) -> None:
         loop = asyncio.get_running_loop()
@@ -95,7 +96,6 @@ class SimulatedBody:
     async def reset(self) -> None:
         await self.stop()
         await self.start(self._aim)
-        self._chassis.firmware_started()
 
     async def aim(self, target: Target) -> None:
         self._aim = target

@@ -1,7 +1,7 @@
 """A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBody` starts it and talks to it over QMP.
 
 What boots is QEMU's bootindex. It is read by the firmware at every reset, so a boot-once override is: network first
-at the start, and right after the start (or reset) everything set back to the disk, for the next one.
+at the start, and soon after the start (or reset) everything set back to the disk, for the next one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bmk.lab.hardware import Drive, Hardware
 from bmk.lab.machine import Chassis, Target
 from bmk.lab.qmp import Qmp
 
+_SETTLE = 3.0  # seconds without a further reset after which the firmware has taken its boot order
 OVMF_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
 
@@ -111,6 +112,7 @@ class VmBody:
         self._qmp: Qmp | None = None
         self._watch: asyncio.Task[None] | None = None
         self._taps = False
+        self._settling: asyncio.TimerHandle | None = None
         make_disks(chassis.hardware, chassis.directory)
 
     async def start(self, target: Target) -> None:
@@ -139,6 +141,7 @@ class VmBody:
                 "the virtual machine did not start", where=hardware.name, why=reason or str(error)
             ) from error
         self._watch = asyncio.create_task(self._wait(self._process))
+        self._firmware_began()
 
     def _prepare_files(self) -> None:
         directory = self._chassis.directory
@@ -154,7 +157,16 @@ class VmBody:
     def _event(self, name: str, data: dict[str, Any]) -> None:
         if name == "RESET":
             self._chassis.say("lab.power", "the machine was reset" if data.get("guest") else "reset done")
-            self._chassis.firmware_started()
+            self._firmware_began()
+
+    def _firmware_began(self) -> None:
+        """Firmware may reset the machine once more before it looks at the boot order:
+
+        SeaBIOS does so after every reset.
+        """
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(_SETTLE, self._chassis.firmware_started)
 
     async def _wait(self, process: asyncio.subprocess.Process) -> None:
         await process.wait()
@@ -163,6 +175,8 @@ class VmBody:
             self._chassis.went_off()
 
     async def stop(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -31,6 +31,7 @@ class Remembering:
     async def start(self, target: Target) -> None:
         self.booted.append(target)
         self.next = target
+        self.chassis.firmware_started()
 
     async def stop(self) -> None: ...
 
