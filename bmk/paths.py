@@ -19,7 +19,7 @@ def state_dir(dc: str) -> Path:
 
 
 def crash_dir() -> Path:
-    """Tracebacks of bugs. State, because a report needs them after the cache is gone; no data center can be called so."""
+    """Tracebacks of bugs. State: a report needs them after the cache is gone. No data center can be called so."""
     return _state() / "_crash"
 
 

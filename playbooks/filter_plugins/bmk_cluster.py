@@ -1,4 +1,4 @@
-"""Filters that render kubeadm's files from a host's variables; the rendering itself is bmk.cluster.kubeadm, pure and tested."""
+"""Filters that render kubeadm's files from a host's variables; bmk.cluster.kubeadm does it, pure and tested."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_plan_of_a_converged_data_center_is_empty() -> None:
     assert plan(dict.fromkeys(HOSTS, CONVERGED)).pending == ()
 
 
-@given(seen=st.fixed_dictionaries({name: actuals for name in HOSTS}), order=st.permutations(HOSTS))
+@given(seen=st.fixed_dictionaries(dict.fromkeys(HOSTS, actuals)), order=st.permutations(HOSTS))
 def test_order_of_hosts_never_matters(seen: dict[str, Actual], order: list[str]) -> None:
     """The same hosts in the same state give the same plan and digest, in whatever order they were named."""
     assert plan(seen, order).digest == plan(seen).digest
@@ -99,7 +99,7 @@ def test_saved_plan_holds_while_nothing_changed(tmp_path: Path) -> None:
     before, file = plan(dict.fromkeys(HOSTS, Actual())), tmp_path / "plan.json"
     save_plan(before, file)
     check_against(file, plan(dict.fromkeys(HOSTS, Actual())))
-    with pytest.raises(PreflightRefused, match="facts changed.*worker-2"):
+    with pytest.raises(PreflightRefused, match=r"facts changed.*worker-2"):
         check_against(file, plan({**dict.fromkeys(HOSTS, Actual()), "worker-2": CONVERGED}))
 
 
@@ -126,7 +126,9 @@ def test_plan_for_people_is_as_it_was(request: Any) -> None:
         "cp-1": Actual(power="off"),
         "cp-2": Actual(identity={"serial": "HA0002"}, inspection=held, power="on"),
         "cp-3": Actual(identity={"serial": "HA0003"}, grant=OpenGrant("g", 2, True), power="on"),
-        "worker-1": Actual(**{**{k: getattr(CONVERGED, k) for k in CONVERGED.__slots__}, "power": "off", "ssh": "silent"}),
+        "worker-1": Actual(
+            **{**{k: getattr(CONVERGED, k) for k in CONVERGED.__slots__}, "power": "off", "ssh": "silent"}
+        ),
         "worker-2": CONVERGED,
     }
     text = "\n".join(lines(plan(seen))) + "\n"

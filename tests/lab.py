@@ -1,0 +1,84 @@
+"""`bmk` as a user types it, on one data center and in a state directory of its own. Shared by tests of whole clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmk.artifacts.mirror import load_mirror
+from bmk.errors import BmkError
+from bmk.journal import Journal
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A virtual data center: `dc` is its name or its file, `name` the name in the file."""
+
+    state: Path
+    name: str
+    dc: str
+
+    def command(self, *arguments: str) -> list[str]:
+        verb, *rest = arguments
+        return [sys.executable, "-m", "bmk", *verb.split(), self.dc, *rest]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "BMK_STATE_DIR": str(self.state), "NO_COLOR": "1"}
+
+    def bmk(self, *arguments: str, code: int | None = 0, seconds: float = 1800) -> str:
+        """Run to the end and return stdout; any other exit code than `code` fails the test with all that was said."""
+        command = self.command(*arguments)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=seconds, check=False)
+        said = done.stderr[-8000:]
+        assert code is None or done.returncode == code, f"{arguments} ended with {done.returncode}\n{said}"
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it in the background; entering the lab replaces the process, so its pid stays."""
+        with (self.state / "run.log").open("a") as log:
+            return subprocess.Popen(self.command(*arguments), env=self.env, stdout=log, stderr=log, text=True)
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.state / self.name / "journal.db")
+
+    def inside(self, *command: str) -> str:
+        """Output of a command that runs in the lab's network."""
+        pid = json.loads((self.state / self.name / "lab/supervisor.json").read_text())["pid"]
+        argv = ["nsenter", "--target", str(pid), "--net", *command]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+
+    def nodes(self) -> dict[str, Any]:
+        """Nodes of the cluster, by name, as the API says them."""
+        out = self.bmk(
+            "ssh", "cp-1", "--", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "node", "-o", "json"
+        )
+        return {node["metadata"]["name"]: node for node in json.loads(out)["items"]}
+
+
+@contextmanager
+def running(name: str, dc: str, state: Path) -> Iterator[Lab]:
+    """Nothing of it is left afterwards. Skips where this machine cannot run system containers, saying why."""
+    if os.geteuid() != 0:
+        pytest.skip("system containers need root")
+    try:
+        load_mirror()
+    except BmkError as error:
+        pytest.skip(f"{error.what}: {error.why}")
+    lab = Lab(state, name, dc)
+    try:
+        yield lab
+    finally:
+        subprocess.run(lab.command("lab down"), env=lab.env, capture_output=True, timeout=120, check=False)
+        shutil.rmtree(state / name / "lab", ignore_errors=True)
