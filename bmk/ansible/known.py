@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from bmk.ansible.direct import COMMAND, answer, program
@@ -52,11 +53,14 @@ class DirectModule(ActionBase):  # type: ignore[misc]
 
 
 class ActionModule(DirectModule):
-    """A batch module: asks its host unless its work is known to be done."""
+    """A batch module: asks its host unless its work is known to be done.
+
+    `after: true` says that something this list depends on has changed since the probe, so the probe is not believed.
+    """
 
     def known(self, probe: Mapping[str, Any] | None) -> Result | None:
         """Done when the probe saw this list to hold."""
-        if holds(probe, self.name, self._task.args):
+        if not boolean(self._task.args.get("after", False)) and holds(probe, self.name, self._task.args):
             return {"changed": False, "bmk_known": True, "items": []}
         return None
 

@@ -22,6 +22,7 @@ RECORDS = "/var/lib/bmk/sections"
 SPEC = {
     "items": {"type": "list", "elements": "dict", "required": True},
     "section": {"type": "str", "required": True},
+    "after": {"type": "bool", "default": False},
 }
 
 

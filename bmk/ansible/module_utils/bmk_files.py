@@ -114,12 +114,22 @@ def _set(item: Item, state: str) -> None:
     if state == "link":
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(item["target"], path)
+    elif state == "file" and _same(item):
+        os.chown(path, *_ids(item))  # the bytes are right: a new file would look like new configuration
+        os.chmod(path, int(_mode(item), 8))
     elif state == "file":
         write_atomically(path, _content(item), int(_mode(item), 8), *_ids(item))
     elif state == "directory":
         os.makedirs(path, exist_ok=True)
         os.chown(path, *_ids(item))
         os.chmod(path, int(_mode(item), 8))
+
+
+def _same(item: Item) -> bool:
+    path = item["path"]
+    return (
+        os.path.isfile(path) and not os.path.islink(path) and _hash(path) == hashlib.sha256(_content(item)).hexdigest()
+    )
 
 
 def _remove(path: str) -> None:

@@ -36,8 +36,16 @@ def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
             run("reset", ["--force", "--cri-socket", SOCKET], environment)
         _mark("unfinished", params)
         said = with_config(params["config"], lambda path: run(params["action"], _flags(params, path), environment))
+        _tighten()
         _mark("joined", params)
         return True, said
+
+
+def _tighten() -> None:
+    """kubeadm leaves the kubelet's configuration readable by all (CIS 4.1.9)."""
+    for path in ("/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"):
+        if os.path.exists(path):
+            os.chmod(path, 0o600)
 
 
 def environment_of(emulated: bool) -> dict[str, str]:

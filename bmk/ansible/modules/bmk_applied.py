@@ -11,6 +11,7 @@ description:
   - Applied again when the file changes; what others changed in the cluster since is theirs.
 options:
   section: {type: str, required: true, description: [Name under which the list is recorded.]}
+  after: {type: bool, default: false, description: [Something this depends on changed, so do not believe the probe.]}
   items: {type: list, elements: dict, required: true, description: ["name, path."]}
 author: [bmk contributors]
 """

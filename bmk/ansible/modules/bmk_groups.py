@@ -11,6 +11,7 @@ description:
   - What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
 options:
   section: {type: str, required: true, description: [Name under which the list is recorded.]}
+  after: {type: bool, default: false, description: [Something this depends on changed, so do not believe the probe.]}
   items: {type: list, elements: dict, required: true, description: ["name, gid."]}
 author: [bmk contributors]
 """
