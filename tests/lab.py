@@ -1,4 +1,4 @@
-"""`bmk` as a user types it, on one data center and in a state directory of its own. Shared by tests of whole clusters."""
+"""`bmk` as a user types it, on one data center and with a state directory of its own, for tests of whole clusters."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_one_command_takes_powered_off_machines_to_a_proven_cluster(lab: Lab) ->
 
 
 def test_the_machine_went_the_whole_way(lab: Lab) -> None:
-    """Its BMC was told and read back, its DHCP, HTTP and ramdisk were seen, its disk was read back: no step was skipped."""
+    """BMC told and read back; DHCP, HTTP and ramdisk seen; disk read back: no step was skipped."""
     seen = {event.kind for event in lab.journal.since(host="vm-1")}
     assert seen >= {
         "bmc.boot",
