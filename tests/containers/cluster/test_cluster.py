@@ -100,7 +100,7 @@ def test_a_second_run_changes_nothing_and_costs_little(hall: Hall) -> None:
 
 def test_drift_is_repaired_and_nothing_else_is_touched(hall: Hall) -> None:
     """A file, a setting and a binary that somebody changed: check mode names them, the next run puts them right."""
-    before = hall.ssh("worker-1", "systemctl show -P ActiveEnterTimestampMonotonic bird")
+    before = hall.ssh("worker-1", "systemctl show -P ActiveEnterTimestampMonotonic bird containerd")
     hall.ssh(
         "worker-1",
         "echo x >> /etc/cni/net.d/10-bmk.conflist; sysctl -qw net.ipv4.conf.all.accept_redirects=1; "
@@ -116,7 +116,18 @@ def test_drift_is_repaired_and_nothing_else_is_touched(hall: Hall) -> None:
     }
     assert hall.converge("configure.yml", "worker-1")["results"]["worker-1"]["changed"] > 0
     assert hall.converge("configure.yml", "worker-1")["results"]["worker-1"]["changed"] == 0
-    assert hall.ssh("worker-1", "systemctl show -P ActiveEnterTimestampMonotonic bird") == before
+    assert hall.ssh("worker-1", "systemctl show -P ActiveEnterTimestampMonotonic bird containerd") == before
+
+
+def test_a_repair_restarts_what_it_made_stale(hall: Hall) -> None:
+    """A daemon whose configuration had to be put right reads it again in the same run, and only then."""
+    before = hall.ssh("worker-1", "systemctl show -P ActiveEnterTimestampMonotonic containerd")
+    hall.ssh("worker-1", "echo '# x' >> /etc/containerd/config.toml")
+    first = hall.converge("configure.yml", "worker-1")["results"]["worker-1"]
+    assert {d["item"] for d in first["diffs"]} == {"/etc/containerd/config.toml", "containerd.service"}
+    after = hall.ssh("worker-1", "systemctl show -P ActiveEnterTimestampMonotonic containerd")
+    assert int(after) > int(before)
+    assert hall.converge("configure.yml", "worker-1")["results"]["worker-1"]["changed"] == 0
 
 
 def test_the_cluster_works(hall: Hall) -> None:
@@ -170,20 +181,12 @@ def test_files_of_the_node_are_tight(hall: Hall) -> None:
 def test_a_pod_has_few_capabilities_and_seccomp(hall: Hall) -> None:
     """A pod that says nothing: no raw sockets, no device nodes, seccomp on, limited open files."""
     script = "grep -E 'CapBnd|Seccomp:' /proc/1/status; ulimit -Hn; sleep 600"
-    overrides = {
-        "spec": {
-            "containers": [
-                {"name": "p", "image": "10.67.0.1:5000/smoke:1", "command": ["/bin/sh", "-c", script]},
-            ],
-            "terminationGracePeriodSeconds": 0,
-        }
-    }
-    hall.kubectl(f"run p --image=x --restart=Never --overrides='{json.dumps(overrides)}'")
-    _until(
-        lambda: (
-            len(hall.ssh("cp-1", "kubectl --kubeconfig /etc/kubernetes/admin.conf logs p", check=False).split()) >= 5
-        )
-    )
+    container = {"name": "p", "image": "10.67.0.1:5000/smoke:1", "command": ["/bin/sh", "-c", script]}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    pod = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec})
+    hall.kubectl(f"apply -f - <<'END'\n{pod}\nEND\n")
+    logs = "kubectl --kubeconfig /etc/kubernetes/admin.conf logs p"
+    _until(lambda: len(hall.ssh("cp-1", logs, check=False).split()) >= 5)
     said = hall.kubectl("logs", "p").split()
     hall.kubectl("delete", "pod", "p", "--now")
     capabilities = int(said[said.index("CapBnd:") + 1], 16)
