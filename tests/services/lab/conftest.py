@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,15 +76,16 @@ class Lab:
             assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
 
-    def python(self, code: str, **more: object) -> subprocess.CompletedProcess[str]:
+    def python(self, code: str, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a few lines of Python against this lab's state."""
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=120, **more)  # type: ignore[call-overload,no-any-return]
+        more = {"env": self.environment, "capture_output": True, "text": True, "timeout": 120, **more}
+        return subprocess.run(command, check=bool(more.pop("check", False)), **more)
 
     def up(self) -> None:
         self.bmk("lab", "up", str(self.file))
         pid = json.loads((self.directory / "supervisor.json").read_text())["pid"]
-        self.namespaces.add(os.readlink(f"/proc/{pid}/ns/pid"))
+        self.namespaces.add(str(Path(f"/proc/{pid}/ns/pid").readlink()))
 
     def down(self) -> None:
         self.bmk("lab", "down", str(self.file))
@@ -96,7 +98,7 @@ class Lab:
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 environment = path.read_bytes().split(b"\0")
-                namespace = os.readlink(path.parent / "ns/pid")
+                namespace = str((path.parent / "ns/pid").readlink())
             except OSError:
                 continue
             if f"BMK_STATE_DIR={self.state}".encode() in environment or namespace in self.namespaces:

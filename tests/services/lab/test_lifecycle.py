@@ -28,7 +28,7 @@ def host_view() -> dict[str, object]:
         "routes": run("ip", "route", "show", "table", "all"),
         "mounts": Path("/proc/self/mounts").read_text(),
         "cgroups": groups,
-        "netns": sorted(os.listdir("/run/netns")) if Path("/run/netns").exists() else [],
+        "netns": sorted(Path("/run/netns").iterdir()) if Path("/run/netns").exists() else [],
     }
 
 
