@@ -71,6 +71,17 @@ def _inherit(cgroups: Cgroups, group: Path) -> None:
                 (group.parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
+def step_aside(cgroups: Cgroups, lab: str, pid: int) -> None:
+    """Move a process out of its machine's group (v2):
+
+    systemd hands on controllers only from a group without processes.
+    """
+    if cgroups.version == 2:
+        for group in cgroups.groups(lab, "outside"):
+            group.mkdir(exist_ok=True)
+            (group / "cgroup.procs").write_text(str(pid))
+
+
 def remove(cgroups: Cgroups, lab: str, machine: str | None = None) -> list[Path]:
     """Remove the groups of a lab, or of one machine, deepest first; returns what could not be removed (still in
     use).

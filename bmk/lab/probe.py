@@ -44,11 +44,11 @@ class Facts:
         lines = []
         if not self.kvm:
             lines.append(f"no KVM ({self.kvm_why}): virtual machines are emulated, with the timing profile for it")
-        if self.cgroup_version == 1:
+        if self.root and self.cgroup_version == 1:
             lines.append("cgroup v1: system containers run systemd and the kubelet in legacy mode")
-        if not self.cap_sys_resource:
+        if self.root and not self.cap_sys_resource:
             lines.append("no CAP_SYS_RESOURCE: containerd in system containers gets restrict_oom_score_adj")
-        if not self.loadable_modules:
+        if self.root and not self.loadable_modules:
             lines.append("this kernel loads no modules: what is built in counts as loaded")
         if not self.root and not self.user_namespaces:
             lines.append(f"no user namespaces ({self.user_namespaces_why}): the lab needs root")
