@@ -92,7 +92,7 @@ def test_a_half_begun_cluster_is_never_begun_by_another_host(world: Any) -> None
 
 def test_ramdisk_that_dies_mid_write_gets_a_new_attempt(world: Any, monkeypatch: Any) -> None:
     """A grant whose ramdisk fell silent is ended as failed; one new attempt with a new grant installs the host."""
-    shorten(monkeypatch, silence=0.1)
+    shorten(monkeypatch, silence=1.5)
     world.machines["worker-1"].faults.add("dies-mid-write")
     assert failures(world.provision(["worker-1", "cp-1"])) == {}
     outcomes = [
@@ -103,7 +103,7 @@ def test_ramdisk_that_dies_mid_write_gets_a_new_attempt(world: Any, monkeypatch:
 
 def test_a_dead_bmc_is_named_after_its_deadline(world: Any, monkeypatch: Any) -> None:
     """A BMC that never answers ends with its own error, not with a guess."""
-    monkeypatch.setattr(Registered, "deadline", lambda self, timing: 0.1)
+    monkeypatch.setattr(Registered, "deadline", lambda self, timing: 0.5)
     world.machines["worker-1"].faults.add("bmc-dead")
     assert "the BMC does not answer" in failures(world.provision(["worker-1"]))["worker-1"]
 
@@ -116,7 +116,7 @@ def test_a_bmc_that_balks_once_is_asked_again(world: Any) -> None:
 
 def test_machine_that_never_sends_dhcp_is_explained(world: Any, monkeypatch: Any) -> None:
     """The deadline of booting names cabling, boot order or relay, and the next command."""
-    monkeypatch.setattr(Booting, "deadline", lambda self, timing: 0.2)
+    monkeypatch.setattr(Booting, "deadline", lambda self, timing: 1.0)
     world.machines["worker-1"].faults.add("no-dhcp")
     bad = failures(world.provision(["worker-1"]))["worker-1"]
     assert "no DHCP request seen" in bad

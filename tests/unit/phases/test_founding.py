@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmk.phases.founding import Standing, next_step
@@ -12,6 +12,7 @@ names = st.frozensets(st.sampled_from(NAMES))
 standings = st.builds(Standing, st.sampled_from([None, *NAMES]), names, names.map(lambda s: tuple(sorted(s))))
 
 
+@settings(deadline=None)
 @given(now=standings, coming=names)
 def test_a_cluster_is_begun_only_where_there_is_none(now: Standing, coming: frozenset[str]) -> None:
     """Nobody begins while somebody answers, somebody else is a member, or somebody began before."""
@@ -22,6 +23,7 @@ def test_a_cluster_is_begun_only_where_there_is_none(now: Standing, coming: froz
             assert not now.members - {host}
 
 
+@settings(deadline=None)
 @given(now=standings, coming=names)
 def test_nobody_joins_a_half_begun_cluster(now: Standing, coming: frozenset[str]) -> None:
     """While a founder has not finished, it is the only one that does anything."""

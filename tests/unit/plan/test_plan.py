@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmk.datacenter.load import load_datacenter
@@ -64,12 +64,14 @@ def test_plan_of_a_converged_data_center_is_empty() -> None:
     assert plan(dict.fromkeys(HOSTS, CONVERGED)).pending == ()
 
 
+@settings(deadline=None)
 @given(seen=st.fixed_dictionaries(dict.fromkeys(HOSTS, actuals)), order=st.permutations(HOSTS))
 def test_order_of_hosts_never_matters(seen: dict[str, Actual], order: list[str]) -> None:
     """The same hosts in the same state give the same plan and digest, in whatever order they were named."""
     assert plan(seen, order).digest == plan(seen).digest
 
 
+@settings(deadline=None)
 @given(actual=actuals)
 def test_machine_that_answers_is_never_wiped_or_rebooted(actual: Actual) -> None:
     """An installed host that answers ssh with its pinned key has no change that touches power or disk."""
@@ -78,6 +80,7 @@ def test_machine_that_answers_is_never_wiped_or_rebooted(actual: Actual) -> None
         assert not [c for c in changes if c.disk is not None or c.kind in ("power-install", "boot")]
 
 
+@settings(deadline=None)
 @given(actual=actuals)
 def test_foreign_data_is_never_wiped_silently(actual: Actual) -> None:
     """Whatever would wipe a disk that holds something, or a Ready node, asks for the host's name."""
@@ -86,6 +89,7 @@ def test_foreign_data_is_never_wiped_silently(actual: Actual) -> None:
             assert change.confirm
 
 
+@settings(deadline=None)
 @given(actual=actuals)
 def test_running_installation_is_waited_for(actual: Actual) -> None:
     """While a ramdisk holds the grant, no phase plans to power the machine or to boot it."""
