@@ -2,21 +2,9 @@
 set -eu
 root="$1"
 
-# The mirror this machine builds from is nobody else's business: nodes get theirs from a role.
+# Nodes never talk to the internet, and the mirror this machine builds from is nobody else's business: a role names a site's
+# own package mirror where there is one.
 rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
-cat > "$root/etc/apt/sources.list.d/debian.sources" <<-SOURCES
-	Types: deb
-	URIs: http://deb.debian.org/debian
-	Suites: @SUITE@ @SUITE@-updates
-	Components: main
-	Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-
-	Types: deb
-	URIs: http://deb.debian.org/debian-security
-	Suites: @SUITE@-security
-	Components: main
-	Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-SOURCES
 
 # Identity is made at install, on the machine itself.
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/lib/systemd/random-seed"

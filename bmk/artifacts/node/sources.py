@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmk.errors import PreflightRefused
+
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-PUBLIC = ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +29,30 @@ class Mirror:
         ]
 
     def private(self) -> list[str]:
-        """What must not be found in anything that is built: URIs other than Debian's public ones."""
-        return [uri for uri in (self.main, self.security) if uri not in PUBLIC]
+        """What must not be found in anything that is built."""
+        return [self.main, self.security]
 
 
 def find_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
-    """BMK_DEBIAN_MIRROR (and BMK_DEBIAN_SECURITY_MIRROR), else the mirror this machine uses, else Debian's own."""
+    """BMK_DEBIAN_MIRROR (and BMK_DEBIAN_SECURITY_MIRROR), else the mirror that this machine's apt uses.
+
+    PreflightRefused when there is neither.
+    """
     said = os.environ.get("BMK_DEBIAN_MIRROR")
     if said:
-        return Mirror(said, os.environ.get("BMK_DEBIAN_SECURITY_MIRROR", said.rstrip("/") + "-security"))
+        return Mirror(said, os.environ.get("BMK_DEBIAN_SECURITY_MIRROR", _security(said)))
     uris = _uris(etc)
     security = [uri for uri in uris if uri.rstrip("/").endswith("-security")]
     main = [uri for uri in uris if uri.rstrip("/").endswith("/debian")]
-    return Mirror((main or list(PUBLIC[:1]))[0], (security or list(PUBLIC[1:]))[0])
+    if not main:
+        hint = "BMK_DEBIAN_MIRROR=URI bmk artifacts build"
+        raise PreflightRefused("no Debian mirror is known", where=str(etc), why="apt has no source", hint=hint)
+    return Mirror(main[0], security[0] if security else _security(main[0]))
+
+
+def _security(main: str) -> str:
+    """Where mirrors keep security updates: beside the packages."""
+    return main.rstrip("/") + "-security"
 
 
 def _uris(etc: Path) -> list[str]:

@@ -49,7 +49,7 @@ def packages(name: str) -> list[str]:
 
 def node_key(suite: str) -> str:
     """Digest of all that decides what the node's root holds, but for the archive's state."""
-    return sha256_of([RECIPE, suite, packages("packages.txt"), _customize(suite), _overlay()])[:24]
+    return sha256_of([RECIPE, suite, packages("packages.txt"), _customize(), _overlay()])[:24]
 
 
 def tools_key(suite: str) -> str:
@@ -64,7 +64,7 @@ def node_tree(cache: Path, suite: str = SUITE) -> Path:
         with TemporaryDirectory(prefix="bmk-node-") as scratch:
             overlay = Path(scratch, "overlay.tar")
             _write_overlay(overlay, _overlay())
-            hooks = [f"--setup-hook=tar-in {overlay} /", f"--customize-hook={_customize(suite)}"]
+            hooks = [f"--setup-hook=tar-in {overlay} /", f"--customize-hook={_customize()}"]
             _mmdebstrap(target, suite, "minbase", packages("packages.txt"), hooks)
     return target
 
@@ -127,8 +127,8 @@ def _reason(stderr: bytes, mirror: Mirror) -> str:
     return text
 
 
-def _customize(suite: str) -> str:
-    return (_DATA / "customize.sh").read_text().replace("@SUITE@", suite)
+def _customize() -> str:
+    return (_DATA / "customize.sh").read_text()
 
 
 def _overlay() -> Mapping[str, str]:
