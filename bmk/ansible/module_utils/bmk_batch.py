@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 Item = dict[str, Any]
@@ -68,7 +69,7 @@ def digest(items: Any) -> str:
     return hashlib.sha256(json.dumps(items, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def run_batch(module: Any, kind: Kind) -> None:
+def run_batch(module: Any, kind: Kind, afterwards: Callable[[], None] | None = None) -> None:
     """Compare, apply what differs (not in check mode), record, answer."""
     items, section = module.params["items"], module.params["section"]
     inputs = digest(items)
@@ -86,6 +87,8 @@ def run_batch(module: Any, kind: Kind) -> None:
         module.fail_json(msg=str(error))
     except KeyError as error:
         module.fail_json(msg="an item of %s lacks the field %s" % (section, error))
+    if afterwards and not module.check_mode:
+        afterwards()
     changed = {item[kind.key] for item in differing}
     results = [{"id": item[kind.key], "changed": item[kind.key] in changed} for item in items]
     module.exit_json(changed=bool(changed), items=results, diff=diffs, inputs=inputs)

@@ -18,6 +18,8 @@ from ansible.module_utils.bmk_batch import Failed, Item, Kind, write_atomically
 
 _BLOCK = 1 << 20
 _UNPACKED = "/var/lib/bmk/unpacked"
+_HASHES = "/var/lib/bmk/hashes.json"
+_CACHE: dict[str, dict[str, Any]] = {}
 
 
 class Downloads(Kind):
@@ -50,11 +52,34 @@ class Downloads(Kind):
 
 
 def file_hash(path: str) -> str:
+    """sha256 of a file. Read again only when size, times or inode changed since: nobody can set a change time back."""
+    info = os.stat(path)
+    seen = [info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev]
+    known = _hashes().get(path)
+    if known and known[0] == seen:
+        return str(known[1])
     total = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(_BLOCK), b""):
             total.update(block)
+    _hashes()[path] = [seen, total.hexdigest()]
     return total.hexdigest()
+
+
+def keep_hashes() -> None:
+    """Remember what was hashed, on a host that bmk keeps a record on."""
+    if os.path.isdir(os.path.dirname(_HASHES)):
+        write_atomically(_HASHES, json.dumps(_hashes(), sort_keys=True).encode(), 0o600)
+
+
+def _hashes() -> dict[str, Any]:
+    if "all" not in _CACHE:
+        try:
+            with open(_HASHES) as file:
+                _CACHE["all"] = dict(json.load(file))
+        except (OSError, ValueError):
+            _CACHE["all"] = {}
+    return _CACHE["all"]
 
 
 def _mode(item: Item) -> str:

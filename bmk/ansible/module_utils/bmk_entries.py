@@ -26,9 +26,9 @@ def _applied(module: Any) -> None:
 
 def _downloads(module: Any) -> None:
     from ansible.module_utils.bmk_batch import run_batch
-    from ansible.module_utils.bmk_downloads import Downloads
+    from ansible.module_utils.bmk_downloads import Downloads, keep_hashes
 
-    run_batch(module, Downloads())
+    run_batch(module, Downloads(), keep_hashes)
 
 
 def _files(module: Any) -> None:
@@ -75,10 +75,14 @@ def _units(module: Any) -> None:
 
 def _probe(module: Any) -> None:
     from ansible.module_utils.bmk_facts import facts, notes
-    from ansible.module_utils.bmk_sections import sections
 
     known = facts()
-    module.exit_json(changed=False, facts=known, notes=notes(known), sections=sections())
+    found = {}
+    if module.params.get("sections", True):
+        from ansible.module_utils.bmk_sections import sections
+
+        found = sections()
+    module.exit_json(changed=False, facts=known, notes=notes(known), sections=found)
 
 
 def _manifest(module: Any) -> None:

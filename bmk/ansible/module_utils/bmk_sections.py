@@ -11,7 +11,7 @@ from typing import Any
 from ansible.module_utils import bmk_batch
 from ansible.module_utils.bmk_applied import Applied
 from ansible.module_utils.bmk_batch import write_atomically
-from ansible.module_utils.bmk_downloads import Downloads
+from ansible.module_utils.bmk_downloads import Downloads, keep_hashes
 from ansible.module_utils.bmk_files import Files
 from ansible.module_utils.bmk_groups import Groups
 from ansible.module_utils.bmk_kernel_modules import KernelModules
@@ -31,6 +31,7 @@ def sections() -> dict[str, Any]:
         kind = kinds[record["kind"]]
         differs = [item[kind.key] for item in record["items"] if kind.actual(item) != item["desired"]]
         found[name] = {"inputs": record["inputs"], "holds": not differs, "differs": differs}
+    keep_hashes()
     found["manifest"] = {"inputs": _manifest().get("digest"), "holds": True, "differs": []}
     return found
 

@@ -9,15 +9,19 @@ short_description: One look at a host, instead of facts and a question per list
 description:
   - Returns the facts the roles use, notes on limits of the environment, the state of kubeadm,
     and for every recorded section whether it still holds.
+options:
+  sections: {type: bool, default: true, description: [Whether to compare the recorded sections, which reads files.]}
 author: [bmk contributors]
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.bmk_entries import enter
 
+SPEC = {"sections": {"type": "bool", "default": True}}
+
 
 def main() -> None:
-    enter("bmk_probe", AnsibleModule(argument_spec={}, supports_check_mode=True))
+    enter("bmk_probe", AnsibleModule(argument_spec=SPEC, supports_check_mode=True))
 
 
 if __name__ == "__main__":

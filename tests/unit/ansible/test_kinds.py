@@ -54,6 +54,8 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Records go below the test's own directory."""
     monkeypatch.setattr(bmk_batch, "RECORDS", str(tmp_path / "records"))
     monkeypatch.setattr(bmk_downloads, "_UNPACKED", str(tmp_path / "unpacked"))
+    monkeypatch.setattr(bmk_downloads, "_HASHES", str(tmp_path / "records" / ".hashes"))
+    monkeypatch.setattr(bmk_downloads, "_CACHE", {})
     monkeypatch.setattr(bmk_sections, "MANIFEST", str(tmp_path / "manifest.json"))
     return tmp_path / "records"
 
@@ -196,6 +198,23 @@ def test_an_archive_is_unpacked_and_every_member_is_watched(mirror: tuple[str, P
     assert bmk_sections.sections()["test.downloads"]["holds"] is False
     assert _run(Downloads(), [item])["changed"] is True
     assert (tmp_path / "cni/ptp").read_bytes() == b"one"
+
+
+def test_a_file_is_hashed_again_only_when_it_changed(
+    mirror: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three hundred megabytes are not read in every run, but one changed byte is found, whatever its time."""
+    url, served = mirror
+    (served / "tool").write_bytes(b"good")
+    item = {"dest": str(tmp_path / "bin/tool"), "url": f"{url}/tool", "sha256": _sha(b"good")}
+    _run(Downloads(), [item])
+    info = Path(item["dest"]).stat()
+    assert bmk_sections.sections()["test.downloads"]["holds"] is True
+    monkeypatch.setattr(bmk_downloads, "_CACHE", {})
+    assert item["dest"] in bmk_downloads._hashes()
+    Path(item["dest"]).write_bytes(b"evil")
+    os.utime(item["dest"], ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert bmk_sections.sections()["test.downloads"]["holds"] is False
 
 
 def test_an_archive_cannot_leave_its_directory(mirror: tuple[str, Path], tmp_path: Path) -> None:
