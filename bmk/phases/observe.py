@@ -31,14 +31,19 @@ class _Seen:
 def observe(
     dc: DataCenter, journal: Journal, services: Services, hosts: Iterable[str], threads: int = 32
 ) -> dict[str, Actual]:
-    """What is known of these hosts now. Blocks; a probe that fails is `unknown` and a line of `trouble`, no error."""
+    """What is known of these hosts now. Blocks; a probe that fails is `unknown` and a line of `trouble`, no error.
+
+    Machines go on while one looks. Grants are read before the records: an installation that ends in between is then seen
+    as under way or as done, never as missing.
+    """
     wanted = [dc.hosts[name] for name in hosts]
+    granted = {h.name: _grant(journal, h.name) for h in wanted}
     records = {key: journal.records(key) for key in _RECORDS}
     with ThreadPoolExecutor(threads, thread_name_prefix="observe") as pool:
         asked = {name: pool.submit(_nodes, services, name) for name in {h.cluster for h in wanted if h.cluster}}
         seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
         nodes = {name: future.result() for name, future in asked.items()}
-    return {h.name: _actual(h, s, records, nodes, journal, services) for h, s in zip(wanted, seen, strict=True)}
+    return {h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)}
 
 
 def _look(services: Services, host: Host, keys: bool) -> _Seen:
@@ -65,7 +70,7 @@ def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
     seen: _Seen,
     records: Mapping[str, Mapping[str, Any]],
     nodes: Mapping[str, Mapping[str, NodeState] | None],
-    journal: Journal,
+    grant: OpenGrant | None,
     services: Services,
 ) -> Actual:
     fact = {key: values.get(host.name) for key, values in records.items()}
@@ -76,7 +81,7 @@ def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
         installed=fact["installed"] or ({"pinned": True} if fact["host_keys"] else None),
         joined=fact["joined"],
         ready=fact["ready"],
-        grant=_grant(journal, host.name),
+        grant=grant,
         power=seen.power,
         ssh=seen.ssh,
         node=_node(host, nodes),

@@ -38,7 +38,7 @@ class Powered(Phase):
     async def run(self, ctx: Context) -> None:
         bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
         await check_identity(ctx, bmc)
-        if not needs_install(ctx.host, ctx.actual):
+        if not needs_install(ctx.host, ctx.actual) or _installed_meanwhile(ctx):
             await ctx.call(bmc.set_power, "on")
             return
         _refuse_unconfirmed(ctx)
@@ -49,6 +49,17 @@ class Powered(Phase):
 
     def deadline(self, timing: Timing) -> float:
         return 300
+
+
+def _installed_meanwhile(ctx: Context) -> bool:
+    """An installation that ended since one looked. Asked when no grant is open any more, so the answer stays true."""
+    if grants.current(ctx.run.journal, ctx.host.name, time.time()) is not None:
+        return False
+    now = ctx.run.journal.facts(ctx.host.name).get("installed") or {}
+    if now.get("grant") == (ctx.actual.installed or {}).get("grant"):
+        return False
+    ctx.emit("host.adopted", "was installed meanwhile: nothing is granted or wiped")
+    return True
 
 
 def _refuse_unconfirmed(ctx: Context) -> None:

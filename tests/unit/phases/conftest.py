@@ -191,13 +191,17 @@ class World:
         self.faults: set[str] = set()
         self.waves: list[tuple[str, tuple[str, ...]]] = []
         self.digest = "d1"
-        self.looks = 0
+        self.stale: tuple[Plan, dict[str, Actual]] | None = None  # what was seen earlier, for a run that is late
+        self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
     # Services
     def bmc(self, host: Host) -> FakeBmc:
         return FakeBmc(self, self.machines[host.name])
 
     def power(self, host: Host) -> Any:
+        """Looking takes time, and machines go on meanwhile."""
+        for _ in range(self.slow_looks):
+            self.tick()
         return self.bmc(host).power()
 
     def image(self) -> tuple[str, str]:
@@ -351,7 +355,7 @@ class World:
         return asyncio.run(self._provision(hosts, kill_after, Options(sinks=sinks, limits=FAST, poll=0.005, **more)))
 
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
-        plan, actuals = self.look(hosts)
+        plan, actuals = self.stale or self.look(hosts)
         journal = MortalJournal(self.path)
         self.life = journal.life = Life(kill_after)
         ticking = asyncio.create_task(self._ticking())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from bmk.phases import imaging
 from bmk.phases.actions import ACTIONS
 from bmk.phases.booting import Booting
@@ -199,6 +201,27 @@ def options(world: Any) -> Any:
 
 def shorten(monkeypatch: Any, silence: float) -> None:
     monkeypatch.setattr(imaging, "SILENCE", {"standard": silence, "emulated": silence})
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_installation_that_ends_while_one_looks_is_not_done_again(world: Any, killed: Any, steps: int) -> None:
+    """bmk was killed while a ramdisk wrote; the next run looks for longer than the ramdisk needs. One wipe, not two."""
+    with pytest.raises(killed):
+        world.provision(["cp-1"], kill_after=28)
+    for _ in range(steps):
+        world.tick()
+    world.slow_looks = 8
+    assert failures(world.provision(["cp-1"])) == {}
+    assert world.machines["cp-1"].wipes == 1
+
+
+def test_plan_that_is_older_than_an_installation_does_not_repeat_it(world: Any) -> None:
+    """What was seen as not installed, and is installed when its turn comes, is left alone."""
+    plan, actuals = world.look(["cp-1"])
+    assert failures(world.provision(["cp-1"])) == {}
+    world.stale = (plan, actuals)
+    assert failures(world.provision(["cp-1"])) == {}
+    assert (world.machines["cp-1"].wipes, world.machines["cp-1"].cycles) == (1, 0)
 
 
 def test_phases_come_in_the_order_they_need() -> None:
