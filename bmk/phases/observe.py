@@ -33,8 +33,8 @@ def observe(
 ) -> dict[str, Actual]:
     """What is known of these hosts now. Blocks; a probe that fails is `unknown` and a line of `trouble`, no error.
 
-    Machines go on while one looks. Grants are read before the records: an installation that ends in between is then seen
-    as under way or as done, never as missing.
+    Machines go on while one looks. Grants are read before the records, so that an installation which ends in between
+    is seen as under way or as done, never as missing.
     """
     wanted = [dc.hosts[name] for name in hosts]
     granted = {h.name: _grant(journal, h.name) for h in wanted}
