@@ -15,6 +15,7 @@ import pytest
 from bmk.artifacts.mirror import load_mirror
 from bmk.errors import BmkError
 from bmk.journal import Journal
+from bmk.paths import cache_dir
 
 HERE = Path(__file__).resolve().parent
 NAME = "kill"
@@ -33,7 +34,8 @@ class Lab:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "BMK_STATE_DIR": str(self.state), "NO_COLOR": "1"}
+        cache = self.state / "cache"  # this mirror with a lock of its own: builds elsewhere do not matter
+        return {**os.environ, "BMK_STATE_DIR": str(self.state), "BMK_CACHE_DIR": str(cache), "NO_COLOR": "1"}
 
     def bmk(self, *arguments: str, code: int | None = 0) -> str:
         """Run to the end and return stdout; any other exit code than `code` fails the test with all that was said."""
@@ -63,6 +65,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     except BmkError as error:
         pytest.skip(f"{error.what}: {error.why}")
     lab = Lab(tmp_path_factory.mktemp("kill"))
+    (lab.state / "cache").mkdir()
+    for part in ("mirror", "registry", "rootfs"):
+        (lab.state / "cache" / part).symlink_to(cache_dir() / part)
     try:
         yield lab
     finally:
