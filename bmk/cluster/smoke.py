@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bmk.cluster.api import Api, PodState, wait_for
-from bmk.errors import BmkError
+from bmk.errors import BmkError, Unreachable
 
 NAMESPACE = "bmk-smoke"
 LIMIT = 8  # nodes; more of them prove nothing new
@@ -104,8 +104,15 @@ def _start(api: Api, nodes: Sequence[str], image: str, seconds: float) -> list[P
     wait_for(lambda: _created(api, service_manifest()), seconds, "the namespace takes objects")
     for node in nodes:
         wait_for(lambda n=node: _created(api, pod_manifest(n, image)), seconds, "the namespace takes pods")  # type: ignore[misc]
-    _eventually(lambda: all(p.ready for p in api.pods(NAMESPACE)), seconds)  # a row per pod says which is not, and why
+    _eventually(lambda: _all_ready(api), seconds)  # a row per pod says which is not, and why
     return api.pods(NAMESPACE)
+
+
+def _all_ready(api: Api) -> bool:
+    try:
+        return all(p.ready for p in api.pods(NAMESPACE))
+    except Unreachable:  # control planes come and go while a cluster grows
+        return False
 
 
 def _created(api: Api, manifest: Mapping[str, Any]) -> bool:
@@ -146,7 +153,11 @@ class _Shell:
         said = [""]
 
         def answered() -> bool:
-            code, text = self.api.execute(NAMESPACE, self.pod, ["/bin/sh", "-c", command])
+            try:
+                code, text = self.api.execute(NAMESPACE, self.pod, ["/bin/sh", "-c", command])
+            except BmkError as error:  # an API server or a kubelet may be busy for a moment
+                said[0] = f"{error.what}: {error.why}"
+                return False
             said[0] = " ".join(line for line in text.split("\n") if not strip or strip not in line).strip()
             return code == 0 and expected in said[0]
 
