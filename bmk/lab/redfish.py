@@ -19,7 +19,7 @@ import flask
 from sushy_tools import error
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems.base import AbstractSystemsDriver
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.serving import ThreadedWSGIServer
 
 from bmk.errors import BmkError
 from bmk.lab.certificate import self_signed
@@ -260,20 +260,6 @@ def _error(status: int, message: str) -> flask.Response:
     return flask.Response(body, status=status, content_type="application/json", headers={"Retry-After": "5"})
 
 
-class KeptAlive(WSGIRequestHandler):
-    """Many questions on one connection, as BMCs allow: a TLS handshake costs more than an answer.
-
-    Only after GET, because a body that nobody read would be taken for the next request.
-    """
-
-    protocol_version = "HTTP/1.1"
-
-    def send_header(self, keyword: str, value: str) -> None:
-        if keyword.lower() == "connection" and self.command == "GET":
-            return
-        super().send_header(keyword, value)
-
-
 class TlsServer(ThreadedWSGIServer):
     """HTTPS whose handshakes happen in the thread of each connection: one silent client delays nobody else."""
 
@@ -281,7 +267,7 @@ class TlsServer(ThreadedWSGIServer):
     request_queue_size = 1024  # all machines of a large lab may ask at once
 
     def __init__(self, listen: str, port: int, app: flask.Flask, context: ssl.SSLContext) -> None:
-        super().__init__(listen, port, app, handler=KeptAlive)
+        super().__init__(listen, port, app)  # never kept alive: werkzeug discards a request that comes within 10 ms
         self._context = context
 
     def get_request(self) -> tuple[ssl.SSLSocket, Any]:
