@@ -5,6 +5,7 @@
     ├── SomeHostsFailed          4   the others are done
     ├── Unreachable              5   a machine, BMC or API does not answer
     │   └── BmcError             5   a BMC refuses, lies or is silent
+    │       └── BmcIgnores       5   it said yes, was asked twice and does not do it: no patience helps
     ├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
     │   └── DigestMismatch       6   bytes are not those that the lock names
     ├── LockHeld                 7   somebody else is at work on this data center
@@ -98,6 +99,12 @@ class BmcError(Unreachable):
     """A BMC refuses, lies or is silent."""
 
     code = "bmc"
+
+
+class BmcIgnores(BmcError):
+    """A BMC said yes, was asked twice, and does not do it: asking for minutes would not change it."""
+
+    code, retryable = "bmc-ignores", False
 
 
 class PreflightRefused(BmkError):

@@ -25,7 +25,7 @@ from bmk.bmc.redfish_text import (
     settings_of,
     text_of,
 )
-from bmk.errors import BmcError, ConfigError
+from bmk.errors import BmcError, BmcIgnores, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,8 +108,11 @@ class RedfishBmc:
             self._access.tell("bmc.ignored", f"BMC took the override and kept: {seen}; writing it once more", "warning")
             seen = self._write_override(wanted, insist=True)
         if not same_override(seen, wanted):
-            raise self._lie(
-                f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}",
+            what = f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}"
+            self._access.tell("bmc.lie", what, "error")
+            raise BmcIgnores(
+                what,
+                where=self._access.address,
                 why="the next boot would not be from the network, so the machine was not powered on",
                 hint="update the BMC's firmware, or set the boot order by hand and check `firmware` in the profile",
             )
