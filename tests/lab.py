@@ -18,6 +18,7 @@ import pytest
 from bmk.artifacts.mirror import load_mirror
 from bmk.errors import BmkError
 from bmk.journal import Journal
+from bmk.paths import cache_dir
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Lab:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "BMK_STATE_DIR": str(self.state), "NO_COLOR": "1"}
+        own = self.state / "cache"
+        cache = {"BMK_CACHE_DIR": str(own)} if own.exists() else {}
+        return {**os.environ, **cache, "BMK_STATE_DIR": str(self.state), "NO_COLOR": "1"}
 
     def bmk(self, *arguments: str, code: int | None = 0, seconds: float = 1800) -> str:
         """Run to the end and return stdout; any other exit code than `code` fails the test with all that was said."""
@@ -68,8 +71,11 @@ class Lab:
 
 
 @contextmanager
-def running(name: str, dc: str, state: Path) -> Iterator[Lab]:
-    """Nothing of it is left afterwards. Skips where this machine cannot run system containers, saying why."""
+def running(name: str, dc: str, state: Path, *, own_cache: bool = False) -> Iterator[Lab]:
+    """Nothing of it is left afterwards. Skips where this machine cannot run system containers, saying why.
+
+    With `own_cache` it has this mirror with a lock of its own: builds elsewhere do not matter.
+    """
     if os.geteuid() != 0:
         pytest.skip("system containers need root")
     try:
@@ -77,8 +83,16 @@ def running(name: str, dc: str, state: Path) -> Iterator[Lab]:
     except BmkError as error:
         pytest.skip(f"{error.what}: {error.why}")
     lab = Lab(state, name, dc)
+    if own_cache:
+        _link_cache(state / "cache")
     try:
         yield lab
     finally:
         subprocess.run(lab.command("lab down"), env=lab.env, capture_output=True, timeout=120, check=False)
         shutil.rmtree(state / name / "lab", ignore_errors=True)
+
+
+def _link_cache(own: Path) -> None:
+    own.mkdir()
+    for part in ("mirror", "registry", "rootfs"):
+        (own / part).symlink_to(cache_dir() / part)
