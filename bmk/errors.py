@@ -1,17 +1,17 @@
 """Every error a user can meet, and the one table of exit codes.
 
-    BmkError                     1   failed for a reason not listed
-    ├── ConfigError              3   the data center file, the lock or a flag's value is wrong
-    ├── SomeHostsFailed          4   the others are done
-    ├── Unreachable              5   a machine, BMC or API does not answer
-    │   └── BmcError             5   a BMC refuses, lies or is silent
-    │       └── BmcIgnores       5   it said yes, was asked twice and does not do it: no patience helps
-    ├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
-    │   └── DigestMismatch       6   bytes are not those that the lock names
-    ├── LockHeld                 7   somebody else is at work on this data center
-    ├── Declined                 8   a person (or a missing --yes/--confirm) said no
-    └── PhaseFailed              1   one host, one phase; the run goes on with the others
-        └── DeadlinePassed       1   it did not happen in time: likely cause and next command
+BmkError                     1   failed for a reason not listed
+├── ConfigError              3   the data center file, the lock or a flag's value is wrong
+├── SomeHostsFailed          4   the others are done
+├── Unreachable              5   a machine, BMC or API does not answer
+│   └── BmcError             5   a BMC refuses, lies or is silent
+│       └── BmcIgnores       5   it said yes, was asked twice and does not do it: no patience helps
+├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
+│   └── DigestMismatch       6   bytes are not those that the lock names
+├── LockHeld                 7   somebody else is at work on this data center
+├── Declined                 8   a person (or a missing --yes/--confirm) said no
+└── PhaseFailed              1   one host, one phase; the run goes on with the others
+    └── DeadlinePassed       1   it did not happen in time: likely cause and next command
 """
 
 from __future__ import annotations
