@@ -101,7 +101,7 @@ def cluster_configuration(node: Node) -> Document:
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {"podSubnet": network["pods"], "serviceSubnet": network["services"]},
         **_repository(node),
-        "apiServer": {"certSANs": _names(node), "extraArgs": _arguments(_API_SERVER)},
+        "apiServer": {"certSANs": _names(node), "extraArgs": _arguments({**_API_SERVER, **node.profile.api_server})},
         "controllerManager": {"extraArgs": _arguments(_controller_manager(node))},
         "scheduler": {"extraArgs": _arguments({**_SCHEDULER, **node.profile.scheduler})},
         "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _arguments(node.profile.etcd)}},

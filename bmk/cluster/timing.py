@@ -20,6 +20,7 @@ class Profile:
 
     kubeadm_timeouts: dict[str, str] = field(default_factory=dict)
     etcd: dict[str, str] = field(default_factory=dict)
+    api_server: dict[str, str] = field(default_factory=dict)
     controller_manager: dict[str, str] = field(default_factory=dict)
     scheduler: dict[str, str] = field(default_factory=dict)
     kubelet_arguments: dict[str, str] = field(default_factory=dict)
@@ -47,6 +48,8 @@ PROFILES: dict[Timing, Profile] = {
             "upgradeManifests": "20m0s",
         },
         etcd={"heartbeat-interval": "500", "election-timeout": "5000"},
+        # its start is what everything waits for, and a fifth of it is for queues that one client at a time never fills
+        api_server={"enable-priority-and-fairness": "false"},
         controller_manager={**_LEASE, "node-monitor-period": "30s", "node-monitor-grace-period": "240s"},
         scheduler=dict(_LEASE),
         kubelet_arguments={"housekeeping-interval": "60s"},
