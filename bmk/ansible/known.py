@@ -65,6 +65,21 @@ class ActionModule(DirectModule):
         return None
 
 
+class ProbeModule(DirectModule):
+    """Looks at the host. With a `digest`, `current` says that the host carries that manifest and matches it."""
+
+    defaults = {"sections": True, "digest": ""}
+
+    def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
+        """What the module saw, and whether there is anything to do."""
+        seen = super().run(tmp, task_vars)
+        digest = self._task.args.get("digest")
+        seen["current"] = carried(seen, digest)
+        if seen["current"]:
+            seen["bmk_outputs"] = {"manifest": digest, "notes": seen.get("notes", [])}
+        return seen
+
+
 class ManifestModule(DirectModule):
     """Writes the manifest, unless the host carries it already and everything in it holds."""
 

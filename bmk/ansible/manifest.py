@@ -58,6 +58,7 @@ def _content() -> Iterator[Path]:
     directories = [content_dir() / "roles" / role for role in ROLES] + [package / "modules", package / "module_utils"]
     yield from (package.parent / "cluster" / name for name in RENDERERS)
     yield content_dir() / "playbooks" / PLAYBOOK
+    yield content_dir() / "playbooks" / "filter_plugins" / "bmk_cluster.py"
     for directory in directories:
         yield from sorted(p for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 

@@ -100,7 +100,7 @@ class Inventory(Variables):
     bmk_artifacts: dict[str, Any] = Field(description="files of the mirror: name to url, sha256, version, size")
     bmk_images: dict[str, Any] = Field(description="images of the mirror: name to reference")
     bmk_timing: Literal["standard", "emulated"] = Field(description="how patient to be")
-    bmk_probe: dict[str, Any] = Field(description="what bmk_probe saw; node_baseline registers it")
+    bmk_probe: dict[str, Any] = Field(description="what bmk_probe saw; the playbook registers it")
     bmk_via: str = Field(description="a control plane whose API answers")
     bmk_kubeconfig: str | None = Field(None, description="where the administrator's kubeconfig goes on the controller")
 
@@ -228,7 +228,7 @@ ROLES: dict[str, type[Variables]] = {
 # Role and entry point -> what it takes from the inventory.
 USES: dict[str, dict[str, tuple[str, ...]]] = {
     "boot_server": {"main": ("bmk_datacenter", "bmk_deployer")},
-    "node_baseline": {"main": ("bmk_host",)},
+    "node_baseline": {"main": ("bmk_host", "bmk_probe")},
     "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_probe")},
     "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_timing", "bmk_probe")},
     "cluster_network": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts")},

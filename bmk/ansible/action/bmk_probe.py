@@ -1,5 +1,5 @@
 """See bmk/ansible/known.py."""
 
-from bmk.ansible.known import DirectModule as ActionModule
+from bmk.ansible.known import ProbeModule as ActionModule
 
 __all__ = ["ActionModule"]

@@ -11,13 +11,14 @@ description:
     and for every recorded section whether it still holds.
 options:
   sections: {type: bool, default: true, description: [Whether to compare the recorded sections, which reads files.]}
+  digest: {type: str, default: "", description: [Manifest that the host should carry; sets current in the answer.]}
 author: [bmk contributors]
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.bmk_entries import enter
 
-SPEC = {"sections": {"type": "bool", "default": True}}
+SPEC = {"sections": {"type": "bool", "default": True}, "digest": {"type": "str", "default": ""}}
 
 
 def main() -> None:
