@@ -18,6 +18,7 @@ from bmk.plan.disks import choose_disk
 from bmk.plan.wipe import needs_install, why_confirm
 
 _ENOUGH = 600.0  # seconds a grant must still have to be worth adopting
+_STILL_BOOTING = 300.0  # seconds after which firmware that did not claim has given up the network
 
 
 class Powered(Phase):
@@ -102,7 +103,7 @@ def _permits(grant: Grant, wanted: grants.Permission) -> bool:
 
 
 async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
-    """One network boot for this grant. When an earlier run already did it, the machine is only kept on."""
+    """One network boot for this grant. When an earlier run did it just now, the machine is only kept on."""
     power = await ctx.call(bmc.power)
     if power == "on" and _was_booted(ctx, grant):
         return
@@ -115,7 +116,8 @@ async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
 
 def _was_booted(ctx: Context, grant: Grant) -> bool:
     events = ctx.run.journal.since(0, host=ctx.host.name, kind="host.booted")
-    return any(e.data.get("grant") == grant.id for e in events)
+    recent = time.time() - _STILL_BOOTING
+    return any(e.data.get("grant") == grant.id and e.at > recent for e in events)
 
 
 def _claimed(ctx: Context, grant: Grant) -> bool:
