@@ -12,7 +12,7 @@ from ipaddress import IPv4Network
 from typing import Any, cast
 
 from bmk.cluster.kubelet import kubelet_configuration, kubelet_patch
-from bmk.cluster.timing import PROFILES, Profile, Timing
+from bmk.cluster.timing import PROFILES, SHARED_TIMEOUTS, Profile, Timing
 
 API = "kubeadm.k8s.io/v1beta4"
 PATCHES = "/etc/kubernetes/patches"
@@ -200,7 +200,8 @@ def _local_endpoint(node: Node) -> Document:
 
 
 def _timeouts(node: Node) -> Document:
-    return {"timeouts": dict(node.profile.kubeadm_timeouts)} if node.profile.kubeadm_timeouts else {}
+    wanted = node.profile.kubeadm_timeouts or (SHARED_TIMEOUTS if node.facts["container"] else {})
+    return {"timeouts": dict(wanted)} if wanted else {}
 
 
 def _arguments(values: Mapping[str, str]) -> list[dict[str, str]]:

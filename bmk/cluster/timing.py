@@ -29,6 +29,16 @@ class Profile:
     godebug: str = ""
 
 
+# System containers share their machine with each other, and often with tests: kubeadm gives up after a minute otherwise.
+SHARED_TIMEOUTS = {
+    "controlPlaneComponentHealthCheck": "8m0s",
+    "kubeletHealthCheck": "8m0s",
+    "kubernetesAPICall": "5m0s",
+    "etcdAPICall": "5m0s",
+    "tlsBootstrap": "8m0s",
+    "discovery": "8m0s",
+}
+
 _LEASE = {
     "leader-elect-lease-duration": "120s",
     "leader-elect-renew-deadline": "90s",

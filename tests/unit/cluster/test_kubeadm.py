@@ -64,6 +64,14 @@ def test_standard_hardware_keeps_upstreams_patience(node: Make) -> None:
         assert word not in text
 
 
+def test_a_container_waits_longer_than_a_machine_of_its_own(node: Make) -> None:
+    """Hosts that share a machine are slow together; kubeadm would give up on an API server that is on its way."""
+    assert init_documents(node(container=True))[0]["timeouts"]["kubernetesAPICall"] == "5m0s"
+    assert init_documents(node(container=True, timing="emulated"))[0]["timeouts"][
+        "controlPlaneComponentHealthCheck"
+    ] == ("20m0s")
+
+
 def test_every_static_pod_is_patient_when_emulated(node: Make) -> None:
     """Without KVM no probe may kill a static pod that is merely slow."""
     found = patches(node(timing="emulated"))
