@@ -29,7 +29,7 @@ class Profile:
     godebug: str = ""
 
 
-# System containers share their machine with each other, and often with tests: kubeadm gives up after a minute otherwise.
+# System containers share their machine with each other, and often with tests; kubeadm would give up after a minute.
 SHARED_TIMEOUTS = {
     "controlPlaneComponentHealthCheck": "8m0s",
     "kubeletHealthCheck": "8m0s",
