@@ -27,12 +27,17 @@ class WrongKey(PreflightRefused):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to log in as root: address, the deployer's private key, the pinned host keys as openssh lines."""
+    """Where to log in as root: address, the deployer's private key, the pinned host keys as openssh lines.
+
+    `timeout` is for a host that is silent, `patience` for one that answered and is slow: an emulated machine under load
+    takes more than 15 s for a handshake. Both in seconds.
+    """
 
     address: str
     identity: Path
     host_keys: tuple[str, ...]
     timeout: float = 15.0
+    patience: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +93,14 @@ def connected(target: Target) -> Iterator[paramiko.SSHClient]:
 
 
 def _connect(client: paramiko.SSHClient, target: Target) -> None:
-    seconds = target.timeout
     try:
         client.connect(
             target.address,
             username="root",
             key_filename=str(target.identity),
-            timeout=seconds,
-            banner_timeout=seconds,
-            auth_timeout=seconds,
+            timeout=target.timeout,
+            banner_timeout=target.patience,
+            auth_timeout=target.patience,
             allow_agent=False,
             look_for_keys=False,
         )

@@ -43,7 +43,7 @@ class Lab:
         """Run to the end and return stdout; any other exit code than `code` fails the test with all that was said."""
         command = self.command(*arguments)
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=seconds, check=False)
-        said = done.stderr[-8000:]
+        said = done.stdout[-4000:] + done.stderr[-8000:]
         assert code is None or done.returncode == code, f"{arguments} ended with {done.returncode}\n{said}"
         return done.stdout
 
