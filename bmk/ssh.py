@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import shlex
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
 
@@ -93,12 +95,19 @@ def connected(target: Target) -> Iterator[paramiko.SSHClient]:
 
 
 def _connect(client: paramiko.SSHClient, target: Target) -> None:
+    def patient(*arguments: Any, **more: Any) -> paramiko.Transport:
+        transport = paramiko.Transport(*arguments, **more)
+        transport.handshake_timeout = target.patience  # paramiko's own 15 s cannot be passed to connect
+        return transport
+
     try:
         client.connect(
             target.address,
             username="root",
             key_filename=str(target.identity),
-            timeout=target.timeout,
+            sock=socket.create_connection((target.address, 22), timeout=target.timeout),
+            transport_factory=patient,
+            timeout=target.patience,
             banner_timeout=target.patience,
             auth_timeout=target.patience,
             allow_agent=False,
