@@ -18,12 +18,14 @@ PLAYBOOK = "configure.yml"
 ROLES = ("node_baseline", "container_runtime", "kubelet", "control_plane", "cluster_network")
 RENDERERS = ("kubeadm.py", "kubelet.py", "timing.py")  # of files that the roles write
 _NOT_STATE = ("ansible_", "bmk_digest")  # how a host is reached is not what is on it
+_NOT_CONVERGED = ("install-", "node-")  # artifacts that installing needs: new ones leave installed hosts as they are
 
 
 def desired_digest(inventory: Mapping[str, Any], host: str) -> str:
     """sha256 over the content of the roles and the variables of `host` in an inventory (`--list` JSON)."""
     variables = {k: v for k, v in host_variables(inventory, host).items() if not k.startswith(_NOT_STATE)}
-    body = {"content": content_digest(), "variables": variables}
+    files = {k: v for k, v in variables.get("bmk_artifacts", {}).items() if not k.startswith(_NOT_CONVERGED)}
+    body = {"content": content_digest(), "variables": {**variables, "bmk_artifacts": files}}
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 

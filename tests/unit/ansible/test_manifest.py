@@ -36,6 +36,14 @@ def test_the_digest_changes_with_what_is_on_the_host(inventory: Inventory) -> No
     assert len(seen) == 4
 
 
+def test_the_digest_stays_when_only_the_installer_changes(inventory: Inventory) -> None:
+    """A new node image or ramdisk is for hosts that are installed from now on; no converge would bring it to others."""
+    other = copy.deepcopy(inventory)
+    for name in ("node-image", "node-rootfs", "install-initrd"):
+        other["all"]["vars"]["bmk_artifacts"][name] = {"url": "http://x/", "sha256": "2" * 64, "size": 1}
+    assert desired_digest(inventory, "cp-1") == desired_digest(other, "cp-1")
+
+
 def test_hosts_do_not_share_a_digest(inventory: Inventory) -> None:
     """Each host has variables of its own, so each has a digest of its own."""
     hosts = [h for h in inventory["_meta"]["hostvars"] if h != "deployer"]
