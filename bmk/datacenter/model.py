@@ -81,6 +81,9 @@ class Profile(Spec):
     bmc: BmcProfile
     firmware: Literal["uefi", "bios"] = "uefi"
     boot: Literal["pxe", "http"] = "pxe"
+    boot_timeout: Annotated[int, Field(ge=30)] = Field(
+        600, description="seconds that the firmware of such machines may take from power on until something boots"
+    )
     disk: DiskSelector = DiskSelector()
     lab: LabMachine | None = None
 

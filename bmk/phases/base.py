@@ -111,7 +111,7 @@ class Phase(ABC):
         """Make it so. Safe to run again after a kill; raises PhaseFailed, Unreachable or PreflightRefused."""
 
     @abstractmethod
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         """Seconds of work after which something must be wrong."""
 
     def meets(self, host: Host) -> str | None:

@@ -35,8 +35,8 @@ class Booting(Phase):
                 hint=f"bmk provision {ctx.run.dc.name}",
             )
 
-    def deadline(self, timing: Timing) -> float:
-        return {"standard": 600, "emulated": 420}[timing]  # servers spend minutes in their firmware before DHCP
+    def deadline(self, host: Host, timing: Timing) -> float:
+        return host.profile.boot_timeout
 
 
 def _taken(ctx: Context) -> Grant | None:

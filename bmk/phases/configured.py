@@ -27,9 +27,9 @@ class Configured(Phase):
 
     async def run(self, ctx: Context) -> None:
         wanted = await ctx.call(ctx.run.services.wanted, ctx.host)
-        result = await converge(ctx, "configured", playbook(ctx, "configure.yml"), self.deadline(ctx.timing))
+        result = await converge(ctx, "configured", playbook(ctx, "configure.yml"), self.deadline(ctx.host, ctx.timing))
         ctx.run.journal.record(ctx.host.name, "converged", {"digest": wanted, "at": time.time()})
         ctx.emit("host.configured", f"{result.changed} tasks changed something", changed=result.changed)
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 1800, "emulated": 3600}[timing]

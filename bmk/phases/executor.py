@@ -80,7 +80,7 @@ async def _step(ctx: Context, phase: Phase) -> None:
     ctx.emit("phase.started", phase.title)
     trouble: list[BmkError] = []
     try:
-        async with ctx.clock(phase.deadline(ctx.timing)):
+        async with ctx.clock(phase.deadline(ctx.host, ctx.timing)):
             await _patiently(ctx, phase, trouble)
     except TimeoutError:
         raise _overdue(ctx, phase, trouble) from None

@@ -43,7 +43,7 @@ class Imaging(Phase):
         if grant.outcome != "spent":
             raise await _failed(ctx, grant)
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 1800, "emulated": 2400}[timing]
 
 

@@ -32,7 +32,7 @@ class Installed(Phase):
             ctx.run.journal.forget(ctx.host.name, key)
         await self._boot_from_disk(ctx)
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return 120
 
     def _check(self, ctx: Context, record: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Joined(Phase):
         ctx.run.waves.arrive(_control(ctx.host), ctx.host.name)
         ctx.emit("host.joined", f"member of cluster {ctx.host.cluster}")
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 900, "emulated": 2400}[timing]
 
     async def _control_plane(self, ctx: Context) -> None:
@@ -61,7 +61,7 @@ class Joined(Phase):
                 step = await settled(ctx, key)
             if step == "begin":
                 _write_down(ctx)
-            await _alone(ctx, "join.yml" if step == "join" else "init.yml", self.deadline(ctx.timing))
+            await _alone(ctx, "join.yml" if step == "join" else "init.yml", self.deadline(ctx.host, ctx.timing))
         finally:
             lock.release()
 
@@ -72,7 +72,7 @@ class Joined(Phase):
         async def work(hosts: tuple[str, ...]) -> Mapping[str, Converged]:
             return await _converge(ctx, "join.yml", hosts)
 
-        await converge(ctx, f"join/{ctx.host.cluster}", work, self.deadline(ctx.timing))
+        await converge(ctx, f"join/{ctx.host.cluster}", work, self.deadline(ctx.host, ctx.timing))
 
 
 def _write_down(ctx: Context) -> None:

@@ -48,7 +48,7 @@ class Powered(Phase):
         if grant.claimed is None:
             await _boot_installer(ctx, bmc, grant)
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return 300
 
 

@@ -30,8 +30,8 @@ class Reachable(Phase):
             before = state
             await asyncio.sleep(ctx.run.limits.backoff)
 
-    def deadline(self, timing: Timing) -> float:
-        return {"standard": 600, "emulated": 600}[timing]
+    def deadline(self, host: Host, timing: Timing) -> float:
+        return host.profile.boot_timeout
 
 
 def _tell(ctx: Context, state: SshState) -> None:

@@ -37,12 +37,12 @@ class Ready(Phase):
         ctx.run.journal.record(ctx.host.name, "ready", {"cluster": ctx.host.cluster, "at": time.time()})
         ctx.emit("host.ready", "Ready" if ctx.host.cluster else "installed and configured, a spare")
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 600, "emulated": 1800}[timing]
 
     async def _smoke(self, ctx: Context) -> None:
         async def prove(hosts: tuple[str, ...]) -> Mapping[str, Sequence[Check]]:
-            async with asyncio.timeout(self.deadline(ctx.timing)):
+            async with asyncio.timeout(self.deadline(ctx.host, ctx.timing)):
                 checks = await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").smoke)
             for check in checks:
                 ctx.run.emit(_event(check))

@@ -24,5 +24,5 @@ class Registered(Phase):
     async def run(self, ctx: Context) -> None:
         await register(ctx, await ctx.call(ctx.run.services.bmc, ctx.host))
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return 240  # a BMC may restart itself: longer than the patience of one call

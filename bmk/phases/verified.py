@@ -32,7 +32,7 @@ class Verified(Phase):
             await asyncio.sleep(ctx.run.limits.backoff)
         ctx.emit("node.state", "node is Ready", state=state)
 
-    def deadline(self, timing: Timing) -> float:
+    def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 300, "emulated": 900}[timing]
 
 

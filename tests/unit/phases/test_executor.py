@@ -105,7 +105,7 @@ def test_ramdisk_that_dies_mid_write_gets_a_new_attempt(world: Any, monkeypatch:
 
 def test_a_dead_bmc_is_named_after_its_deadline(world: Any, monkeypatch: Any) -> None:
     """A BMC that never answers ends with its own error, not with a guess."""
-    monkeypatch.setattr(Registered, "deadline", lambda self, timing: 0.5)
+    monkeypatch.setattr(Registered, "deadline", lambda self, host, timing: 0.5)
     world.machines["worker-1"].faults.add("bmc-dead")
     assert "the BMC does not answer" in failures(world.provision(["worker-1"]))["worker-1"]
 
@@ -118,7 +118,7 @@ def test_a_bmc_that_balks_once_is_asked_again(world: Any) -> None:
 
 def test_machine_that_never_sends_dhcp_is_explained(world: Any, monkeypatch: Any) -> None:
     """The deadline of booting names cabling, boot order or relay, and the next command."""
-    monkeypatch.setattr(Booting, "deadline", lambda self, timing: 1.0)
+    monkeypatch.setattr(Booting, "deadline", lambda self, host, timing: 1.0)
     world.machines["worker-1"].faults.add("no-dhcp")
     bad = failures(world.provision(["worker-1"]))["worker-1"]
     assert "no DHCP request seen" in bad
