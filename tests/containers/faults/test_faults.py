@@ -1,48 +1,16 @@
 """What goes wrong in real rooms: a clear cause and next command, nothing written, and the other host done.
 
-The tests follow one another: `good` is installed by the first run, `bad` is never written.
+The tests follow one another: `good` is installed by the first run, `bad` by the last, when nothing is wrong any more.
 """
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from tests.faults import break_, cause, done, power, untouched
 from tests.lab import Lab
 
 pytestmark = pytest.mark.containers
-
-
-def break_(lab: Lab, *arguments: str) -> None:
-    lab.bmk("lab break", *arguments, seconds=120)
-
-
-def untouched(lab: Lab, host: str = "bad") -> None:
-    """No image was written and no grant was spent."""
-    journal = lab.journal
-    assert journal.since(host=host, kind="image.written") == []
-    assert journal.query("SELECT id FROM grants WHERE host = ? AND outcome = 'spent'", (host,)) == []
-    assert "installed" not in journal.facts(host)
-    journal.close()
-
-
-def done(lab: Lab, host: str) -> bool:
-    return "ready" in lab.journal.facts(host)
-
-
-def cause(lab: Lab, host: str = "bad") -> dict[str, str]:
-    """What `bmk why` says of it, as one dictionary."""
-    story = json.loads(lab.bmk("why", host, "-o", "json", seconds=60))
-    assert story["cause"]["what"]
-    assert story["cause"]["next"]
-    return {**story["cause"], "state": story["state"], "phase": story["phase"]}
-
-
-def power(lab: Lab, host: str = "bad") -> str:
-    listed = json.loads(lab.bmk("lab status", "-o", "json", seconds=60))
-    machines = listed["machines"] if isinstance(listed, dict) else listed
-    return str(next(m["power"] for m in machines if m["name"] == host))
 
 
 def test_a_wrong_serial_stops_its_host_before_power_on(lab: Lab) -> None:
@@ -91,3 +59,39 @@ def test_foreign_data_once_seen_is_in_the_plan_and_needs_confirm(lab: Lab) -> No
     lab.bmk("provision", "--yes", code=8, seconds=120)
     assert [e.kind for e in lab.journal.since(before) if e.kind.startswith(("phase.", "grant."))] == []
     untouched(lab)
+
+
+def test_a_machine_that_never_asks_for_an_address_is_told_so(lab: Lab) -> None:
+    """Its cable is out: when the firmware's time is up, the run says what was missing; nothing was written."""
+    break_(lab, "no-dhcp", "bad")
+    said = lab.bmk("provision", "--yes", "--confirm", "bad", code=4, seconds=300)
+    assert "no DHCP request" in said
+    untouched(lab)
+    named = cause(lab)
+    assert "cabling" in named["why"]
+    assert "bmk console" in named["next"]
+    lab.bmk("lab heal", "no-dhcp", "bad")
+
+
+def test_an_altered_image_is_never_called_installed(lab: Lab) -> None:
+    """One byte flipped on the boot server: found by its digest, the grant is not spent, the disk does not boot."""
+    break_(lab, "image-byte")
+    lab.bmk("provision", "--yes", "--confirm", "bad", code=4, seconds=300)
+    untouched(lab)
+    said = cause(lab)
+    assert "byte for byte" in said["what"]
+    assert "sha256" in said["why"]
+    assert "bmk artifacts verify" in said["next"]
+    lab.bmk("lab heal", "image-byte")
+
+
+def test_a_bmc_that_answers_503_for_a_while_is_waited_for(lab: Lab) -> None:
+    """The run goes on when the BMC is back; with --confirm and nothing else wrong the host is installed, once."""
+    break_(lab, "bmc-503", "bad", "--seconds", "15")
+    before = lab.journal.last_seq()
+    lab.bmk("provision", "--yes", "--confirm", "bad", seconds=300)
+    events = lab.journal.since(before, host="bad")
+    assert "bmc.recovered" in {e.kind for e in events}
+    assert done(lab, "bad")
+    assert lab.journal.query("SELECT count(*) FROM grants WHERE host = 'bad' AND outcome = 'spent'")[0][0] == 1
+    lab.bmk("plan", seconds=120)
