@@ -185,7 +185,7 @@ def node_not_ready(e: Evidence) -> Cause | None:
     """kubelet runs, or should, and the node is not Ready."""
     if e.phase not in ("verified", "ready"):
         return None
-    event = e.last("node.state")
+    event = e.last("kubelet.error") or e.last("node.state")
     return Cause(
         "the node did not become Ready",
         event.text if event else "the API has not seen it",

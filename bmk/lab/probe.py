@@ -18,6 +18,8 @@ from bmk.errors import PreflightRefused
 from bmk.lab import cgroups
 
 _CAP_SYS_RESOURCE = 24
+# A container's systemd, containerd and kubelet take some 20 of the instances that root has on the whole machine.
+_INOTIFY_OF_TWO_LABS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Facts:
     cap_sys_resource: bool
     loadable_modules: bool
     qemu: bool
+    inotify_instances: int
 
     @property
     def timing(self) -> Literal["standard", "emulated"]:
@@ -50,6 +53,11 @@ class Facts:
             lines.append("no CAP_SYS_RESOURCE: containerd in system containers gets restrict_oom_score_adj")
         if self.root and not self.loadable_modules:
             lines.append("this kernel loads no modules: what is built in counts as loaded")
+        if self.root and self.inotify_instances < _INOTIFY_OF_TWO_LABS:
+            lines.append(
+                f"fs.inotify.max_user_instances is {self.inotify_instances}: enough for one lab of system containers "
+                "at a time; for more: sysctl -w fs.inotify.max_user_instances=1024"
+            )
         if not self.root and not self.user_namespaces:
             lines.append(f"no user namespaces ({self.user_namespaces_why}): the lab needs root")
         return lines
@@ -69,6 +77,7 @@ def probe() -> Facts:
         cap_sys_resource=_has_capability(_CAP_SYS_RESOURCE),
         loadable_modules=Path("/proc/modules").exists(),
         qemu=shutil.which("qemu-system-x86_64") is not None,
+        inotify_instances=int(Path("/proc/sys/fs/inotify/max_user_instances").read_text()),
     )
 
 

@@ -78,6 +78,9 @@ class Services(Protocol):
     def ssh(self, host: Host) -> SshState:
         """Log in with the deployer's key, pinned host key only."""
 
+    def kubelet_error(self, host: Host) -> str:
+        """The newest error that the kubelet of this host logged; "" when there is none or the host is silent."""
+
     def pin(self, host: Host) -> None:
         """Write the host's recorded keys where OpenSSH and Ansible look for them."""
 

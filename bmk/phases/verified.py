@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
@@ -11,6 +12,8 @@ from bmk.phases.base import Context, Phase
 from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.actual import NodeState
+
+_ASK_KUBELET = 60.0  # seconds without a Ready node after which its kubelet is asked for its last error
 
 
 class Verified(Phase):
@@ -24,16 +27,26 @@ class Verified(Phase):
         return [self.change("verify", "approve its certificate, wait until the node is Ready", f"node: {actual.node}")]
 
     async def run(self, ctx: Context) -> None:
-        before = ""
+        before, asked = "", time.monotonic()
         while (state := (await _look(ctx)).get(ctx.host.name, "absent")) != "ready":
             if state != before:
                 ctx.emit("node.state", f"node is {state}", "debug", state=state)
             before = state
+            if time.monotonic() - asked > _ASK_KUBELET:
+                await _ask_kubelet(ctx)
+                asked = time.monotonic()
             await asyncio.sleep(ctx.run.limits.backoff)
         ctx.emit("node.state", "node is Ready", state=state)
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 300, "emulated": 900}[timing]
+
+
+async def _ask_kubelet(ctx: Context) -> None:
+    """Journal what keeps the kubelet from it, so that a deadline can name it."""
+    said = await ctx.call(ctx.run.services.kubelet_error, ctx.host)
+    if said:
+        ctx.emit("kubelet.error", f"the kubelet says: {said}", "debug")
 
 
 async def _look(ctx: Context) -> Mapping[str, NodeState]:

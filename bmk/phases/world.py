@@ -70,6 +70,16 @@ class World:
             return "refused" if "key" in error.what else "silent"
         return "ok" if answer.code == 0 else "refused"
 
+    def kubelet_error(self, host: Host) -> str:
+        command = ["journalctl", "--unit", "kubelet", "--lines", "200", "--output", "cat"]
+        try:
+            said = ssh_run(self.target(host), command).out
+        except (WrongKey, Unreachable):
+            return ""
+        # klog's errors begin with E and the date; the text begins after the place in the source.
+        errors = [line.partition("] ")[2] for line in said.splitlines() if line[:1] == "E" and line[1:5].isdigit()]
+        return errors[-1] if errors else ""
+
     def target(self, host: Host) -> Target:
         """How to log in to a host, by the keys that its installation reported."""
         keys = tuple(self.journal.facts(host.name).get("host_keys") or ())

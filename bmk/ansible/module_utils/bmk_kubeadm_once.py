@@ -19,6 +19,8 @@ KUBEADM = "/usr/local/bin/kubeadm"
 SOCKET = "unix:///run/containerd/containerd.sock"
 LOCK = "/run/bmk-kubeadm.lock"
 LOGS = "/var/log/bmk"
+PAUSES = (5, 20, 60)  # seconds between the attempts of a join whose API server was too slow
+TOO_SLOW = ("context deadline exceeded", "Client.Timeout exceeded", "TLS handshake timeout", "request timed out")
 
 
 def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
@@ -33,12 +35,33 @@ def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
             return False, ""
         environment = environment_of(params["emulated"])
         if state["state"] == "unfinished":
-            run("reset", ["--force", "--cri-socket", SOCKET], environment)
+            _reset(environment)
         _mark("unfinished", params)
-        said = with_config(params["config"], lambda path: run(params["action"], _flags(params, path), environment))
+        said = with_config(params["config"], lambda path: _patiently(params, path, environment))
         _tighten()
         _mark("joined", params)
         return True, said
+
+
+def _patiently(params: dict[str, Any], path: str, environment: dict[str, str]) -> str:
+    """Run kubeadm; a join that the API was too slow for is reset and run again, a few times.
+
+    kubeadm gives each of its first questions 10 s whatever its configuration says, and others join at the same time.
+    """
+    flags = _flags(params, path)
+    for pause in PAUSES if params["action"] == "join" else ():
+        try:
+            return run(params["action"], flags, environment)
+        except Failed as error:
+            if not any(words in str(error) for words in TOO_SLOW):
+                raise
+        time.sleep(pause)
+        _reset(environment)
+    return run(params["action"], flags, environment)
+
+
+def _reset(environment: dict[str, str]) -> None:
+    run("reset", ["--force", "--cri-socket", SOCKET], environment)
 
 
 def _tighten() -> None:

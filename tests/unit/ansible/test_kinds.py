@@ -318,6 +318,16 @@ def test_an_unfinished_join_is_reset_and_done_again(kubeadm: Path, tmp_path: Pat
     assert kubeadm.read_text().split() == ["join", "600", "reset", "join", "600"]
 
 
+def test_a_join_outlasts_a_slow_api(kubeadm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that answers too late is asked again from a clean start; what else is wrong fails at once."""
+    monkeypatch.setattr(bmk_kubeadm_once, "PAUSES", (0, 0))
+    program = tmp_path / "kubeadm"
+    once = f"[ -e {tmp_path}/asked-once ] || {{ touch {tmp_path}/asked-once; echo context deadline exceeded; exit 1; }}"
+    program.write_text(f'{program.read_text()}[ "$1" = reset ] || {once}\n')
+    assert bmk_kubeadm_once.once(JOIN, check=False)[0] is True
+    assert kubeadm.read_text().split() == ["join", "600", "reset", "join", "600"]
+
+
 def test_a_member_of_another_cluster_is_refused(kubeadm: Path) -> None:
     """A host never changes its cluster by a join."""
     bmk_kubeadm_once.once(JOIN, check=False)

@@ -70,6 +70,12 @@ def test_wrong_host_key_is_another_machine() -> None:
     assert cause.what == "another machine answers at this address"
 
 
+def test_a_node_that_is_not_ready_is_explained_by_its_kubelet() -> None:
+    """What the kubelet logged last says more than the state of the node."""
+    events = [START, event("kubelet.error", "the kubelet says: no CNI"), event("node.state", "node is not-ready")]
+    assert "no CNI" in likely_cause("verified", events, "par", "cp-1", 1180.0).why
+
+
 def test_verdict_follows_the_newest_step() -> None:
     """A failure that a later run overcame is not the verdict."""
     failed = Event("bmk", "phase.failed", "x", "cp-1", "booting", data={"what": "no DHCP", "hint": "look"}, at=1.0)

@@ -195,6 +195,9 @@ class World:
         self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
     # Services
+    def kubelet_error(self, host: Host) -> str:
+        return ""
+
     def bmc(self, host: Host) -> FakeBmc:
         return FakeBmc(self, self.machines[host.name])
 
