@@ -229,7 +229,7 @@ ROLES: dict[str, type[Variables]] = {
 USES: dict[str, dict[str, tuple[str, ...]]] = {
     "boot_server": {"main": ("bmk_datacenter", "bmk_deployer")},
     "node_baseline": {"main": ("bmk_host", "bmk_probe")},
-    "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_probe")},
+    "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_timing", "bmk_probe")},
     "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_timing", "bmk_probe")},
     "cluster_network": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts")},
     "control_plane": {

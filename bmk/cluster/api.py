@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
+import httpx2.websockets
 from lightkube import Client, KubeConfig
 from lightkube.codecs import from_dict
 from lightkube.core.exceptions import ApiError, ConfigError
@@ -168,7 +169,7 @@ class Api:
         """Foreign errors become ours."""
         try:
             yield
-        except (httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.TransportError, httpx2.websockets.HTTPXWSException, TimeoutError) as error:
             raise Unreachable(
                 "the Kubernetes API does not answer", where=self._where, why=str(error) or type(error).__name__
             ) from error

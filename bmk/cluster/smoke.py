@@ -130,20 +130,20 @@ def _ask(api: Api, pods: Sequence[PodState], seconds: float) -> Iterator[Row]:
     if not pods:
         return
     first, *others = pods
-    shell = _Shell(api, first.name, seconds)
+    shell, wget = _Shell(api, first.name, seconds), f"wget -q -T {seconds / 36:.0f} -O -"
     yield shell.row("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address", first.node)
     yield shell.row("identity", "id", IDENTITY, first.node, strip="id: unknown ID")
     for other in others:
-        url = f"wget -q -T 5 -O - http://{other.ip}:{_PORT}/index.html"
+        url = f"{wget} http://{other.ip}:{_PORT}/index.html"
         yield shell.row(f"pod to pod, {first.node} to {other.node}", url, other.name, other.node)
-    yield shell.row("pod to service by name", "wget -q -T 5 -O - http://web/index.html", "web-", None)
+    yield shell.row("pod to service by name", f"{wget} http://web/index.html", "web-", None)
     address = api.service_address(NAMESPACE, "web")
-    yield shell.row("pod to service by address", f"wget -q -T 5 -O - http://{address}/index.html", "web-", None)
+    yield shell.row("pod to service by address", f"{wget} http://{address}/index.html", "web-", None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shell:
-    """Commands in one pod, tried again until they say what they should or time is over."""
+    """Commands in one pod, tried again until they say what they should or a third of `seconds` is over."""
 
     api: Api
     pod: str
@@ -154,14 +154,14 @@ class _Shell:
 
         def answered() -> bool:
             try:
-                code, text = self.api.execute(NAMESPACE, self.pod, ["/bin/sh", "-c", command])
+                code, text = self.api.execute(NAMESPACE, self.pod, ["/bin/sh", "-c", command], self.seconds / 6)
             except BmkError as error:  # an API server or a kubelet may be busy for a moment
                 said[0] = f"{error.what}: {error.why}"
                 return False
             said[0] = " ".join(line for line in text.split("\n") if not strip or strip not in line).strip()
             return code == 0 and expected in said[0]
 
-        return Row(name, _eventually(answered, min(60, self.seconds)), said[0][:200], host)
+        return Row(name, _eventually(answered, self.seconds / 3), said[0][:200], host)
 
 
 def _eventually(true: Callable[[], bool], seconds: float) -> bool:
