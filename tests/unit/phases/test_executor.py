@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bmk.phases import imaging
+from bmk.phases import imaging, powered
 from bmk.phases.actions import ACTIONS
 from bmk.phases.booting import Booting
 from bmk.phases.registered import Registered
@@ -123,6 +123,19 @@ def test_machine_that_never_sends_dhcp_is_explained(world: Any, monkeypatch: Any
     bad = failures(world.provision(["worker-1"]))["worker-1"]
     assert "no DHCP request seen" in bad
     assert "bmk console lab-ha worker-1" in bad
+
+
+@pytest.mark.parametrize(("memory", "cycles"), [(300.0, 0), (0.0, 1)])
+def test_a_grant_that_nobody_took_gets_another_boot(world: Any, monkeypatch: Any, memory: float, cycles: int) -> None:
+    """A machine that was powered on just now is left to boot; one whose firmware gave up long ago is restarted."""
+    monkeypatch.setattr(Booting, "deadline", lambda self, host, timing: 1.0)
+    machine = world.machines["cp-1"]
+    machine.faults.add("no-dhcp")
+    assert "no DHCP request" in failures(world.provision(["cp-1"]))["cp-1"]
+    machine.faults.discard("no-dhcp")
+    monkeypatch.setattr(powered, "_STILL_BOOTING", memory)
+    world.provision(["cp-1"])
+    assert (machine.cycles, machine.wipes) == (cycles, cycles)
 
 
 def test_foreign_data_needs_the_host_named(world: Any) -> None:
