@@ -30,7 +30,7 @@ async def claim(desk: Desk, request: Request, grant_id: str) -> Reply:
     try:
         grant = grants.get(desk.reader, grant_id)
         host = _checked(desk, request, grant, said)
-        server = Server(desk.url, _keys(desk))
+        server = Server(desk.dc.name, desk.url, _keys(desk))
         token = await desk.recorder.run(lambda journal: grants.claim(journal, grant_id, desk.now()))
     except PreflightRefused as error:
         return await _refused(desk, request, grant_id, error)

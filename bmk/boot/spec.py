@@ -16,8 +16,9 @@ Artifacts = Mapping[str, Mapping[str, Any]]  # name -> {url, sha256, version, si
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the spec says of the boot server: its URL and the public ssh keys that may log in to the installed host."""
+    """What the spec says of the boot server: data center, URL, and the public ssh keys that may log in to the host."""
 
+    dc: str
     url: str
     authorized_keys: tuple[str, ...]
 
@@ -43,6 +44,7 @@ def install_spec(host: Host, grant: Grant, artifacts: Artifacts, server: Server)
         },
         "authorized_keys": list(server.authorized_keys),
         "next": "reboot",
+        "dc": server.dc,
     }
 
 

@@ -100,6 +100,7 @@ class Spec:
     image: Image
     authorized_keys: tuple[str, ...]
     next: str = "reboot"
+    dc: str = "DC"  # the data center's name, for commands in error messages
 
     @classmethod
     def read(cls, said: Mapping[str, Any]) -> Spec:
@@ -118,6 +119,7 @@ class Spec:
             image=Image(image["url"], image["sha256"], image.get("size")),
             authorized_keys=tuple(said["authorized_keys"]),
             next=said.get("next", "reboot"),
+            dc=said.get("dc", "DC"),
         )  # fmt: skip
 
 

@@ -25,5 +25,5 @@ def check_foreign(disk: Disk, spec: Spec) -> None:
     raise AgentError(
         f"disk {disk.serial or disk.name} holds data that bmk did not write, so it was left alone",
         why=held,
-        hint=f"if it may be lost: bmk provision DC --confirm {spec.host}",
+        hint=f"if it may be lost: bmk provision {spec.dc} --confirm {spec.host}",
     )

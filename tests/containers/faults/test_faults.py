@@ -49,7 +49,7 @@ def test_a_disk_with_foreign_data_is_left_alone(lab: Lab) -> None:
     said = cause(lab)
     assert "FAULTDISK0002 holds data" in said["what"]
     assert "LVM" in said["why"]
-    assert "--confirm bad" in said["next"]
+    assert f"bmk provision {lab.name} --confirm bad" in said["next"]
 
 
 def test_foreign_data_once_seen_is_in_the_plan_and_needs_confirm(lab: Lab) -> None:

@@ -32,7 +32,7 @@ def test_a_volume_on_the_disk_is_left_alone(lab: Lab) -> None:
     untouched(lab)
     said = cause(lab)
     assert "FAULTDISK0002 holds data" in said["what"]
-    assert "--confirm bad" in said["next"]
+    assert f"bmk provision {lab.name} --confirm bad" in said["next"]
     lab.bmk("provision", "--yes", code=8)
 
 

@@ -108,5 +108,5 @@ def spec_for(image: Path, url: str, **changes: Any) -> dict[str, Any]:
         "host": "node-1", "hostname": "node-1", "disk": {"serial": "DISK-1"}, "confirmed": None,
         "network": {**network, "nics": [{"mac": "52:54:00:00:00:01", "name": "lan0"}]},
         "image": {"url": f"{url}/install/g/image.zst", "sha256": digest, "size": image.stat().st_size},
-        "authorized_keys": [], "next": "reboot", **changes,
+        "authorized_keys": [], "next": "reboot", "dc": "par", **changes,
     }  # fmt: skip
