@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,9 +81,10 @@ class Api:
 
     def __init__(self, kubeconfig: Path, seconds: float = 15) -> None:
         self._where = str(kubeconfig)
+        self._seconds = seconds
         with self._errors():
-            config = KubeConfig.from_file(kubeconfig)
-            self._client = Client(config=config.get(), timeout=httpx2.Timeout(seconds), trust_env=False)
+            self._config = KubeConfig.from_file(kubeconfig)
+            self._client = self._connect()
 
     def __enter__(self) -> Api:
         return self
@@ -139,8 +140,9 @@ class Api:
 
     def execute(self, namespace: str, pod: str, command: list[str], seconds: float = 30) -> tuple[int, str]:
         """Exit code and output of a command in a pod, through its kubelet (whose serving certificate is so proven)."""
-        with self._errors():
-            done: Any = self._client.exec(
+        # A connection of its own: one whose command was given up is still read from, and would spoil the next request.
+        with self._errors(), closing(self._connect()) as client:
+            done: Any = client.exec(
                 pod, namespace=namespace, command=command, stdout=True, stderr=True, timeout=seconds
             )
         return int(done.exit_code or 0), f"{done.stdout or ''}{done.stderr or ''}".strip()
@@ -163,6 +165,9 @@ class Api:
                 return False
             raise
         return True
+
+    def _connect(self) -> Client:
+        return Client(config=self._config.get(), timeout=httpx2.Timeout(self._seconds), trust_env=False)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from bmk.plan.actual import NodeState
 
 _SMOKE = "smoke"  # the image that the smoke test's pods run
 _PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
+_REQUEST = {"standard": 15.0, "emulated": 60.0}  # seconds for one answer of the API
 
 
 class LiveCluster:
@@ -21,7 +22,7 @@ class LiveCluster:
 
     def __init__(self, dc: DataCenter, name: str, kubeconfig: Path, images: Mapping[str, str], timing: str) -> None:
         self._dc, self._name, self._kubeconfig = dc, name, kubeconfig
-        self._image, self._patience = images.get(_SMOKE), _PATIENCE[timing]
+        self._image, self._patience, self._seconds = images.get(_SMOKE), _PATIENCE[timing], _REQUEST[timing]
 
     def live(self) -> Sequence[str]:
         """Control planes whose API server says it is ready; needs no credentials."""
@@ -49,4 +50,4 @@ class LiveCluster:
         if not self._kubeconfig.exists():
             hint = f"bmk kubeconfig {self._dc.name} {self._name}"
             raise Unreachable("there is no kubeconfig of this cluster yet", where=str(self._kubeconfig), hint=hint)
-        return Api(self._kubeconfig)
+        return Api(self._kubeconfig, self._seconds)
