@@ -16,7 +16,12 @@ from bmk.paths import content_dir
 
 PLAYBOOK = "configure.yml"
 ROLES = ("node_baseline", "container_runtime", "kubelet", "control_plane", "cluster_network")
-RENDERERS = ("kubeadm.py", "kubelet.py", "timing.py")  # of files that the roles write
+RENDERERS = (
+    "cluster/kubeadm.py",
+    "cluster/kubelet.py",
+    "cluster/timing.py",
+    "hardening/apiserver.py",
+)  # of files that the roles write
 _NOT_STATE = ("ansible_", "bmk_digest")  # how a host is reached is not what is on it
 _NOT_CONVERGED = ("install-", "node-")  # artifacts that installing needs: new ones leave installed hosts as they are
 
@@ -58,7 +63,7 @@ def content_digest() -> str:
 def _content() -> Iterator[Path]:
     package = Path(__file__).resolve().parent
     directories = [content_dir() / "roles" / role for role in ROLES] + [package / "modules", package / "module_utils"]
-    yield from (package.parent / "cluster" / name for name in RENDERERS)
+    yield from (package.parent / name for name in RENDERERS)
     yield content_dir() / "playbooks" / PLAYBOOK
     yield content_dir() / "playbooks" / "filter_plugins" / "bmk_cluster.py"
     for directory in directories:

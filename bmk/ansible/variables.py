@@ -43,6 +43,22 @@ class Network(Variables):
     bgp: Bgp
 
 
+class Groups(Variables):
+    default: Literal["audit", "warn", "deny"]
+    namespaces: dict[str, str] = Field(description="namespace to mode")
+    exempt: list[str]
+
+
+class PodSecurity(Variables):
+    enforce: Literal["privileged", "baseline", "restricted"]
+    exempt: list[str]
+
+
+class Hardening(Variables):
+    groups: Groups = Field(description="containers with group 0: where audit, warn or deny holds")
+    pod_security: PodSecurity
+
+
 class Endpoint(Variables):
     host: str
     port: int
@@ -62,6 +78,7 @@ class ClusterVariables(Variables):
     control_plane: list[Member]
     nodes: list[Neighbour]
     network: Network
+    hardening: Hardening = Field(description="as the data center file has it")
 
 
 class HostVariables(Variables):
@@ -128,6 +145,12 @@ class NodeBaseline(Variables):
             "net.ipv4.conf.all.accept_redirects": 0,
             "net.ipv4.conf.all.send_redirects": 0,
             "net.ipv4.conf.all.accept_source_route": 0,
+            "net.ipv4.conf.default.accept_redirects": 0,
+            "net.ipv4.conf.default.send_redirects": 0,
+            "net.ipv4.conf.default.accept_source_route": 0,
+            "net.ipv4.icmp_echo_ignore_broadcasts": 1,
+            "net.ipv4.icmp_ignore_bogus_error_responses": 1,
+            "net.ipv4.tcp_syncookies": 1,
             "vm.overcommit_memory": 1,
             "vm.panic_on_oom": 0,
             "kernel.panic": 10,
@@ -137,10 +160,30 @@ class NodeBaseline(Variables):
             "kernel.dmesg_restrict": 1,
             "kernel.kptr_restrict": 1,
             "kernel.unprivileged_bpf_disabled": 1,
+            "kernel.randomize_va_space": 2,
+            "fs.suid_dumpable": 0,
+            "fs.protected_hardlinks": 1,
+            "fs.protected_symlinks": 1,
+            "fs.protected_fifos": 1,
+            "fs.protected_regular": 2,
             "fs.inotify.max_user_instances": 8192,
             "fs.inotify.max_user_watches": 524288,
         },
         description="Kernel settings. Some are what the kubelet's protectKernelDefaults insists on.",
+    )
+    node_baseline_sshd: dict[str, str] = Field(
+        {
+            "AllowAgentForwarding": "no",
+            "HostbasedAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "MaxAuthTries": "4",
+            "PasswordAuthentication": "no",
+            "PermitEmptyPasswords": "no",
+            "PermitRootLogin": "prohibit-password",
+            "PermitUserEnvironment": "no",
+            "X11Forwarding": "no",
+        },
+        description="Settings of sshd; `bmk hardening` asks sshd for those in force.",
     )
     node_baseline_packages: list[str] = Field(
         ["bird2", "conntrack", "ethtool", "iproute2", "nftables", "procps"],
@@ -230,12 +273,12 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "boot_server": {"main": ("bmk_datacenter", "bmk_deployer")},
     "node_baseline": {"main": ("bmk_host", "bmk_probe")},
     "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_timing", "bmk_probe")},
-    "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_timing", "bmk_probe")},
+    "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_images", "bmk_timing", "bmk_probe")},
     "cluster_network": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts")},
     "control_plane": {
-        "main": ("bmk_host", "bmk_cluster", "bmk_timing", "bmk_probe"),
+        "main": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe"),
         "init": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_kubeconfig"),
         "join": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via"),
     },
-    "worker": {"main": ("bmk_host", "bmk_cluster", "bmk_timing", "bmk_probe", "bmk_via")},
+    "worker": {"main": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via")},
 }

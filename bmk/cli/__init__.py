@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inventory": ("bmk.cli.inventory", "Print the Ansible inventory of a data center"),
     "plan": ("bmk.cli.plan", "Show what provision would change, host by host"),
     "provision": ("bmk.cli.provision", "Turn powered-off machines into Ready clusters"),
+    "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
     "status": ("bmk.cli.status", "Show where each host is"),
     "why": ("bmk.cli.why", "Show one host's timeline, the likely cause and the next command"),
     "events": ("bmk.cli.events", "Print the journal as it was written"),

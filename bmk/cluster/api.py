@@ -11,7 +11,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,9 +23,15 @@ import httpx2.websockets
 from lightkube import Client, KubeConfig
 from lightkube.codecs import from_dict
 from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.core.resource import NamespacedResource
 from lightkube.models.certificates_v1 import CertificateSigningRequestCondition
+from lightkube.resources.admissionregistration_v1 import (
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
+)
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
-from lightkube.resources.core_v1 import Namespace, Node, Pod, Service
+from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod, Secret, Service
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from lightkube.types import CascadeType
 
 from bmk.errors import BmkError, Unreachable
@@ -121,6 +127,51 @@ class Api:
                 if error.status.reason != "AlreadyExists":
                     raise
 
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Make an object as the manifest has it; what others set in it against that is overruled."""
+        with self._errors():
+            self._client.apply(from_dict(dict(manifest)), field_manager="bmk", force=True)
+
+    def policies(self) -> list[dict[str, Any]]:
+        """Validating admission policies and their bindings, as plain data."""
+        with self._errors():
+            return [found for kind in _POLICIES for found in _plain(self._client.list(_POLICIES[kind]), kind)]
+
+    def hardening(self) -> dict[str, Any]:
+        """Everything that the controls of a cluster ask about, as plain data; never a token, only its end."""
+        with self._errors():
+            found: dict[str, Any] = {
+                key: tuple(_plain(self._list(kind), kind.__name__)) for key, kind in _ASKED.items()
+            }
+            bound = [*self._list(ClusterRoleBinding), *self._list(RoleBinding)]
+            roles = [*self._list(ClusterRole), *self._list(Role)]
+            tokens = [_token(s) for s in self._client.list(Secret, namespace="kube-system", fields=_TOKENS)]
+            proxy = self._kube_proxy()
+        bindings, plain = tuple(_plain(bound, "")), tuple(_plain(roles, ""))
+        policies = tuple(self.policies())
+        return {**found, "role_bindings": bindings, "roles": plain, "tokens": tuple(tokens), "kube_proxy": proxy,
+                "policies": policies}  # fmt: skip
+
+    def _list(self, kind: Any) -> Iterable[Any]:
+        everywhere: dict[str, Any] = {"namespace": "*"} if issubclass(kind, NamespacedResource) else {}
+        listed: Iterable[Any] = self._client.list(kind, **everywhere)
+        return listed
+
+    def _kube_proxy(self) -> str:
+        try:
+            return str(
+                (self._client.get(ConfigMap, "kube-proxy", namespace="kube-system").data or {}).get("config.conf", "")
+            )
+        except ApiError as error:
+            if error.response.status_code == 404:
+                return ""
+            raise
+
+    def delete_policy(self, kind: str, name: str) -> None:
+        """Take a policy or a binding out."""
+        with self._errors():
+            self._client.delete(_POLICIES[kind], name)
+
     def pods(self, namespace: str, labels: Mapping[str, str] | None = None) -> list[PodState]:
         """Pods of a namespace."""
         with self._errors():
@@ -193,6 +244,25 @@ def wait_for(true: Callable[[], bool], seconds: float, what: str, pause: float =
         if time.monotonic() >= end:
             raise BmkError(f"waited {seconds:g} s in vain: {what}")
         time.sleep(pause)
+
+
+_POLICIES: dict[str, Any] = {
+    "ValidatingAdmissionPolicy": ValidatingAdmissionPolicy,
+    "ValidatingAdmissionPolicyBinding": ValidatingAdmissionPolicyBinding,
+}
+
+
+_ASKED: dict[str, Any] = {"nodes": Node, "pods": Pod, "namespaces": Namespace}
+_TOKENS: dict[str, Any] = {"type": "bootstrap.kubernetes.io/token"}
+
+
+def _token(secret: Any) -> dict[str, Any]:
+    end = (secret.data or {}).get("expiration")
+    return {"name": secret.metadata.name, "expiration": base64.b64decode(end).decode() if end else None}
+
+
+def _plain(found: Iterable[Any], kind: str) -> list[dict[str, Any]]:
+    return [{**one.to_dict(), "kind": kind} for one in found]
 
 
 def _readiness(node: Any) -> tuple[str, Readiness]:

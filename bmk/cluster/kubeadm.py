@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from bmk.cluster.kubelet import kubelet_configuration, kubelet_patch
 from bmk.cluster.timing import PROFILES, SHARED_TIMEOUTS, Profile, Timing
+from bmk.hardening import apiserver
 
 API = "kubeadm.k8s.io/v1beta4"
 PATCHES = "/etc/kubernetes/patches"
@@ -101,10 +102,11 @@ def cluster_configuration(node: Node) -> Document:
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {"podSubnet": network["pods"], "serviceSubnet": network["services"]},
         **_repository(node),
-        "apiServer": {"certSANs": _names(node), "extraArgs": _arguments({**_API_SERVER, **node.profile.api_server})},
+        **_certificates(node),
+        "apiServer": _api_server(node),
         "controllerManager": {"extraArgs": _arguments(_controller_manager(node))},
         "scheduler": {"extraArgs": _arguments({**_SCHEDULER, **node.profile.scheduler})},
-        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _arguments(node.profile.etcd)}},
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _arguments({**_ETCD, **node.profile.etcd})}},
     }
 
 
@@ -170,19 +172,27 @@ def endpoint(node: Node) -> str:
 _LACKING = {"kube-controller-manager": ("readinessProbe",)}
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
-_API_SERVER = {
-    "profiling": "false",
-    "kubelet-certificate-authority": "/etc/kubernetes/pki/ca.crt",  # serving certificates are approved, so check them
-    "service-account-extend-token-expiration": "false",
-    "tls-min-version": "VersionTLS12",
-}
-_SCHEDULER = {"profiling": "false"}
+_TLS = {"tls-min-version": "VersionTLS12", "tls-cipher-suites": ",".join(apiserver.TLS_CIPHERS)}
+_ETCD = {"tls-min-version": "TLS1.2", "cipher-suites": ",".join(apiserver.TLS_CIPHERS)}
+_SCHEDULER = {"profiling": "false", **_TLS}
+
+
+def _api_server(node: Node) -> Document:
+    """The digest of its files is in its environment: when they change, the manifest does, and the pod is made anew."""
+    version, settings = node.cluster["kubernetes"]["version"], node.cluster["hardening"]
+    return {
+        "certSANs": _names(node),
+        "extraArgs": _arguments({**apiserver.arguments(), **node.profile.api_server}),
+        "extraEnvs": [{"name": "BMK_CONFIGURATION", "value": apiserver.digest(version, settings)}],
+        "extraVolumes": apiserver.volumes(),
+    }
 
 
 def _controller_manager(node: Node) -> dict[str, str]:
     network = node.cluster["network"]
     ranges = {"allocate-node-cidrs": "false"} if node.routed else {"node-cidr-mask-size": str(network["node_prefix"])}
-    return {"profiling": "false", "terminated-pod-gc-threshold": "1000", **ranges, **node.profile.controller_manager}
+    own = {"profiling": "false", "terminated-pod-gc-threshold": "1000", **_TLS}
+    return {**own, **ranges, **node.profile.controller_manager}
 
 
 def _names(node: Node) -> list[str]:
@@ -193,6 +203,11 @@ def _names(node: Node) -> list[str]:
 def _repository(node: Node) -> Document:
     image = node.images.get("kube-apiserver")
     return {"imageRepository": image.rpartition("/")[0]} if image else {}
+
+
+def _certificates(node: Node) -> Document:
+    """A worker has the authority without its key; kubeadm, which only renders files there, takes that for a fault."""
+    return {} if node.host["role"] == "control_plane" else {"certificatesDir": "/run/bmk-no-certificates"}
 
 
 def _local_endpoint(node: Node) -> Document:

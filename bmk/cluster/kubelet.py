@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bmk.hardening.apiserver import TLS_CIPHERS
+
 if TYPE_CHECKING:
     from bmk.cluster.kubeadm import Node
-
-TLS_CIPHERS = [  # of TLS 1.2; those of 1.3 are not configurable and all good
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-]
 
 
 def kubelet_configuration() -> dict[str, Any]:

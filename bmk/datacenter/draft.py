@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bmk.datacenter.model import Cluster, DataCenterSpec, Deployer, HostSpec, Name, Network, Profile, Spec
+from bmk.datacenter.model import (
+    Cluster,
+    DataCenterSpec,
+    Deployer,
+    HostSpec,
+    Name,
+    Network,
+    Profile,
+    Spec,
+    Waiver,
+)
 from bmk.document import Loc
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,7 +44,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Draft:
-    """The parts of a file that are well-formed. `names` has all names that are written, of other parts too."""
+    """The parts of a file that are well-formed, waivers by their place. `names` has all names, of other parts too."""
 
     deployer: Deployer | None
     networks: Mapping[str, Network]
@@ -43,6 +53,7 @@ class Draft:
     clusters: Mapping[str, Cluster]
     allocations: Allocations
     names: Mapping[str, frozenset[str]]
+    waivers: Mapping[int, Waiver] = field(default_factory=dict)
 
     def known(self, kind: str, name: str) -> bool:
         return name in self.names[kind]
@@ -61,7 +72,8 @@ def draft_of(spec: DataCenterSpec, allocations: Allocations) -> Draft:
         "host": frozenset(h.spec.name for h in hosts),
         "cluster": frozenset(spec.clusters),
     }
-    return Draft(spec.deployer, spec.networks, spec.profiles, hosts, spec.clusters, allocations, names)
+    waivers = dict(enumerate(spec.waivers))
+    return Draft(spec.deployer, spec.networks, spec.profiles, hosts, spec.clusters, allocations, names, waivers)
 
 
 def draft_of_broken(tree: Any, allocations: Allocations) -> Draft:
@@ -83,6 +95,7 @@ def draft_of_broken(tree: Any, allocations: Allocations) -> Draft:
         clusters=_all(Cluster, spec.get("clusters")),
         allocations=allocations,
         names=names,
+        waivers={i: w for i, raw in enumerate(_list(spec.get("waivers"))) if (w := _try(Waiver, raw)) is not None},
     )
 
 

@@ -63,6 +63,7 @@ def cluster_vars(dc: DataCenter, name: str) -> dict[str, Any]:
         "control_plane": [{"name": h.name, "address": str(h.address)} for h in members if h.role == "control_plane"],
         "nodes": [{"name": h.name, "address": str(h.address), "pods": str(h.pods)} for h in members],
         "network": _network(cluster),
+        "hardening": cluster.hardening.model_dump(mode="json"),
     }
 
 

@@ -5,6 +5,7 @@ What follows from it (addresses, roles, pod ranges) is in `resolve.py`, as `Data
 
 from __future__ import annotations
 
+from datetime import date
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
 Labels = dict[LabelKey, LabelValue]
+Mode = Literal["audit", "warn", "deny"]
 
 
 class Spec(BaseModel):
@@ -148,12 +150,45 @@ class ClusterNetwork(Spec):
     bgp: Bgp = Bgp()
 
 
+class GroupPolicy(Spec):
+    """Containers with group 0: `audit` writes them into the audit log, `warn` also tells who asks, `deny` refuses.
+
+    A namespace that is named here has that mode; another has that of its label bmk.dev/nonroot-group, or the default.
+    """
+
+    default: Mode = "warn"
+    namespaces: dict[Name, Mode] = Field({}, description="mode of single namespaces, whatever their label says")
+    exempt: tuple[Name, ...] = Field(("kube-system",), description="namespaces in which group 0 is nobody's business")
+
+
+class PodSecurity(Spec):
+    """Pod Security of namespaces that have no label of their own; the version is that of the cluster."""
+
+    enforce: Literal["privileged", "baseline", "restricted"] = "restricted"
+    exempt: tuple[Name, ...] = Field(("kube-system",), description="namespaces that are not looked at")
+
+
+class HardeningSpec(Spec):
+    groups: GroupPolicy = GroupPolicy()
+    pod_security: PodSecurity = PodSecurity()
+
+
 class Cluster(Spec):
     kubernetes: KubernetesSpec
     endpoint: Endpoint = Endpoint()
     control_plane: ControlPlane
     workers: Workers = Workers()
     network: ClusterNetwork
+    hardening: HardeningSpec = HardeningSpec()
+
+
+class Waiver(Spec):
+    """A control that is relaxed on purpose. What it would find is shown as waived, with the reason, until the day."""
+
+    control: Name = Field(description="id of the control, as bmk hardening prints it")
+    reason: str = Field(min_length=8, description="why, for whoever reads the report")
+    until: date | None = Field(None, description="last day on which it counts, such as 2027-03-31")
+    hosts: tuple[Name, ...] = Field((), description="only on these hosts; by default everywhere")
 
 
 class Metadata(Spec):
@@ -168,6 +203,7 @@ class DataCenterSpec(Spec):
     profiles: dict[Name, Profile]
     racks: dict[Name, Rack]
     clusters: dict[Name, Cluster] = {}
+    waivers: tuple[Waiver, ...] = Field((), description="controls of bmk hardening that are relaxed, and why")
 
 
 class DataCenterFile(Spec):

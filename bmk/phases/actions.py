@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bmk.phases.base import Phase
 from bmk.phases.booting import Booting
 from bmk.phases.configured import Configured
+from bmk.phases.guarded import Guarded
 from bmk.phases.imaging import Imaging
 from bmk.phases.installed import Installed
 from bmk.phases.joined import Joined
@@ -25,6 +26,7 @@ PROVISION: Sequence[Phase] = (
     Reachable(),
     Configured(),
     Joined(),
+    Guarded(),
     Verified(),
     Ready(),
 )

@@ -17,9 +17,13 @@ class Configured(Phase):
     needs = ("reachable",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if host.role == "spare" or actual.converged == "current":
+        if host.role == "spare" or (actual.converged == "current" and not actual.suspect):
             return []
-        why = {"never": "never configured", "stale": "the file or the roles changed since"}[actual.converged]
+        why = {
+            "current": f"found wrong since: {', '.join(actual.suspect)}",
+            "never": "never configured",
+            "stale": "the file or the roles changed since",
+        }[actual.converged]
         return [self.change("configure", "apply baseline, container runtime and kubelet", why)]
 
     def meets(self, host: Host) -> str | None:
@@ -29,6 +33,7 @@ class Configured(Phase):
         wanted = await ctx.call(ctx.run.services.wanted, ctx.host)
         result = await converge(ctx, "configured", playbook(ctx, "configure.yml"), self.deadline(ctx.host, ctx.timing))
         ctx.run.journal.record(ctx.host.name, "converged", {"digest": wanted, "at": time.time()})
+        ctx.run.journal.forget(ctx.host.name, "suspect")
         ctx.emit("host.configured", f"{result.changed} tasks changed something", changed=result.changed)
 
     def deadline(self, host: Host, timing: Timing) -> float:

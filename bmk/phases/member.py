@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api, live_control_planes
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, Unreachable
+from bmk.hardening import policy
 from bmk.phases.services import Check
-from bmk.plan.actual import NodeState
+from bmk.plan.actual import NodeState, Policies
 
 _SMOKE = "smoke"  # the image that the smoke test's pods run
 _PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
@@ -36,6 +38,31 @@ class LiveCluster:
     def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
         with self._api() as api:
             return csr.approve_serving(api, {h.name: str(h.address) for h in hosts})[0]
+
+    def policies(self) -> Policies:
+        with self._api() as api:
+            return "stale" if policy.differing(self._wanted(), api.policies()) else "current"
+
+    def guard(self) -> Sequence[str]:
+        """What differs, and only that: a policy that is as it should be is not touched."""
+        wanted = self._wanted()
+        with self._api() as api:
+            wrong = policy.differing(wanted, api.policies())
+            for body in wanted:
+                if policy.key(body) in wrong:
+                    api.apply(body)
+            mine = {policy.key(body) for body in wanted}
+            for name in wrong:
+                if name not in mine:
+                    api.delete_policy(*name.split("/"))
+        return wrong
+
+    def evidence(self) -> Mapping[str, Any]:
+        with self._api() as api:
+            return api.hardening()
+
+    def _wanted(self) -> list[policy.Object]:
+        return policy.objects(self._dc.cluster(self._name).hardening.groups.model_dump(mode="json"))
 
     def smoke(self) -> Sequence[Check]:
         """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""

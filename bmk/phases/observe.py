@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bmk.boot import grants
@@ -14,9 +14,9 @@ from bmk.errors import BmkError
 from bmk.journal import Journal
 from bmk.phases.services import Services
 from bmk.plan import Actual, OpenGrant
-from bmk.plan.actual import Converged, NodeState, PowerState, SshState
+from bmk.plan.actual import Converged, NodeState, Policies, PowerState, SshState
 
-_RECORDS = ("identity", "inspection", "installed", "joined", "ready", "converged", "host_keys")
+_RECORDS = ("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "host_keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,16 @@ def observe(
     granted = {h.name: _grant(journal, h.name) for h in wanted}
     records = {key: journal.records(key) for key in _RECORDS}
     with ThreadPoolExecutor(threads, thread_name_prefix="observe") as pool:
-        asked = {name: pool.submit(_nodes, services, name) for name in {h.cluster for h in wanted if h.cluster}}
+        clusters = {h.cluster for h in wanted if h.cluster}
+        guards = {name: pool.submit(_policies, services, name) for name in clusters}
+        asked = {name: pool.submit(_nodes, services, name) for name in clusters}
         seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
         nodes = {name: future.result() for name, future in asked.items()}
-    return {h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)}
+        policies = {name: future.result() for name, future in guards.items()}
+    actuals = {
+        h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)
+    }
+    return {h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown")) for h in wanted}
 
 
 def _look(services: Services, host: Host, keys: bool) -> _Seen:
@@ -63,6 +69,13 @@ def _nodes(services: Services, cluster: str) -> Mapping[str, NodeState] | None:
         return services.cluster(cluster).nodes()
     except BmkError:
         return None
+
+
+def _policies(services: Services, cluster: str) -> Policies:
+    try:
+        return services.cluster(cluster).policies()
+    except BmkError:
+        return "unknown"
 
 
 def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
@@ -86,6 +99,7 @@ def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
         ssh=seen.ssh,
         node=_node(host, nodes),
         converged=_converged(services, host, fact["converged"]),
+        suspect=tuple((fact["suspect"] or {}).get("what", ())),
         trouble=seen.trouble,
     )
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bmk.bmc.protocol import Bmc, Power
 from bmk.datacenter.resolve import Host
 from bmk.journal import Event
-from bmk.plan.actual import NodeState, SshState
+from bmk.plan.actual import NodeState, Policies, SshState
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,15 @@ class Cluster(Protocol):
 
     def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
         """Approve serving certificates of these hosts, checked against the inventory; returns what was approved."""
+
+    def policies(self) -> Policies:
+        """Whether the admission policies are as the file has them. Raises Unreachable when the API does not answer."""
+
+    def guard(self) -> Sequence[str]:
+        """Put the admission policies in, and take out old ones of bmk; returns what was changed."""
+
+    def evidence(self) -> Mapping[str, Any]:
+        """What the controls of hardening ask of an API. Raises Unreachable when it does not answer."""
 
     def smoke(self) -> Sequence[Check]:
         """Prove that the cluster works with real pods; leaves nothing behind."""

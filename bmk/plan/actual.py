@@ -10,6 +10,7 @@ PowerState = Literal["on", "off", "unknown"]
 SshState = Literal["ok", "silent", "wrong-key", "refused", "unknown"]
 NodeState = Literal["ready", "not-ready", "absent", "unknown"]
 Converged = Literal["current", "stale", "never"]
+Policies = Literal["current", "stale", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Actual:
     """The state of one host. Whatever was not asked or did not answer is None or "unknown", never guessed.
 
     `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
+    `policies` are those of its cluster. `suspect` is what a check found wrong on it since the last converge.
     `trouble` says which probes failed and why, for people.
     """
 
@@ -39,4 +41,6 @@ class Actual:
     ssh: SshState = "unknown"
     node: NodeState = "unknown"
     converged: Converged = "never"
+    policies: Policies = "unknown"
+    suspect: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bmk.cluster import kubeadm
+from bmk.hardening import apiserver
 
 
 def bmk_init(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -36,6 +37,18 @@ def bmk_patches(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> list[
     ]
 
 
+def bmk_api_files(variables: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Directories and files that an API server is started with, as items of bmk_files."""
+    cluster = json.loads(json.dumps(variables["bmk_cluster"], default=str))
+    directories = [
+        {"path": path, "state": "directory", "mode": "0700"} for path in (apiserver.DIRECTORY, apiserver.AUDIT_LOGS)
+    ]
+    return directories + [
+        {"path": path, "mode": "0600", "content": json.dumps(document, indent=2) + "\n"}
+        for path, document in apiserver.files(cluster["kubernetes"]["version"], cluster["hardening"]).items()
+    ]
+
+
 def _node(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> kubeadm.Node:
     names = ("bmk_cluster", "bmk_host", "bmk_images", "bmk_timing")
     plain = {name: json.loads(json.dumps(variables[name], default=str)) for name in names if name in variables}
@@ -57,7 +70,7 @@ def bmk_binary(name: str, artifacts: Mapping[str, Any]) -> dict[str, str]:
     return {"dest": f"/usr/local/bin/{name}", "url": artifact["url"], "sha256": artifact["sha256"], "mode": "0755"}
 
 
-FILTERS = (bmk_binary, bmk_init, bmk_join, bmk_named, bmk_patches, bmk_upload_certs)
+FILTERS = (bmk_api_files, bmk_binary, bmk_init, bmk_join, bmk_named, bmk_patches, bmk_upload_certs)
 
 
 class FilterModule:

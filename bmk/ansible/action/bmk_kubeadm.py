@@ -6,4 +6,4 @@ from bmk.ansible.known import DirectModule
 class ActionModule(DirectModule):
     """kubeadm, with the arguments a task may leave out."""
 
-    defaults = {"emulated": False}
+    defaults = {"emulated": False, "settings": "", "encryption": ""}

@@ -82,7 +82,7 @@ def run_batch(module: Any, kind: Kind, afterwards: Callable[[], None] | None = N
             kind.apply(differing, before)
             _verify(kind, differing, desired)
         if not module.check_mode:
-            _record(kind, section, inputs, items, desired)
+            note(kind, section, inputs, items, desired)
     except Failed as error:
         module.fail_json(msg=str(error))
     except KeyError as error:
@@ -108,7 +108,8 @@ def _diff(kind: Kind, item: Item, before: dict[str, Item], desired: dict[str, It
     return {"before_header": item[kind.key], "after_header": item[kind.key], "before": old, "after": new}
 
 
-def _record(kind: Kind, section: str, inputs: str, items: list[Item], desired: dict[str, Item]) -> None:
+def note(kind: Kind, section: str, inputs: str, items: list[Item], desired: dict[str, Item]) -> None:
+    """Write down what was set."""
     entries = [kind.record(item, desired[item[kind.key]]) for item in items]
     body = {"kind": kind.name, "section": section, "inputs": inputs, "items": entries}
     write_atomically(

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-SAMPLE = {"token": "aaaaaa." + 16 * "a", "token_id": "aaaaaa", "ca_hash": "sha256:none", "certificate_key": ""}
+SAMPLE = {
+    "token": "aaaaaa." + 16 * "a",
+    "token_id": "aaaaaa",
+    "ca_hash": "sha256:none",
+    "certificate_key": "",
+    "encryption": "",
+}
 
 
 def enter(name: str, module: Any) -> None:
@@ -97,9 +103,13 @@ def _manifest(module: Any) -> None:
 
 def _kubeadm(module: Any) -> None:
     from ansible.module_utils.bmk_batch import Failed
-    from ansible.module_utils.bmk_kubeadm_once import once
+    from ansible.module_utils.bmk_kubeadm_files import result
+    from ansible.module_utils.bmk_kubeadm_once import again, once
 
     try:
+        if module.params["action"] == "refresh":
+            module.exit_json(**result(again(module.params, module.check_mode)))
+            return
         changed, said = once(module.params, module.check_mode)
     except Failed as error:
         module.fail_json(msg=str(error))

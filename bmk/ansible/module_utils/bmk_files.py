@@ -14,7 +14,10 @@ from ansible.module_utils.bmk_batch import Failed, Item, Kind, text, write_atomi
 
 
 class Files(Kind):
-    """Items: {path, content | state: directory|link|absent|file, target, owner, group, mode, secret}."""
+    """Items: {path, content | state: directory|link|absent|file|kept, target, owner, group, mode, secret}.
+
+    `kept` is a file that somebody else writes: owner and mode only, and no fault when it is not there.
+    """
 
     name = "files"
     key = "path"
@@ -26,7 +29,7 @@ class Files(Kind):
         if state == "link":
             return {"type": "link", "target": item["target"]}
         known = {
-            "type": state,
+            "type": "file" if state == "kept" else state,
             "mode": _mode(item),
             "owner": item.get("owner") or "root",
             "group": item.get("group") or "root",
@@ -39,7 +42,7 @@ class Files(Kind):
         try:
             info = os.lstat(item["path"])
         except (FileNotFoundError, NotADirectoryError):
-            return {"type": "absent"}
+            return self.desired(item) if item.get("state") == "kept" else {"type": "absent"}
         if stat.S_ISLNK(info.st_mode):
             return {"type": "link", "target": os.readlink(item["path"])}
         known = {
@@ -47,9 +50,13 @@ class Files(Kind):
             "mode": "%04o" % stat.S_IMODE(info.st_mode),
         }
         known.update(owner=_user(info.st_uid), group=_group(info.st_gid))
-        if known["type"] == "file":
+        if known["type"] == "file" and item.get("state") != "kept":
             known["sha256"] = _hash(item["path"])
         return known
+
+    def record(self, item: Item, desired: Item) -> Item:
+        kept = {key: item[key] for key in ("state", "mode") if item.get("state") == "kept"}
+        return dict(kept, path=item["path"], desired=desired)
 
     def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
         for item in items:
@@ -114,7 +121,7 @@ def _set(item: Item, state: str) -> None:
     if state == "link":
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(item["target"], path)
-    elif state == "file" and _same(item):
+    elif state == "kept" or (state == "file" and _same(item)):
         os.chown(path, *_ids(item))  # the bytes are right: a new file would look like new configuration
         os.chmod(path, int(_mode(item), 8))
     elif state == "file":

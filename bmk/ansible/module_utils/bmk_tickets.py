@@ -10,7 +10,7 @@ import secrets
 from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, command
-from ansible.module_utils.bmk_kubeadm_once import KUBEADM, with_config
+from ansible.module_utils.bmk_kubeadm_once import ENCRYPTION, KUBEADM, with_config
 
 ADMIN = "/etc/kubernetes/admin.conf"
 KUBECTL = "/usr/local/bin/kubectl"
@@ -18,7 +18,7 @@ PLACEHOLDER = "@CERTIFICATE_KEY@"
 
 
 def mint(params: dict[str, Any]) -> dict[str, str]:
-    """{token, token_id, ca_hash, certificate_key}."""
+    """{token, token_id, ca_hash, certificate_key, encryption}; the last two for a control plane."""
     said = command(
         KUBEADM, "token", "create", "--kubeconfig", ADMIN, "--ttl", "%dm" % params["minutes"], "--description",
         "bmk: " + params["host"], "--print-join-command",
@@ -29,7 +29,9 @@ def mint(params: dict[str, Any]) -> dict[str, str]:
         raise Failed("kubeadm minted no token for %s" % params["host"])
     known = {"token": token.group(1), "token_id": token.group(1).split(".")[0], "ca_hash": ca_hash.group(1)}
     try:
-        return dict(known, certificate_key=_upload(params["certificates"]) if params["certificates"] else "")
+        if not params["certificates"]:
+            return dict(known, certificate_key="", encryption="")
+        return dict(known, certificate_key=_upload(params["certificates"]), encryption=_key_file())
     except Failed:
         revoke(dict(params, token_id=known["token_id"]))
         raise
@@ -56,6 +58,14 @@ def _owners_of_certificates() -> list[str]:
 def _kubectl(*argv: str) -> str:
     said: str = command(KUBECTL, "--kubeconfig", ADMIN, "-n", "kube-system", *argv)
     return said
+
+
+def _key_file() -> str:
+    try:
+        with open(ENCRYPTION) as file:
+            return file.read()
+    except OSError as error:
+        raise Failed("%s: %s; secrets at rest cannot be read without it" % (ENCRYPTION, error.strerror)) from error
 
 
 def _upload(config: str) -> str:

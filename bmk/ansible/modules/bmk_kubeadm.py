@@ -8,11 +8,14 @@ module: bmk_kubeadm
 short_description: Run kubeadm init or join once, safe to be interrupted
 description:
   - A finished init or join is seen and left alone. An unfinished one is reset and done again.
+  - What it wrote can be put right later; kubeadm renders it again and what differs is replaced.
   - Waits for a run of kubeadm that an earlier, killed bmk left behind.
 options:
-  action: {type: str, required: true, choices: [init, join], description: [What to do.]}
+  action: {type: str, required: true, choices: [init, join, refresh], description: [What to do.]}
   cluster: {type: str, required: true, description: [Name of the cluster.]}
   config: {type: str, required: true, description: [kubeadm's configuration; holds secrets.]}
+  settings: {type: str, default: "", description: [Configuration of an init on this host, to render files by.]}
+  encryption: {type: str, default: "", description: [The key file of secrets at rest; a first control plane makes it.]}
   emulated: {type: bool, default: false, description: [Spare handshakes on machines without KVM.]}
 author: [bmk contributors]
 """
@@ -21,9 +24,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.bmk_entries import enter
 
 SPEC = {
-    "action": {"type": "str", "required": True, "choices": ["init", "join"]},
+    "action": {"type": "str", "required": True, "choices": ["init", "join", "refresh"]},
     "cluster": {"type": "str", "required": True},
     "config": {"type": "str", "required": True, "no_log": True},
+    "settings": {"type": "str", "default": ""},
+    "encryption": {"type": "str", "default": "", "no_log": True},
     "emulated": {"type": "bool", "default": False},
 }
 

@@ -288,6 +288,7 @@ def kubeadm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bmk_kubeadm_once, "LOGS", str(tmp_path / "logs"))
     marker = str(tmp_path / "etc/kubeadm.json")
     monkeypatch.setattr(bmk_kubeadm_once, "MARKER", marker)
+    monkeypatch.setattr(bmk_kubeadm_once, "refresh", lambda *_: [])  # tests/containers renders with the real kubeadm
     monkeypatch.setattr(bmk_kubeadm_once, "kubeadm_state", lambda: _state(marker))
     return asked
 
@@ -296,7 +297,7 @@ def _state(marker: str) -> dict[str, Any]:
     return json.loads(Path(marker).read_text()) if Path(marker).exists() else {"state": "bare"}
 
 
-JOIN = {"action": "join", "cluster": "c", "config": "canary-token", "emulated": False}
+JOIN = {"action": "join", "cluster": "c", "config": "canary-token", "emulated": False, "settings": "", "encryption": ""}
 
 
 def test_a_join_happens_once(kubeadm: Path, tmp_path: Path) -> None:

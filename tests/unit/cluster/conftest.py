@@ -12,6 +12,10 @@ import pytest
 from bmk.cluster.kubeadm import Node
 
 HERE = Path(__file__).parent
+HARDENING = {
+    "groups": {"default": "warn", "namespaces": {}, "exempt": ["kube-system"]},
+    "pod_security": {"enforce": "restricted", "exempt": ["kube-system"]},
+}
 FACTS = {"cgroup": 2, "container": False, "sys_resource": True}
 CLUSTER = {
     "name": "apps",
@@ -20,6 +24,7 @@ CLUSTER = {
     "vip": "10.20.0.10",
     "control_plane": [{"name": "cp-1", "address": "10.20.0.11"}, {"name": "cp-2", "address": "10.20.0.12"}],
     "nodes": [],
+    "hardening": HARDENING,
     "network": {
         "plugin": "routed",
         "pods": "10.128.0.0/16",

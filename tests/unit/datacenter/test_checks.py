@@ -22,6 +22,10 @@ SECOND = """\
       network: {pods: %s, services: 10.4.0.0/16}
 """
 
+WAIVED = "      network: {pods: 10.3.0.0/16, services: 10.4.0.0/16}\n"
+WAIVER = WAIVED + "  waivers:\n    - {control: %s}\n"
+GROUPS = WAIVED + "      hardening: {groups: {%s}}\n"
+
 CASES = {
     "duplicate name": ("{name: d", "{name: a", "17:18 the name 'a' is already at .*:14:18"),
     "duplicate serial": ("serial: S4", "serial: S1", "17:43 the serial 'S1' is already at .*:14:43"),
@@ -46,6 +50,39 @@ CASES = {
     "control plane twice": ("hosts: [a, b, c]", "hosts: [a, b, b]", "'b' is already a control plane of one"),
     "unknown control plane": ("hosts: [a, b, c]", "hosts: [a, b, cc]", "22:37 there is no host 'cc' .did you mean 'c'"),
     "worker is control plane": ("{select: {role: worker}}", "{hosts: [d, c]}", "23:28 'c' is a control plane of one"),
+    "unknown control": (WAIVED, WAIVER % "socket-grop, reason: it is a test", "there is no control 'socket-grop'"),
+    "waiver without reason": (WAIVED, WAIVER % "runtime-no-criu", "26:7 the key 'reason' is missing in waivers.0"),
+    "waiver that ended": (
+        WAIVED,
+        WAIVER % "runtime-no-criu, reason: it is a test, until: 2020-01-31",
+        "the waiver of runtime-no-criu ended on 2020-01-31 .drop it",
+    ),
+    "waiver for no host": (
+        WAIVED,
+        WAIVER % "runtime-no-criu, reason: it is a test, hosts: [e]",
+        "26:64 there is no host 'e'",
+    ),
+    "waived twice": (
+        WAIVED,
+        WAIVER % "runtime-no-criu, reason: it is a test"
+        + WAIVER.partition("\n")[2].partition("\n")[2] % "runtime-no-criu, reason: once more",
+        "27:17 runtime-no-criu is already waived at .*:26:17",
+    ),
+    "mode with a typo": (
+        WAIVED,
+        GROUPS % "default: dney",
+        "'dney' is not one of: audit, warn, deny .did you mean 'deny'",
+    ),
+    "mode of a namespace with a typo": (
+        WAIVED,
+        GROUPS % "namespaces: {pay: Deny}",
+        "'Deny' is not one of: audit, warn",
+    ),
+    "exempt and denied": (
+        WAIVED,
+        GROUPS % "namespaces: {pay: deny}, exempt: [pay]",
+        "pay has a mode and is exempt at .*keep one of them",
+    ),
     "no endpoint": ("{vip: 10.1.0.10}", "{port: 6443}", "one has 3 control planes and no common endpoint"),
     "two endpoints": ("{vip: 10.1.0.10}", "{vip: 10.1.0.10, external: lb.example}", "a VIP and an external balancer"),
     "VIP outside": ("vip: 10.1.0.10", "vip: 10.7.0.10", "the VIP 10.7.0.10 is outside of the control planes' network"),

@@ -173,6 +173,18 @@ class FakeCluster:
             self._world.machines[host.name].approved = True
         return [h.name for h in hosts]
 
+    def policies(self) -> Any:
+        self.nodes()
+        return "current" if self._name in self._world.guarded else "stale"
+
+    def guard(self) -> Sequence[str]:
+        self._world.life.spend()
+        self._world.guarded.add(self._name)
+        return ["bmk-nonroot-group"]
+
+    def evidence(self) -> Mapping[str, Any]:
+        return {}
+
     def smoke(self) -> Sequence[Check]:
         self._world.smokes += 1
         return [Check("dns", "dns-broken" not in self._world.faults, "as it should be")]
@@ -189,6 +201,7 @@ class World:
         self.life = Life()
         self.smokes = 0
         self.faults: set[str] = set()
+        self.guarded: set[str] = set()
         self.waves: list[tuple[str, tuple[str, ...]]] = []
         self.digest = "d1"
         self.stale: tuple[Plan, dict[str, Actual]] | None = None  # what was seen earlier, for a run that is late

@@ -33,6 +33,7 @@ CONVERGED = Actual(
     ssh="ok",
     node="ready",
     converged="current",
+    policies="current",
 )
 
 
@@ -52,6 +53,8 @@ actuals = st.builds(
     ssh=st.sampled_from(["ok", "silent", "wrong-key", "unknown"]),
     node=st.sampled_from(["ready", "not-ready", "absent", "unknown"]),
     converged=st.sampled_from(["current", "stale", "never"]),
+    policies=st.sampled_from(["current", "stale", "unknown"]),
+    suspect=st.sampled_from([(), ("socket-group",)]),
 )
 
 

@@ -1,0 +1,173 @@
+# Copyright bmk contributors. Apache-2.0
+"""What kubeadm left on a host, as it would write it now: manifests of static pods, the kubelet's configuration, modes.
+
+kubeadm renders into a directory of its own (a dry run); what differs on the host is put right, and the daemons that
+read it begin anew: so a hand-edited manifest and a setting that is new in bmk are the same case. What was rendered is
+recorded like any other list, so `bmk_probe` sees later whether it still holds.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import ssl
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from ansible.module_utils.bmk_batch import Failed, Item, command, digest, note
+from ansible.module_utils.bmk_files import Files
+
+KUBEADM = "/usr/local/bin/kubeadm"
+MANIFESTS = "/etc/kubernetes/manifests"
+KUBELET = ("config.yaml", "instance-config.yaml", "kubeadm-flags.env")
+PHASES = {
+    "worker": (("kubelet-start",),),
+    "control_plane": (("kubelet-start",), ("control-plane", "all"), ("etcd", "local")),
+}
+OF_ITS_JOIN = "    - --initial-cluster"  # etcd: who was there when this member came; read once, never again
+SECTION = "kubeadm"
+PATIENCE = 480  # seconds for an API server to come back
+
+
+def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
+    """Paths that were (in check mode: would be) put right. `config` is the path of kubeadm's init configuration."""
+    kind, items = Files(), wanted(config, environment)
+    actual = {item["path"]: kind.actual(item) for item in items}
+    desired = {item["path"]: kind.desired(item) for item in items}
+    differing = [item for item in items if actual[item["path"]] != desired[item["path"]]]
+    paths = [item["path"] for item in differing]
+    if check:
+        return paths
+    began = time.time()
+    changed = [p for p in paths if actual[p].get("sha256") != desired[p].get("sha256")]  # modes need no restart
+    kind.apply(differing, actual)
+    note(kind, SECTION, digest(sorted(desired.items())), items, desired)
+    _restart(changed, began)
+    if os.path.join(MANIFESTS, "kube-apiserver.yaml") in changed:
+        command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
+    return paths
+
+
+def wanted(config: str, environment: dict[str, str]) -> list[Item]:
+    """Items of bmk_files: what kubeadm renders, and what else it made, of which only owner and mode matter."""
+    role = "control_plane" if os.path.exists("/etc/kubernetes/admin.conf") else "worker"
+    directory = tempfile.mkdtemp(dir="/run", prefix="bmk-kubeadm-")
+    try:
+        for phase in PHASES[role]:
+            asked = [KUBEADM, "init", "phase", *phase, "--dry-run", "--config", config]
+            command(*asked, env=dict(environment, KUBEADM_INIT_DRYRUN_DIR=directory))
+        rendered = {name: _text(os.path.join(directory, name)) for name in sorted(os.listdir(directory))}
+    finally:
+        shutil.rmtree(directory)
+    files = [(place(name), text) for name, text in rendered.items() if place(name)]
+    return [{"path": path, "mode": "0600", "content": as_joined(path, text)} for path, text in files] + _kept()
+
+
+def place(name: str) -> str:
+    """Where a rendered file belongs; "" when nowhere."""
+    if name in KUBELET:
+        return os.path.join("/var/lib/kubelet", name)
+    return os.path.join(MANIFESTS, name) if name.startswith(("kube-", "etcd")) and name.endswith(".yaml") else ""
+
+
+def as_joined(path: str, text: str) -> str:
+    """A manifest of etcd with the peers that this member was told when it joined."""
+    if not path.endswith("/etcd.yaml") or not os.path.exists(path):
+        return text
+    old = [line for line in _text(path).splitlines() if line.startswith(OF_ITS_JOIN)]
+    lines = []
+    for line in text.splitlines():
+        if line.startswith(OF_ITS_JOIN):
+            lines += old
+            old = []
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _kept() -> list[Item]:
+    modes = {
+        "/etc/kubernetes/*.conf": "0600",
+        "/etc/kubernetes/pki/*.key": "0600",
+        "/etc/kubernetes/pki/etcd/*.key": "0600",
+        "/etc/kubernetes/pki/*.crt": "0644",
+        "/etc/kubernetes/pki/etcd/*.crt": "0644",
+        "/etc/kubernetes/bmk/encryption.yaml": "0600",
+    }
+    found = [
+        {"path": path, "state": "kept", "mode": mode}
+        for pattern, mode in sorted(modes.items())
+        for path in sorted(glob.glob(pattern))
+    ]
+    directories = [{"path": p, "state": "directory", "mode": "0700"} for p in ("/var/lib/etcd",) if os.path.isdir(p)]
+    return found + directories
+
+
+def _restart(changed: list[str], began: float) -> None:
+    """The kubelet sees manifests by itself; its own configuration it reads at its start."""
+    if any(path.startswith("/var/lib/kubelet/") for path in changed):
+        command("systemctl", "restart", "kubelet.service")
+    manifest = os.path.join(MANIFESTS, "kube-apiserver.yaml")
+    if manifest in changed:
+        _wait_for_api(_flag(_text(manifest), "--advertise-address"), began)
+
+
+def _wait_for_api(address: str, began: float) -> None:
+    end = time.time() + PATIENCE
+    while not (_api_server_since(began) and _ready(address)):
+        if time.time() >= end:
+            raise Failed(
+                "the API server of this host did not come back in %d s with its new manifest. Next: "
+                "crictl or /var/log/pods on the host; the same command tries again" % PATIENCE
+            )
+        time.sleep(0.5)
+
+
+def _api_server_since(began: float) -> bool:
+    """Whether an API server runs here that started after `began`."""
+    with open("/proc/uptime") as file:
+        boot = time.time() - float(file.read().split()[0])
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                name = os.path.basename(file.read().split(b"\0", 1)[0].decode(errors="replace"))
+            with open(os.path.join(os.path.dirname(path), "stat")) as stat:
+                ticks = int(stat.read().rpartition(")")[2].split()[19])
+        except OSError:
+            continue
+        if name == "kube-apiserver" and boot + ticks / os.sysconf("SC_CLK_TCK") >= began - 1:
+            return True
+    return False
+
+
+def _ready(address: str) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open("https://%s:6443/readyz" % address, timeout=5) as answer:
+            return bool(answer.read(2) == b"ok")
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _flag(manifest: str, name: str) -> str:
+    found = [line.split("=", 1)[1] for line in manifest.splitlines() if line.strip().startswith("- %s=" % name)]
+    return found[0] if found else "127.0.0.1"
+
+
+def _text(path: str) -> str:
+    with open(path) as file:
+        return file.read()
+
+
+def result(paths: list[str]) -> dict[str, Any]:
+    """As batch modules answer: what changed, by path."""
+    diff = [
+        {"before_header": p, "after_header": p, "before": "other\n", "after": "as kubeadm writes it\n"} for p in paths
+    ]
+    return {"changed": bool(paths), "items": [{"id": p, "changed": True} for p in paths], "diff": diff}

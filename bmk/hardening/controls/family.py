@@ -1,0 +1,149 @@
+"""Makers of controls that are alike: a file's mode, a flag of a process, a setting of the kubelet or of containerd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bmk.hardening.control import Control, Scope, Severity, Verdict, holds, not_applicable
+from bmk.hardening.evidence import Node
+
+_SHOWN = 3
+
+
+def files(  # noqa: PLR0913, PLR0917 - a table of these reads best in columns
+    id_: str,
+    title: str,
+    cis: tuple[str, ...],
+    patterns: Sequence[str],
+    mode: int = 0o600,
+    scope: Scope = "node",
+    severity: Severity = "medium",
+    why: str = "It holds keys or decides what runs as root; who can write or read it owns the node.",
+) -> Control:
+    """Files exist, are root's, and allow no more than `mode`."""
+
+    def check(node: Node) -> Verdict:
+        found = node.files(*patterns)
+        if not found:
+            return not_applicable(f"no {' '.join(patterns)} here")
+        wrong = [str(f) for f in found if f.mode & ~mode or f.uid or f.gid]
+        seen = (
+            ", ".join(wrong[:_SHOWN]) if wrong else f"{found[0]}" + (f" and {len(found) - 1} more" if found[1:] else "")
+        )
+        return holds(not wrong, seen)
+
+    setting = f"{', '.join(patterns)}: at most {mode:04o}, root:root"
+    return Control(id_, title, severity, why, setting, check, scope, cis)
+
+
+def flag(  # noqa: PLR0913, PLR0917
+    id_: str,
+    title: str,
+    cis: tuple[str, ...],
+    process: str,
+    name: str,
+    good: Callable[[str | None], bool],
+    setting: str,
+    why: str,
+    severity: Severity = "medium",
+    scope: Scope = "control_plane",
+) -> Control:
+    """A flag of a running process. `good` gets None when the flag is not given."""
+
+    def check(node: Node) -> Verdict:
+        flags = node.flags(process)
+        if flags is None:
+            return Verdict("unknown", f"{process} does not run")
+        value = flags.get(name)
+        return holds(good(value), f"--{name}={value}" if value is not None else f"--{name} is not set")
+
+    return Control(id_, title, severity, why, setting, check, scope, cis)
+
+
+def flags(  # noqa: PLR0913, PLR0917
+    id_: str, title: str, cis: tuple[str, ...], process: str, names: tuple[str, ...], why: str
+) -> Control:
+    """Several flags that must all be given."""
+
+    def check(node: Node) -> Verdict:
+        flags = node.flags(process)
+        if flags is None:
+            return Verdict("unknown", f"{process} does not run")
+        missing = [f"--{name}" for name in names if not flags.get(name)]
+        return holds(not missing, f"not set: {', '.join(missing)}" if missing else ", ".join(f"--{n}" for n in names))
+
+    return Control(
+        id_, title, "high", why, f"{process}: {', '.join(f'--{n}' for n in names)}", check, "control_plane", cis
+    )
+
+
+def kubelet(  # noqa: PLR0913, PLR0917
+    id_: str,
+    title: str,
+    cis: tuple[str, ...],
+    keys: tuple[str, ...],
+    good: Callable[[Any], bool],
+    setting: str,
+    why: str,
+    severity: Severity = "medium",
+) -> Control:
+    """A setting of the kubelet's configuration, whose scalars are text; `good` gets None when it is not there."""
+
+    def check(node: Node) -> Verdict:
+        value: Any = node.kubelet
+        if not value:
+            return Verdict("unknown", "the kubelet has no configuration here")
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return holds(good(value), f"{'.'.join(keys)}: {_short(value)}")
+
+    return Control(id_, title, severity, why, setting, check, "node", cis)
+
+
+def runtime(  # noqa: PLR0913, PLR0917
+    id_: str,
+    title: str,
+    at: tuple[str, ...],
+    good: Callable[[Any], bool],
+    setting: str,
+    why: str,
+    severity: Severity = "medium",
+    cis: tuple[str, ...] = (),
+) -> Control:
+    """A value of `containerd config dump`; `at` is the plug-in and the keys below it."""
+
+    def check(node: Node) -> Verdict:
+        if not node.containerd:
+            return Verdict("unknown", f"containerd config dump: {node.raw['containerd']['err'] or 'nothing readable'}")
+        value = node.runtime(*at)
+        return holds(good(value), f"{at[0].rpartition('.')[2]} {'.'.join(at[1:])} = {_short(value)}")
+
+    return Control(id_, title, severity, why, setting, check, "node", cis)
+
+
+def one_of(*values: str | None) -> Callable[[str | None], bool]:
+    return lambda value: value in values
+
+
+def given(value: Any) -> bool:
+    """Set to something."""
+    return bool(value)
+
+
+def not_true(value: Any) -> bool:
+    return str(value).lower() != "true"
+
+
+def among(word: str) -> Callable[[str | None], bool]:
+    """A list of words, separated by commas, that has this one."""
+    return lambda value: word in (value or "").split(",")
+
+
+def at_least(number: int) -> Callable[[Any], bool]:
+    return lambda value: str(value).isdigit() and int(value) >= number
+
+
+def _short(value: Any) -> str:
+    text = "not set" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,129 @@
+"""What was seen of one node and of a cluster's API, as checks read it. Pure: answers in, values out."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bmk.document import parse_document
+from bmk.errors import ConfigError
+
+KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
+_ON_NODE = Path(__file__).with_name("on_node.py")
+_MARK = "@bmk@"
+
+
+def node_program(sysctls: list[str]) -> str:
+    """The program whose answer `node_evidence` reads; for the standard input of `python3 -I -B -`."""
+    return f"{_ON_NODE.read_text()}\n\nlook({json.dumps({'sysctls': sysctls})})\n"
+
+
+def node_evidence(name: str, role: str, stdout: str) -> Node | None:
+    """What the program said; None when it did not come so far."""
+    for line in reversed(stdout.splitlines()):
+        if line.startswith(_MARK):
+            return Node(name, role, json.loads(line.removeprefix(_MARK)))
+    return None
+
+
+@dataclass(frozen=True)
+class File:
+    """Mode, owner and time of a file on a node."""
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    mtime: float
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.mode:04o} {self.uid}:{self.gid}"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node. `raw` is the answer of `on_node.py`."""
+
+    name: str
+    role: str
+    raw: Mapping[str, Any]
+
+    @cached_property
+    def containerd(self) -> dict[str, Any]:
+        """containerd's configuration as containerd understands it; empty when it cannot be read."""
+        try:
+            return tomllib.loads(self.raw["containerd"]["out"])
+        except tomllib.TOMLDecodeError:
+            return {}
+
+    def runtime(self, plugin: str, *keys: str) -> Any:
+        """A value of containerd's configuration: plug-in, then keys; None when it is not there."""
+        found: Any = self.containerd.get("plugins", {}).get(plugin, {})
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    @cached_property
+    def kubelet(self) -> dict[str, Any]:
+        """The kubelet's configuration file; all scalars are text."""
+        return self._yaml(KUBELET_CONFIG)
+
+    def text(self, path: str) -> dict[str, Any]:
+        """A JSON file of ours on the node; empty when it is not there or not JSON."""
+        return self._yaml(path)
+
+    def files(self, *patterns: str) -> list[File]:
+        """Files that match any of the patterns, sorted by path."""
+        found = [p for p in self.raw["files"] if any(PurePosixPath(p).match(pattern) for pattern in patterns)]
+        return [File(path, **self.raw["files"][path]) for path in sorted(found)]
+
+    def flags(self, process: str) -> dict[str, str] | None:
+        """Flags of a running process, `--name=value` as name -> value; None when it does not run."""
+        running = self.raw["processes"].get(process)
+        if running is None:
+            return None
+        pairs = (a.lstrip("-").partition("=") for a in running["args"] if a.startswith("--"))
+        return {name: value if eq else "true" for name, eq, value in pairs}
+
+    def started(self, process: str) -> float:
+        """When a process began, in seconds since the epoch; 0 when it does not run."""
+        return float(self.raw["processes"].get(process, {}).get("started", 0))
+
+    def listeners(self, process: str) -> list[str]:
+        return list(self.raw["listeners"].get(process, ()))
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.raw["facts"]
+        return found
+
+    def _yaml(self, path: str) -> dict[str, Any]:
+        try:
+            value = parse_document(self.raw["texts"].get(path) or "{}", Path(path)).value
+        except ConfigError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster's API. Objects as plain data; `wanted` are the policies that it should have."""
+
+    name: str
+    settings: Mapping[str, Any]
+    wanted: tuple[Mapping[str, Any], ...]
+    policies: tuple[Mapping[str, Any], ...]
+    nodes: tuple[Mapping[str, Any], ...]
+    pods: tuple[Mapping[str, Any], ...]
+    namespaces: tuple[Mapping[str, Any], ...]
+    tokens: tuple[Mapping[str, Any], ...]
+    role_bindings: tuple[Mapping[str, Any], ...]
+    roles: tuple[Mapping[str, Any], ...]
+    kube_proxy: str
+    anonymous: Mapping[str, int]
+    now: float

@@ -1,0 +1,106 @@
+"""What is not covered, counted and named: nothing of it fails a control, and none of it is hidden. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bmk.hardening.evidence import Cluster
+from bmk.hardening.groups import LABEL, mode_of, violations
+
+_SECURITY = "pod-security.kubernetes.io/enforce"
+_TOLD = {"audit": "group 0 is written down, not denied", "warn": "group 0 is warned of, not denied"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a person should know of. `kind`: static-pod, namespace, exempt, would-be-denied, node."""
+
+    kind: str
+    cluster: str
+    what: str
+    detail: str
+
+
+def exceptions(seen: Cluster) -> list[Finding]:
+    """All of them, sorted."""
+    found = [*_namespaces(seen), *_static_pods(seen), *_denied(seen), *_nodes(seen)]
+    return sorted(found, key=lambda e: (e.kind, e.what, e.detail))
+
+
+def _namespaces(seen: Cluster) -> Iterator[Finding]:
+    for namespace in seen.namespaces:
+        name, labels = namespace["metadata"]["name"], namespace["metadata"].get("labels") or {}
+        mode = mode_of(name, labels, seen.settings["groups"])
+        if mode == "exempt":
+            yield Finding("exempt", seen.name, name, "dc.yml exempts it from the policies against group 0")
+        elif mode != "deny":
+            yield Finding("namespace", seen.name, name, _TOLD[mode])
+        if labels.get(_SECURITY) in ("privileged", "baseline"):
+            yield Finding("namespace", seen.name, name, f"its label lowers Pod Security to {labels[_SECURITY]}")
+
+
+def _static_pods(seen: Cluster) -> Iterator[Finding]:
+    """The kubelet runs them whatever the API says; admission never sees them."""
+    for pod in seen.pods:
+        wrong = violations(pod["spec"])
+        if is_static(pod) and wrong:
+            yield Finding("static-pod", seen.name, _named(pod), "; ".join(wrong))
+
+
+def _denied(seen: Cluster) -> Iterator[Finding]:
+    """Pods that would be refused if their namespace denied, by owner: whom to tell before deny is switched on."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    labels = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in seen.namespaces}
+    for pod in seen.pods:
+        namespace = pod["metadata"]["namespace"]
+        mode = mode_of(namespace, labels.get(namespace, {}), seen.settings["groups"])
+        if mode == "exempt" or is_static(pod) or _over(pod):
+            continue
+        if wrong := violations(pod["spec"]):
+            groups.setdefault((owner(pod), "; ".join(wrong)), []).append(_named(pod))
+    for (who, why), pods in groups.items():
+        yield Finding("would-be-denied", seen.name, who, f"{len(pods)} pods: {why}")
+
+
+def _nodes(seen: Cluster) -> Iterator[Finding]:
+    for node in seen.nodes:
+        features = (node.get("status") or {}).get("features") or {}
+        if not features.get("supplementalGroupsPolicy"):
+            yield Finding(
+                "node",
+                seen.name,
+                node["metadata"]["name"],
+                "its runtime does not know supplementalGroupsPolicy: Strict",
+            )
+
+
+def is_static(pod: Mapping[str, Any]) -> bool:
+    """A pod of a file on its node."""
+    annotations = pod["metadata"].get("annotations") or {}
+    return "kubernetes.io/config.mirror" in annotations
+
+
+def owner(pod: Mapping[str, Any]) -> str:
+    """`namespace/Kind/name` of the workload that makes the pod; of a ReplicaSet its Deployment, by its name."""
+    namespace = pod["metadata"]["namespace"]
+    owners = pod["metadata"].get("ownerReferences") or []
+    if not owners:
+        return f"{namespace}/Pod/{pod['metadata']['name']}"
+    kind, name = owners[0]["kind"], owners[0]["name"]
+    digest = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
+    if kind == "ReplicaSet" and digest and name.endswith(f"-{digest}"):
+        kind, name = "Deployment", name.removesuffix(f"-{digest}")
+    return f"{namespace}/{kind}/{name}"
+
+
+def _over(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _named(pod: Mapping[str, Any]) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+HELP = f"kubectl label namespace NAME {LABEL}=deny"

@@ -1,0 +1,137 @@
+"""From evidence to a report: every control on every node and cluster, waivers applied, exceptions counted. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any, Literal, Protocol
+
+from bmk.hardening.control import Control, Verdict
+from bmk.hardening.controls import CONTROLS
+from bmk.hardening.evidence import Cluster, Node
+from bmk.hardening.exceptions import Finding
+
+State = Literal["pass", "fail", "waived", "na", "unknown"]
+STATES: tuple[State, ...] = ("fail", "unknown", "waived", "na", "pass")
+
+
+class Waiver(Protocol):
+    """What of dc.yml's waivers counts here."""
+
+    @property
+    def control(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def until(self) -> date | None: ...
+    @property
+    def hosts(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One control on one node, or on one cluster. `where` is its name; `reason` that of the waiver."""
+
+    control: str
+    where: str
+    state: State
+    seen: str
+    severity: str
+    title: str
+    cis: tuple[str, ...] = ()
+    reason: str = ""
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A host or a cluster that could not be asked, and why. Its controls are unknown."""
+
+    name: str
+    role: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that was seen, ready to be shown in any form."""
+
+    dc: str
+    at: str
+    results: tuple[Result, ...]
+    exceptions: tuple[Finding, ...] = ()
+    silent: tuple[Silent, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = Counter(result.state for result in self.results)
+        return {state: found[state] for state in STATES}
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `-o json`."""
+        return {
+            "schema": 1,
+            "dc": self.dc,
+            "at": self.at,
+            "counts": self.counts,
+            "results": [asdict(r) for r in self.results],
+            "exceptions": [asdict(e) for e in self.exceptions],
+            "unreachable": [asdict(s) for s in self.silent],
+        }
+
+
+def judge_node(node: Node, waivers: Sequence[Waiver]) -> Iterator[Result]:
+    """Every control that is about this node."""
+    for control in _about(node.role):
+        yield _result(control, node.name, _safely(control, node), waivers)
+
+
+def judge_cluster(cluster: Cluster, waivers: Sequence[Waiver]) -> Iterator[Result]:
+    """Every control of an API."""
+    for control in CONTROLS:
+        if control.scope == "cluster":
+            yield _result(control, cluster.name, _safely(control, cluster), waivers)
+
+
+def judge_silent(silent: Silent, waivers: Sequence[Waiver]) -> Iterator[Result]:
+    """Nothing could be seen, so nothing is known: never a pass."""
+    scope = [c for c in CONTROLS if c.scope == "cluster"] if silent.role == "cluster" else _about(silent.role)
+    for control in scope:
+        yield _result(control, silent.name, Verdict("unknown", silent.why), waivers)
+
+
+def _about(role: str) -> list[Control]:
+    scopes = ("node", "control_plane") if role == "control_plane" else ("node",)
+    return [control for control in CONTROLS if control.scope in scopes]
+
+
+def _safely(control: Control, seen: Any) -> Verdict:
+    """A node may answer anything; what a check cannot read is unknown, not a crash of the whole report."""
+    try:
+        return control.check(seen)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Verdict("unknown", f"cannot be read: {type(error).__name__}: {error}")
+
+
+def _result(control: Control, where: str, verdict: Verdict, waivers: Sequence[Waiver]) -> Result:
+    plain = (control.severity, control.title, control.cis)
+    waiver = next((w for w in waivers if w.control == control.id and (not w.hosts or where in w.hosts)), None)
+    if verdict.state != "fail" or waiver is None:
+        return Result(control.id, where, verdict.state, verdict.seen, *plain)
+    until = waiver.until.isoformat() if waiver.until else None
+    return Result(control.id, where, "waived", verdict.seen, *plain, waiver.reason, until)
+
+
+def repairable(results: Sequence[Result]) -> Mapping[str, list[str]]:
+    """Host -> ids of controls that fail there: what the next provision puts right."""
+    ids = {control.id for control in CONTROLS if control.scope != "cluster"}
+    found: dict[str, list[str]] = {}
+    for result in results:
+        if result.control in ids:
+            found.setdefault(result.where, [])
+            if result.state == "fail":
+                found[result.where].append(result.control)
+    return found

@@ -1,0 +1,193 @@
+"""The admission policies against group 0, as objects of the API. Pure; `settings` is `hardening.groups` of dc.yml.
+
+One policy for pods, one for templates of workloads (they warn early: a Deployment is accepted long before its pods are
+refused), one for the label itself, so that a typo does not read as "default". Bindings say where which mode holds:
+names in dc.yml first, then the label of the namespace, then the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bmk.hardening.groups import LABEL, MODES, POLICY
+
+Object = dict[str, Any]
+API = "admissionregistration.k8s.io/v1"
+MANAGED = {"app.kubernetes.io/managed-by": "bmk"}
+NAME = "kubernetes.io/metadata.name"
+TEMPLATES, LABELS = f"{POLICY}-templates", f"{POLICY}-label"
+_ACTIONS = {"audit": ["Audit"], "warn": ["Warn", "Audit"], "deny": ["Deny", "Audit"]}
+_EARLY = {"audit": ["Audit"], "warn": ["Warn", "Audit"], "deny": ["Warn", "Audit"]}  # a template alone runs nothing
+
+_EXEMPT = "variables.pod.?os.?name.orValue('linux') == 'windows' || variables.pod.?hostUsers.orValue(true) == false"
+# Of a pod that is there already only what is added counts: the rest was admitted before.
+_ADDED = "request.?subResource.orValue('') == 'ephemeralcontainers'"
+
+
+def objects(settings: Mapping[str, Any]) -> list[Object]:
+    """Everything that belongs into a cluster's API, in the order in which it is applied."""
+    found = [_pods(), _templates(), _labels()]
+    for policy, actions in ((POLICY, _ACTIONS), (TEMPLATES, _EARLY)):
+        found += _bindings(policy, actions, settings)
+    found.append(_binding(LABELS, LABELS, ["Deny"], {}))
+    return found
+
+
+def _pods() -> Object:
+    rules = [
+        _rule("", ["pods"], ["CREATE"]),  # never UPDATE: a finalizer must come off pods that were there before
+        _rule("", ["pods/ephemeralcontainers"], ["UPDATE"]),
+    ]
+    variables = {
+        "pod": "object.spec",
+        "exempt": _EXEMPT,
+        "added": _ADDED,
+        "containers": f"{_ADDED} ? variables.pod.?ephemeralContainers.orValue([])"
+        f".filter(c, !oldObject.spec.?ephemeralContainers.orValue([]).exists(o, o.name == c.name)) : []",
+        "wrong": "variables.added ? "
+        + _at_root("variables.containers")
+        + " : "
+        + " + ".join(_at_root(f"variables.pod.{field}") for field in _FIELDS),
+    }
+    return _policy(POLICY, rules, variables, _validations("variables.exempt || ", "variables.added || "))
+
+
+def _templates() -> Object:
+    rules = [
+        _rule("apps", ["deployments", "statefulsets", "daemonsets", "replicasets"], ["CREATE", "UPDATE"]),
+        _rule("batch", ["jobs", "cronjobs"], ["CREATE", "UPDATE"]),
+        _rule("", ["replicationcontrollers"], ["CREATE", "UPDATE"]),
+    ]
+    pod = "request.kind.kind == 'CronJob' ? object.spec.jobTemplate.spec.template.spec : object.spec.template.spec"
+    variables = {
+        "pod": pod,
+        "exempt": _EXEMPT,
+        "wrong": " + ".join(_at_root(f"variables.pod.{field}") for field in _FIELDS),
+    }
+    return _policy(TEMPLATES, rules, variables, _validations("variables.exempt || ", ""))
+
+
+_FIELDS = ("containers", "?initContainers.orValue([])")
+
+
+def _at_root(containers: str) -> str:
+    """Names of the containers that would run with group 0."""
+    group = "c.?securityContext.?runAsGroup.orValue(variables.pod.?securityContext.?runAsGroup.orValue(0))"
+    return f"{containers}.filter(c, {group} <= 0).map(c, c.name)"
+
+
+def _validations(exempt: str, added: str) -> list[Object]:
+    context = "variables.pod.?securityContext"
+    return [
+        {
+            "expression": f"{exempt}size(variables.wrong) == 0",
+            "messageExpression": "'bmk: runAsGroup must be set and non-zero (or set hostUsers: false): '"
+            " + variables.wrong.join(', ')",
+            "message": "bmk: runAsGroup must be set and non-zero (or set hostUsers: false)",
+        },
+        {
+            "expression": f"{exempt}{added}{context}.?supplementalGroups.orValue([]).all(g, g > 0)",
+            "message": "bmk: supplementalGroups must not have 0",
+        },
+        {
+            "expression": f"{exempt}{added}{context}.?fsGroup.orValue(1) > 0",
+            "message": "bmk: fsGroup must not be 0",
+        },
+        {
+            "expression": f"{exempt}{added}{context}.?supplementalGroupsPolicy.orValue('Merge') == 'Strict'",
+            "message": "bmk: supplementalGroupsPolicy must be Strict, or the image adds groups that nobody sees",
+        },
+    ]
+
+
+def _labels() -> Object:
+    value = f"object.metadata.?labels[?'{LABEL}'].orValue('audit')"
+    before = f"oldObject.metadata.?labels[?'{LABEL}'].orValue('audit')"
+    modes = "[" + ", ".join(f"'{m}'" for m in MODES) + "]"
+    validation = {
+        "expression": f"{value} in {modes} || (request.operation == 'UPDATE' && {before} == {value})",
+        "message": f"bmk: the label {LABEL} is one of {', '.join(MODES)}",
+    }
+    return _policy(LABELS, [_rule("", ["namespaces"], ["CREATE", "UPDATE"])], {}, [validation])
+
+
+def _bindings(policy: str, actions: Mapping[str, list[str]], settings: Mapping[str, Any]) -> list[Object]:
+    named: dict[str, list[str]] = {mode: [] for mode in MODES}
+    for namespace, mode in sorted(settings["namespaces"].items()):
+        named[mode].append(namespace)
+    others = _names("NotIn", sorted({*settings["exempt"], *settings["namespaces"]}))
+    found = [
+        _binding(f"{policy}-{mode}", policy, actions[mode], {"matchExpressions": [_labelled("In", [mode]), *others]})
+        for mode in MODES
+    ]
+    unlabelled = {"matchExpressions": [_labelled("NotIn", MODES), *others]}
+    found.append(_binding(f"{policy}-default", policy, actions[settings["default"]], unlabelled))
+    return found + [
+        _binding(f"{policy}-{mode}-named", policy, actions[mode], {"matchExpressions": _names("In", names)})
+        for mode, names in named.items()
+        if names
+    ]
+
+
+def _names(operator: str, names: Sequence[str]) -> list[Object]:
+    return [{"key": NAME, "operator": operator, "values": list(names)}] if names else []
+
+
+def _labelled(operator: str, modes: Sequence[str]) -> Object:
+    return {"key": LABEL, "operator": operator, "values": list(modes)}
+
+
+def _rule(group: str, resources: list[str], operations: list[str]) -> Object:
+    return {"apiGroups": [group], "apiVersions": ["v1"], "operations": operations, "resources": resources}
+
+
+def _policy(name: str, rules: list[Object], variables: Mapping[str, str], validations: list[Object]) -> Object:
+    spec: Object = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules}, "validations": validations}
+    if variables:
+        spec["variables"] = [{"name": key, "expression": text} for key, text in variables.items()]
+    return _object("ValidatingAdmissionPolicy", name, spec)
+
+
+def _binding(name: str, policy: str, actions: list[str], namespaces: Object) -> Object:
+    spec: Object = {"policyName": policy, "validationActions": actions}
+    if namespaces:
+        spec["matchResources"] = {"namespaceSelector": namespaces}
+    return _object("ValidatingAdmissionPolicyBinding", name, spec)
+
+
+def _object(kind: str, name: str, spec: Object) -> Object:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name, "labels": dict(MANAGED)}, "spec": spec}
+
+
+def is_current(wanted: Any, live: Any) -> bool:
+    """Whether everything that is wanted is there; what the API adds by itself does not matter."""
+    if isinstance(wanted, dict):
+        return isinstance(live, dict) and all(is_current(value, live.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(live, list)
+            and len(wanted) == len(live)
+            and all(is_current(a, b) for a, b in zip(wanted, live, strict=True))
+        )
+    return bool(wanted == live)
+
+
+def differing(wanted: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of objects that are missing, changed or left over, as `Kind/name`."""
+    there = {key(o): o for o in live}
+    wrong = [key(o) for o in wanted if not is_current(o, there.get(key(o)))]
+    mine = {key(o) for o in wanted}
+    left = [k for k, o in there.items() if k not in mine and is_managed(o)]
+    return wrong + left
+
+
+def is_managed(live: Mapping[str, Any]) -> bool:
+    """Whether bmk made this object."""
+    labels = (live.get("metadata") or {}).get("labels") or {}
+    return is_current(MANAGED, labels)
+
+
+def key(live: Mapping[str, Any]) -> str:
+    """`Kind/name`."""
+    return f"{live['kind']}/{live['metadata']['name']}"
