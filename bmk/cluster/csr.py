@@ -6,6 +6,8 @@ does: a request is approved only when a node asks for itself, for its own name a
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -76,6 +78,17 @@ def _wrong_alternatives(csr: x509.CertificateSigningRequest, host: str, address:
     if len(list(names)) != len(dns) + len(ips):
         return "asks for names of another kind than DNS and IP"
     return _foreign(dns - {host}, ips - {address}) or (None if ips else "names no address")
+
+
+def serves(address: str, port: int = 10250, seconds: float = 5) -> bool:
+    """Whether a kubelet has a certificate to show; whose it is, the API server checks."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((address, port), seconds) as plain, context.wrap_socket(plain):
+            return True
+    except OSError:  # a handshake that fails is one
+        return False
 
 
 def _foreign(dns: Iterable[str], ips: Iterable[str]) -> str | None:

@@ -77,7 +77,7 @@ def _silent(report: Report) -> Iterator[str]:
 
 
 def _findings(report: Report) -> Iterator[str]:
-    found = [r for r in report.results if r.state in ("fail", "waived")]
+    found = [r for state in ("fail", "waived") for r in report.results if r.state == state]
     yield "<h2>What is not as it should be</h2>"
     if not found:
         yield "<p>Nothing fails and nothing is waived.</p>"
@@ -92,7 +92,7 @@ def _exceptions(report: Report) -> Iterator[str]:
     for kind, words in _KINDS.items():
         mine = [e for e in report.exceptions if e.kind == kind]
         if mine:
-            yield f"<details open><summary>{escape(words)} ({len(mine)})</summary>\n<div class=wrap><table>"
+            yield f"<details open><summary>{escape(words)} ({len(mine)})</summary>\n<div class=wrap tabindex=0><table>"
             yield _head(("Cluster", "What", "Why"))
             for one in mine:
                 cells = (escape(one.cluster), f"<code>{escape(one.what)}</code>", escape(one.detail))
@@ -118,7 +118,7 @@ def _places(report: Report) -> Iterator[str]:
 def _table(results: Sequence[Result], *, where: bool) -> Iterator[str]:
     head = (["Where"] if where else []) + ["State", "Severity", "Control", "Seen", "CIS"]
     yield (
-        "<div class=wrap><table>\n<thead><tr>"
+        "<div class=wrap tabindex=0><table>\n<thead><tr>"
         + "".join(f'<th scope="col">{h}</th>' for h in head)
         + "</tr></thead><tbody>"
     )

@@ -1,8 +1,8 @@
 """The admission policies against group 0, as objects of the API. Pure; `settings` is `hardening.groups` of dc.yml.
 
-One policy for pods, one for templates of workloads (they warn early: a Deployment is accepted long before its pods are
-refused), one for the label itself, so that a typo does not read as "default". Bindings say where which mode holds:
-names in dc.yml first, then the label of the namespace, then the default.
+One policy for pods, one for what is added to them later, one for templates of workloads (they warn early: a Deployment
+is accepted long before its pods are refused), one for the label itself, so that a typo does not read as "default".
+Bindings say where which mode holds: names in dc.yml first, then the label of the namespace, then the default.
 """
 
 from __future__ import annotations
@@ -16,41 +16,44 @@ Object = dict[str, Any]
 API = "admissionregistration.k8s.io/v1"
 MANAGED = {"app.kubernetes.io/managed-by": "bmk"}
 NAME = "kubernetes.io/metadata.name"
-TEMPLATES, LABELS = f"{POLICY}-templates", f"{POLICY}-label"
+DEBUG, TEMPLATES, LABELS = f"{POLICY}-debug", f"{POLICY}-templates", f"{POLICY}-label"
 _ACTIONS = {"audit": ["Audit"], "warn": ["Warn", "Audit"], "deny": ["Deny", "Audit"]}
 _EARLY = {"audit": ["Audit"], "warn": ["Warn", "Audit"], "deny": ["Warn", "Audit"]}  # a template alone runs nothing
 
-_EXEMPT = "variables.pod.?os.?name.orValue('linux') == 'windows' || variables.pod.?hostUsers.orValue(true) == false"
-# Of a pod that is there already only what is added counts: the rest was admitted before.
-_ADDED = "request.?subResource.orValue('') == 'ephemeralcontainers'"
+# Written out instead of composed of variables: each variable is a program of its own, and every pod pays for it.
+_EXEMPT = "{pod}.?hostUsers.orValue(true) == false || {pod}.?os.?name.orValue('linux') == 'windows'"
+_GROUP = "c.?securityContext.?runAsGroup.orValue({pod}.?securityContext.?runAsGroup.orValue(0)) > 0"
+_OLD = "oldObject.spec.?ephemeralContainers.orValue([]).exists(o, o.name == c.name)"
+_CONTEXT = {
+    "supplementalGroups must not have 0": "{pod}.?securityContext.?supplementalGroups.orValue([]).all(g, g > 0)",
+    "fsGroup must not be 0": "{pod}.?securityContext.?fsGroup.orValue(1) > 0",
+    "supplementalGroupsPolicy must be Strict, or the image adds groups that nobody sees": (
+        "{pod}.?securityContext.?supplementalGroupsPolicy.orValue('Merge') == 'Strict'"
+    ),
+}
+_MESSAGE = "runAsGroup must be set and non-zero (or set hostUsers: false)"
 
 
 def objects(settings: Mapping[str, Any]) -> list[Object]:
     """Everything that belongs into a cluster's API, in the order in which it is applied."""
-    found = [_pods(), _templates(), _labels()]
-    for policy, actions in ((POLICY, _ACTIONS), (TEMPLATES, _EARLY)):
+    found = [_pods(), _debug(), _templates(), _labels()]
+    for policy, actions in ((POLICY, _ACTIONS), (DEBUG, _ACTIONS), (TEMPLATES, _EARLY)):
         found += _bindings(policy, actions, settings)
     found.append(_binding(LABELS, LABELS, ["Deny"], {}))
     return found
 
 
 def _pods() -> Object:
-    rules = [
-        _rule("", ["pods"], ["CREATE"]),  # never UPDATE: a finalizer must come off pods that were there before
-        _rule("", ["pods/ephemeralcontainers"], ["UPDATE"]),
-    ]
-    variables = {
-        "pod": "object.spec",
-        "exempt": _EXEMPT,
-        "added": _ADDED,
-        "containers": f"{_ADDED} ? variables.pod.?ephemeralContainers.orValue([])"
-        f".filter(c, !oldObject.spec.?ephemeralContainers.orValue([]).exists(o, o.name == c.name)) : []",
-        "wrong": "variables.added ? "
-        + _at_root("variables.containers")
-        + " : "
-        + " + ".join(_at_root(f"variables.pod.{field}") for field in _FIELDS),
-    }
-    return _policy(POLICY, rules, variables, _validations("variables.exempt || ", "variables.added || "))
+    """Never UPDATE: a finalizer must come off pods that were there before."""
+    fields = ("object.spec.containers", "object.spec.?initContainers.orValue([])")
+    return _policy(POLICY, [_rule("", ["pods"], ["CREATE"])], {}, _validation("object.spec", fields, _CONTEXT))
+
+
+def _debug() -> Object:
+    """Of a pod that is there already only what is added counts: the rest was admitted before."""
+    added = f"object.spec.?ephemeralContainers.orValue([]).filter(c, !{_OLD})"
+    rules = [_rule("", ["pods/ephemeralcontainers"], ["UPDATE"])]
+    return _policy(DEBUG, rules, {}, _validation("object.spec", (added,), {}))
 
 
 def _templates() -> Object:
@@ -60,45 +63,24 @@ def _templates() -> Object:
         _rule("", ["replicationcontrollers"], ["CREATE", "UPDATE"]),
     ]
     pod = "request.kind.kind == 'CronJob' ? object.spec.jobTemplate.spec.template.spec : object.spec.template.spec"
-    variables = {
-        "pod": pod,
-        "exempt": _EXEMPT,
-        "wrong": " + ".join(_at_root(f"variables.pod.{field}") for field in _FIELDS),
+    fields = ("variables.pod.containers", "variables.pod.?initContainers.orValue([])")
+    return _policy(TEMPLATES, rules, {"pod": pod}, _validation("variables.pod", fields, _CONTEXT))
+
+
+def _validation(pod: str, containers: Sequence[str], context: Mapping[str, str]) -> list[Object]:
+    """One expression for all; the message, which only a refused pod pays for, names every fault and container."""
+    group = _GROUP.format(pod=pod)
+    rest = {words: text.format(pod=pod) for words, text in context.items()}
+    good = [f"{field}.all(c, {group})" for field in containers] + list(rest.values())
+    wrong = " + ".join(f"{field}.filter(c, !({group})).map(c, c.name)" for field in containers)
+    faults = [f"(size({wrong}) > 0 ? ['{_MESSAGE}: ' + ({wrong}).join(', ')] : [])"]
+    faults += [f"({text} ? [] : ['{words}'])" for words, text in rest.items()]
+    validation = {
+        "expression": f"{_EXEMPT.format(pod=pod)} || ({' && '.join(good)})",
+        "messageExpression": f"'bmk: ' + ({' + '.join(faults)}).join('; ')",
+        "message": f"bmk: {_MESSAGE}",
     }
-    return _policy(TEMPLATES, rules, variables, _validations("variables.exempt || ", ""))
-
-
-_FIELDS = ("containers", "?initContainers.orValue([])")
-
-
-def _at_root(containers: str) -> str:
-    """Names of the containers that would run with group 0."""
-    group = "c.?securityContext.?runAsGroup.orValue(variables.pod.?securityContext.?runAsGroup.orValue(0))"
-    return f"{containers}.filter(c, {group} <= 0).map(c, c.name)"
-
-
-def _validations(exempt: str, added: str) -> list[Object]:
-    context = "variables.pod.?securityContext"
-    return [
-        {
-            "expression": f"{exempt}size(variables.wrong) == 0",
-            "messageExpression": "'bmk: runAsGroup must be set and non-zero (or set hostUsers: false): '"
-            " + variables.wrong.join(', ')",
-            "message": "bmk: runAsGroup must be set and non-zero (or set hostUsers: false)",
-        },
-        {
-            "expression": f"{exempt}{added}{context}.?supplementalGroups.orValue([]).all(g, g > 0)",
-            "message": "bmk: supplementalGroups must not have 0",
-        },
-        {
-            "expression": f"{exempt}{added}{context}.?fsGroup.orValue(1) > 0",
-            "message": "bmk: fsGroup must not be 0",
-        },
-        {
-            "expression": f"{exempt}{added}{context}.?supplementalGroupsPolicy.orValue('Merge') == 'Strict'",
-            "message": "bmk: supplementalGroupsPolicy must be Strict, or the image adds groups that nobody sees",
-        },
-    ]
+    return [validation]
 
 
 def _labels() -> Object:

@@ -107,6 +107,15 @@ def mount_kernel(root: Path, spec: dict[str, Any]) -> None:
             "tmpfs", root / directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755" if directory == "run" else "mode=1777"
         )
     skip_units(root / "run", spec["skip_units"])
+    show_whole(root / "run/bmk-kernel")
+
+
+def show_whole(place: Path) -> None:
+    """A user namespace may mount proc and sysfs only where one is to be seen already that has nothing over it."""
+    place.mkdir(mode=0o700)
+    for kind, flags in (("proc", 0), ("sysfs", MS_RDONLY)):
+        (place / kind).mkdir()
+        mount(kind, place / kind, kind, flags | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
 def skip_units(run: Path, units: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class LiveCluster:
     def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
         with self._api() as api:
             return csr.approve_serving(api, {h.name: str(h.address) for h in hosts})[0]
+
+    def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
+        with ThreadPoolExecutor(min(16, len(hosts) or 1)) as pool:
+            found = pool.map(lambda host: csr.serves(str(host.address)), hosts)
+            return frozenset(host.name for host, good in zip(hosts, found, strict=True) if good)
 
     def policies(self) -> Policies:
         with self._api() as api:

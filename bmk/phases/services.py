@@ -60,6 +60,9 @@ class Cluster(Protocol):
     def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
         """Approve serving certificates of these hosts, checked against the inventory; returns what was approved."""
 
+    def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
+        """Hosts whose kubelet has its serving certificate: a node is Ready before it, and no log of it can be read."""
+
     def policies(self) -> Policies:
         """Whether the admission policies are as the file has them. Raises Unreachable when the API does not answer."""
 

@@ -66,7 +66,9 @@ def _ask(ctx: Context, hosts: tuple[str, ...]) -> Mapping[str, NodeState]:
     try:
         for approved in cluster.approve([ctx.run.dc.hosts[h] for h in hosts]):
             ctx.emit("csr.approved", f"approved {approved}", "debug")
-        return cluster.nodes()
+        serving = cluster.serving([ctx.run.dc.hosts[h] for h in hosts])
+        states = cluster.nodes()
+        return {h: "not-ready" if s == "ready" and h in hosts and h not in serving else s for h, s in states.items()}
     except Unreachable as error:  # an API server restarts while control planes join; the deadline still counts
         ctx.emit("api.silent", error.what, "debug")
         return {}

@@ -28,7 +28,8 @@ class Groups(Kind):
             if actual[item["name"]]["gid"] is None:
                 _add(item)
             else:
-                command("groupmod", "--gid", str(item["gid"]), "--users", "", item["name"])
+                command("groupmod", "--gid", str(item["gid"]), item["name"])
+                command("gpasswd", "--members", "", item["name"])
 
     def record(self, item: Item, desired: Item) -> Item:
         return {"name": item["name"], "gid": item["gid"], "desired": desired}

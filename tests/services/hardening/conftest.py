@@ -104,19 +104,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Started once; namespaces keep tests apart."""
     directory = tmp_path_factory.mktemp("api")
     found = Server(directory, free_port(), free_port(), load_version())
-    _write(found)
-    running: list[subprocess.Popen[bytes]] = []
+    running = start(found)
     try:
-        for name, argv in (("etcd", _etcd(found)), ("apiserver", _apiserver(found))):
-            with (directory / f"{name}.log").open("wb") as log:
-                running.append(subprocess.Popen(argv, stdout=log, stderr=log, cwd=directory))
-        _until_ready(found, running[1])
         yield found
     finally:
-        for process in reversed(running):
-            process.kill()
-        for process in running:
-            process.wait(30)
+        stop(running)
+
+
+def start(server: Server) -> list[subprocess.Popen[bytes]]:
+    """etcd and the API server, ready; nothing is left running when they do not become so."""
+    _write(server)
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for name, argv in (("etcd", _etcd(server)), ("apiserver", _apiserver(server))):
+            with (server.directory / f"{name}.log").open("wb") as log:
+                running.append(subprocess.Popen(argv, stdout=log, stderr=log, cwd=server.directory))
+        _until_ready(server, running[1])
+    except BaseException:
+        stop(running)
+        raise
+    return running
+
+
+def stop(running: list[subprocess.Popen[bytes]]) -> None:
+    """End them at once: nothing of what they hold is kept."""
+    for process in reversed(running):
+        process.kill()
+    for process in running:
+        process.wait(30)
 
 
 def load_version() -> str:

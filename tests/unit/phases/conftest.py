@@ -173,6 +173,9 @@ class FakeCluster:
             self._world.machines[host.name].approved = True
         return [h.name for h in hosts]
 
+    def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
+        return frozenset(h.name for h in hosts if self._world.machines[h.name].approved)
+
     def policies(self) -> Any:
         self.nodes()
         return "current" if self._name in self._world.guarded else "stale"

@@ -1,0 +1,212 @@
+"""What hardening costs: looking at it, and living with it. Each part in one run against its baseline.
+
+    sudo python bench/hardening.py [--dc inventories/lab-ha/dc.yml] [--nodes 50] [--pods 300]
+
+1. One node's look against one raw ssh round trip (`true`) by the same library, when --dc names one that is up.
+2. As many simulated nodes in parallel (addresses of one sshd in a network namespace of its own) against the same
+   fan-out that runs `true`.
+3. Creating pods on one API server with and without the policies, alternating, over one connection; the pods are
+   admitted in both cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+ROUNDS = 7
+STRICT = {"runAsUser": 1000, "runAsGroup": 3000, "supplementalGroups": [4000], "supplementalGroupsPolicy": "Strict"}
+
+
+def main() -> None:
+    """All parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dc")
+    parser.add_argument("--nodes", type=int, default=50)
+    parser.add_argument("--pods", type=int, default=300)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.inside:
+        fan_out(asked.nodes)
+        return
+    if asked.dc:
+        one_node(asked.dc)
+    else:
+        subprocess.run(
+            ["unshare", "--net", sys.executable, __file__, "--inside", "--nodes", str(asked.nodes)], check=True
+        )
+        pods(asked.pods)
+
+
+def one_node(dc: str) -> None:
+    """A node of a real cluster."""
+    from bmk.hardening.controls import SYSCTLS
+    from bmk.hardening.evidence import node_evidence, node_program
+    from bmk.hardening.judge import judge_node
+    from bmk.phases.site import open_site
+    from bmk.ssh import run
+
+    site = open_site(dc)
+    host = next(iter(site.dc.hosts.values()))
+    target, program = site.world.target(host), node_program(SYSCTLS).encode()
+    python = ["python3", "-I", "-B", "-"]
+
+    def look() -> None:
+        answer = run(target, python, send=program)
+        seen = node_evidence(host.name, host.role, answer.out)
+        assert seen is not None
+        assert len(list(judge_node(seen, ()))) > 50
+
+    raw, ours = alternating(lambda: run(target, ["true"]), look)
+    print(f"one node, {host.name}: raw ssh {raw:.3f} s, look and judge {ours:.3f} s: {ours / raw:.1f}x")
+
+
+def fan_out(nodes: int) -> None:
+    """Runs in a network namespace."""
+    from bmk.hardening.controls import SYSCTLS
+    from bmk.hardening.evidence import node_evidence, node_program
+    from bmk.hardening.judge import judge_node
+    from bmk.ssh import Target, run
+
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        server, keys, identity = sshd(directory)
+        try:
+            targets = [Target(f"127.0.0.{i + 2}", identity, keys) for i in range(nodes)]
+            wait(lambda: run(targets[0], ["true"]))
+            program = node_program(SYSCTLS).encode()
+
+            def look(target: Target) -> int:
+                seen = node_evidence("n", "worker", run(target, ["python3", "-I", "-B", "-"], send=program).out)
+                assert seen is not None
+                return len(list(judge_node(seen, ())))
+
+            with ThreadPoolExecutor(32) as pool:
+                raw = timed(lambda: list(pool.map(lambda t: run(t, ["true"]), targets)))
+                ours = timed(lambda: list(pool.map(look, targets)))
+            print(f"{nodes} simulated nodes: raw fan-out {raw:.2f} s, looks {ours:.2f} s: {ours / raw:.1f}x")
+        finally:
+            server.terminate()
+
+
+def sshd(directory: Path) -> tuple[subprocess.Popen[bytes], tuple[str, ...], Path]:
+    """A server on all addresses of this namespace: process, its host keys, the key that it accepts."""
+    for key in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / key)], check=True)
+    (directory / "authorized").write_text((directory / "user.pub").read_text())
+    config = directory / "config"
+    config.write_text(
+        f"Port 22\nHostKey {directory}/host\nAuthorizedKeysFile {directory}/authorized\nPermitRootLogin yes\n"
+        f"StrictModes no\nMaxStartups 500\nPidFile {directory}/pid\nUsePAM no\n"
+    )
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(config)], stderr=subprocess.DEVNULL)
+    return server, ((directory / "host.pub").read_text().strip(),), directory / "user"
+
+
+def pods(count: int) -> None:
+    """Pod creation with the policies in deny, and without any."""
+    from bmk.hardening import policy
+    from tests.services.hardening import conftest as place
+
+    with tempfile.TemporaryDirectory() as name:
+        server = place.Server(Path(name), place.free_port(), place.free_port(), place.load_version())
+        running = place.start(server)
+        try:
+            settings = {"default": "deny", "namespaces": {}, "exempt": ["kube-system"]}
+            bodies, connection = policy.objects(settings), connect(server.port)
+            numbers = iter(range(10**9))
+
+            def batch() -> float:
+                return statistics.median(create(connection, place.ADMIN, next(numbers)) for _ in range(count))
+
+            batch()
+            with server.api() as api:
+                seen: dict[bool, list[float]] = {True: [], False: []}
+                for turn in range(6):
+                    for body in bodies:
+                        (api.apply if turn % 2 else lambda b: remove(api, b))(body)
+                    time.sleep(2)  # policies take effect by a watch
+                    seen[bool(turn % 2)].append(batch())
+            without, with_ = min(seen[False]), min(seen[True])
+            print(
+                f"pod creation, median of {count}, best of three: without policies {without * 1000:.2f} ms, "
+                f"with {with_ * 1000:.2f} ms: {100 * (with_ / without - 1):+.1f} %"
+            )
+        finally:
+            place.stop(running)
+
+
+def remove(api: Any, body: Any) -> None:
+    """Take an object out that may not be there."""
+    from bmk.errors import BmkError
+
+    try:
+        api.delete_policy(body["kind"], body["metadata"]["name"])
+    except BmkError:
+        return
+
+
+def connect(port: int) -> http.client.HTTPSConnection:
+    """One connection for all requests: handshakes are not what is measured."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection("127.0.0.1", port, context=context)
+
+
+def create(connection: http.client.HTTPSConnection, token: str, number: int) -> float:
+    """Seconds of one creation."""
+    spec = {"containers": [{"name": "main", "image": "i"}], "securityContext": STRICT}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"b{number}", "namespace": "default"}, "spec": spec}
+    began = time.perf_counter()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    connection.request("POST", "/api/v1/namespaces/default/pods", json.dumps(body), headers)
+    answer = connection.getresponse()
+    said = answer.read()
+    assert answer.status == 201, said
+    return time.perf_counter() - began
+
+
+def alternating(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
+    """Medians of both, taken turn by turn so that the machine is as busy for one as for the other."""
+    pairs = [(timed(one), timed(other)) for _ in range(ROUNDS)]
+    return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def wait(work: Callable[[], Any]) -> None:
+    """Until it raises no more, for a few seconds."""
+    for _ in range(50):
+        try:
+            work()
+            return
+        except Exception:
+            time.sleep(0.1)
+    work()
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0:
+        sys.exit("needs root for a network namespace")
+    main()
