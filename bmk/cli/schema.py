@@ -8,15 +8,24 @@ from bmk.cli.output import dump
 
 
 @click.command(name="schema")
-@click.argument("kind", type=click.Choice(["dc", "hosts", "addresses"]), default="dc")
+@click.argument("kind", type=click.Choice(["dc", "hosts", "addresses", "drift", "verify"]), default="dc")
 def command(kind: str) -> None:
-    """Print the JSON Schema of dc.yml, of a rack's file of hosts, or of addresses.yml.
+    """Print the JSON Schema of dc.yml, of a rack's file of hosts, of addresses.yml, or of what drift and verify print.
 
     An editor with yaml-language-server uses it when a file starts with:
 
     \b
       # yaml-language-server: $schema=PATH
     """
-    from bmk.datacenter.schema import schema
+    if kind == "drift":
+        from bmk.report.drift import schema as drift
 
-    dump(schema(kind), "json")
+        dump(drift(), "json")
+    elif kind == "verify":
+        from bmk.report.verify import schema as verify
+
+        dump(verify(), "json")
+    else:
+        from bmk.datacenter.schema import schema
+
+        dump(schema(kind), "json")

@@ -32,7 +32,7 @@ from lightkube.resources.admissionregistration_v1 import (
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod, Secret, Service
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
-from lightkube.types import CascadeType
+from lightkube.types import CascadeType, PatchType
 
 from bmk.errors import BmkError, Unreachable
 
@@ -102,6 +102,31 @@ class Api:
         """Every node and whether it is Ready."""
         with self._errors():
             return dict(_readiness(n) for n in self._client.list(Node))
+
+    def plain_nodes(self) -> list[dict[str, Any]]:
+        """Every node as the API says it."""
+        with self._errors():
+            return [n.to_dict() for n in self._client.list(Node)]
+
+    def plain_roles(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Roles of the whole cluster and their bindings, as the API says them."""
+        with self._errors():
+            roles = [r.to_dict() for r in self._client.list(ClusterRole)]
+            return roles, [b.to_dict() for b in self._client.list(ClusterRoleBinding)]
+
+    def patch_node(self, name: str, patch: Mapping[str, Any]) -> None:
+        """Merge into a node; None removes."""
+        with self._errors():
+            self._client.patch(Node, name, dict(patch), patch_type=PatchType.MERGE)
+
+    def delete_binding(self, name: str) -> None:
+        """Delete a ClusterRoleBinding; fine when there is none."""
+        with self._errors():
+            try:
+                self._client.delete(ClusterRoleBinding, name)
+            except ApiError as error:
+                if error.response.status_code != 404:
+                    raise
 
     def waiting_requests(self) -> list[SigningRequest]:
         """Signing requests that nobody approved or denied."""

@@ -13,6 +13,7 @@ from bmk.datacenter.model import (
     Cluster,
     DataCenterSpec,
     Deployer,
+    Expected,
     HostSpec,
     Name,
     Network,
@@ -54,6 +55,7 @@ class Draft:
     allocations: Allocations
     names: Mapping[str, frozenset[str]]
     waivers: Mapping[int, Waiver] = field(default_factory=dict)
+    expected: tuple[Expected, ...] = ()
 
     def known(self, kind: str, name: str) -> bool:
         return name in self.names[kind]
@@ -73,7 +75,9 @@ def draft_of(spec: DataCenterSpec, allocations: Allocations) -> Draft:
         "cluster": frozenset(spec.clusters),
     }
     waivers = dict(enumerate(spec.waivers))
-    return Draft(spec.deployer, spec.networks, spec.profiles, hosts, spec.clusters, allocations, names, waivers)
+    return Draft(
+        spec.deployer, spec.networks, spec.profiles, hosts, spec.clusters, allocations, names, waivers, spec.expected
+    )
 
 
 def draft_of_broken(tree: Any, allocations: Allocations) -> Draft:

@@ -20,6 +20,8 @@ LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Z
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
 Labels = dict[LabelKey, LabelValue]
 Mode = Literal["audit", "warn", "deny"]
+# As `bmk drift` prints it, with * and ? where one wants: sysctls:net.ipv4.ip_forward, files:/etc/cron.d/*
+Item = Annotated[str, Field(pattern=r"^[a-z_]+:.+$", description="kind:id as bmk drift prints it; * and ? match")]
 
 
 class Spec(BaseModel):
@@ -191,6 +193,15 @@ class Waiver(Spec):
     hosts: tuple[Name, ...] = Field((), description="only on these hosts; by default everywhere")
 
 
+class Expected(Spec):
+    """An intended difference between a host and what is desired of it: `bmk drift` names it and does not count it."""
+
+    items: Annotated[tuple[Item, ...], Field(min_length=1)]
+    hosts: tuple[str, ...] = Field((), description="hosts, racks, roles, profiles or clusters; empty: all")
+    reason: str = Field(min_length=8, description="why, and who agreed")
+    until: date = Field(description="the last day on which it is expected; afterwards it is drift")
+
+
 class Metadata(Spec):
     name: Name
 
@@ -204,6 +215,7 @@ class DataCenterSpec(Spec):
     racks: dict[Name, Rack]
     clusters: dict[Name, Cluster] = {}
     waivers: tuple[Waiver, ...] = Field((), description="controls of bmk hardening that are relaxed, and why")
+    expected: tuple[Expected, ...] = Field((), description="intended differences that drift does not count")
 
 
 class DataCenterFile(Spec):

@@ -22,7 +22,7 @@ def select_hosts(dc: DataCenter, names: Sequence[str] = (), limit: Sequence[str]
     return tuple(
         host
         for host in dc.hosts.values()
-        if (not names or host.name in names) and (not wanted or not _selectors(host).isdisjoint(wanted))
+        if (not names or host.name in names) and (not wanted or not selectors(host).isdisjoint(wanted))
     )
 
 
@@ -37,13 +37,13 @@ def host_named(dc: DataCenter, name: str) -> Host:
 def _require_known(dc: DataCenter, wanted: Sequence[str]) -> None:
     if not wanted:
         return
-    known = set().union(*(_selectors(host) for host in dc.hosts.values()))
+    known = set().union(*(selectors(host) for host in dc.hosts.values()))
     for name in wanted:
         if name not in known:
             what = f"--limit {name}: there is no such host, rack, role, profile or cluster in {dc.name}"
             raise ConfigError(what, where=str(dc.source), hint=did_you_mean(name, known))
 
 
-def _selectors(host: Host) -> set[str]:
+def selectors(host: Host) -> set[str]:
     """Plain names and the names of inventory groups: people type both."""
     return {host.name, host.rack, host.profile_name, *([host.cluster] if host.cluster else []), *groups_of(host)}

@@ -22,6 +22,7 @@ _PATTERNS = {
     "[A-Za-z0-9.-]+(:": "a host name or address, with or without a port",
     "{1,253}/": "a label's name, such as role or example.net/zone",
     "_.-]{0,61}[A-Za-z0-9])?)?": "a label's value: at most 63 letters, digits, dots, dashes and underscores",
+    "[a-z_]+:.+": "kind:id as bmk drift prints it, such as sysctls:vm.swappiness or files:/etc/cron.d/*",
     r"1\.[0-9]+\.[0-9]+": "a full Kubernetes version such as 1.37.2",
 }
 _MAC = re.compile(r"[0-9a-fA-F]{12}")

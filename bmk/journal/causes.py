@@ -193,6 +193,25 @@ def node_not_ready(e: Evidence) -> Cause | None:
     )
 
 
+# What the newest look of `bmk drift` came out with -> the next command. The first state that matches counts.
+_DRIFT_NEXT = (
+    ("unknown", "bmk power status {dc} {host}; bmk console {dc} {host}"),
+    ("*", "bmk provision {dc} --limit {host} repairs what it can; bmk drift {dc} --limit {host} -o wide shows all"),
+)
+
+
+def drift_cause(events: Sequence[Event], dc: str, host: str) -> Cause | None:
+    """A host that is done, and yet no longer as it was left. None: no drift, or nobody has looked since."""
+    event = next((e for e in reversed(events) if e.kind in ("drift.looked", "host.sealed")), None)
+    if event is None or event.kind != "drift.looked" or event.data.get("state") == "clean":
+        return None
+    items = [str(item) for item in event.data.get("items", ())]
+    state = str(event.data.get("state"))
+    hint = next(text for word, text in _DRIFT_NEXT if word in (state, "*"))
+    why = "; ".join(item.replace("#", " ").strip() for item in items[:5]) + (" ..." if len(items) > 5 else "")
+    return Cause(event.text, why, hint.format(dc=dc, host=host))
+
+
 def unknown(e: Evidence) -> Cause:
     """No rule knows."""
     event = e.events[-1] if e.events else None

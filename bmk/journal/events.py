@@ -9,7 +9,19 @@ from typing import Any, Literal
 SCHEMA = 1  # of the JSON lines; additions keep it, changes of meaning raise it
 
 Source = Literal[
-    "bmk", "bmc", "dhcp", "http", "agent", "console", "ssh", "ansible", "kubeadm", "cluster", "lab", "artifacts"
+    "bmk",
+    "bmc",
+    "dhcp",
+    "http",
+    "agent",
+    "console",
+    "ssh",
+    "ansible",
+    "kubeadm",
+    "cluster",
+    "drift",
+    "lab",
+    "artifacts",
 ]
 Level = Literal["debug", "info", "warning", "error"]
 

@@ -23,4 +23,19 @@ MIGRATIONS = [
     CREATE UNIQUE INDEX grants_one_open ON grants (host) WHERE ended IS NULL;
     """,
     "CREATE INDEX grants_host ON grants (host, attempt);",
+    """
+    CREATE TABLE seals (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, at REAL NOT NULL, digest TEXT NOT NULL,
+        signature TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX seals_host ON seals (host, id);
+    CREATE TABLE drift (
+        "where" TEXT NOT NULL, key TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL, gone REAL,
+        body TEXT NOT NULL, PRIMARY KEY ("where", key, first)) WITHOUT ROWID;
+    CREATE INDEX drift_open ON drift ("where", key) WHERE gone IS NULL;
+    CREATE TABLE drift_standing ("where" TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE drift_runs (
+        id TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL NOT NULL, hosts INTEGER NOT NULL,
+        unknown INTEGER NOT NULL, counts TEXT NOT NULL);
+    """,
 ]

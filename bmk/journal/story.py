@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bmk.journal.causes import SINCE, Cause, likely_cause
+from bmk.journal.causes import SINCE, Cause, drift_cause, likely_cause
 from bmk.journal.events import Event
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.store import Journal
@@ -72,7 +72,7 @@ def _cause(events: Sequence[Event], at: Where, case: Case) -> Cause | None:
     if at.state == "interrupted":
         run = _last(events, *_WAY)
         return Cause("the run was interrupted", f"run {run.run if run else None} is over, nobody is at work", again)
-    return _running(events, at, case) if at.state == "running" else None
+    return _running(events, at, case) if at.state == "running" else drift_cause(events, case.dc, case.host)
 
 
 def _told(events: Sequence[Event], at: Where, case: Case) -> Cause:

@@ -49,7 +49,7 @@ def timeline(events: Iterable[Event], *, debug: bool = False) -> list[Entry]:
 
 def newest_run(events: Sequence[Event]) -> list[Event]:
     """From the first event of the newest run on: earlier runs are over."""
-    run = next((e.run for e in reversed(events) if e.run), None)
+    run = next((e.run for e in reversed(events) if e.run), None)  # looks of drift belong to none
     start = next((i for i, e in enumerate(events) if e.run == run), 0) if run else 0
     return list(events[start:])
 

@@ -15,6 +15,8 @@ from bmk.phases.powered import Powered
 from bmk.phases.reachable import Reachable
 from bmk.phases.ready import Ready
 from bmk.phases.registered import Registered
+from bmk.phases.restored import Restored
+from bmk.phases.sealed import Sealed
 from bmk.phases.verified import Verified
 
 PROVISION: Sequence[Phase] = (
@@ -28,6 +30,8 @@ PROVISION: Sequence[Phase] = (
     Joined(),
     Guarded(),
     Verified(),
+    Restored(),
+    Sealed(),
     Ready(),
 )
 

@@ -17,8 +17,12 @@ class Configured(Phase):
     needs = ("reachable",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if host.role == "spare" or (actual.converged == "current" and not actual.suspect):
+        drift = [d.text for d in actual.drift if d.repair == "converge"]
+        wrong = (*actual.suspect, *drift)
+        if host.role == "spare" or (actual.converged == "current" and not wrong):
             return []
+        if actual.converged == "current" and drift:
+            return [self.change("repair", f"put right: {'; '.join(drift)}", "drift")]
         why = {
             "current": f"found wrong since: {', '.join(actual.suspect)}",
             "never": "never configured",

@@ -12,8 +12,9 @@ from bmk.cluster.api import Api, live_control_planes
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import policy
+from bmk.phases.restored import node_patches
 from bmk.phases.services import Check
-from bmk.plan.actual import NodeState, Policies
+from bmk.plan.actual import Drifted, NodeState, Policies
 
 _SMOKE = "smoke"  # the image that the smoke test's pods run
 _PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
@@ -69,6 +70,15 @@ class LiveCluster:
 
     def _wanted(self) -> list[policy.Object]:
         return policy.objects(self._dc.cluster(self._name).hardening.groups.model_dump(mode="json"))
+
+    def restore(self, found: Sequence[Drifted]) -> None:
+        with self._api() as api:
+            nodes = {n["metadata"]["name"]: n for n in api.plain_nodes()}
+            for name, patch in node_patches(nodes, found).items():
+                api.patch_node(name, patch)
+            for drifted in found:
+                if drifted.kind == "bindings":
+                    api.delete_binding(drifted.id)
 
     def smoke(self) -> Sequence[Check]:
         """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""

@@ -10,13 +10,16 @@ from typing import Any
 
 from bmk.boot import grants
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift.history import outstanding
+from bmk.drift.model import Finding
+from bmk.drift.seal import sealed
 from bmk.errors import BmkError
 from bmk.journal import Journal
 from bmk.phases.services import Services
 from bmk.plan import Actual, OpenGrant
-from bmk.plan.actual import Converged, NodeState, Policies, PowerState, SshState
+from bmk.plan.actual import Converged, Drifted, NodeState, Policies, PowerState, SshState
 
-_RECORDS = ("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "host_keys")
+_RECORDS = ("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "restored", "host_keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,12 @@ def observe(
         seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
         nodes = {name: future.result() for name, future in asked.items()}
         policies = {name: future.result() for name, future in guards.items()}
+        drift, seals = outstanding(journal), sealed(journal)
     actuals = {
         h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)
     }
-    return {h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown")) for h in wanted}
+    guarded = {h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown")) for h in wanted}
+    return {h.name: _compared(dc, h, guarded[h.name], drift, seals, records) for h in wanted}
 
 
 def _look(services: Services, host: Host, keys: bool) -> _Seen:
@@ -102,6 +107,31 @@ def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
         suspect=tuple((fact["suspect"] or {}).get("what", ())),
         trouble=seen.trouble,
     )
+
+
+def _compared(  # noqa: PLR0913, PLR0917 - it brings everything together
+    dc: DataCenter,
+    host: Host,
+    actual: Actual,
+    drift: Mapping[str, list[Finding]],
+    seals: Mapping[str, float],
+    records: Mapping[str, Mapping[str, Any]],
+) -> Actual:
+    """With what drift found on it since it was repaired, and whether the last converge is sealed."""
+    at = {key: (records[key].get(host.name) or {}).get("at", 0.0) for key in ("converged", "joined", "restored")}
+    since: Mapping[str, float] = {"converge": at["converged"], "api": at["restored"]}
+    found = [*drift.get(host.name, ()), *(drift.get(host.cluster or "", ()) if _speaks(dc, host) else ())]
+    pending = tuple(
+        Drifted(f.difference.text, f.repair, f.difference.kind, f.difference.id, f.difference.field, f.difference.want)
+        for f in found
+        if f.repair and not f.expected and f.last > since[f.repair]
+    )
+    return replace(actual, drift=pending, sealed=seals.get(host.name, 0.0) >= max(at["converged"], at["joined"]) > 0)
+
+
+def _speaks(dc: DataCenter, host: Host) -> bool:
+    """What is wrong in a whole cluster is put right once, and shown with its first control plane."""
+    return host.cluster is not None and dc.members(host.cluster)[0].name == host.name
 
 
 def _node(host: Host, nodes: Mapping[str, Mapping[str, NodeState] | None]) -> NodeState:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from bmk.bmc.protocol import Bmc, Power
 from bmk.datacenter.resolve import Host
+from bmk.errors import BmkError
 from bmk.journal import Event
-from bmk.plan.actual import NodeState, Policies, SshState
+from bmk.plan.actual import Drifted, NodeState, Policies, SshState
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,9 @@ class Cluster(Protocol):
     def evidence(self) -> Mapping[str, Any]:
         """What the controls of hardening ask of an API. Raises Unreachable when it does not answer."""
 
+    def restore(self, found: Sequence[Drifted]) -> None:
+        """Put back labels and taints of nodes as found wanting; delete bindings that nobody declared."""
+
     def smoke(self) -> Sequence[Check]:
         """Prove that the cluster works with real pods; leaves nothing behind."""
 
@@ -101,5 +105,8 @@ class Services(Protocol):
 
     async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Converged]:
         """Run one playbook; a result for every host asked for. A bad host is a result, never an exception."""
+
+    def seal(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
+        """Write down, signed, what the converge left on these hosts: what drift is compared with. None: done."""
 
     def cluster(self, name: str) -> Cluster: ...

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from bmk.ansible.manifest import desired_digest, with_digests
+from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror
 from bmk.bmc import Timing as Patience
 from bmk.bmc import open_bmc
@@ -16,11 +16,13 @@ from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.server import write_artifacts
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.errors import Unreachable
+from bmk.errors import BmkError, Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import state_dir
+from bmk.phases.drifting import Asked, seal
 from bmk.phases.known_hosts import write_known_hosts
 from bmk.phases.member import LiveCluster
+from bmk.phases.restoring import restoring
 from bmk.phases.run import Timing
 from bmk.phases.services import Cluster, Converge, Converged
 from bmk.plan.actual import SshState
@@ -96,6 +98,8 @@ class World:
 
         write_known_hosts(self.dc, self.journal)
         variables = {**request.variables, **self._kubeconfig(request.hosts)}
+        if request.playbook == PLAYBOOK:
+            variables |= restoring(self.journal, request.hosts)
         wanted = ConvergeRequest(
             request.playbook,
             request.hosts,
@@ -106,6 +110,14 @@ class World:
             phase=request.phase,
         )
         return await converge(wanted, on_event)
+
+    def seal(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
+        done = seal(self.dc, self.journal, [Asked(name, self.wanted(self.dc.hosts[name])) for name in hosts])
+        for name, forged in done.items():
+            if isinstance(forged, list) and forged:
+                text = f"it had changed its record of {', '.join(forged)}; what was recorded before counts"
+                self.journal.append(Event("drift", "seal.forged", text, name, level="error", data={"sections": forged}))
+        return {name: answer if isinstance(answer, BmkError) else None for name, answer in done.items()}
 
     @cached_property
     def inventory(self) -> dict[str, Any]:

@@ -23,11 +23,24 @@ class OpenGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Drifted:
+    """A difference that a drift run found and `bmk provision` puts right: by a converge, or in the API."""
+
+    text: str
+    repair: Literal["converge", "api"]
+    kind: str = ""
+    id: str = ""
+    field: str = ""
+    want: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Actual:
     """The state of one host. Whatever was not asked or did not answer is None or "unknown", never guessed.
 
     `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
     `policies` are those of its cluster. `suspect` is what a check found wrong on it since the last converge.
+    `drift` is what was found since the last repair; `sealed`: what the last converge left was written down.
     `trouble` says which probes failed and why, for people.
     """
 
@@ -43,4 +56,6 @@ class Actual:
     converged: Converged = "never"
     policies: Policies = "unknown"
     suspect: tuple[str, ...] = ()
+    drift: tuple[Drifted, ...] = ()
+    sealed: bool = False
     trouble: tuple[str, ...] = ()

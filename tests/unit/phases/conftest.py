@@ -19,6 +19,7 @@ from bmk.bmc.protocol import Identity, Inventory
 from bmk.boot import grants
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift.seal import Seal, store
 from bmk.errors import BmcError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.journal.sinks import Sink
@@ -188,6 +189,9 @@ class FakeCluster:
     def evidence(self) -> Mapping[str, Any]:
         return {}
 
+    def restore(self, found: Sequence[Any]) -> None:
+        self._world.restored += [d.id for d in found]
+
     def smoke(self) -> Sequence[Check]:
         self._world.smokes += 1
         return [Check("dns", "dns-broken" not in self._world.faults, "as it should be")]
@@ -203,6 +207,7 @@ class World:
         self.path = path
         self.life = Life()
         self.smokes = 0
+        self.restored: list[str] = []
         self.faults: set[str] = set()
         self.guarded: set[str] = set()
         self.waves: list[tuple[str, tuple[str, ...]]] = []
@@ -238,6 +243,15 @@ class World:
 
     def cluster(self, name: str) -> FakeCluster:
         return FakeCluster(self, name)
+
+    def seal(self, hosts: Sequence[str]) -> Mapping[str, None]:
+        """What a real seal leaves in the journal."""
+        self.life.spend()
+        for name in hosts:
+            assert self.machines[name].configured, "sealed before it was configured"
+            store(self.service, Seal(name, time.time(), self.digest))
+        self.life.spend()
+        return dict.fromkeys(hosts)
 
     async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Result]:
         self.life.spend()

@@ -168,7 +168,7 @@ def test_changed_roles_configure_again_and_nothing_else(world: Any) -> None:
     world.provision()
     world.digest = "d2"
     plan, _ = world.look()
-    assert {c.phase for h in plan.pending for c in h.changes} == {"configured"}
+    assert {c.phase for h in plan.pending for c in h.changes} == {"configured", "sealed"}
     assert failures(world.provision()) == {}
     assert [m.cycles for m in world.machines.values()] == [0] * 5
 

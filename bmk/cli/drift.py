@@ -1,0 +1,139 @@
+"""`bmk drift`: what is no longer as the file and the last converge left it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bmk.cli.options import dc_argument, limit_option, output_option
+from bmk.cli.output import dump, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bmk.drift.model import Standing
+    from bmk.phases.site import Site
+
+_SEVERITIES = ("benign", "degraded", "security", "breaking")
+_FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
+
+
+@click.command(name="drift", epilog="Example: bmk drift par --limit r2 --only security -o wide")
+@dc_argument
+@limit_option
+@click.option("--only", multiple=True, type=click.Choice(_SEVERITIES), help="Only this class; several times.")
+@click.option("--since", metavar="TIME", default="", help="Only what was not there before: 90s, 15m, 24h, 7d.")
+@click.option("--bmc/--no-bmc", default=True, show_default=True, help="Ask BMCs too: identity, power, next boot.")
+@click.option("--deadline", default=120.0, show_default=True, help="Seconds for one host.")
+@click.option("--parallel", default=64, show_default=True, help="Hosts at once.")
+@click.option(
+    "--write",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also leave drift.json, drift.prom and index.html in this directory.",
+)
+@output_option(*_FORMATS)
+def command(  # noqa: PLR0913, PLR0917 - one for each option
+    dc: str,
+    limit: tuple[str, ...],
+    only: tuple[str, ...],
+    since: str,
+    bmc: bool,
+    deadline: float,
+    parallel: int,
+    write: Path | None,
+    output: str,
+) -> int:
+    """Compare hosts, clusters and BMCs with what the last converge left and the file says; change nothing.
+
+    Exit code 0: no drift; 2: drift; 4: some hosts could not be asked; 5: none could. Spares are not looked at.
+    """
+    from bmk.cli.ages import seconds_ago
+    from bmk.drift.gather import Limits
+    from bmk.drift.model import SEVERITIES
+    from bmk.phases.drifting import Wish, find_drift
+    from bmk.phases.site import open_site
+    from bmk.report.drift import only as filtered
+
+    after = time.time() - seconds_ago(since) if since else 0.0
+    site = open_site(dc)
+    hosts = [h for h in site.select(limit) if h.role != "spare"]
+    began = time.time()
+    limits = Limits(seconds=deadline, parallel=parallel)
+    wish = Wish(site.run_id, _bmc(site) if bmc else None, limits)
+    standings = find_drift(site.dc, site.journal, hosts, wish)
+    if write is not None:
+        _leave(site, write, began, standings)
+    shown = filtered(standings, [s for s in SEVERITIES if s in only], after)
+    _show(site, shown, began, output)
+    return _exit(shown)
+
+
+def _bmc(site: Site):  # type: ignore[no-untyped-def]
+    from bmk.bmc import Timing
+
+    return lambda host: site.world.bmc(host, Timing(connect=4, request=10, patience=10))
+
+
+def _exit(standings: Sequence[Standing]) -> int:
+    """`unknown` never hides behind drift, and drift never behind 0."""
+    from bmk.errors import Exit
+
+    unknown = [s for s in standings if s.troubles]
+    if unknown:
+        return Exit.UNREACHABLE if len(unknown) == len(standings) else Exit.SOME_HOSTS
+    return Exit.PENDING if any(s.drift for s in standings) else Exit.OK
+
+
+def _show(site: Site, standings: Sequence[Standing], began: float, output: str) -> None:
+    from bmk.cli.drift_text import as_junit, table
+    from bmk.report.drift import document
+    from bmk.report.prometheus import drift_metrics
+
+    now = time.time()
+    if output in ("json", "yaml"):
+        dump(document(site.dc.name, site.run_id, now, now - began, standings), output)
+    elif output == "prom":
+        click.echo(drift_metrics(site.dc.name, now, now - began, standings), nl=False)
+    elif output == "junit":
+        click.echo(as_junit(site.dc.name, standings), nl=False)
+    elif output == "html":
+        from bmk.report.site import write_page
+
+        click.echo(write_page(site.dc, site.journal), nl=False)
+    else:
+        click.echo("\n".join(table(standings, wide=output == "wide")))
+        say(_summary(site.dc.name, standings, now - began))
+
+
+def _summary(dc: str, standings: Sequence[Standing], seconds: float) -> str:
+    from bmk.report.drift import summary
+
+    counts = summary(standings)
+    found = ", ".join(f"{counts[s]} {s}" for s in reversed(_SEVERITIES) if counts[s]) or "no drift"
+    unknown = f", {counts['unknown']} unknown" if counts["unknown"] else ""
+    return f"{dc}: {found}{unknown} on {counts['hosts']} hosts and clusters in {seconds:.1f} s"
+
+
+def _leave(site: Site, directory: Path, began: float, standings: Sequence[Standing]) -> None:
+    """Files are replaced whole: whoever reads them meanwhile sees the old or the new."""
+    import json
+
+    from bmk.report.drift import document
+    from bmk.report.prometheus import drift_metrics
+    from bmk.report.site import write_page
+
+    now = time.time()
+    directory.mkdir(parents=True, exist_ok=True)
+    body = document(site.dc.name, site.run_id, now, now - began, standings)
+    for name, text in (
+        ("drift.json", json.dumps(body, indent=1) + "\n"),
+        ("drift.prom", drift_metrics(site.dc.name, now, now - began, standings)),
+        ("index.html", write_page(site.dc, site.journal)),
+    ):
+        fresh = directory / f".{name}.new"
+        fresh.write_text(text)
+        fresh.chmod(0o644)
+        fresh.replace(directory / name)

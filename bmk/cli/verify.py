@@ -1,0 +1,98 @@
+"""`bmk verify`: proof that hosts and clusters work."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import click
+
+from bmk.cli.options import dc_argument, limit_option, output_option
+from bmk.cli.output import dump, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bmk.datacenter.resolve import Host
+    from bmk.phases.site import Site
+    from bmk.verify.run import Result
+
+_FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
+
+
+@click.command(name="verify", epilog="Example: bmk verify par --limit r2 -o junit")
+@dc_argument
+@limit_option
+@click.option("--smoke/--no-smoke", default=True, show_default=True, help="Also run pods in the clusters.")
+@output_option(*_FORMATS)
+def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
+    """Prove that hosts and clusters work as they should: suites on every host, pods in every cluster.
+
+    Suites ask over ssh and change nothing; pods are gone afterwards. Exit code 0: all passed; 1: something is wrong;
+    4: some hosts could not be asked; 5: none could. Spares are not looked at.
+    """
+    from bmk.phases.site import open_site
+
+    site = open_site(dc)
+    hosts = [h for h in site.select(limit) if h.role != "spare"]
+    began = time.time()
+    with ThreadPoolExecutor(2) as pool:
+        pods = pool.submit(_smoke, site, hosts) if smoke else None
+        results = _suites(site, hosts) + (pods.result() if pods is not None else [])
+    _show(site, results, time.time() - began, output)
+    return _exit(results)
+
+
+def _suites(site: Site, hosts: Sequence[Host]) -> list[Result]:
+    """Hosts that do not answer are told first, and not asked a hundred times."""
+    from bmk.phases.known_hosts import write_known_hosts
+    from bmk.ssh import deployer_key
+    from bmk.verify.run import Door, Result, verify
+
+    with ThreadPoolExecutor(32) as pool:
+        states = dict(zip([h.name for h in hosts], pool.map(site.world.ssh, hosts), strict=True))
+    silent = [
+        Result(name, "ssh", "it answers", "error", f"ssh: {state}") for name, state in states.items() if state != "ok"
+    ]
+    door = Door(deployer_key(site.dc.name), write_known_hosts(site.dc, site.journal))
+    return silent + verify({h.name: str(h.address) for h in hosts if states[h.name] == "ok"}, door)
+
+
+def _smoke(site: Site, hosts: Sequence[Host]) -> list[Result]:
+    from bmk.errors import BmkError
+    from bmk.verify.run import Result
+
+    results = []
+    for name in sorted({h.cluster for h in hosts if h.cluster is not None}):
+        try:
+            for check in site.world.cluster(name).smoke():
+                where = f"{name}/{check.host}" if check.host else name
+                results.append(Result(where, "smoke", check.name, "passed" if check.ok else "failed", check.detail))
+        except BmkError as error:
+            results.append(Result(name, "smoke", "the API answers", "error", error.what))
+    return results
+
+
+def _exit(results: Sequence[Result]) -> int:
+    from bmk.errors import Exit
+
+    places = {r.where for r in results}
+    unknown = {r.where for r in results if r.outcome == "error"}
+    if unknown:
+        return Exit.UNREACHABLE if unknown == places else Exit.SOME_HOSTS
+    return Exit.FAILED if any(r.outcome == "failed" for r in results) else Exit.OK
+
+
+def _show(site: Site, results: Sequence[Result], seconds: float, output: str) -> None:
+    from bmk.report import verify as report
+
+    name = site.dc.name
+    if output in ("json", "yaml"):
+        dump(report.document(name, seconds, results), output)
+    elif output in ("junit", "html", "prom"):
+        text = {"junit": report.as_junit, "html": report.as_html, "prom": report.as_metrics}[output]
+        click.echo(text(name, results), nl=False)
+    else:
+        click.echo("\n".join(report.table(name, results, wide=output == "wide")))
+        say(report.summary(name, seconds, results))

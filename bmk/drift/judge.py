@@ -1,0 +1,142 @@
+"""How bad a difference is, whose it is and what to type: rules as data, the first that matches counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from bmk.drift.mask import masked_diff
+from bmk.drift.model import Desired, Difference, Finding, Repair, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`item` and `field` are patterns over `kind:id` and the field ("" matches a missing or unexpected item)."""
+
+    item: str
+    field: str
+    severity: Severity
+    note: str = ""
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("files:/etc/kubernetes/manifests/*", "*", "security", "the kubelet runs whatever lies there, as root"),
+    Rule("files:/root/.ssh*", "*", "security", "who is named there is root"),
+    Rule("files:/etc/sudoers*", "*", "security"),
+    Rule("files:/etc/ssh/*", "*", "security"),
+    Rule("files:/etc/cron*", "*", "security", "runs as root by the clock"),
+    Rule("files:/etc/ld.so.preload", "*", "security", "is loaded into every process"),
+    Rule("files:*/bin/*", "sha256", "security", "other bytes than the lock names"),
+    Rule("files:*/bin/*", "", "breaking"),
+    Rule("files:/etc/cni/*", "*", "security", "the runtime executes what is named there, as root"),
+    Rule("files:*/systemd/system/*", "*", "security", "systemd runs what is named there"),
+    Rule("files:*", "mode", "security"),
+    Rule("files:*", "owner", "security"),
+    Rule("files:*", "group", "security"),
+    Rule("files:*", "*", "degraded"),
+    Rule("authorized_keys:*", "*", "security", "opens the account by ssh"),
+    Rule("users:*", "*", "security"),
+    Rule("groups:*", "*", "security"),
+    Rule("listeners:*", "*", "security", "answers whoever can reach the host"),
+    Rule("bindings:*", "*", "security", "is administrator of the cluster"),
+    Rule("packages:*", "", "breaking"),
+    Rule("packages:*", "held", "benign"),
+    Rule("packages:*", "*", "degraded"),
+    Rule("units:*", "active", "breaking"),
+    Rule("units:*", "masked", "breaking", "cannot be started any more"),
+    Rule("units:*", "fresh", "benign", "runs with what was on disk when it started"),
+    Rule("units:*", "*", "degraded"),
+    Rule("sysctls:kernel.*", "*", "security"),
+    Rule("sysctls:net.ipv4.conf.*", "*", "security"),
+    Rule("sysctls:*", "*", "degraded"),
+    Rule("kernel:cmdline", "*", "security"),
+    Rule("kernel:firmware", "*", "degraded", "installed in one mode, booted in another"),
+    Rule("kernel:*", "*", "degraded"),
+    Rule("mounts:swap *", "*", "breaking", "the kubelet refuses to start with swap"),
+    Rule("mounts:*", "read_only", "breaking"),
+    Rule("network:default route", "*", "breaking"),
+    Rule("network:nic *", "mtu", "degraded"),
+    Rule("network:nic *", "*", "degraded", "cable, switch port or NIC"),
+    Rule("network:*", "*", "breaking"),
+    Rule("certificates:*", "valid", "breaking"),
+    Rule("certificates:*", "*", "degraded", "renew before it ends"),
+    Rule("containerd:*", "*", "security"),
+    Rule("kubelet:*", "*", "security"),
+    Rule("bmc:identity*", "*", "security", "another machine than the file describes"),
+    Rule("bmc:boot*", "*", "degraded", "the next boot goes elsewhere"),
+    Rule("nodes:* taint *", "*", "degraded", "decides which pods run there"),
+    Rule("nodes:* label *", "*", "degraded", "decides which pods run there"),
+    Rule("nodes:*", "*", "breaking"),
+    Rule("record:*", "*", "security", "the host changed its own record of what was set"),
+    Rule("*", "*", "degraded"),
+)
+
+_BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups", "record")
+_BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*")
+
+
+def judge(dc: str, where: str, difference: Difference, desired: Desired, texts: Mapping[str, str]) -> Finding:
+    """A difference as people read it. `texts` is what files hold now, where it was brought."""
+    rule = next(r for r in RULES if _matches(r, difference))
+    severity = "breaking" if _gone(difference) and rule.severity == "degraded" else rule.severity
+    repair = repair_of(difference, desired)
+    diff = masked_diff(difference.id, desired.texts.get(difference.id), texts.get(difference.id))
+    return Finding(
+        where,
+        difference,
+        severity,
+        desired.owners.get(difference.item, "the last converge"),
+        repair,
+        _next(dc, where, difference, repair),
+        note=rule.note,
+        diff=diff if difference.kind == "files" and difference.field in ("", "sha256") else "",
+    )
+
+
+def repair_of(difference: Difference, desired: Desired) -> Repair:
+    """What `bmk provision` does about it."""
+    if any(fnmatchcase(difference.item, pattern) for pattern in _BY_API):
+        return "api" if difference.want is not None or difference.field == "" else ""
+    if difference.kind == "authorized_keys":
+        return "converge" if difference.id.startswith("root ") else ""
+    if difference.kind == "files":
+        return "converge" if _restorable(difference, desired) else ""
+    if difference.kind == "packages" and difference.field:
+        return ""
+    return "converge" if difference.kind in _BY_CONVERGE and difference.item in desired.owners else ""
+
+
+def _restorable(difference: Difference, desired: Desired) -> bool:
+    """Roles write it, or its text was kept, or it is too much and goes."""
+    unexpected = not difference.field and difference.want is None
+    role = desired.owners.get(difference.item, "").startswith("role ")
+    return unexpected or role or difference.id in desired.texts
+
+
+def _matches(rule: Rule, d: Difference) -> bool:
+    return fnmatchcase(d.item, rule.item) and rule.field in ("*", d.field)
+
+
+def _gone(difference: Difference) -> bool:
+    return not difference.field and difference.have is None and difference.kind in ("files", "units")
+
+
+def _next(dc: str, where: str, difference: Difference, repair: Repair) -> str:
+    if repair:
+        return f"bmk provision {dc} --limit {where}"
+    look = _LOOK.get(difference.kind)
+    if look is not None:
+        return look.format(dc=dc, where=where, id=difference.id)
+    return f"bmk ssh {dc} {where} to look; when it is right as it is: expected: in dc.yml"
+
+
+_LOOK = {
+    "listeners": "bmk ssh {dc} {where} ss -tlnp",
+    "users": "bmk ssh {dc} {where} getent passwd; reinstall a host that somebody else was on",
+    "authorized_keys": "bmk ssh {dc} {where} to look whose key it is; reinstall a host that somebody else was on",
+    "certificates": "bmk ssh {dc} {where} kubeadm certs check-expiration",
+    "network": "bmk console {dc} {where}",
+    "bmc": "bmk power status {dc} {where}",
+    "nodes": "bmk why {dc} {where}",
+}

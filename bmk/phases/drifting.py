@@ -1,0 +1,141 @@
+"""Drift of a data center as commands and phases ask for it: hosts by ssh, clusters by their API, BMCs by theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bmk.cluster.api import Api
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift import history
+from bmk.drift.api import binding_facts, desired_nodes, node_facts
+from bmk.drift.gather import Keys, Limits
+from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
+from bmk.drift.model import Answer, Attributes, Desired, Facts, Standing, Trouble
+from bmk.errors import BmkError
+from bmk.journal import Event, Journal
+from bmk.paths import state_dir
+from bmk.phases.known_hosts import write_known_hosts
+from bmk.ssh import deployer_key
+
+__all__ = ["Answer", "Asked", "Wish", "find_drift", "seal"]
+
+_ALL_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to look at and how. `bmc`: ask BMCs too, which takes seconds for each."""
+
+    run: str
+    bmc: Callable[[Host], Any] | None = None
+    limits: Limits = field(default_factory=Limits)
+    tell: Callable[[Standing], None] = lambda _: None
+
+
+def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
+    """Look at hosts and their clusters, remember what was found, and return it: hosts in the given order first."""
+    began = time.time()
+    on = replace(_on(dc, journal), limits=wish.limits, tell=wish.tell)
+    found = asyncio.run(_look(on, hosts, wish))
+    standings = history.remember(journal, wish.run, began, time.time(), found)
+    journal.extend(_event(wish.run, s) for s in standings)
+    return standings
+
+
+async def _look(on: Look, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
+    """APIs and BMCs are asked first, all at once: hosts come as they answer, and each is told with all it has."""
+    outside = await asyncio.to_thread(_outside, on.dc, hosts, wish)
+    return await look(on, hosts, outside)
+
+
+def seal(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
+    """Seal hosts that have just converged; see bmk/drift/seal.py."""
+    return asyncio.run(seal_hosts(_on(dc, journal), asked))
+
+
+def _on(dc: DataCenter, journal: Journal) -> Look:
+    return Look(dc, journal, Keys(deployer_key(dc.name), write_known_hosts(dc, journal)))
+
+
+def _outside(dc: DataCenter, hosts: Sequence[Host], wish: Wish) -> Outside:
+    members: dict[str, list[str]] = {}
+    for host in hosts:
+        if host.cluster is not None:
+            members.setdefault(host.cluster, []).append(host.name)
+    outside = Outside({}, {}, {})
+    with ThreadPoolExecutor(_ALL_AT_ONCE, thread_name_prefix="drift") as pool:
+        bmcs = [pool.submit(_bmc, wish, host) for host in hosts] if wish.bmc is not None else []
+        clusters = list(pool.map(lambda name: _cluster(dc, name, members[name]), members))
+        parts = [*clusters, *(b.result() for b in bmcs)]
+    return _together(parts, outside)
+
+
+def _together(parts: Iterable[Outside], into: Outside) -> Outside:
+    sides: dict[str, list[tuple[Desired, Facts]]] = {}
+    troubles: dict[str, tuple[Trouble, ...]] = {}
+    clusters: dict[str, Facts] = dict(into.clusters)
+    for part in parts:
+        for name, side in part.hosts.items():
+            sides.setdefault(name, []).extend(side)
+        for name, known in part.troubles.items():
+            troubles[name] = (*troubles.get(name, ()), *known)
+        clusters |= part.clusters
+    return Outside(sides, clusters, troubles)
+
+
+def _cluster(dc: DataCenter, name: str, members: Sequence[str]) -> Outside:
+    kubeconfig = state_dir(dc.name) / "kubeconfig" / name
+    try:
+        if not kubeconfig.exists():
+            raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
+        with Api(kubeconfig) as api:
+            nodes, bindings = node_facts(api.plain_nodes()), binding_facts(*api.plain_roles())
+    except BmkError as error:
+        text = ": ".join(filter(None, (error.what, error.why)))
+        return Outside(troubles={name: (Trouble("api", text, error.hint or f"bmk status {dc.name}"),)})
+    sides = {h: [(desired_nodes(dc, name, h), nodes.get(h, {"nodes": {}}))] for h in members}
+    return Outside(sides, {name: bindings})
+
+
+def _bmc(wish: Wish, host: Host) -> Outside:
+    """Who the machine is, whether it is on, and what it would boot next."""
+    if wish.bmc is None:
+        return Outside()
+    try:
+        bmc = wish.bmc(host)
+        identity, power = bmc.identity(), bmc.power()
+        boot = bmc.boot_override() if hasattr(bmc, "boot_override") else ""
+    except BmkError as error:
+        return Outside(troubles={host.name: (Trouble("bmc", f"BMC {host.bmc_address}: {error.what}", error.hint),)})
+    wanted: dict[str, Attributes] = {"identity": {"serial": host.serial}, "power": {"value": "on"}}
+    wanted["boot"] = {"next": "disk"}
+    if host.uuid:
+        wanted["identity"] = {"serial": host.serial, "uuid": host.uuid.lower()}
+    there: dict[str, Attributes] = {
+        "identity": {"serial": identity.serial, "uuid": (identity.uuid or "").lower()},
+        "power": {"value": power},
+        "boot": {"next": boot or "disk"},
+    }
+    owners = dict.fromkeys((f"bmc:{name}" for name in wanted), "dc.yml")
+    return Outside({host.name: [(Desired({"bmc": wanted}, owners=owners), {"bmc": there})]})
+
+
+def _event(run: str, standing: Standing) -> Event:
+    """What was found, for the timeline of the host."""
+    drift, troubles = standing.drift, [{"cause": t.cause, "text": t.text} for t in standing.troubles]
+    if troubles:
+        text = f"drift is unknown: {troubles[0]['text']}"
+    elif drift:
+        first = max(drift, key=lambda f: f.severity == standing.state)
+        more = f", and {len(drift) - 1} more" if len(drift) > 1 else ""
+        text = f"drift, {standing.state}: {first.difference.text}{more}"
+    else:
+        text = "no drift"
+    data = {"state": standing.state, "troubles": troubles, "items": [f.difference.key for f in drift][:50]}
+    level: Any = "warning" if drift or troubles else "debug"
+    return Event("drift", "drift.looked", text, standing.name, run=None, level=level, data={**data, "look": run})

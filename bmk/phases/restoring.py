@@ -1,0 +1,55 @@
+"""What a converge is told about hosts on which drift was found: not to believe their records, and what to put back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bmk.drift import seal as seals
+from bmk.drift.history import outstanding
+from bmk.drift.model import Finding
+from bmk.errors import BmkError
+from bmk.journal import Journal
+
+_KEYS = "/root/.ssh/authorized_keys"
+
+
+def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
+    """Variables of the play: `bmk_distrust`, and `bmk_restore` with items of `bmk_files` by host."""
+    found = {h: [f for f in outstanding(journal, h).get(h, ()) if _counts(f)] for h in hosts}
+    drifted = {host: findings for host, findings in found.items() if findings}
+    items = {host: _items(_seal(journal, host), findings) for host, findings in drifted.items()}
+    return {"bmk_distrust": sorted(drifted), "bmk_restore": items}
+
+
+def _counts(finding: Finding) -> bool:
+    return finding.repair == "converge" and not finding.expected
+
+
+def _items(seal: seals.Seal | None, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Files that no role writes: as sealed, or gone. Each once, parents before what is in them."""
+    if seal is None:
+        return []
+    paths = {f.difference.id for f in findings if f.difference.kind == "files" and not f.owner.startswith("role ")}
+    paths |= {_KEYS for f in findings if f.difference.kind == "authorized_keys"}
+    items = [_item(seal, path) for path in sorted(paths)]
+    return [item for item in items if item is not None]
+
+
+def _item(seal: seals.Seal, path: str) -> dict[str, Any] | None:
+    wanted = seal.facts.get("files", {}).get(path, {"type": "absent"})
+    if wanted["type"] == "absent":
+        return {"path": path, "state": "absent"}
+    if wanted["type"] == "link":
+        return {"path": path, "state": "link", "target": wanted["target"]}
+    rights = {key: wanted[key] for key in ("mode", "owner", "group")}
+    if wanted["type"] == "directory":
+        return {"path": path, "state": "directory", **rights}
+    return {"path": path, "content": seal.texts[path], **rights} if path in seal.texts else None
+
+
+def _seal(journal: Journal, host: str) -> seals.Seal | None:
+    try:
+        return seals.newest(journal, host)
+    except BmkError:
+        return None

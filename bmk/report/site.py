@@ -1,0 +1,118 @@
+"""What the page shows, read from the journal: no machine is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift import history
+from bmk.drift.model import SEVERITIES, Finding
+from bmk.journal import Event, Journal
+from bmk.journal.causes import Cause
+from bmk.journal.story import Case, judge
+from bmk.journal.timeline import timeline
+from bmk.report.drift import utc
+from bmk.report.page import render
+
+_ROWS = 12  # newest rows of a host's timeline
+_RUNS = 30
+
+
+def write_page(dc: DataCenter, journal: Journal | None, live_run: str | None = None) -> str:
+    """The page as one HTML document."""
+    return render(collect(dc, journal, live_run))
+
+
+def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> dict[str, Any]:
+    """Everything that the page says, as plain data."""
+    now = time.time()
+    findings = history.outstanding(journal) if journal is not None else {}
+    looked = history.standings(journal) if journal is not None else {}
+    events = _events(journal) if journal is not None else {}
+    ready = journal.records("ready") if journal is not None else {}
+    hosts = [
+        _host(h, events.get(h.name, []), Case(dc.name, h.name, now, live_run, h.name in ready), findings, looked)
+        for h in dc.hosts.values()
+    ]
+    clusters = [_cluster(name, findings.get(name, []), looked.get(name)) for name in dc.spec.clusters if name in looked]
+    past = history.runs(journal, _RUNS) if journal is not None else []
+    return {
+        "datacenter": dc.name,
+        "at": utc(now),
+        "hosts": hosts,
+        "clusters": clusters,
+        "runs": [{"at": utc(r.ended), "hosts": r.hosts, "unknown": r.unknown, **_counts(r.counts)} for r in past],
+    }
+
+
+def _counts(counts: dict[str, int]) -> dict[str, int]:
+    return {severity: counts.get(severity, 0) for severity in SEVERITIES}
+
+
+def _host(
+    host: Host,
+    events: Sequence[Event],
+    case: Case,
+    findings: dict[str, list[Finding]],
+    looked: dict[str, tuple[float, dict[str, Any]]],
+) -> dict[str, Any]:
+    at, cause = judge(events, case)
+    drift = [f for f in findings.get(host.name, ()) if not f.expected]
+    looked_at, standing = looked.get(host.name, (0.0, {}))
+    return {
+        "name": host.name,
+        "rack": host.rack,
+        "role": host.role,
+        "cluster": host.cluster or "",
+        "address": str(host.address),
+        "phase": at.phase or at.state,
+        "where": at.state,
+        "state": _state(at.state, str(standing.get("state", ""))),
+        "looked": utc(looked_at),
+        "troubles": [t["text"] for t in standing.get("troubles", ())],
+        "cause": _cause(cause),
+        "drift": [_finding(f) for f in drift],
+        "timeline": [[utc(e.at), e.source, e.level, e.text.split("\n")[0]] for e in timeline(events)[-_ROWS:]],
+    }
+
+
+def _state(where: str, drift: str) -> str:
+    """One word for the colour: what a host's way says comes first, then drift."""
+    if where != "ready":
+        return where
+    return drift if drift not in ("", "clean") else "clean" if drift else "ready"
+
+
+def _cluster(name: str, findings: Sequence[Finding], looked: tuple[float, dict[str, Any]] | None) -> dict[str, Any]:
+    at, standing = looked or (0.0, {})
+    drift = [_finding(f) for f in findings if not f.expected]
+    troubles = [t["text"] for t in standing.get("troubles", ())]
+    return {"name": name, "state": standing.get("state", ""), "looked": utc(at), "drift": drift, "troubles": troubles}
+
+
+def _cause(cause: Cause | None) -> dict[str, str] | None:
+    return None if cause is None else {"what": cause.what, "why": cause.why, "next": cause.hint}
+
+
+def _finding(f: Finding) -> dict[str, str]:
+    """Diffs may be long: the page shows their beginning."""
+    known = {"severity": f.severity, "text": f"{f.difference.kind}: {f.difference.text}", "owner": f.owner}
+    return {**known, "since": utc(f.first), "next": f.next, "note": f.note, "diff": f.diff[:1500]}
+
+
+def _events(journal: Journal) -> dict[str, list[Event]]:
+    """The way and the newest events of every host, in two queries however many hosts there are."""
+    ways = ("phase.failed", "phase.finished", "phase.started", "host.ready", "host.forgotten")
+    marks = ",".join("?" * len(ways))
+    way = f"SELECT max(seq) FROM events WHERE host IS NOT NULL AND kind IN ({marks}) GROUP BY host"  # noqa: S608
+    numbers = journal.query(way, ways)
+    rows = journal.query(
+        "SELECT seq FROM (SELECT seq, row_number() OVER (PARTITION BY host ORDER BY seq DESC) AS n FROM events"
+        " WHERE host IS NOT NULL AND level <> 'debug') WHERE n <= 40"
+    )
+    found: dict[str, list[Event]] = {}
+    for event in journal.numbered(sorted({int(row[0]) for row in [*numbers, *rows]})):
+        found.setdefault(str(event.host), []).append(event)
+    return found

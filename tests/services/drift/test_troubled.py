@@ -1,0 +1,93 @@
+"""Hosts that cannot be asked: each is unknown with its cause, and the run ends on time for all others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.services.drift.conftest import Office
+from tests.services.drift.hall import address
+
+pytestmark = pytest.mark.services
+DEADLINE = 15.0  # seconds for one host
+
+HANGS = "#!/bin/sh\nexec sleep 3600\n"
+GARBAGE = "#!/bin/sh\nhead -c 3000 /dev/urandom\n"
+FLOODS = "#!/bin/sh\nexec yes nonsense\n"
+
+
+def shell(text: str) -> Callable[[Path], None]:
+    """What answers instead of the shell: sshd's ForceCommand is in the host's own /etc."""
+
+    def plant(root: Path) -> None:
+        program = root / "usr/local/bin/answer"
+        program.write_text(text)
+        program.chmod(0o755)
+        passwd = root / "etc/passwd"
+        passwd.write_text(passwd.read_text().replace("root:x:0:0:root:/root:/bin/bash", PASSWD))
+
+    return plant
+
+
+PASSWD = "root:x:0:0:root:/root:/usr/local/bin/answer"
+
+
+@contextmanager
+def full_disk(office: Office, number: int) -> Iterator[None]:
+    """A root without space: the `df` of the host says so (its root is this machine's, which is not ours to fill)."""
+    program = office.root(number) / "usr/local/bin/df"
+    program.write_text("#!/bin/sh\necho Filesystem\necho '/dev/sda1 100 100 0 100% /'\n")
+    program.chmod(0o755)
+    yield
+    program.unlink()
+
+
+def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
+    """Silent, hanging, garbage, a flood, a refused key, another host key, no python: unknown, in time, exit code 4."""
+    shell(HANGS)(office.root(2))
+    shell(GARBAGE)(office.root(3))
+    shell(FLOODS)(office.root(4))
+    (office.root(5) / "root/.ssh/authorized_keys").write_text("")
+    keys = json.loads((office.at / "keys.json").read_text())
+    keys["n6"] = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHfA0sYbF3xJ1H3N3mXoXf7p4VJg2ZKbq3hQm0m0m0m0"]
+    office.drive("pin", keys=keys)
+    office.stop(8)
+    with full_disk(office, 9):
+        began = time.monotonic()
+        done = office.drift("--deadline", str(DEADLINE), "-o", "json")
+        seconds = time.monotonic() - began
+    found = {s["name"]: s for s in json.loads(done.stdout)["standings"]}
+    causes = {name: s["troubles"][0]["cause"] for name, s in found.items() if s["troubles"]}
+    assert causes == {
+        "n2": "hangs",
+        "n3": "garbage",
+        "n4": "garbage",
+        "n5": "refused",
+        "n6": "wrong-key",
+        "n8": "silent",
+        "n9": "disk-full",
+        "c": "api",
+    }
+    assert done.returncode == 4
+    assert all(s["state"] == "unknown" for name, s in found.items() if name in causes)
+    assert all(s["troubles"][0]["next"] for name, s in found.items() if name in causes)
+    assert {name for name, s in found.items() if s["state"] == "clean"} >= {"n1", "n10", "n11", "n12"}
+    assert seconds < DEADLINE + 30, "the run waits for nobody longer than for one deadline"
+
+
+def test_nobody_answers(office: Office) -> None:
+    """All that was asked is unknown: exit code 5."""
+    done = office.drift("--limit", "n8", "-o", "json")
+    assert done.returncode in (4, 5)
+    code = subprocess.run(
+        [*office.inside, sys.executable, "-c", f"import socket; socket.create_connection(('{address(8)}', 22), 3)"],
+        capture_output=True, check=False,
+    ).returncode  # fmt: skip
+    assert code != 0

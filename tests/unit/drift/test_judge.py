@@ -1,0 +1,66 @@
+"""Classes, owners and next commands: rules as data."""
+
+from __future__ import annotations
+
+import pytest
+
+from bmk.drift.judge import RULES, judge
+from bmk.drift.model import Desired, Difference
+
+OWNERS = {
+    "files:/etc/containerd/config.toml": "role container_runtime",
+    "units:kubelet.service": "role kubelet",
+    "sysctls:net.ipv4.ip_forward": "role node_baseline",
+    "packages:haproxy": "role control_plane",
+}
+DESIRED = Desired(owners=OWNERS, texts={"/etc/kubernetes/manifests/etcd.yaml": "a\n"})
+
+
+@pytest.mark.parametrize(
+    ("difference", "severity", "repair"),
+    [
+        (Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "a", "b"), "security", "converge"),
+        (Difference("files", "/etc/kubernetes/manifests/evil.yaml", "", None, "file"), "security", "converge"),
+        (Difference("files", "/usr/local/bin/kubelet", "sha256", "a", "b"), "security", ""),
+        (Difference("files", "/etc/containerd/config.toml", "sha256", "a", "b"), "degraded", "converge"),
+        (Difference("files", "/etc/containerd/config.toml", "mode", "0640", "0666"), "security", "converge"),
+        (Difference("files", "/etc/fstab", "sha256", "a", "b"), "degraded", ""),
+        (Difference("authorized_keys", "root ssh-ed25519 SHA256:x", "", None, ""), "security", "converge"),
+        (Difference("authorized_keys", "bob ssh-ed25519 SHA256:x", "", None, ""), "security", ""),
+        (Difference("users", "toor", "", None, "uid 0"), "security", ""),
+        (Difference("listeners", "tcp 4444 nc", "", None, ""), "security", ""),
+        (Difference("units", "kubelet.service", "active", True, False), "breaking", "converge"),
+        (Difference("units", "kubelet.service", "fresh", True, False), "benign", "converge"),
+        (Difference("sysctls", "net.ipv4.ip_forward", "value", "1", "0"), "degraded", "converge"),
+        (Difference("packages", "haproxy", "", "installed True", None), "breaking", "converge"),
+        (Difference("packages", "haproxy", "version", "1", "2"), "degraded", ""),
+        (Difference("bindings", "rogue", "", None, "role cluster-admin"), "security", "api"),
+        (Difference("nodes", "w label role", "value", "worker", "x"), "degraded", "api"),
+        (Difference("nodes", "w taint a:NoSchedule", "", None, ""), "degraded", "api"),
+        (Difference("nodes", "w", "", "version v1", None), "breaking", ""),
+        (Difference("certificates", "/x.crt", "valid_in_30_days", True, False), "degraded", ""),
+        (Difference("certificates", "/x.crt", "valid", True, False), "breaking", ""),
+    ],
+)
+def test_each_kind_has_its_class_and_its_repair(difference: Difference, severity: str, repair: str) -> None:
+    """What an intruder would do is security, what stops work is breaking; repair is said only where it happens."""
+    finding = judge("par", "r1-01", difference, DESIRED, {})
+    assert (finding.severity, finding.repair) == (severity, repair)
+    assert finding.next.startswith("bmk ")
+    assert ("provision par" in finding.next) == bool(repair)
+
+
+def test_everything_has_a_class() -> None:
+    """The last rule matches whatever nobody thought of."""
+    assert judge("par", "x", Difference("strange", "thing", "f", 1, 2), Desired(), {}).severity == "degraded"
+    assert (RULES[-1].item, RULES[-1].field) == ("*", "*")
+
+
+def test_a_difference_says_who_declared_it_and_what_changed() -> None:
+    """Owner and masked diff come from the seal."""
+    d = Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "a", "b")
+    finding = judge("par", "x", d, DESIRED, {"/etc/kubernetes/manifests/etcd.yaml": "b\n"})
+    assert "-a\n+b" in finding.diff
+    assert judge("par", "x", Difference("units", "kubelet.service", "active", True, False), DESIRED, {}).owner == (
+        "role kubelet"
+    )

@@ -1,0 +1,96 @@
+"""Seals: nobody but the deployer makes one, and no host changes what counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.drift.seal import Seal, history, newest, renewed, store
+from bmk.errors import PreflightRefused
+from bmk.journal import Journal
+
+
+def section(sha: str, inputs: str = "i1") -> dict[str, Any]:
+    return {"inputs": inputs, "items": [{"path": "/x", "desired": {"type": "file", "sha256": sha}}]}
+
+
+def seal(digest: str = "d1", **more: Any) -> Seal:
+    return Seal("one", 1.0, digest, **more)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.db")
+
+
+def test_a_seal_comes_back_as_it_was(journal: Journal) -> None:
+    """What was stored is what is read, and older ones stay as history."""
+    store(journal, seal("d1"))
+    store(journal, seal("d2", facts={"kernel": {"release": {"value": "6.12"}}}))
+    found = newest(journal, "one")
+    assert found is not None
+    assert (found.digest, found.facts["kernel"]["release"]["value"]) == ("d2", "6.12")
+    assert [digest for _, digest in history(journal, "one")] == ["d2", "d1"]
+    assert newest(journal, "other") is None
+
+
+def test_the_key_is_private(journal: Journal) -> None:
+    """Who can read the key can sign: nobody but the owner."""
+    store(journal, seal())
+    assert journal.path.with_name("seal.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_forged_seal_is_refused(journal: Journal) -> None:
+    """A seal whose body was exchanged is not believed, and the error says what to type."""
+    store(journal, seal("d1"))
+    store(journal, seal("d2"))
+    with journal.transaction() as db:
+        db.execute("UPDATE seals SET body = (SELECT body FROM seals WHERE digest = 'd1') WHERE digest = 'd2'")
+    with pytest.raises(PreflightRefused, match="not signed here"):
+        newest(journal, "one")
+
+
+def test_history_is_bounded(journal: Journal) -> None:
+    """A host that converges every night does not fill the disk."""
+    for number in range(30):
+        store(journal, seal(str(number)))
+    assert len(history(journal, "one")) == 20
+
+
+def test_a_host_cannot_rewrite_its_record() -> None:
+    """The same input with other items is a forged record: the old one counts, and the section is named."""
+    old, new = seal(sections={"kubelet.files": section("good")}), seal(sections={"kubelet.files": section("evil")})
+    kept, forged = renewed(old, new, [])
+    assert forged == ["kubelet.files"]
+    assert kept.sections["kubelet.files"] == section("good")
+
+
+def test_a_new_input_brings_new_items() -> None:
+    """Roles that changed want something else: that is no forgery."""
+    new = seal("d2", sections={"kubelet.files": section("newer", "i2")})
+    kept, forged = renewed(seal(sections={"kubelet.files": section("older")}), new, [])
+    assert (forged, kept.sections) == ([], new.sections)
+
+
+def test_a_converge_never_blesses_what_was_found() -> None:
+    """An extra key that drift had named stays a difference although roles changed meanwhile."""
+    old = seal("d1", facts={"authorized_keys": {"root a": {}}})
+    new = seal("d2", facts={"authorized_keys": {"root a": {}, "root evil": {}}})
+    kept, _ = renewed(old, new, ["authorized_keys:root evil"])
+    assert kept.facts["authorized_keys"] == {"root a": {}}
+    kept, _ = renewed(old, new, [])
+    assert set(kept.facts["authorized_keys"]) == {"root a", "root evil"}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.just({"v": 1})),
+    st.dictionaries(st.sampled_from("abc"), st.just({"v": 2})),
+)
+def test_the_same_wish_keeps_what_was_sealed(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """With an unchanged digest a repair brings nothing new: whoever came meanwhile is not let in."""
+    kept, _ = renewed(seal(facts={"users": before}), seal(facts={"users": now}), [])
+    assert kept.facts["users"] == before
