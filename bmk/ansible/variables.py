@@ -258,8 +258,25 @@ class BootServer(Variables):
     )
 
 
+class DriftTimer(Variables):
+    """A nightly `bmk drift`: a hardened systemd service with its timer, which leaves page, JSON, metrics and rules."""
+
+    drift_timer_calendar: str = Field("*-*-* 02:00:00", description="When to look, as systemd writes times.")
+    drift_timer_jitter: str = Field("30min", description="Looks begin at random within this time.")
+    drift_timer_longest: str = Field("4h", description="A look that takes longer is ended.")
+    drift_timer_bmk: str = Field("/opt/bmk/bin/bmk", description="The program.")
+    drift_timer_datacenter: str = Field("", description="Path of the data center, when not inventories/NAME.")
+    drift_timer_state: str = Field("/var/lib/bmk-deployer", description="BMK_STATE_DIR: journals, keys.")
+    drift_timer_pages: str = Field("/var/lib/bmk-drift", description="Where index.html, drift.json and drift.prom go.")
+    drift_timer_textfiles: str = Field(
+        "/var/lib/prometheus/node-exporter", description="Where the node exporter looks for *.prom."
+    )
+    drift_timer_rules: str = Field("/etc/prometheus/bmk-drift.rules.yml", description="Where the alert rules go.")
+
+
 ROLES: dict[str, type[Variables]] = {
     "boot_server": BootServer,
+    "drift_timer": DriftTimer,
     "node_baseline": NodeBaseline,
     "container_runtime": ContainerRuntime,
     "kubelet": Kubelet,
@@ -271,6 +288,7 @@ ROLES: dict[str, type[Variables]] = {
 # Role and entry point -> what it takes from the inventory.
 USES: dict[str, dict[str, tuple[str, ...]]] = {
     "boot_server": {"main": ("bmk_datacenter", "bmk_deployer")},
+    "drift_timer": {"main": ("bmk_datacenter",)},
     "node_baseline": {"main": ("bmk_host", "bmk_probe")},
     "container_runtime": {"main": ("bmk_deployer", "bmk_artifacts", "bmk_images", "bmk_timing", "bmk_probe")},
     "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_images", "bmk_timing", "bmk_probe")},

@@ -51,11 +51,16 @@ class Machine:
         assert done.returncode == 0, (argv, done.stdout, done.stderr)
         return done.stdout
 
-    def play(self, *more: str) -> str:
-        """Run playbooks/boot.yml as its head comment says; returns what Ansible printed."""
-        settings = {"boot_server_python": sys.executable, "boot_server_datacenter": str(HALL)}
+    def play(self, *more: str, book: str = "boot.yml") -> str:
+        """Run a playbook as its head comment says; returns what Ansible printed."""
+        settings = {
+            "boot_server_python": sys.executable,
+            "boot_server_datacenter": str(HALL),
+            "drift_timer_bmk": str(Path(sys.executable).parent / "bmk"),
+            "drift_timer_datacenter": str(HALL),
+        }
         extra = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
-        playbook = str(content_dir() / "playbooks" / "boot.yml")
+        playbook = str(content_dir() / "playbooks" / book)
         config = f"ANSIBLE_CONFIG={content_dir() / 'ansible.cfg'}"
         return self.says("env", config, "ansible-playbook", "-i", "/srv/inventory", playbook, *extra, *more)
 
@@ -80,7 +85,7 @@ def _root() -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """The boot server to be; gone with everything in it when the tests end."""
     if os.geteuid() != 0:

@@ -116,7 +116,7 @@ def test_a_fresh_cluster_has_no_drift(lab: Lab) -> None:
 def test_what_was_planted_is_found_and_nothing_else(lab: Lab) -> None:
     """An intruder and a careless colleague: a row each, with its class; no false positive."""
     for host, script, _, _, _ in PLANTED:
-        lab.bmk("ssh", host, "--", "sh", "-ec", script)
+        lab.bmk("ssh", host, "--", f"set -e; {script}")
     found = drift(lab, 2)
     rows = {(name, d["item"], d["field"]): d for name, s in found.items() for d in s["differences"]}
     for _, _, where, (item, field), severity in PLANTED:
@@ -143,7 +143,7 @@ def test_provision_repairs_exactly_that(lab: Lab) -> None:
 
 def test_a_host_cannot_whitewash_itself(lab: Lab) -> None:
     """A file and the host's own record of it, changed alike: the next converge would believe it; drift does not."""
-    lab.bmk("ssh", "worker-1", "--", "python3", "-c", WHITEWASH)
+    lab.bmk("ssh", "worker-1", "--", f"python3 - <<'END'{WHITEWASH}END")
     found = {d["item"] for d in drift(lab, 2)["worker-1"]["differences"]}
     assert found == {"files:/etc/containerd/config.toml", "files:/etc/bmk/manifest.json"}
     lab.bmk("provision", "--yes")

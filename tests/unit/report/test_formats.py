@@ -76,6 +76,15 @@ def test_metrics_are_metrics(tmp_path: Path) -> None:
     assert 'bmk_drift_differences{datacenter="p\\"ar",severity="breaking"} 0' in text
 
 
+def test_alert_rules_fire_when_they_should(tmp_path: Path) -> None:
+    """promtool loads the rules and tries them: quiet when nothing is wrong, one alert for each thing that is."""
+    for file in (ROOT / "roles/drift_timer/files/drift.rules.yml", Path(__file__).with_name("drift.test.yml")):
+        (tmp_path / file.name).write_text(file.read_text())
+    for command in (["check", "rules", "drift.rules.yml"], ["test", "rules", "drift.test.yml"]):
+        done = subprocess.run(["promtool", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_table_names_only_what_somebody_should_look_at() -> None:
     """Quiet when nothing is wrong: clean hosts are not there; every row says what to type."""
     lines = "\n".join(table(STANDINGS, wide=False))
