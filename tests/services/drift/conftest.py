@@ -139,7 +139,7 @@ class Running:
     """Hosts of a hall, started in a network of their own; gives the process that holds it."""
 
     def __init__(self, at: Path, count: int) -> None:
-        self.at, self.count = at, count
+        self.at, self.count, self.nics = at, count, True
 
     def __enter__(self) -> subprocess.Popen[str]:
         identity = self.at / "state/office/ssh/id_ed25519"
@@ -161,6 +161,7 @@ class Running:
             f"ip link set v{n} up; ip link set p{n} up; ip address add {hall.address(n)}/16 dev v{n}; "
             for n in range(1, self.count + 1)
         )
+        nics = nics if self.nics else "ip route add local 10.77.0.0/16 dev lo;"
         script = f'ip link set lo up; {nics} exec "$@"'
         argv = ["unshare", "--net", "sh", "-ec", script, "sh", sys.executable, str(HERE / "hall.py"), str(hosts)]
         self.process = subprocess.Popen([*argv, "1", str(self.count)], stdin=-1, stdout=-1, text=True)
