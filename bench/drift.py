@@ -32,8 +32,9 @@ PARALLEL = 64
 def data_center(hosts: int) -> str:
     """One cluster of that many hosts."""
     lines = "\n".join(
-        f'        - {{name: n{n}, profile: bare, serial: S{n}, nics: [{{mac: "52:54:00:77:{n >> 8:02x}:{n & 255:02x}"}}],'
-        f" address: {hall.address(n)}, bmc: {{address: 10.78.{n // 250}.{n % 250 + 1}}}, disk: {{serial: D{n}}}}}"
+        f"        - {{name: n{n}, profile: bare, serial: S{n}, address: {hall.address(n)}, disk: {{serial: D{n}}},\n"
+        f'           nics: [{{mac: "52:54:00:77:{n >> 8:02x}:{n & 255:02x}"}}],\n'
+        f"           bmc: {{address: 10.78.{n // 250}.{n % 250 + 1}}}}}"
         for n in range(1, hosts + 1)
     )
     workers = ", ".join(f"n{n}" for n in range(2, hosts + 1))
@@ -67,7 +68,8 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         sealed, _ = measured([*inside, sys.executable, str(drive), str(file), "seal", "{}"], env)
         time.sleep(2)
         known = at / "state/office/known_hosts"
-        ssh = f"ssh -i {at}/state/office/ssh/id_ed25519 -o UserKnownHostsFile={known} -o BatchMode=yes -o IdentitiesOnly=yes"
+        key = at / "state/office/ssh/id_ed25519"
+        ssh = f"ssh -i {key} -o UserKnownHostsFile={known} -o BatchMode=yes -o IdentitiesOnly=yes"
         names = "\\n".join(hall.address(n) for n in range(1, hosts + 1))
         fan = f"test $({{ printf '{names}\\n' | xargs -P {PARALLEL} -I % {ssh} root@% sha256sum /usr/local/bin/kubelet; }} | wc -l) = {hosts}"
         raw = min(measured([*inside, "sh", "-ec", fan], env)[0] for _ in range(2))
