@@ -1,0 +1,34 @@
+"""What a check found wrong, and policies that are gone, are changes of the next plan and of no further one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _changes(world: Any) -> dict[str, list[str]]:
+    plan, _ = world.look()
+    return {h.host: [c.phase for c in h.changes] for h in plan.hosts if h.changes}
+
+
+def test_policies_that_are_gone_come_back(world: Any) -> None:
+    """Somebody deletes a policy: the plan says so for the control planes, one run puts it in, then nothing is left."""
+    world.provision()
+    assert _changes(world) == {}
+    world.guarded.clear()
+    assert _changes(world) == {name: ["guarded"] for name in ("cp-1", "cp-2", "cp-3")}
+    world.provision()
+    assert world.guarded == {"lab-ha"}
+    assert _changes(world) == {}
+
+
+def test_what_hardening_found_is_configured_again_once(world: Any) -> None:
+    """A host with failing controls is converged although its digest is current; afterwards it is forgotten."""
+    world.provision()
+    before = world.machines["worker-1"].configured
+    world.service.record("worker-1", "suspect", {"by": "hardening", "what": ["pki-keys"]})
+    plan, _ = world.look()
+    (change,) = [c for h in plan.hosts for c in h.changes]
+    assert (change.phase, change.why) == ("configured", "found wrong since: pki-keys")
+    world.provision()
+    assert world.machines["worker-1"].configured == before + 1
+    assert _changes(world) == {}
