@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from bmk.bmc.protocol import Bmc
@@ -10,6 +11,7 @@ from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
+from bmk.journal import Event
 from bmk.phases.base import Context, Phase
 from bmk.phases.identity import check_identity
 from bmk.phases.run import Timing
@@ -18,7 +20,6 @@ from bmk.plan.disks import choose_disk
 from bmk.plan.wipe import needs_install, why_confirm
 
 _ENOUGH = 600.0  # seconds a grant must still have to be worth adopting
-_STILL_BOOTING = 300.0  # seconds after which firmware that did not claim has given up the network
 
 
 class Powered(Phase):
@@ -115,9 +116,17 @@ async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
 
 
 def _was_booted(ctx: Context, grant: Grant) -> bool:
-    events = ctx.run.journal.since(0, host=ctx.host.name, kind="host.booted")
-    recent = time.time() - _STILL_BOOTING
-    return any(e.data.get("grant") == grant.id and e.at > recent for e in events)
+    events = ctx.run.journal.since(host=ctx.host.name)
+    return still_booting(events, grant.id, time.time() - ctx.host.profile.boot_timeout)
+
+
+def still_booting(events: Sequence[Event], grant: str, after: float) -> bool:
+    """Whether the newest boot in `events` (oldest first) was for this grant, is younger than `after` (epoch seconds),
+    and no run gave it up.
+    """
+    told = (e for e in reversed(events) if e.kind == "host.booted" or (e.kind, e.phase) == ("phase.failed", "booting"))
+    newest = next(told, None)
+    return newest is not None and newest.data.get("grant") == grant and newest.at > after
 
 
 def _claimed(ctx: Context, grant: Grant) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bmk.journal import Event
 from bmk.phases import imaging, powered
 from bmk.phases.actions import ACTIONS
 from bmk.phases.booting import Booting
@@ -125,17 +126,28 @@ def test_machine_that_never_sends_dhcp_is_explained(world: Any, monkeypatch: Any
     assert "bmk console lab-ha worker-1" in bad
 
 
-@pytest.mark.parametrize(("memory", "cycles"), [(300.0, 0), (0.0, 1)])
-def test_a_grant_that_nobody_took_gets_another_boot(world: Any, monkeypatch: Any, memory: float, cycles: int) -> None:
-    """A machine that was powered on just now is left to boot; one whose firmware gave up long ago is restarted."""
+def test_a_machine_whose_boot_was_given_up_is_restarted(world: Any, monkeypatch: Any) -> None:
+    """The cable was out and is in again: the same command, typed at once, boots the machine anew and installs it."""
     monkeypatch.setattr(Booting, "deadline", lambda self, host, timing: 1.0)
     machine = world.machines["cp-1"]
     machine.faults.add("no-dhcp")
     assert "no DHCP request" in failures(world.provision(["cp-1"]))["cp-1"]
     machine.faults.discard("no-dhcp")
-    monkeypatch.setattr(powered, "_STILL_BOOTING", memory)
-    world.provision(["cp-1"])
-    assert (machine.cycles, machine.wipes) == (cycles, cycles)
+    assert failures(world.provision(["cp-1"])) == {}
+    assert (machine.cycles, machine.wipes) == (1, 1)
+
+
+def test_a_machine_that_was_started_just_now_is_left_to_boot() -> None:
+    """After a kill the next run waits for the boot that is under way, while its firmware's time lasts."""
+    booted = Event("bmk", "host.booted", "on", "cp-1", "powered", data={"grant": "g"}, at=100.0)
+    given_up = Event("bmk", "phase.failed", "no DHCP", "cp-1", "booting", at=160.0)
+    elsewhere = Event("bmk", "phase.failed", "lost", "cp-1", "reachable", at=160.0)
+    assert powered.still_booting([booted, elsewhere], "g", after=50.0)
+    assert not powered.still_booting([booted], "another", after=50.0)
+    assert not powered.still_booting([booted], "g", after=150.0)
+    assert not powered.still_booting([booted, given_up], "g", after=50.0)
+    assert powered.still_booting([given_up, booted], "g", after=50.0)
+    assert not powered.still_booting([], "g", after=50.0)
 
 
 def test_foreign_data_needs_the_host_named(world: Any) -> None:
