@@ -209,9 +209,19 @@ def test_interrupt_is_journaled_and_continued(world: Any) -> None:
     """Cancelling a run marks it as interrupted; the same command finishes the job without a second wipe."""
 
     async def cancelled() -> None:
-        task = asyncio.create_task(world._provision(None, None, options(world)))
-        await asyncio.sleep(0.1)
-        task.cancel()
+        task: asyncio.Task[Any] | None = None
+
+        class Interrupt:
+            """As soon as a disk is being written."""
+
+            def take(self, event: Event) -> None:
+                if event.kind == "image.progress" and task is not None:
+                    task.cancel()
+
+            def close(self) -> None:
+                """Nothing is open."""
+
+        task = asyncio.create_task(world._provision(None, None, options(Interrupt())))
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(cancelled())
@@ -220,8 +230,8 @@ def test_interrupt_is_journaled_and_continued(world: Any) -> None:
     assert [m.wipes for m in world.machines.values()] == [1] * 5
 
 
-def options(world: Any) -> Any:
-    return Options(limits=Limits(threads=8, window=0.01, backoff=0.005, grace=0.05), poll=0.005)
+def options(sink: Any) -> Any:
+    return Options(sinks=[sink], limits=Limits(threads=8, window=0.01, backoff=0.005, grace=0.05), poll=0.005)
 
 
 def shorten(monkeypatch: Any, silence: float) -> None:
