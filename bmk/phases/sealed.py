@@ -41,4 +41,5 @@ class Sealed(Phase):
 def _will_change(host: Host, actual: Actual) -> bool:
     """Whether a phase before this one has something to do that leaves traces on the host."""
     joins = host.cluster is not None and (actual.joined is None or actual.node == "absent")
-    return joins or actual.converged != "current" or any(d.repair == "converge" for d in actual.drift)
+    repairs = bool(actual.suspect) or any(d.repair == "converge" for d in actual.drift)
+    return joins or repairs or actual.converged != "current"

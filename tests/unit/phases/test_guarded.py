@@ -27,8 +27,9 @@ def test_what_hardening_found_is_configured_again_once(world: Any) -> None:
     before = world.machines["worker-1"].configured
     world.service.record("worker-1", "suspect", {"by": "hardening", "what": ["pki-keys"]})
     plan, _ = world.look()
-    (change,) = [c for h in plan.hosts for c in h.changes]
+    change, seal = (c for h in plan.hosts for c in h.changes)
     assert (change.phase, change.why) == ("configured", "found wrong since: pki-keys")
+    assert seal.phase == "sealed"
     world.provision()
     assert world.machines["worker-1"].configured == before + 1
     assert _changes(world) == {}
