@@ -28,6 +28,7 @@ from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 
 SCHEMA = 1
+MANIFEST = "/etc/bmk/manifest.json"
 _KEPT = 20  # seals of one host in the journal
 
 
@@ -77,6 +78,8 @@ def renewed(old: Seal | None, new: Seal, suspicious: Iterable[str]) -> tuple[Sea
     sections = {name: old.sections[name] if name in forged else s for name, s in new.sections.items()}
     doubtful = set(suspicious)
     facts = {kind: _renewed(kind, old, items, doubtful, new.digest) for kind, items in new.facts.items()}
+    if MANIFEST in new.facts.get("files", {}) and not forged:  # each converge writes it: its sections were compared
+        facts["files"][MANIFEST] = new.facts["files"][MANIFEST]
     texts = dict(new.texts)
     for path, now in new.texts.items():
         if facts["files"].get(path, {}) != new.facts["files"].get(path, {}):

@@ -31,6 +31,7 @@ def _items(seal: seals.Seal | None, findings: Sequence[Finding]) -> list[dict[st
     if seal is None:
         return []
     paths = {f.difference.id for f in findings if f.difference.kind == "files" and not f.owner.startswith("role ")}
+    paths -= {seals.MANIFEST}  # the converge itself writes it
     paths |= {_KEYS for f in findings if f.difference.kind == "authorized_keys"}
     items = [_item(seal, path) for path in sorted(paths)]
     return [item for item in items if item is not None]

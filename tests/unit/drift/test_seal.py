@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.seal import Seal, history, newest, renewed, store
+from bmk.drift.seal import MANIFEST, Seal, history, newest, renewed, store
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 
@@ -94,3 +94,16 @@ def test_the_same_wish_keeps_what_was_sealed(before: dict[str, Any], now: dict[s
     """With an unchanged digest a repair brings nothing new: whoever came meanwhile is not let in."""
     kept, _ = renewed(seal(facts={"users": before}), seal(facts={"users": now}), [])
     assert kept.facts["users"] == before
+
+
+def test_the_manifest_is_sealed_anew_unless_it_was_forged() -> None:
+    """Each converge writes it, so its bytes move; when a section in it is forged, the old bytes count."""
+
+    def sealed(sha: str, items: str) -> Seal:
+        files = {"files": {MANIFEST: {"type": "file", "sha256": sha}}}
+        return seal(sections={"kubelet.files": section(items)}, facts=files)
+
+    kept, _ = renewed(sealed("old", "good"), sealed("new", "good"), [f"files:{MANIFEST}"])
+    assert kept.facts["files"][MANIFEST]["sha256"] == "new"
+    kept, _ = renewed(sealed("old", "good"), sealed("new", "evil"), [])
+    assert kept.facts["files"][MANIFEST]["sha256"] == "old"
