@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from bmk.drift.mask import masked_diff
 from bmk.drift.model import Desired, Difference, Finding, Repair, Severity
+from bmk.drift.seal import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Rule:
 
 RULES: tuple[Rule, ...] = (
     Rule("files:/etc/kubernetes/manifests/*", "*", "security", "the kubelet runs whatever lies there, as root"),
+    Rule("files:/etc/bmk/*", "*", "security", "the host changed its own record of what was set"),
     Rule("files:/root/.ssh*", "*", "security", "who is named there is root"),
     Rule("files:/etc/sudoers*", "*", "security"),
     Rule("files:/etc/ssh/*", "*", "security"),
@@ -68,11 +70,10 @@ RULES: tuple[Rule, ...] = (
     Rule("nodes:* taint *", "*", "degraded", "decides which pods run there"),
     Rule("nodes:* label *", "*", "degraded", "decides which pods run there"),
     Rule("nodes:*", "*", "breaking"),
-    Rule("record:*", "*", "security", "the host changed its own record of what was set"),
     Rule("*", "*", "degraded"),
 )
 
-_BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups", "record")
+_BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups")
 _BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*")
 
 
@@ -111,7 +112,7 @@ def _restorable(difference: Difference, desired: Desired) -> bool:
     """Roles write it, or its text was kept, or it is too much and goes."""
     unexpected = not difference.field and difference.want is None
     role = desired.owners.get(difference.item, "").startswith("role ")
-    return unexpected or role or difference.id in desired.texts
+    return unexpected or role or difference.id in desired.texts or difference.id == MANIFEST
 
 
 def _matches(rule: Rule, d: Difference) -> bool:

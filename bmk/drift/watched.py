@@ -47,7 +47,7 @@ LOOSE = (
 LOOSE_BELOW = ("/etc/kubernetes/pki",)
 
 # Texts that are never kept: keys, and what is no text.
-NO_TEXT = ("*/bin/*", "*.key", "*.pem", "/etc/kubernetes/*.conf", "/etc/shadow", "/root/.ssh/id_*")
+NO_TEXT = ("/etc/bmk/*", "*/bin/*", "*.key", "*.pem", "/etc/kubernetes/*.conf", "/etc/shadow", "/root/.ssh/id_*")
 
 # Listeners that Kubernetes brings whenever it likes, on their own ports.
 KUBERNETES = frozenset(

@@ -77,7 +77,7 @@ def read(lines: Sequence[str], facts: Iterable[Fact] = FACTS) -> dict[str, Found
     for name, part in _parts(lines[lines.index(begin) + 1 : lines.index(end)]):
         try:
             found[name] = parsers[name].parse(part)
-        except (ValueError, KeyError, IndexError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:  # it may be anything
             raise Garbage(f"{name}: {error}") from error
     return found
 

@@ -17,7 +17,7 @@ def test_it_runs(host: Any) -> None:
 
 def test_strangers_are_refused(host: Any) -> None:
     """Without a certificate: 401 on its API, and no read-only port."""
-    code = host.check_output("curl -sk -o /dev/null -w '%%{http_code}' https://127.0.0.1:10250/pods")
+    code = host.check_output("curl -sk -o /dev/null -w '%{http_code}' https://127.0.0.1:10250/pods")
     assert code == "401"
     assert host.check_output("ss -Hltn 'sport = :10255'") == ""
 

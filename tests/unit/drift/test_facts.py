@@ -101,7 +101,7 @@ def test_garbage_is_garbage(lines: list[str]) -> None:
 def test_the_script_is_one_that_a_shell_can_read() -> None:
     """For any names: quotes and spaces of a path end no word."""
     ids = {kind: ["/x y/'z", "a.b"] for kind in ("files", "units", "sysctls", "kernel_modules")}
-    text = script(Wanted(ids, listed=["/l 'i"], texts=["/t \"x"]), EVERYTHING)
+    text = script(Wanted(ids, listed=["/l 'i"], texts=['/t "x']), EVERYTHING)
     done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -115,7 +115,9 @@ def test_texts_come_back_as_they_are() -> None:
 def test_a_clock_is_right_between_question_and_answer() -> None:
     """Five seconds are forgiven, a minute is not; and it is the deployer who compares."""
     facts = {"clock": {"time": {"now": 1000}}}
-    answers = [_answer({"host": "x", "facts": dict(facts), "began": b, "ended": b + 2}) for b in (997.0, 1004.0, 1060.0)]
+    answers = [
+        _answer({"host": "x", "facts": dict(facts), "began": b, "ended": b + 2}) for b in (997.0, 1004.0, 1060.0)
+    ]
     assert [a.facts["clock"]["time"]["right"] for a in answers] == [True, True, False]
 
 

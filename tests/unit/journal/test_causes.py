@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bmk.journal import Event, Journal
-from bmk.journal.causes import RULES, likely_cause
+from bmk.journal.causes import RULES, drift_cause, likely_cause
 from bmk.journal.story import Case, judge, tell
 
 
@@ -95,3 +95,23 @@ def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
         journal.append(Event("http", "boot.answered", f"boot {run}", "cp-1"))
     assert [e.text for e in tell(journal, CASE).events] == ["begin r2", "boot r2"]
     assert len(tell(journal, CASE, everything=True).events) == 4
+
+
+def test_drift_is_a_cause_until_the_host_is_sealed_again() -> None:
+    """Told from a real look: worker-1 after `sysctl -w net.ipv4.ip_forward=0`; a converge ends it."""
+    data = {"state": "degraded", "items": ["sysctls:net.ipv4.ip_forward#value"], "troubles": []}
+    look = Event("drift", "drift.looked", "drift, degraded: net.ipv4.ip_forward: value is 0, should be 1", data=data)
+    cause = drift_cause([look], "lab", "worker-1")
+    assert cause is not None
+    assert "net.ipv4.ip_forward" in cause.what
+    assert cause.hint.startswith("bmk provision lab --limit worker-1")
+    assert drift_cause([look, Event("bmk", "host.sealed", "")], "lab", "worker-1") is None
+    assert drift_cause([Event("drift", "drift.looked", "no drift", data={"state": "clean"})], "lab", "worker-1") is None
+
+
+def test_a_host_that_could_not_be_asked_is_told_so() -> None:
+    """Unknown leads to power and console, not to a converge."""
+    data = {"state": "unknown", "items": [], "troubles": [{"cause": "hangs", "text": "x"}]}
+    cause = drift_cause([Event("drift", "drift.looked", "drift is unknown: x", data=data)], "lab", "worker-1")
+    assert cause is not None
+    assert cause.hint.startswith("bmk power status lab worker-1")

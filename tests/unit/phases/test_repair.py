@@ -1,0 +1,90 @@
+"""What drift found is something to converge, once; what a cluster lacks is put back by its API."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bmk.drift import history
+from bmk.drift.judge import judge
+from bmk.drift.model import Desired, Difference, Standing, Trouble
+from bmk.phases.restored import node_patches
+from bmk.plan.actual import Drifted
+
+OWNERS = {"sysctls:net.ipv4.ip_forward": "role node_baseline"}
+SETTING = Difference("sysctls", "net.ipv4.ip_forward", "value", "1", "0")
+LABEL = Difference("nodes", "worker-1 label role", "value", "worker", "x")
+ROGUE = Difference("bindings", "rogue", "", None, "role cluster-admin")
+
+
+def found(world: Any, where: str, *differences: Difference, **more: Any) -> None:
+    """A drift run that ended with this."""
+    findings = tuple(judge("lab-ha", where, d, Desired(owners=OWNERS), {}) for d in differences)
+    now = time.time()
+    history.remember(world.service, f"run-{now}", now, now, [Standing(where, findings, **more)])
+
+
+def test_a_host_with_drift_is_converged_and_sealed_again(world: Any) -> None:
+    """Exactly that host; afterwards there is nothing to do, although nobody has looked again yet."""
+    world.provision()
+    found(world, "worker-2", SETTING)
+    plan, _ = world.look()
+    assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {"worker-2": ["repair", "seal"]}
+    assert "net.ipv4.ip_forward" in plan.pending[0].changes[0].text
+    assert [o.error for o in world.provision()] == [None]
+    assert world.look()[0].pending == ()
+
+
+def test_a_look_after_the_repair_that_finds_it_again_is_drift_again(world: Any) -> None:
+    """A repair that did not hold is not forgotten."""
+    world.provision()
+    found(world, "worker-2", SETTING)
+    world.provision()
+    found(world, "worker-2", SETTING)
+    assert [h.host for h in world.look()[0].pending] == ["worker-2"]
+
+
+def test_what_the_api_lacks_is_put_back_without_a_converge(world: Any) -> None:
+    """A label with its node, a binding with the first control plane of its cluster; each once."""
+    world.provision()
+    cluster = next(iter(world.dc.spec.clusters))
+    found(world, "worker-1", LABEL)
+    found(world, cluster, ROGUE)
+    plan, _ = world.look()
+    kinds = {h.host: [c.kind for c in h.changes] for h in plan.pending}
+    assert kinds == {"cp-1": ["restore"], "worker-1": ["restore"]}
+    world.provision()
+    assert sorted(world.restored) == ["rogue", "worker-1 label role"]
+    assert world.look()[0].pending == ()
+
+
+def test_a_host_that_could_not_be_asked_keeps_what_was_known(world: Any) -> None:
+    """Unknown is not repaired and not gone: the difference stays open until somebody has looked."""
+    found(world, "worker-1", SETTING)
+    found(world, "worker-1", troubles=(Trouble("hangs", "x"),))
+    assert [f.difference for f in history.outstanding(world.service)["worker-1"]] == [SETTING]
+    found(world, "worker-1")
+    assert history.outstanding(world.service) == {}
+
+
+def drifted(name: str, field: str = "", want: Any = None) -> Drifted:
+    return Drifted("", "api", "nodes", name, field, want)
+
+
+def test_labels_and_taints_are_patched_as_found_wanting() -> None:
+    """Changed, missing and additional ones, in one patch for each node; others of its taints stay."""
+    nodes = {
+        "w": {"spec": {"taints": [{"key": "mine", "effect": "NoSchedule"}, {"key": "keep", "effect": "NoExecute"}]}}
+    }
+    wanted = [
+        drifted("w label role", "value", "worker"),
+        drifted("w label zone", "", "value a"),
+        drifted("w taint mine:NoSchedule"),
+        drifted("w taint a/b:NoSchedule", "", "value "),
+    ]
+    assert node_patches(nodes, wanted) == {
+        "w": {
+            "metadata": {"labels": {"role": "worker", "zone": "a"}},
+            "spec": {"taints": [{"key": "keep", "effect": "NoExecute"}, {"key": "a/b", "effect": "NoSchedule"}]},
+        }
+    }
