@@ -71,7 +71,8 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         key = at / "state/office/ssh/id_ed25519"
         ssh = f"ssh -i {key} -o UserKnownHostsFile={known} -o BatchMode=yes -o IdentitiesOnly=yes"
         names = "\\n".join(hall.address(n) for n in range(1, hosts + 1))
-        fan = f"test $({{ printf '{names}\\n' | xargs -P {PARALLEL} -I % {ssh} root@% sha256sum /usr/local/bin/kubelet; }} | wc -l) = {hosts}"
+        one = f"{ssh} root@% sha256sum /usr/local/bin/kubelet"
+        fan = f"test $(printf '{names}\\n' | xargs -P {PARALLEL} -I % {one} | wc -l) = {hosts}"
         raw = min(measured([*inside, "sh", "-ec", fan], env)[0] for _ in range(2))
         command = [*bmk, "drift", str(file), "--no-bmc", "--parallel", str(PARALLEL), "-o", "prom"]
         runs = [measured(command, env, (4,)) for _ in range(2)]
