@@ -23,6 +23,7 @@ from ansible.module_utils.bmk_files import Files
 
 KUBEADM = "/usr/local/bin/kubeadm"
 MANIFESTS = "/etc/kubernetes/manifests"
+API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 KUBELET = ("config.yaml", "instance-config.yaml", "kubeadm-flags.env")
 PHASES = {
     "worker": (("kubelet-start",),),
@@ -46,8 +47,8 @@ def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
     changed = [p for p in paths if actual[p].get("sha256") != desired[p].get("sha256")]  # modes need no restart
     kind.apply(differing, actual)
     note(kind, SECTION, digest(sorted(desired.items())), items, desired)
-    _restart(changed, began)
-    if os.path.join(MANIFESTS, "kube-apiserver.yaml") in changed:
+    take_effect(changed, began)
+    if API in changed:
         command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
     return paths
 
@@ -107,13 +108,12 @@ def _kept() -> list[Item]:
     return found + directories
 
 
-def _restart(changed: list[str], began: float) -> None:
+def take_effect(changed: list[str], began: float) -> None:
     """The kubelet sees manifests by itself; its own configuration it reads at its start."""
     if any(path.startswith("/var/lib/kubelet/") for path in changed):
         command("systemctl", "restart", "kubelet.service")
-    manifest = os.path.join(MANIFESTS, "kube-apiserver.yaml")
-    if manifest in changed:
-        _wait_for_api(_flag(_text(manifest), "--advertise-address"), began)
+    if API in changed:
+        _wait_for_api(_flag(_text(API), "--advertise-address"), began)
 
 
 def _wait_for_api(address: str, began: float) -> None:
