@@ -57,7 +57,7 @@ class Machine:
             "boot_server_python": sys.executable,
             "boot_server_datacenter": str(HALL),
             "drift_timer_bmk": str(Path(sys.executable).parent / "bmk"),
-            "drift_timer_datacenter": str(HALL),
+            "drift_timer_datacenter": str(content_dir() / "inventories/example"),  # real racks: no lab to enter
         }
         extra = [word for name, value in settings.items() for word in ("-e", f"{name}={value}")]
         playbook = str(content_dir() / "playbooks" / book)

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.containers.boot_server.conftest import Machine
-from tests.containers.boot_server.test_role import STATE, recap
+from tests.containers.boot_server.test_role import recap
 
 pytestmark = pytest.mark.containers
 
 UNIT = "bmk-drift-hall"
-OFTEN = ("-e", "drift_timer_calendar='*-*-* *:*:0/3'", "-e", "drift_timer_jitter=0")
+STATE = "/var/lib/bmk-deployer/example"
+OFTEN = ("-e", "drift_timer_calendar='*-*-* *:*:0/20'", "-e", "drift_timer_jitter=0")
 PAGES, METRICS = "/var/lib/bmk-drift", "/var/lib/prometheus/node-exporter/bmk-drift-hall.prom"
 
 
@@ -40,7 +41,7 @@ def test_the_timer_runs_the_look_by_itself(machine: Machine) -> None:
     assert "<!doctype html>" in machine.says("cat", f"{PAGES}/index.html")
     document = json.loads(machine.says("cat", f"{PAGES}/drift.json"))
     assert {t["cause"] for s in document["standings"] for t in s["troubles"]} == {"never-converged", "api"}
-    assert 'bmk_drift_hosts{datacenter="hall",state="unknown"}' in machine.says("cat", METRICS)
+    assert 'bmk_drift_hosts{datacenter="example",state="unknown"}' in machine.says("cat", METRICS)
     assert machine.says("systemctl", "show", "-P", "Result", UNIT).strip() == "success"
 
 
