@@ -201,6 +201,12 @@ class RedfishBmc:
             mode=sushy.BootSourceOverrideMode(mode) if mode and quirk.mode == "always" else None,
         )
 
+    def boot_override(self) -> str:
+        """Where the next boot goes instead of the disk, in Redfish's words; empty: nowhere else."""
+        seen = self._overrides()[-1]
+        elsewhere = seen.enabled in ("Once", "Continuous") and seen.target not in (None, "None", "Hdd")
+        return str(seen.target) if elsewhere else ""
+
     def _overrides(self) -> tuple[Override, ...]:
         """What is in force, and what will be after the next reset where the BMC keeps that apart (AMI)."""
 

@@ -126,7 +126,7 @@ def _gone(difference: Difference) -> bool:
 def _next(dc: str, where: str, difference: Difference, repair: Repair) -> str:
     if repair:
         return f"bmk provision {dc} --limit {where}"
-    look = _LOOK.get(difference.kind)
+    look = _LOOK.get(difference.item) or _LOOK.get(difference.kind)
     if look is not None:
         return look.format(dc=dc, where=where, id=difference.id)
     return f"bmk ssh {dc} {where} to look; when it is right as it is: expected: in dc.yml"
@@ -138,6 +138,7 @@ _LOOK = {
     "authorized_keys": "bmk ssh {dc} {where} to look whose key it is; reinstall a host that somebody else was on",
     "certificates": "bmk ssh {dc} {where} kubeadm certs check-expiration",
     "network": "bmk console {dc} {where}",
+    "bmc:boot": "bmk grant list {dc} {where}: an open grant explains it; otherwise take the override back on the BMC",
     "bmc": "bmk power status {dc} {where}",
     "nodes": "bmk why {dc} {where}",
 }

@@ -165,14 +165,14 @@ for record in ("/etc/bmk/manifest.json", "/var/lib/bmk/sections/container_runtim
 
 def test_why_names_drift_and_the_page_shows_it(lab: Lab, tmp_path: Any) -> None:
     """What drift found is in the host's story as a cause, and on the page."""
-    lab.bmk("ssh", "worker-1", "--", "sysctl", "-qw", "net.ipv4.ip_forward=0")
+    lab.bmk("ssh", "worker-1", "--", "sysctl", "-qw", "net.ipv4.conf.all.send_redirects=1")
     drift(lab, 2, "--limit", "worker-1")
     story = json.loads(lab.bmk("why", "worker-1", "-o", "json"))
-    assert "net.ipv4.ip_forward" in story["cause"]["what"]
+    assert "net.ipv4.conf.all.send_redirects" in story["cause"]["what"]
     assert story["cause"]["next"].startswith("bmk provision")
     page = tmp_path / "page.html"
     lab.bmk("report", "--write", str(page))
-    assert "net.ipv4.ip_forward" in page.read_text()
+    assert "net.ipv4.conf.all.send_redirects" in page.read_text()
     lab.bmk("provision", "--yes")
 
 
