@@ -311,6 +311,8 @@ def _pod(pod: Any) -> PodState:
 
 
 def _why(status: Any) -> str:
+    if status.reason:  # such as Evicted, with the pressure that the node is under
+        return ": ".join(filter(None, (status.reason, status.message)))
     for container in status.containerStatuses or []:
         state = container.state
         if state and (found := state.waiting or state.terminated):

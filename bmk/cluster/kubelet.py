@@ -10,6 +10,21 @@ if TYPE_CHECKING:
     from bmk.cluster.kubeadm import Node
 
 
+# A system container sees the disk of the machine around it. How full that is, in percent, is not this node's doing: by
+# the kubelet's defaults a developer's disk at 85 % evicts every pod.
+_DISK_OF_OTHERS: dict[str, Any] = {
+    "evictionHard": {
+        "memory.available": "100Mi",
+        "nodefs.available": "1Gi",
+        "nodefs.inodesFree": "1%",
+        "imagefs.available": "1Gi",
+        "imagefs.inodesFree": "1%",
+    },
+    "imageGCHighThresholdPercent": 100,
+    "imageGCLowThresholdPercent": 99,
+}
+
+
 def kubelet_configuration() -> dict[str, Any]:
     """For all nodes of the cluster. CIS 4.2.x, and seccomp by default."""
     return {
@@ -48,7 +63,7 @@ def kubelet_patch(node: Node) -> dict[str, Any]:
     if node.facts["cgroup"] == 1:
         patch |= {"failCgroupV1": False, "cgroupDriver": "cgroupfs"}
     if node.facts["container"]:
-        patch["protectKernelDefaults"] = False
+        patch |= {"protectKernelDefaults": False, **_DISK_OF_OTHERS}
     if not patch:
         return {}
     return {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", **patch}

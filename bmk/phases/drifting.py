@@ -53,9 +53,13 @@ async def _look(on: Look, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
     return await look(on, hosts, outside)
 
 
+# A host that others join at the same time, without KVM, needs minutes to hash what it carries.
+_WHILE_JOINING = Limits(seconds=600)
+
+
 def seal(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
-    """Seal hosts that have just converged; see bmk/drift/seal.py."""
-    return asyncio.run(seal_hosts(_on(dc, journal), asked))
+    """Seal hosts that have just converged; see bmk/drift/seal.py. The phase has its own deadline."""
+    return asyncio.run(seal_hosts(replace(_on(dc, journal), limits=_WHILE_JOINING), asked))
 
 
 def _on(dc: DataCenter, journal: Journal) -> Look:
