@@ -6,12 +6,15 @@ root's. The first of them asks everything: CoreDNS, the pod on each other node, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bmk.cluster.api import Api, PodState, wait_for
 from bmk.errors import BmkError, Unreachable
+
+T = TypeVar("T")
 
 NAMESPACE = "bmk-smoke"
 LIMIT = 8  # nodes; more of them prove nothing new
@@ -31,9 +34,10 @@ class Row:
 
 def run(api: Api, nodes: Sequence[str], image: str, seconds: float = 180) -> list[Row]:
     """Run all checks on a cluster whose nodes should be `nodes`. `seconds`: patience for each thing to come up."""
-    rows = _nodes(api, nodes)
+    rows: list[Row] = []
     try:
-        api.delete_namespace(NAMESPACE, seconds)
+        rows += _patiently(lambda: _nodes(api, nodes), seconds)
+        _patiently(lambda: api.delete_namespace(NAMESPACE, seconds), seconds)
         pods = _start(api, list(nodes)[:LIMIT], image, seconds)
         rows += [Row("pod runs", p.ready, p.ip or p.why, p.node) for p in pods]
         rows.extend(_ask(api, [p for p in pods if p.ready], seconds))  # one by one: an error later loses none
@@ -100,12 +104,12 @@ def _nodes(api: Api, nodes: Sequence[str]) -> list[Row]:
 
 
 def _start(api: Api, nodes: Sequence[str], image: str, seconds: float) -> list[PodState]:
-    api.create(namespace_manifest())
+    wait_for(lambda: _created(api, namespace_manifest()), seconds, "the API takes a namespace")
     wait_for(lambda: _created(api, service_manifest()), seconds, "the namespace takes objects")
     for node in nodes:
         wait_for(lambda n=node: _created(api, pod_manifest(n, image)), seconds, "the namespace takes pods")  # type: ignore[misc]
     _eventually(lambda: _all_ready(api), seconds)  # a row per pod says which is not, and why
-    return api.pods(NAMESPACE)
+    return _patiently(lambda: api.pods(NAMESPACE), seconds)
 
 
 def _all_ready(api: Api) -> bool:
@@ -116,9 +120,11 @@ def _all_ready(api: Api) -> bool:
 
 
 def _created(api: Api, manifest: Mapping[str, Any]) -> bool:
-    """False while the namespace has no default service account yet."""
+    """False while the API is silent or the namespace has no default service account yet."""
     try:
         api.create(manifest)
+    except Unreachable:
+        return False
     except BmkError as error:
         if "serviceaccount" in error.why:
             return False
@@ -137,7 +143,7 @@ def _ask(api: Api, pods: Sequence[PodState], seconds: float) -> Iterator[Row]:
         url = f"{wget} http://{other.ip}:{_PORT}/index.html"
         yield shell.row(f"pod to pod, {first.node} to {other.node}", url, other.name, other.node)
     yield shell.row("pod to service by name", f"{wget} http://web/index.html", "web-", None)
-    address = api.service_address(NAMESPACE, "web")
+    address = _patiently(lambda: api.service_address(NAMESPACE, "web"), seconds)
     yield shell.row("pod to service by address", f"{wget} http://{address}/index.html", "web-", None)
 
 
@@ -162,6 +168,18 @@ class _Shell:
             return code == 0 and expected in said[0]
 
         return Row(name, _eventually(answered, self.seconds / 3), said[0][:200], host)
+
+
+def _patiently(ask: Callable[[], T], seconds: float) -> T:
+    """Ask again while the API is silent: right after the last join it is at its busiest."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except Unreachable:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(1)
 
 
 def _eventually(true: Callable[[], bool], seconds: float) -> bool:
