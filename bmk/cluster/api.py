@@ -22,6 +22,7 @@ import httpx2
 import httpx2.websockets
 from lightkube import Client, KubeConfig
 from lightkube.codecs import from_dict
+from lightkube.core.decoders import decode_list, decode_status
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.core.resource import NamespacedResource
 from lightkube.models.certificates_v1 import CertificateSigningRequestCondition
@@ -319,3 +320,22 @@ def _why(status: Any) -> str:
             return ": ".join(filter(None, (found.reason, found.message)))
     unmet = [c.message for c in (status.conditions or []) if c.status != "True" and c.message]
     return unmet[0] if unmet else ""
+
+
+def _learn_types() -> None:
+    """Let the decoder learn every type now, in the one thread that imports this module.
+
+    It learns a type from the first answer of its kind, and a second first answer beside it ends the process.
+    """
+    kinds = (
+        *_POLICIES.values(), *_ASKED.values(), ClusterRole, ClusterRoleBinding, Role, RoleBinding,
+        CertificateSigningRequest, ConfigMap, Namespace, Node, Pod, Secret, Service,
+    )  # fmt: skip
+    for kind in kinds:
+        decode_list(b'{"items": [], "metadata": {}}', kind)
+    decode_status(b"{}")
+    link = {"cluster": "x", "user": "x", "server": "https://x"}
+    KubeConfig.from_dict({part + "s": [{"name": "x", part: link}] for part in ("cluster", "context", "user")})
+
+
+_learn_types()
