@@ -187,6 +187,7 @@ def _apiserver(server: Server) -> list[str]:
         "etcd-servers": f"http://127.0.0.1:{server.etcd}",
         "secure-port": str(server.port),
         "bind-address": "127.0.0.1",
+        "advertise-address": "192.0.2.10",  # it would look for a default route, which a namespace has not
         "cert-dir": str(server.directory / "certs"),
         "service-account-key-file": key,
         "service-account-signing-key-file": key,
