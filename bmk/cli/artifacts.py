@@ -67,11 +67,12 @@ def sync(lock_file: Path | None, places: tuple[Path, ...], sha256: str | None, u
 
 
 @command.command(short_help="Hash every file and image of the mirror.")
-def verify() -> None:
-    """Hash every file and image of the mirror; name each one that is not what was recorded."""
+@LOCK
+def verify(lock_file: Path | None) -> None:
+    """Hash every file and image of the mirror; name each one that is not what was recorded, or not there."""
     import time
 
-    from bmk.artifacts.mirror import open_mirror
+    from bmk.artifacts.mirror import load_mirror, open_mirror
     from bmk.artifacts.work import alone
     from bmk.errors import DigestMismatch
 
@@ -86,6 +87,7 @@ def verify() -> None:
     if problems:
         names = ", ".join(str(problem.what) for problem in problems)
         raise DigestMismatch(f"{len(problems)} damaged: {names}", where=str(mirror.root), hint="bmk artifacts build")
+    load_mirror(lock_file)
     sizes = [a.size for a in mirror.files.values()] + [i.size for i in mirror.images.values()]
     seconds = time.monotonic() - started
     say(f"{mirror.root}: {len(sizes)} checked, {sum(sizes) / 1e6:.0f} MB in {seconds:.1f} s, all as recorded")

@@ -41,14 +41,21 @@ def test_damage_is_named_with_exit_6_and_repaired_by_the_next_sync(
     stat = tool.stat()
     tool.write_bytes(TOOL[:-1] + b"X")
     os.utime(tool, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a bad disk would: nothing but a byte is different
-    damaged = bmk("artifacts", "verify")
+    damaged = bmk("artifacts", "verify", "--lock", lock)
     assert damaged.returncode == 6
     assert "file tool" in damaged.stderr
     assert str(tool) in damaged.stderr
     assert "Traceback" not in damaged.stderr
     repaired = bmk("artifacts", "sync", "--lock", lock, "--no-upstream", "--no-build", "--from", place)
     assert repaired.returncode == 0, repaired.stderr
-    assert bmk("artifacts", "verify").returncode == 0
+    assert bmk("artifacts", "verify", "--lock", lock).returncode == 0
+
+
+def test_what_was_never_built_is_no_success(cache: Path, write_lock: WriteLock) -> None:
+    """An empty mirror is not verified: exit 6 names what the lock pins and nobody has made."""
+    missing = bmk("artifacts", "verify", "--lock", write_lock(sha256=sha256_bytes(TOOL)))
+    assert missing.returncode == 6
+    assert "missing: tool, tool" in missing.stderr
 
 
 def test_list_prints_data_on_stdout_only(mirror: Mirror) -> None:
@@ -105,5 +112,5 @@ def test_a_bundle_goes_to_another_machine(
     ]
     taken = bmk("artifacts", "sync", *arguments)
     assert taken.returncode == 0, taken.stderr
-    assert bmk("artifacts", "verify").returncode == 0
+    assert bmk("artifacts", "verify", "--lock", lock).returncode == 0
     assert not list((tmp_path / "there/build").glob("bundle-*"))
