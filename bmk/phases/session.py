@@ -37,8 +37,8 @@ class Options:
 
 
 def new_run_id() -> str:
-    """Sortable by time, unique: `20261123-203012-a1b2`."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    """Sortable by time, unique: `20261123-203012-a1b2c3d4`."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
 
 
 async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
