@@ -107,7 +107,7 @@ def test_completion_offers_commands_data_centers_and_hosts(words, offered):
 
 
 def test_completion_is_fast():
-    """Completing a host costs less than 150 ms of CPU beyond what starting Python costs here."""
+    """Completing a host costs at most three times the CPU of importing click: 150 ms on a machine that is not busy."""
 
     def cpu(action) -> float:
         before = os.times()
@@ -115,6 +115,9 @@ def test_completion_is_fast():
         after = os.times()
         return after.children_user + after.children_system - before.children_user - before.children_system
 
-    bare = min(cpu(lambda: subprocess.run([sys.executable, "-c", ""], check=True)) for _ in range(3))
+    def python(code: str) -> float:
+        return min(cpu(lambda: subprocess.run([sys.executable, "-c", code], check=True)) for _ in range(3))
+
+    bare = python("")
     took = min(cpu(lambda: complete("bmk", "inventory", "lab", "--host", "")) for _ in range(3))
-    assert took - bare < 0.150
+    assert took - bare < 3 * (python("import click") - bare)

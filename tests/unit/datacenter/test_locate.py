@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.locate import datacenter_names, find_datacenter, host_names
@@ -41,13 +42,15 @@ def test_completion_finds_every_host_name(name):
 
 
 def test_completion_reads_ten_thousand_hosts_in_time(room):
-    """Reading the host names of a very large file takes a small part of the 150 ms that completion has."""
+    """Reading the host names of a very large file takes a tenth of parsing it in C: a part of completion's 150 ms."""
     hosts = "".join(f"- name: h{i}\n  serial: S{i}\n  labels: {{role: worker}}\n" for i in range(10_000))
     room.write("hosts/r2.yml", hosts)
     room.edit("  clusters:", "    r2: {hosts: hosts/r2.yml}\n  clusters:")
     start = time.process_time()
     assert len(host_names(room.directory / "dc.yml")) == 10_004
-    assert time.process_time() - start < 0.1
+    read = time.process_time()
+    yaml.load(hosts, Loader=yaml.CSafeLoader)
+    assert read - start < (time.process_time() - read) / 10
 
 
 def test_new_data_center_is_valid_at_once(tmp_path):
