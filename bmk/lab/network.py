@@ -30,6 +30,11 @@ def plan(dc: DataCenter) -> list[str]:
     return lines
 
 
+def own(addresses: Iterable[str]) -> list[str]:
+    """These are the lab's own: whoever connects to a simulated machine is answered by `SshDoor`."""
+    return [f"route replace local {address}/32 dev lo" for address in addresses]
+
+
 def _own_addresses(dc: DataCenter, network: str) -> list[IPv4Address]:
     """The deployer, and the gateway that nodes route by, unless a host of the file is that gateway."""
     spec, deployer = dc.spec.networks[network], dc.spec.deployer.address

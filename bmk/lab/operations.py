@@ -49,9 +49,10 @@ class Operations:
         return self._lab.machines[name]
 
     async def list(self, question: dict[str, Any]) -> dict[str, Any]:
-        bmc = question.get("bmc")  # one of a thousand: the emulated BMCs ask at each request
-        chosen = (m for m in self._lab.machines.values() if bmc in (None, m.hardware.bmc.address))
-        return {"machines": [m.show() for m in chosen]}
+        if "bmc" not in question:
+            return {"machines": [m.show() for m in self._lab.machines.values()]}
+        machine = self._lab.by_bmc.get(question["bmc"])  # one of a thousand: the emulated BMCs ask at each request
+        return {"machines": [machine.show()] if machine else []}
 
     async def status(self, _question: dict[str, Any]) -> dict[str, Any]:
         return {

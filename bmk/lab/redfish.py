@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import ssl
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,11 +18,11 @@ import flask
 from sushy_tools import error
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems.base import AbstractSystemsDriver
-from werkzeug.serving import ThreadedWSGIServer
 
 from bmk.errors import BmkError
 from bmk.lab.certificate import self_signed
 from bmk.lab.client import request
+from bmk.lab.https import TlsServer
 from bmk.lab.redfish_shape import (
     REDFISH_TARGETS,
     Refused,
@@ -258,27 +257,6 @@ def serial_console(identity: str) -> flask.Response:  # noqa: ARG001
 def _error(status: int, message: str) -> flask.Response:
     body = json.dumps({"error": {"code": "Base.1.0.GeneralError", "message": message}})
     return flask.Response(body, status=status, content_type="application/json", headers={"Retry-After": "5"})
-
-
-class TlsServer(ThreadedWSGIServer):
-    """HTTPS whose handshakes happen in the thread of each connection: one silent client delays nobody else."""
-
-    daemon_threads = True
-    request_queue_size = 1024  # all machines of a large lab may ask at once
-
-    def __init__(self, listen: str, port: int, app: flask.Flask, context: ssl.SSLContext) -> None:
-        super().__init__(listen, port, app)  # never kept alive: werkzeug discards a request that comes within 10 ms
-        self._context = context
-
-    def get_request(self) -> tuple[ssl.SSLSocket, Any]:
-        connection, peer = super().get_request()
-        connection.settimeout(60)
-        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), peer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or only looked whether somebody listens, is no error."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
 
 
 def serve(dc: str, directory: Path, listen: str) -> None:

@@ -12,12 +12,16 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bmk.boot.agent import AgentError, Disk, Spec, install
-from bmk.boot.agent.configure import File, make_keys, write_files
+from bmk.boot.agent.configure import File, write_files
 from bmk.boot.agent.simulated import SimulatedHardware
 from bmk.errors import Unreachable
-from bmk.lab import firmware, network
+from bmk.lab import firmware
 from bmk.lab.container_hardware import PowerCut, facts_of
 from bmk.lab.machine import Chassis, Target
 
@@ -34,13 +38,22 @@ class _Hardware(SimulatedHardware):
     def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one
         keys = "".join(f"{key}\n" for key in spec.authorized_keys)
         write_files(self._directory, {"root/.ssh/authorized_keys": File(keys, 0o600)})
-        return make_keys(self._directory, spec.hostname, ["ssh-keygen"], str(self._directory))
+        return [_make_key(self._directory, spec.hostname)]
 
     def boot_from(self, disk: Disk) -> list[str]:
         if self._off.is_set():
             raise PowerCut
         (self._directory / "installed").touch()
         return [disk.name]
+
+
+def _make_key(root: Path, hostname: str) -> str:
+    """A host key that sshd can read, and its public line; made here, because ssh-keygen costs a process."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    write_files(root, {"etc/ssh/ssh_host_ed25519_key": File(private, 0o600)})
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return f"{public} {hostname}"
 
 
 class SimulatedBody:
@@ -53,6 +66,7 @@ class SimulatedBody:
         self._off = threading.Event()
         self._aim: Target = "disk"
         self._running: asyncio.Task[None] | None = None
+        self.booted = False  # from its disk: whoever connects is answered by `SshDoor`
 
     async def start(self, target: Target) -> None:
         self._aim, self._off = target, threading.Event()
@@ -68,8 +82,7 @@ class SimulatedBody:
                 self._chassis.say("lab.error", f"cannot go on: {error}")
                 return
             self._chassis.firmware_started()  # the restart into what was installed, or the disk after all
-        if (self._disk / "installed").exists() and not self._off.is_set():
-            await self._address("replace")
+        self.booted = (self._disk / "installed").exists() and not self._off.is_set()
 
     def _network_boot(self, off: threading.Event) -> None:
         chassis = self._chassis
@@ -78,16 +91,11 @@ class SimulatedBody:
             with contextlib.suppress(PowerCut):
                 install(answer.url, answer.grant, _Hardware(chassis, off))
 
-    async def _address(self, verb: str) -> None:
-        """Its address is the lab's own while it runs: whoever connects is answered by `SshDoor`."""
-        await network.apply([f"route {verb} local {self._chassis.hardware.address}/32 dev lo"])
-
     async def stop(self) -> None:
         self._off.set()
+        self.booted = False
         if self._running is not None:
             self._running.cancel()
-        with contextlib.suppress(Exception):  # it had none
-            await self._address("del")
 
     async def press(self) -> None:
         await self.stop()

@@ -14,7 +14,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from bmk.lab.machine import Chassis
 from bmk.lab.rootfs import base_root
+from bmk.lab.simulated import SimulatedBody
 
 _SHELL = """\
 case "$SSH_ORIGINAL_COMMAND" in
@@ -26,10 +28,10 @@ esac
 
 
 class SshDoor:
-    """`machines` are the directories of simulated machines by address, all in one directory. Only root can answer."""
+    """`machines` are the simulated machines by address, also those that are added later. Only root can answer."""
 
-    def __init__(self, machines: Mapping[str, Path], directory: Path) -> None:
-        self._machines, self._root = machines, directory / "simulated"
+    def __init__(self, machines: Mapping[str, Chassis], directory: Path) -> None:
+        self._machines, self._home, self._root = machines, directory / "machines", directory / "simulated"
         self._sessions: set[asyncio.Task[None]] = set()
 
     def prepare(self) -> None:
@@ -42,7 +44,7 @@ class SshDoor:
         (self._root / "run/bmk/shell").write_text(_SHELL)
         (self._root / "run/bmk/shadow").write_text("root:*:1:0:99999:7:::\n")  # not locked, and no password opens it
         _mount("--bind", f"{self._root}/run/bmk/shadow", f"{self._root}/etc/shadow")
-        for source, target in (("/dev", "dev"), ("/proc", "proc"), (next(iter(self._machines.values())).parent, "mnt")):
+        for source, target in (("/dev", "dev"), ("/proc", "proc"), (self._home, "mnt")):
             _mount("--bind", str(source), f"{self._root}/{target}")
 
     async def serve(self) -> None:
@@ -59,12 +61,15 @@ class SshDoor:
     async def _session(self, connection: socket.socket) -> None:
         with connection:
             machine = self._machines.get(connection.getsockname()[0])
-            if machine is None or not (machine / "disk/installed").exists():
+            if machine is None or not is_up(machine):
                 return
             connection.setblocking(True)
-            end = connection.fileno()
+            end, disk = connection.fileno(), f"/mnt/{machine.hardware.name}/disk"
             process = await asyncio.create_subprocess_exec(
-                *self._command(f"/mnt/{machine.name}/disk"), stdin=end, stdout=end, stderr=asyncio.subprocess.DEVNULL
+                *self._command(disk),
+                stdin=end,
+                stdout=end,
+                stderr=asyncio.subprocess.DEVNULL,
             )
         await process.wait()
 
@@ -83,6 +88,11 @@ class SshDoor:
         }
         inside = ["chroot", str(self._root), "/usr/sbin/sshd"]
         return [*inside, "-i", "-f", os.devnull, *(w for k, v in settings.items() for w in ("-o", f"{k}={v}"))]
+
+
+def is_up(machine: Chassis) -> bool:
+    """Whether it has booted from its disk: before, and without power, nobody answers."""
+    return machine.running and isinstance(machine.body, SimulatedBody) and machine.body.booted
 
 
 def _mount(*words: str) -> None:

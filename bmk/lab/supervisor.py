@@ -50,6 +50,8 @@ class Supervisor:
         self.facts = json.loads((self.directory / "facts.json").read_text())
         self.floor = Floor(self.facts["kvm"], cgroup_name(dc.name), base_url(dc))
         self.machines: dict[str, Chassis] = {}
+        self.by_bmc: dict[str, Chassis] = {}
+        self.simulated: dict[str, Chassis] = {}  # by address
         self.services = Services(self.directory / "services", partial(self.say, None))
         self.faults = Faults(self.machines, BrokenImages(self.directory / "broken"), servers.images)
         self.stage = "starting"
@@ -61,7 +63,7 @@ class Supervisor:
 
     async def start(self) -> None:
         await network.apply(network.plan(self.dc))
-        self.add_machines()
+        await self.add_machines()
         self.open_ssh_door()
         wanted = servers.services_of(self.dc, {n: m.hardware for n, m in self.machines.items()})
         for service in wanted:
@@ -71,29 +73,32 @@ class Supervisor:
 
     def open_ssh_door(self) -> None:
         """ssh to simulated machines, when there are any and sshd can be root here."""
-        machines = [m for m in self.machines.values() if m.hardware.kind == "simulated"]
-        if machines and self.facts["root"]:
-            door = SshDoor({m.hardware.address: m.directory for m in machines}, self.directory)
+        if self.simulated and self.facts["root"]:
+            door = SshDoor(self.simulated, self.directory)
             door.prepare()
             self._door = asyncio.create_task(door.serve())
 
     def _waiting_for(self, name: str) -> None:
         self.stage = f"waiting for {name}"
 
-    def add_machines(self) -> list[str]:
+    async def add_machines(self) -> list[str]:
         """Build machines for hosts that have none yet; returns their names."""
         fresh = {n: h for n, h in hardware_of(self.dc).items() if n not in self.machines}
         for name, planned in fresh.items():
             directory = self.directory / "machines" / name
             chassis = Chassis(bought(planned, directory), directory, partial(self.say, name))
             chassis.body = body_of(chassis, self.floor)
-            self.machines[name] = chassis
+            self.machines[name] = self.by_bmc[chassis.hardware.bmc.address] = chassis
+            if chassis.hardware.kind == "simulated":
+                self.simulated[chassis.hardware.address] = chassis
+        # All at once: a process for each would cost more than the machine does.
+        await network.apply(network.own(m.hardware.address for m in self.simulated.values()))
         return list(fresh)
 
     async def reload(self) -> list[str]:
         """Read the data center file again and build what was added; the BMC emulators learn of it by a restart."""
         self.dc = load_datacenter(self.reference)
-        added = self.add_machines()
+        added = await self.add_machines()
         if added:
             await self.services.restart(("redfish", "ipmi"))
         return added
