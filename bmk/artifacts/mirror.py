@@ -21,6 +21,7 @@ from bmk.errors import BmkError, PreflightRefused
 from bmk.paths import cache_dir
 
 _BUILD = "bmk artifacts build"
+RECORD = "artifacts.resolved.yml"
 
 
 class Deployer(Protocol):
@@ -150,7 +151,7 @@ class Mirror:
 
     def save(self) -> None:
         """Write artifacts.resolved.yml at once."""
-        with replacing(self.root / "artifacts.resolved.yml") as part:
+        with replacing(self.root / RECORD) as part:
             part.write_text(to_yaml(self.as_data()))
 
     def as_data(self) -> dict[str, Any]:
@@ -176,11 +177,19 @@ def open_mirror(root: Path | None = None, registry: Path | None = None) -> Mirro
     """The mirror as it was last recorded; empty when nothing was built yet."""
     root = root or mirror_dir()
     mirror = Mirror(root, Registry(registry or registry_dir()))
-    source = root / "artifacts.resolved.yml"
+    source = root / RECORD
     if not source.is_file():
         return mirror
     _fill(mirror, read_document(source).value)
     return mirror
+
+
+def recorded_at() -> int:
+    """When the mirror was last recorded, in nanoseconds; 0: never. As long as this is the same, so is what it says."""
+    try:
+        return (mirror_dir() / RECORD).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def load_mirror(lock_path: Path | None = None) -> Mirror:

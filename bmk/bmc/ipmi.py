@@ -126,6 +126,9 @@ class IpmiBmc:
                     log.write(os.read(process.stdout.fileno(), 65536))
                     log.flush()
 
+    def hang_up(self) -> None:
+        """Each command of ipmitool is a session of its own, and over."""
+
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
 
     def _keep_flags(self) -> None:

@@ -148,6 +148,10 @@ class RedfishBmc:
             offset += len(text)
             self._access.sleep(self._access.timing.poll)
 
+    def hang_up(self) -> None:
+        if self._root is not None:
+            self._root._conn.close()
+
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
 
     def _power(self, system: Any) -> Power:
@@ -268,20 +272,26 @@ class RedfishBmc:
     def _connect(self) -> tuple[Any, str]:
         import sushy  # noqa: PLC0415
         import sushy.auth  # noqa: PLC0415
+        import sushy.connector  # noqa: PLC0415
 
         logging.getLogger("sushy").propagate = False  # what it would say there, we say as events
         timing, user = self._access.timing, self._access.credentials
-        root = sushy.Sushy(
-            f"https://{self._access.address}:{self._access.port or 443}",
-            # Basic, not sessions: a killed run leaves no session behind, and BMCs have few
-            auth=sushy.auth.BasicAuth(username=user.username, password=user.password.reveal()),
+        url = f"https://{self._access.address}:{self._access.port or 443}"
+        connector = sushy.connector.Connector(
+            url,
             verify=self._access.verify_tls,
             tls_min_version="1.2",
             server_side_retries=1,
             server_side_retries_delay=0,
-            read_timeout=timing.request,
+            default_request_timeout=timing.request,
             connect_timeout=timing.connect,
         )
+        # A handshake costs a BMC's processor up to a second, so one conversation is one connection: `hang_up` ends it.
+        # sushy would close after each request, for BMCs that do not bear connections which last.
+        connector._session.headers.pop("Connection", None)
+        # Basic, not sessions: a killed run leaves no session behind, and BMCs have few
+        login = sushy.auth.BasicAuth(username=user.username, password=user.password.reveal())
+        root = sushy.Sushy(url, auth=login, connector=connector)
         systems = root.get_system_collection().members_identities
         if len(systems) != 1:
             raise BmcError(

@@ -36,9 +36,20 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
         raise click.UsageError("--list and --host exclude each other")
     loaded = load_datacenter(dc)
     inventory = ansible_inventory(loaded, _artifacts(loaded), host_timing(loaded, _lab_timing(loaded)))
+    _pin(loaded)
     if host is not None and host not in inventory["_meta"]["hostvars"]:
         host_named(loaded, host)
     dump(inventory if host is None else inventory["_meta"]["hostvars"][host], output)
+
+
+def _pin(dc: DataCenter) -> None:
+    """What the inventory tells ssh to read, as the journal has it now."""
+    from bmk.journal.store import existing_journal
+    from bmk.phases.known_hosts import write_known_hosts
+
+    journal = existing_journal(dc.name)
+    if journal is not None:
+        write_known_hosts(dc, journal)
 
 
 def _lab_timing(dc: DataCenter) -> Timing:

@@ -6,6 +6,7 @@ A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadl
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from bmk.bmc.protocol import Bmc
 from bmk.datacenter.resolve import Host
 from bmk.errors import PhaseFailed
 from bmk.journal import Event
@@ -43,7 +45,9 @@ class Context:
     attempts: int = 0
     marks: dict[str, int] = field(default_factory=dict)  # journal sequence number at the start of each phase
     changed: list[str] = field(default_factory=list)
+    identified: float = -math.inf  # when its BMC last said that it is this machine; time.monotonic()
     _timeout: asyncio.Timeout | None = None
+    _bmc: Bmc | None = None
 
     def emit(self, kind: str, text: str, level: Level = "info", **data: Any) -> None:
         """Journal something about this host and phase."""
@@ -52,6 +56,30 @@ class Context:
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking call in the bounded pool."""
         return await self.run.call(function, *args)
+
+    @asynccontextmanager
+    async def bmc(self) -> AsyncIterator[Bmc]:
+        """This host's BMC for one conversation. Few are held at a time; a deadline's clock stands meanwhile.
+
+        The object is the same for a whole run, so that what never changes is asked once.
+        """
+        await self._turn()
+        async with self.run.talks.turn():
+            if self._bmc is None:
+                self._bmc = await self.call(self.run.services.bmc, self.host)
+            try:
+                yield self._bmc
+            finally:
+                self._bmc.hang_up()
+
+    async def _turn(self) -> None:
+        """A place among those who speak with their BMCs."""
+        talks, progress = self.run.talks, len(self.changed)
+        if not talks.full:
+            await talks.take(progress)
+            return
+        async with self.waiting("waits for its turn to speak with its BMC"):
+            await talks.take(progress)
 
     async def until(self, look: Callable[[], T | None], idle: float | None = None) -> T:
         """Wait until `look()` returns something; it is asked again after every event of this host.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 
 from bmk.bmc.protocol import Bmc, Identity
@@ -38,6 +39,7 @@ async def check_identity(ctx: Context, bmc: Bmc) -> Identity:
             why="; ".join(wrong),
             hint=f"correct {ctx.host.name} in {ctx.run.dc.source}, or the BMC's address or cable",
         )
+    ctx.identified = time.monotonic()
     return seen
 
 

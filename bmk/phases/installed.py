@@ -27,7 +27,6 @@ class Installed(Phase):
     async def run(self, ctx: Context) -> None:
         record = await ctx.until(lambda: ctx.run.journal.facts(ctx.host.name).get("installed"))
         self._check(ctx, record)
-        await ctx.call(ctx.run.services.pin, ctx.host)
         for key in ("converged", "begun", "joined", "ready"):  # they were about what this disk held before
             ctx.run.journal.forget(ctx.host.name, key)
         await self._boot_from_disk(ctx)
@@ -49,7 +48,7 @@ class Installed(Phase):
     async def _boot_from_disk(self, ctx: Context) -> None:
         """Take back the network boot. Without a grant it ends at the disk anyway: a BMC that balks is no failure."""
         try:
-            bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
-            await ctx.call(bmc.clear_boot_once)
+            async with ctx.bmc() as bmc:
+                await ctx.call(bmc.clear_boot_once)
         except BmcError as error:
             ctx.emit("bmc.override-left", f"the boot override could not be cleared: {error.what}", "warning")

@@ -20,6 +20,7 @@ from bmk.plan.disks import choose_disk
 from bmk.plan.wipe import needs_install, why_confirm
 
 _ENOUGH = 600.0  # seconds a grant must still have to be worth adopting
+_JUST_NOW = 60.0  # seconds for which a BMC that said who it is need not say it again
 
 
 class Powered(Phase):
@@ -38,8 +39,12 @@ class Powered(Phase):
         return [self.change("power-install", f"permit one installation, boot once by {host.profile.boot}, {how}", why)]
 
     async def run(self, ctx: Context) -> None:
-        bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
-        await check_identity(ctx, bmc)
+        async with ctx.bmc() as bmc:
+            await self._power(ctx, bmc)
+
+    async def _power(self, ctx: Context, bmc: Bmc) -> None:
+        if time.monotonic() - ctx.identified > _JUST_NOW:
+            await check_identity(ctx, bmc)
         if not needs_install(ctx.host, ctx.actual) or _installed_meanwhile(ctx):
             await ctx.call(bmc.set_power, "on")
             return

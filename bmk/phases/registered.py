@@ -22,7 +22,8 @@ class Registered(Phase):
         return []
 
     async def run(self, ctx: Context) -> None:
-        await register(ctx, await ctx.call(ctx.run.services.bmc, ctx.host))
+        async with ctx.bmc() as bmc:
+            await register(ctx, bmc)
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return 240  # a BMC may restart itself: longer than the patience of one call

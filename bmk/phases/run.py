@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from bmk.datacenter.resolve import DataCenter
 from bmk.journal import Event, Journal
 from bmk.phases.services import Services
+from bmk.phases.turns import Turns
 from bmk.phases.watch import Watch
 from bmk.phases.waves import Waves
 
@@ -22,11 +23,13 @@ Timing = Literal["standard", "emulated"]
 class Limits:
     """Caps of a run, times in seconds.
 
-    `attempts` per host and run; `window` is how long a wave waits for more hosts; `backoff` the first pause between two
-    tries; `grace` how long an API server that was there before may be silent.
+    `threads` for blocking calls, `talks` with BMCs at a time; `attempts` per host and run; `window` is how long a wave
+    waits for more hosts; `backoff` the first pause between two tries; `grace` how long an API server that was there
+    before may be silent.
     """
 
-    threads: int = 32
+    threads: int = 48
+    talks: int = 32
     attempts: int = 2
     window: float = 2.0
     backoff: float = 2.0
@@ -48,6 +51,10 @@ class Run:
     limits: Limits = Limits()
     confirmed: frozenset[str] = frozenset()
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    talks: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.talks = Turns(self.limits.talks)
 
     def emit(self, event: Event) -> None:
         """Write an event of this run to the journal; the sinks see it from there."""

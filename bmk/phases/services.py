@@ -97,9 +97,6 @@ class Services(Protocol):
     def kubelet_error(self, host: Host) -> str:
         """The newest error that the kubelet of this host logged; "" when there is none or the host is silent."""
 
-    def pin(self, host: Host) -> None:
-        """Write the host's recorded keys where OpenSSH and Ansible look for them."""
-
     def wanted(self, host: Host) -> str:
         """Digest of everything that configures this host: equal means that a converge would change nothing."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
-from bmk.artifacts.mirror import load_mirror, open_mirror
+from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
 from bmk.bmc import Timing as Patience
 from bmk.bmc import open_bmc
 from bmk.bmc.protocol import Bmc, Power
@@ -26,7 +27,7 @@ from bmk.phases.restoring import restoring
 from bmk.phases.run import Timing
 from bmk.phases.services import Cluster, Converge, Converged
 from bmk.plan.actual import SshState
-from bmk.secrets import resolve
+from bmk.secrets import SecretStore
 from bmk.ssh import Target, WrongKey, deployer_key
 from bmk.ssh import run as ssh_run
 
@@ -40,10 +41,13 @@ class World:
         self.dc, self.journal, self.timing, self.run_dir = dc, journal, timing, run_dir
         self.state = state_dir(dc.name)
         self.cluster = cache(self._cluster)
+        self._secrets = SecretStore(dc.source.parent, self.state)
+        self._served: tuple[int, str] | None = None  # when the mirror was last recorded, and its image then
+        self._serving = threading.Lock()
 
     def bmc(self, host: Host, patience: Patience = Patience()) -> Bmc:  # noqa: B008 - frozen
         """A BMC whose writes and retries are journaled under this host's name."""
-        found = resolve(host.profile.bmc.secret, self.dc.source.parent, self.state)
+        found = self._secrets.resolve(host.profile.bmc.secret)
         return open_bmc(
             host.profile.bmc.kind,
             str(host.bmc_address),
@@ -58,10 +62,17 @@ class World:
         return self.bmc(host, Patience(connect=4, request=8, patience=4)).power()
 
     def image(self) -> tuple[str, str]:
+        with self._serving:
+            recorded = recorded_at()
+            if self._served is None or self._served[0] != recorded:
+                self._served = (recorded, self._serve())
+            return NODE_IMAGE, self._served[1]
+
+    def _serve(self) -> str:
+        """The digest of the mirror's image. The boot service serves what is granted: it is told where that lies."""
         mirror = load_mirror()
-        # The boot service serves what is granted here: it is told in the same breath where that lies.
         write_artifacts(self.state, mirror.as_vars(self.dc.spec.deployer)[0])
-        return NODE_IMAGE, mirror.file(NODE_IMAGE).sha256
+        return mirror.file(NODE_IMAGE).sha256
 
     def ssh(self, host: Host) -> SshState:
         try:
@@ -86,9 +97,6 @@ class World:
         """How to log in to a host, by the keys that its installation reported."""
         keys = tuple(self.journal.facts(host.name).get("host_keys") or ())
         return Target(str(host.address), deployer_key(self.dc.name), keys)
-
-    def pin(self, host: Host) -> None:
-        write_known_hosts(self.dc, self.journal)
 
     def wanted(self, host: Host) -> str:
         return desired_digest(self.inventory, host.name)

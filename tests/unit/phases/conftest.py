@@ -137,6 +137,9 @@ class FakeBmc:
     def event_log(self) -> list[Any]:
         return []
 
+    def hang_up(self) -> None:
+        """Nothing is held."""
+
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         return None
 
@@ -234,9 +237,6 @@ class World:
     def ssh(self, host: Host) -> Any:
         m = self.machines[host.name]
         return "ok" if m.system == "disk" and m.disk == IMAGE[1] and "no-ssh" not in m.faults else "silent"
-
-    def pin(self, host: Host) -> None:
-        self.life.spend()
 
     def wanted(self, host: Host) -> str:
         return self.digest
