@@ -3,7 +3,8 @@
     sudo python bench/simulated.py [COUNT ...]        default: 100 1000
 
 Each host has a BMC that is asked over HTTPS, asks the boot service, claims its grant, reports, and answers ssh with the
-key that it reported. The table's ratios compare the largest run with the smallest.
+key that it reported. The table's ratios compare the largest run with the smallest. CPU seconds are of the command and
+of the whole lab (BMCs, machines, boot service): what stays comparable when other work shares the machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +46,7 @@ spec:
 
 @dataclass
 class Result:
-    """One run. `phases`: median seconds a host spent in each; memory in MiB."""
+    """One run. `phases`: median seconds a host spent in each; memory in MiB; CPU seconds."""
 
     count: int
     seconds: float
@@ -51,6 +54,8 @@ class Result:
     phases: dict[str, float]
     bmk_mib: float
     lab_mib: float
+    bmk_cpu: float
+    lab_cpu: float
 
 
 def datacenter(count: int) -> str:
@@ -67,7 +72,8 @@ def datacenter(count: int) -> str:
 
 def measure(count: int) -> Result:
     with tempfile.TemporaryDirectory(prefix="bmk-bench-") as directory:
-        file = Path(directory) / "dc.yml"
+        file = Path(directory) / "dc" / "dc.yml"  # alone: the boot service watches what lies beside it
+        file.parent.mkdir()
         file.write_text(datacenter(count))
         os.environ["BMK_STATE_DIR"] = f"{directory}/state"
         bmk = [sys.executable, "-m", "bmk"]
@@ -80,14 +86,20 @@ def measure(count: int) -> Result:
 
 def _provision(bmk: list[str], file: Path, count: int) -> Result:
     events = file.with_name("events.jsonl")
-    before = time.monotonic()
+    before, cpu, lab = time.monotonic(), _cpu(), _lab_cpu()
     with file.with_name("log").open("w") as log:
         command = [*bmk, "provision", str(file), "--yes", "--events", str(events)]
         subprocess.run(command, check=False, stderr=log, stdout=log)
     seconds = time.monotonic() - before
     told = [line for line in map(json.loads, events.read_text().splitlines()) if "kind" in line]
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return Result(count, seconds, _reached(told), _phases(told), peak, _lab_memory())
+    return Result(count, seconds, _reached(told), _phases(told), peak, _lab_memory(), _cpu() - cpu, _lab_cpu() - lab)
+
+
+def _cpu() -> float:
+    """CPU seconds of the commands that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _reached(told: list[dict[str, Any]]) -> int:
@@ -102,35 +114,53 @@ def _phases(told: list[dict[str, Any]]) -> dict[str, float]:
     return {phase: sorted(values)[len(values) // 2] for phase, values in spent.items()}
 
 
-def _lab_memory() -> float:
-    """Proportional memory of every process of the lab, in MiB: each has the lab's PID namespace."""
+def _lab() -> Iterator[Path]:
+    """Every process of the lab, as its directory below /proc: each has the lab's PID namespace."""
     request("simulated", "status")
     pid = json.loads((Path(os.environ["BMK_STATE_DIR"]) / "simulated/lab/supervisor.json").read_text())["pid"]
     ours = Path(f"/proc/{pid}/ns/pid").readlink()
-    total = 0
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):
             if (process / "ns/pid").readlink() == ours:
-                rows = (process / "smaps_rollup").read_text().splitlines()
-                total += next(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
-        except (OSError, StopIteration):
-            continue
+                yield process
+
+
+def _lab_memory() -> float:
+    """Proportional memory of the lab, in MiB."""
+    total = 0
+    for process in _lab():
+        with suppress(OSError, StopIteration):
+            rows = (process / "smaps_rollup").read_text().splitlines()
+            total += next(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
     return total / 1024
+
+
+def _lab_cpu() -> float:
+    """CPU seconds of the lab's processes and of those that they have waited for."""
+    ticks = 0
+    for process in _lab():
+        with suppress(OSError):
+            ticks += sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def show(results: list[Result]) -> None:
     first, last = results[0], results[-1]
     print(
-        f"{'hosts':>8}{'reached':>9}{'seconds':>9}{'hosts/s':>9}{'bmk MiB':>9}{'lab MiB':>9}  median seconds by phase"
+        f"{'hosts':>8}{'reached':>9}{'seconds':>9}{'CPU bmk':>9}{'CPU lab':>9}{'bmk MiB':>9}{'lab MiB':>9}"
+        f"  median seconds by phase (load {os.getloadavg()[0]:.0f})"
     )
     for r in results:
         phases = ", ".join(f"{name} {value:.1f}" for name, value in r.phases.items())
-        rate = r.done / r.seconds
-        print(f"{r.count:>8}{r.done:>9}{r.seconds:>9.1f}{rate:>9.1f}{r.bmk_mib:>9.0f}{r.lab_mib:>9.0f}  {phases}")
+        cpu = f"{r.bmk_cpu:>9.1f}{r.lab_cpu:>9.1f}"
+        print(f"{r.count:>8}{r.done:>9}{r.seconds:>9.1f}{cpu}{r.bmk_mib:>9.0f}{r.lab_mib:>9.0f}  {phases}")
     if last is not first:
         more, slower = last.count / first.count, last.seconds / first.seconds
-        memory = last.bmk_mib / first.bmk_mib
-        print(f"{more:.0f} times the hosts: {slower:.1f} times the seconds, {memory:.1f} times the memory of bmk")
+        memory, work = last.bmk_mib / first.bmk_mib, (last.bmk_cpu + last.lab_cpu) / (first.bmk_cpu + first.lab_cpu)
+        print(
+            f"{more:.0f} times the hosts: {slower:.1f} times the seconds, {work:.1f} times the CPU, "
+            f"{memory:.1f} times the memory of bmk"
+        )
 
 
 if __name__ == "__main__":
