@@ -56,7 +56,8 @@ def _suites(site: Site, hosts: Sequence[Host]) -> list[Result]:
         Result(name, "ssh", "it answers", "error", f"ssh: {state}") for name, state in states.items() if state != "ok"
     ]
     door = Door(deployer_key(site.dc.name), write_known_hosts(site.dc, site.journal))
-    return silent + verify({h.name: str(h.address) for h in hosts if states[h.name] == "ok"}, door)
+    asked = {h.name: f"ssh://root@{h.address}" for h in hosts if states[h.name] == "ok"}
+    return silent + verify(asked, door.ssh_config)
 
 
 def _smoke(site: Site, hosts: Sequence[Host]) -> list[Result]:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
-
-_PART = re.compile(r"\[[^\]]*://(?:[^@\]]*@)?([0-9.]+)")
 
 
 def pytest_runtest_logreport(report: Any) -> None:
     """Called by pytest after each part of a test: its call, or a set-up that failed or skipped."""
     if report.when != "call" and report.outcome == "passed":
         return
-    found = _PART.search(report.nodeid)
     line = {
-        "address": found[1] if found else "",
         "suite": Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_"),
         "test": report.nodeid.partition("::")[2].partition("[")[0].removeprefix("test_"),
         "outcome": "error" if report.when == "setup" and report.outcome == "failed" else report.outcome,
@@ -33,4 +28,4 @@ def _text(report: Any) -> str:
     if report.outcome == "passed":
         return ""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longrepr)[:2000]
+    return str(crash.message if crash else report.longrepr).removeprefix("AssertionError: ")[:2000]

@@ -1,4 +1,4 @@
-"""Runs the suites on hosts, by pytest in processes of their own, over pinned host keys."""
+"""Runs the suites on hosts, by pytest in processes of their own: one process and one ssh login for each host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "error", "skipped"]
 SUITES = Path(__file__).parent / "suites"
-SCHEMA = 1
+_ENDED = (0, 1)  # pytest's exit codes: all passed, some failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +40,90 @@ class Door:
     identity: Path
     known_hosts: Path
 
+    @property
+    def ssh_config(self) -> str:
+        """As ssh reads it."""
+        return f"""\
+            IdentityFile {self.identity}
+            IdentitiesOnly yes
+            UserKnownHostsFile {self.known_hosts}
+            GlobalKnownHostsFile /dev/null
+            StrictHostKeyChecking yes
+            """
 
-def verify(hosts: Mapping[str, str], door: Door, *, processes: int = 8, seconds: float = 600.0) -> list[Result]:
-    """All suites on these hosts (name -> address); one process, and one ssh connection, for each host."""
+
+def verify(
+    hosts: Mapping[str, str],
+    ssh_config: str = "",
+    *,
+    roles: Sequence[str] = (),
+    processes: int = 8,
+    seconds: float = 600.0,
+) -> list[Result]:
+    """All suites on these hosts (name -> "ssh://root@address", or "local://").
+
+    Each of `roles` must have its suite run on one of them at least: a suite that did not run proves nothing.
+    """
     with ThreadPoolExecutor(max(1, min(processes, len(hosts)))) as pool:
-        parts = pool.map(lambda item: list(_host(item[0], item[1], door, seconds)), hosts.items())
-        return [result for part in parts for result in part]
+        parts = pool.map(lambda item: list(_host(item[0], item[1], ssh_config, seconds)), hosts.items())
+        results = [result for part in parts for result in part]
+    return results + unheard(roles, results)
 
 
-def _host(name: str, address: str, door: Door, seconds: float) -> Iterator[Result]:
-    with tempfile.TemporaryDirectory(prefix="bmk-verify-") as directory:
-        report = Path(directory) / "report"
+def unheard(roles: Sequence[str], results: Sequence[Result]) -> list[Result]:
+    """One error for each role whose suite ran no test anywhere."""
+    heard = {r.suite for r in results if r.outcome in ("passed", "failed")}
+    why = "none of its tests ran: no host has this role on record"
+    return [Result("all", role, "its suite runs", "error", why) for role in roles if role not in heard]
+
+
+def passed(results: Sequence[Result]) -> bool:
+    return all(r.outcome in ("passed", "skipped") for r in results)
+
+
+def _host(name: str, at: str, ssh_config: str, seconds: float) -> Iterator[Result]:
+    with tempfile.TemporaryDirectory(prefix="bmk-verify-") as place:
+        directory = Path(place)
+        report, config = directory / "report", directory / "ssh_config"
         report.touch()
-        said = _pytest(address, door, Path(directory), report, seconds)
-        results = [json.loads(line) for line in report.read_text().splitlines()]
-    if not results:
-        yield Result(name, "verify", "it could be asked", "error", said[-1500:])
-    for r in results:
-        yield Result(name, r["suite"], r["test"].replace("_", " "), r["outcome"], r["text"], r["seconds"])
+        config.write_text(_ssh_config(ssh_config, directory))
+        try:
+            problem = _pytest(at, config, report, seconds)
+        finally:
+            _hang_up(at, config)
+        for r in map(json.loads, report.read_text().splitlines()):
+            yield Result(name, r["suite"], r["test"].replace("_", " "), r["outcome"], r["text"], r["seconds"])
+    if problem:
+        yield Result(name, "verify", "it could be asked", "error", problem)
 
 
-def _pytest(address: str, door: Door, directory: Path, report: Path, seconds: float) -> str:
-    config = directory / "ssh_config"
-    lines = ("UserKnownHostsFile " + str(door.known_hosts), "GlobalKnownHostsFile /dev/null",
-             "StrictHostKeyChecking yes", "IdentitiesOnly yes", "BatchMode yes", "ConnectTimeout 15",
-             "ServerAliveInterval 15")  # fmt: skip
-    config.write_text("Host *\n" + "".join(f"  {line}\n" for line in lines))
+def _ssh_config(given: str, directory: Path) -> str:
+    """One login for all that is asked: without a path for its socket ssh (so testinfra) logs in for each command."""
+    lines = ("BatchMode yes", "ConnectTimeout 15", "ServerAliveInterval 15", f"ControlPath {directory}/s")
+    return "Host *\n" + "\n".join(lines) + "\n" + given
+
+
+def _pytest(at: str, config: Path, report: Path, seconds: float) -> str:
+    """Why it did not come to its end; "" when it did, whatever it found."""
     # what of this project's own settings would apply, does not
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "bmk.verify.plugin", "-c", os.devnull]
-    argv += ["--rootdir", str(SUITES), f"--hosts=ssh://root@{address}", f"--ssh-config={config}"]
-    argv += [f"--ssh-identity-file={door.identity}", "--import-mode=importlib", str(SUITES)]
+    argv += [
+        "--rootdir",
+        str(SUITES),
+        f"--hosts={at}",
+        f"--ssh-config={config}",
+        "--import-mode=importlib",
+        str(SUITES),
+    ]
     environment = {**os.environ, "BMK_VERIFY_REPORT": str(report), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return f"the suites did not end within {seconds:g} s"
-    return done.stdout + done.stderr
+    return "" if done.returncode in _ENDED else (done.stdout + done.stderr)[-1500:]
 
 
-def passed(results: Sequence[Result]) -> bool:
-    return all(r.outcome in ("passed", "skipped") for r in results)
+def _hang_up(at: str, config: Path) -> None:
+    scheme, _, where = at.partition("://")
+    if scheme == "ssh":
+        subprocess.run(["ssh", "-F", str(config), "-O", "exit", where], capture_output=True, timeout=30, check=False)

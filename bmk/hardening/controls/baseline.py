@@ -6,7 +6,7 @@ from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.evidence import Node
 
 # name -> value; what has no value is read for other controls
-_NETWORK = {
+NETWORK = {
     "net.ipv4.conf.all.accept_redirects": "0",
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.all.accept_source_route": "0",
@@ -17,7 +17,7 @@ _NETWORK = {
     "net.ipv4.icmp_ignore_bogus_error_responses": "1",
     "net.ipv4.tcp_syncookies": "1",
 }
-_KERNEL = {
+KERNEL = {
     "kernel.dmesg_restrict": "1",
     "kernel.kptr_restrict": "1",
     "kernel.unprivileged_bpf_disabled": "1",
@@ -28,10 +28,10 @@ _KERNEL = {
     "fs.protected_fifos": "1",
     "fs.protected_regular": "2",
 }
-_PODS = {"net.ipv4.ip_forward": "1"}
-SYSCTLS = [*_NETWORK, *_KERNEL, *_PODS, "user.max_user_namespaces"]
+PODS = {"net.ipv4.ip_forward": "1"}
+SYSCTLS = [*NETWORK, *KERNEL, *PODS, "user.max_user_namespaces"]
 _STRICTER = {"kernel.unprivileged_bpf_disabled": ("1", "2"), "kernel.kptr_restrict": ("1", "2")}
-_SSHD = {
+SSHD = {
     "permitrootlogin": ("without-password", "prohibit-password"),
     "passwordauthentication": ("no",),
     "kbdinteractiveauthentication": ("no",),
@@ -58,14 +58,14 @@ def _good(name: str, seen: str | None, wanted: str) -> bool:
 def _kernel(node: Node) -> Verdict:
     if node.facts["container"]:
         return not_applicable("a container: kernel settings belong to the machine around it")
-    return _set(node, _KERNEL)
+    return _set(node, KERNEL)
 
 
 def _sshd(node: Node) -> Verdict:
     seen = node.raw["sshd"]
     if not seen:
         return Verdict("unknown", "sshd -T says nothing")
-    wrong = [f"{key} {seen.get(key, 'not said')}" for key, good in _SSHD.items() if seen.get(key) not in good]
+    wrong = [f"{key} {seen.get(key, 'not said')}" for key, good in SSHD.items() if seen.get(key) not in good]
     return holds(not wrong, ", ".join(wrong) or "keys only; no passwords, forwarded agents or X11")
 
 
@@ -75,8 +75,8 @@ CONTROLS = (
         "The node takes no redirects and no source routes",
         "medium",
         "A neighbour could put itself between the node and the network.",
-        ", ".join(f"{k}={v}" for k, v in _NETWORK.items()),
-        lambda node: _set(node, _NETWORK),
+        ", ".join(f"{k}={v}" for k, v in NETWORK.items()),
+        lambda node: _set(node, NETWORK),
     ),
     Control(
         "node-forwarding",
@@ -84,14 +84,14 @@ CONTROLS = (
         "low",
         "Baselines for other machines turn it off, and pods are cut off without a word.",
         "net.ipv4.ip_forward=1",
-        lambda node: _set(node, _PODS),
+        lambda node: _set(node, PODS),
     ),
     Control(
         "node-kernel",
         "The kernel keeps its addresses and logs to itself",
         "medium",
         "What an attacker in a container reads of the kernel is the map to the hole.",
-        ", ".join(f"{k}={v}" for k, v in _KERNEL.items()),
+        ", ".join(f"{k}={v}" for k, v in KERNEL.items()),
         _kernel,
     ),
     Control(

@@ -1,38 +1,51 @@
-"""What suites share: the manifest of the host that is looked at, read once."""
+"""What suites share: the record of the host that is looked at, read once, and which suites are about it."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-Manifest = dict[str, list[dict[str, Any]]]
-_READ: dict[str, Manifest] = {}
+from bmk.verify.suites.record import READ, Item, Record, parse
+
+_READ: dict[str, Record] = {}
 
 
 @pytest.fixture
-def manifest(host: Any) -> Manifest:
-    """Items of all sections by kind (files, units, packages, ...); nothing on a host that never converged."""
+def record(host: Any) -> Record:
+    """What converges left on this host."""
     name = str(host.backend.get_pytest_id())
     if name not in _READ:
-        said = host.run("cat /etc/bmk/manifest.json")
-        sections = json.loads(said.stdout)["sections"] if said.rc == 0 else {}
-        _READ[name] = {}
-        for section, body in sections.items():
-            _READ[name].setdefault(section.rpartition(".")[2], []).extend(body["items"])
+        _READ[name] = parse(host.check_output(READ))
     return _READ[name]
 
 
 @pytest.fixture
-def member(host: Any) -> None:
-    """For tests of hosts that joined a cluster; a spare has no Kubernetes to look at."""
-    if not host.file("/etc/kubernetes/kubelet.conf").exists:
-        pytest.skip("not a member of a cluster")
+def role(request: pytest.FixtureRequest) -> str:
+    """The role that the suite is about; "host" for all."""
+    return request.path.stem.removeprefix("test_")
+
+
+@pytest.fixture(autouse=True)
+def _applies(role: str, record: Record) -> None:
+    """A suite is asked only where its role ran."""
+    if role != "host" and role not in record.roles:
+        pytest.skip(f"{role} did not run here")
 
 
 @pytest.fixture
-def control_plane(host: Any) -> None:
-    """For tests of control planes."""
-    if not host.file("/etc/kubernetes/manifests/kube-apiserver.yaml").exists:
-        pytest.skip("not a control plane")
+def recorded(role: str, record: Record) -> Callable[[str], list[Item]]:
+    """Items of one kind that the suite's role wants on this host."""
+
+    def of(kind: str) -> list[Item]:
+        return record.items(role, kind) or pytest.skip(f"{role} wants no {kind} here")
+
+    return of
+
+
+@pytest.fixture
+def member(record: Record) -> None:
+    """For tests of hosts that joined a cluster; a spare has no Kubernetes to look at."""
+    if not record.joined:
+        pytest.skip("not a member of a cluster")
