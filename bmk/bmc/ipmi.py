@@ -111,6 +111,11 @@ class IpmiBmc:
             )
         self._access.tell("bmc.boot", "boot override cleared, read back")
 
+    def boot_override(self) -> str:
+        seen = self._boot_flags()
+        elsewhere = seen.active(self._quirk) and seen.selector != SELECTORS["disk"]
+        return str(seen) if elsewhere else ""
+
     def event_log(self) -> list[LogEntry]:
         lines = self._ask("read its event log", "sel", "elist").splitlines()
         return [entry for line in lines if (entry := parse_log_line(line))]

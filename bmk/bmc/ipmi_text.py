@@ -12,6 +12,8 @@ from bmk.bmc.quirks import Quirk
 
 SELECTOR_NAMES = {0x0: "no override", 0x1: "pxe", 0x2: "disk", 0x5: "cdrom", 0x6: "firmware setup"}
 _LOG_LINE = re.compile(r"^\s*\w+ \| (?P<day>[^|]+) \| (?P<time>[^|]+) \| (?P<what>[^|]+) \| (?P<rest>.*)$")
+# IPMI has no severity: these are the words of its sensor events (tables 42-2 and 42-3) that mean that something broke
+_BAD = re.compile(r"(?<!non-)critical|non-recoverable|failure|fault|uncorrectable|ac lost", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def parse_log_line(line: str) -> LogEntry | None:
     found = _LOG_LINE.match(line)
     if not found:
         return None
-    severity = "Critical" if re.search(r"critical|non-recoverable|failure", line, re.IGNORECASE) else "OK"
+    severity = "Critical" if _BAD.search(line) and "Deasserted" not in line else "OK"
     at = f"{found['day'].strip()} {found['time'].strip()}"
     return LogEntry(at, severity, f"{found['what'].strip()}: {found['rest'].strip()}")
 

@@ -49,6 +49,8 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
+    """`severity` is OK, Warning or Critical; `at` as the BMC writes it, whose clock may be wrong."""
+
     at: str
     severity: str
     text: str
@@ -71,6 +73,9 @@ class Bmc(Protocol):
 
     def clear_boot_once(self) -> None:
         """Boot from disk next time, and read it back."""
+
+    def boot_override(self) -> str:
+        """Where the next boot goes instead of the disk, in the BMC's words; "": nowhere else."""
 
     def event_log(self) -> list[LogEntry]: ...
 

@@ -206,10 +206,9 @@ class RedfishBmc:
         )
 
     def boot_override(self) -> str:
-        """Where the next boot goes instead of the disk, in Redfish's words; empty: nowhere else."""
         seen = self._overrides()[-1]
         elsewhere = seen.enabled in ("Once", "Continuous") and seen.target not in (None, "None", "Hdd")
-        return str(seen.target) if elsewhere else ""
+        return str(seen) if elsewhere else ""
 
     def _overrides(self) -> tuple[Override, ...]:
         """What is in force, and what will be after the next reset where the BMC keeps that apart (AMI)."""
@@ -230,7 +229,9 @@ class RedfishBmc:
         services = [self._get(m["@odata.id"]) for m in self._get(link)["Members"]] if link else []
         chosen = [s for s in services if str(s.get("Id", "")).lower() == "sel"] or services
         entries = [e for s in chosen if "Entries" in s for e in self._get(s["Entries"]["@odata.id"])["Members"]]
-        return [e if "Message" in e else self._get(e["@odata.id"]) for e in entries[:LOG_LIMIT]]
+        if len(entries) > LOG_LIMIT:  # some list the newest first, some the oldest
+            entries = [*entries[: LOG_LIMIT // 2], *entries[-LOG_LIMIT // 2 :]]
+        return [e if "Message" in e else self._get(e["@odata.id"]) for e in entries]
 
     def _console_link(self) -> str | None:
         """Where the console is read over HTTP (the lab's BMCs); None: over IPMI. SSH consoles differ by vendor."""

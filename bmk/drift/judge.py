@@ -75,6 +75,7 @@ RULES: tuple[Rule, ...] = (
 
 _BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups")
 _BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*")
+_BY_BMC = ("bmc:boot",)
 
 
 def judge(dc: str, where: str, difference: Difference, desired: Desired, texts: Mapping[str, str]) -> Finding:
@@ -99,6 +100,8 @@ def repair_of(difference: Difference, desired: Desired) -> Repair:
     """What `bmk provision` does about it."""
     if any(fnmatchcase(difference.item, pattern) for pattern in _BY_API):
         return "api" if difference.want is not None or difference.field == "" else ""
+    if difference.item in _BY_BMC:
+        return "bmc"
     if difference.kind == "authorized_keys":
         return "converge" if difference.id.startswith("root ") else ""
     if difference.kind == "files":
@@ -138,7 +141,6 @@ _LOOK = {
     "authorized_keys": "bmk ssh {dc} {where} to look whose key it is; reinstall a host that somebody else was on",
     "certificates": "bmk ssh {dc} {where} kubeadm certs check-expiration",
     "network": "bmk console {dc} {where}",
-    "bmc:boot": "bmk grant list {dc} {where}: an open grant explains it; otherwise take the override back on the BMC",
     "bmc": "bmk power status {dc} {where}",
     "nodes": "bmk why {dc} {where}",
 }

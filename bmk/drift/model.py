@@ -11,7 +11,7 @@ Facts = Mapping[str, Mapping[str, Attributes]]  # kind -> id -> attributes (JSON
 
 Severity = Literal["benign", "degraded", "security", "breaking"]
 SEVERITIES: tuple[Severity, ...] = ("benign", "degraded", "security", "breaking")
-Repair = Literal["converge", "api", ""]  # what `bmk provision` does about it; "": a person has to
+Repair = Literal["converge", "api", "bmc", ""]  # what `bmk provision` does about it; "": a person has to
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def _bmc(wish: Wish, host: Host) -> Outside:
     try:
         bmc = wish.bmc(host)
         identity, power = bmc.identity(), bmc.power()
-        boot = bmc.boot_override() if hasattr(bmc, "boot_override") else ""
+        boot = bmc.boot_override()
     except BmkError as error:
         return Outside(troubles={host.name: (Trouble("bmc", f"BMC {host.bmc_address}: {error.what}", error.hint),)})
     wanted: dict[str, Attributes] = {"identity": {"serial": host.serial}, "power": {"value": "on"}}

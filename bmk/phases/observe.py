@@ -119,7 +119,7 @@ def _compared(  # noqa: PLR0913, PLR0917 - it brings everything together
 ) -> Actual:
     """With what drift found on it since it was repaired, and whether the last converge is sealed."""
     at = {key: (records[key].get(host.name) or {}).get("at", 0.0) for key in ("converged", "joined", "restored")}
-    since: Mapping[str, float] = {"converge": at["converged"], "api": at["restored"]}
+    since: Mapping[str, float] = {"converge": at["converged"], "api": at["restored"], "bmc": at["restored"]}
     found = [*drift.get(host.name, ()), *(drift.get(host.cluster or "", ()) if _speaks(dc, host) else ())]
     pending = tuple(
         Drifted(f.difference.text, f.repair, f.difference.kind, f.difference.id, f.difference.field, f.difference.want)

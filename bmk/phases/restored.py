@@ -1,4 +1,4 @@
-"""Labels, taints and administrators of the cluster are as the file says again, when drift found them otherwise."""
+"""Labels, taints and administrators of the cluster are as the file says again, and the machine boots from its disk."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from bmk.datacenter.resolve import Host
 from bmk.phases.base import Context, Phase
+from bmk.phases.identity import check_identity
 from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.actual import Drifted
@@ -15,22 +16,42 @@ from bmk.plan.actual import Drifted
 
 class Restored(Phase):
     name = "restored"
-    title = "Put back what drift found in the API"
+    title = "Put back what drift found in the API and the BMC"
     needs = ("verified",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        found = [d for d in actual.drift if d.repair == "api"]
-        return [self.change("restore", _words(d), "drift") for d in found] if host.cluster is not None else []
+        """An override while a grant is open is for the installation that it permits."""
+        found = [*_of_api(actual), *(_of_bmc(actual) if actual.grant is None else ())]
+        return [self.change("restore", _words(d), "drift") for d in found]
 
     async def run(self, ctx: Context) -> None:
-        found = [d for d in ctx.actual.drift if d.repair == "api"]
-        await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").restore, found)
+        api, bmc = _of_api(ctx.actual), _of_bmc(ctx.actual)
+        if api:
+            await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").restore, api)
+        if bmc:
+            await _boot_from_disk(ctx)
         ctx.run.journal.record(ctx.host.name, "restored", {"at": time.time()})
-        for drifted in found:
+        for drifted in (*api, *bmc):
             ctx.emit("drift.restored", _words(drifted))
 
     def deadline(self, host: Host, timing: Timing) -> float:
-        return {"standard": 120, "emulated": 600}[timing]
+        return {"standard": 300, "emulated": 600}[timing]
+
+
+def _of_api(actual: Actual) -> list[Drifted]:
+    return [d for d in actual.drift if d.repair == "api"]
+
+
+def _of_bmc(actual: Actual) -> list[Drifted]:
+    """Where the next boot goes. A machine that is off is another phase's work."""
+    return [d for d in actual.drift if d.repair == "bmc" and d.id == "boot"]
+
+
+async def _boot_from_disk(ctx: Context) -> None:
+    """Nothing is written to the BMC of another machine."""
+    bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
+    await check_identity(ctx, bmc)
+    await ctx.call(bmc.clear_boot_once)
 
 
 def node_patches(nodes: Mapping[str, Mapping[str, Any]], found: Sequence[Drifted]) -> dict[str, dict[str, Any]]:
@@ -69,4 +90,6 @@ def _wanted_value(drifted: Drifted) -> str | None:
 def _words(drifted: Drifted) -> str:
     if drifted.kind == "bindings":
         return f"delete the ClusterRoleBinding {drifted.id}, which nobody declared"
+    if drifted.repair == "bmc":
+        return f"take the boot override back: {drifted.text}"
     return f"put right: {drifted.text}"

@@ -24,10 +24,10 @@ class OpenGrant:
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """A difference that a drift run found and `bmk provision` puts right: by a converge, or in the API."""
+    """A difference that a drift run found and `bmk provision` puts right: by a converge, in the API, by the BMC."""
 
     text: str
-    repair: Literal["converge", "api"]
+    repair: Literal["converge", "api", "bmc"]
     kind: str = ""
     id: str = ""
     field: str = ""

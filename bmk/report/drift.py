@@ -32,7 +32,7 @@ class DifferencePart(Part):
     severity: Word
     owner: str = Field(description="who declared it: a role, dc.yml, kubeadm, or the last converge")
     since: str = Field(description="when it was seen first, UTC")
-    repair: Literal["converge", "api", ""] = Field(
+    repair: Literal["converge", "api", "bmc", ""] = Field(
         description="what bmk provision does about it; empty: a person has to"
     )
     next: str

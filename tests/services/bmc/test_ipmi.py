@@ -72,8 +72,10 @@ def test_boot_override_is_cleared(ipmi: Any, bmc: Connect) -> None:
     """Clearing leaves no override behind, and clearing twice is fine."""
     machine = bmc()
     machine.set_boot_once("pxe", "bios")
+    assert machine.boot_override().startswith("pxe")
     machine.clear_boot_once()
     machine.clear_boot_once()
+    assert machine.boot_override() == ""
     assert ipmi["worker-1"]["boot"]["enabled"] == "disabled"
 
 

@@ -82,7 +82,7 @@ def test_boot_override_is_cleared(redfish: Any, bmc: Connect) -> None:
     """Clearing leaves no override behind, and clearing twice is fine."""
     machine = bmc()
     machine.set_boot_once("pxe", "uefi")
-    assert machine.boot_override() == "Pxe"
+    assert machine.boot_override() == "Pxe, Once, mode UEFI"
     machine.clear_boot_once()
     machine.clear_boot_once()
     assert machine.boot_override() == ""

@@ -33,6 +33,25 @@ def test_boot_flags_are_decoded(data: str, flags: BootFlags) -> None:
     assert parse_boot_flags(text) == flags
 
 
+@pytest.mark.parametrize(
+    ("event", "severity"),
+    [
+        ("Temperature CPU1 | Upper Critical going high | Asserted", "Critical"),
+        ("Temperature CPU1 | Upper Non-critical going high | Asserted", "OK"),
+        ("Temperature CPU1 | Upper Critical going high | Deasserted", "OK"),
+        ("Memory DIMM_A1 | Uncorrectable ECC | Asserted", "Critical"),
+        ("Drive Slot 3 | Drive Fault | Asserted", "Critical"),
+        ("Power Supply PS2 | Power Supply AC lost | Asserted", "Critical"),
+        ("System Boot Initiated | Initiated by power up | Asserted", "OK"),
+    ],
+)
+def test_a_log_entry_is_critical_when_something_broke(event: str, severity: str) -> None:
+    """By the words of the event: a warning, and the end of a trouble, are none."""
+    entry = parse_log_line(f"   1 | 11/27/2026 | 10:00:00 UTC | {event}")
+    assert entry is not None
+    assert (entry.at, entry.severity) == ("11/27/2026 10:00:00 UTC", severity)
+
+
 def test_no_boot_flags_are_none() -> None:
     """An answer without data is no override that could be trusted."""
     assert parse_boot_flags("Get Chassis Boot Parameter 5 failed: Invalid data field in request") is None

@@ -38,6 +38,8 @@ DESIRED = Desired(owners=OWNERS, texts={"/etc/kubernetes/manifests/etcd.yaml": "
         (Difference("nodes", "w label role", "value", "worker", "x"), "degraded", "api"),
         (Difference("nodes", "w taint a:NoSchedule", "", None, ""), "degraded", "api"),
         (Difference("nodes", "w", "", "version v1", None), "breaking", ""),
+        (Difference("bmc", "boot", "next", "disk", "pxe once"), "degraded", "bmc"),
+        (Difference("bmc", "power", "value", "on", "off"), "degraded", ""),
         (Difference("certificates", "/x.crt", "valid_in_30_days", True, False), "degraded", ""),
         (Difference("certificates", "/x.crt", "valid", True, False), "breaking", ""),
     ],

@@ -134,6 +134,10 @@ class FakeBmc:
         self._reach()
         self._m.boot_once = None
 
+    def boot_override(self) -> str:
+        self._reach()
+        return self._m.boot_once or ""
+
     def event_log(self) -> list[Any]:
         return []
 

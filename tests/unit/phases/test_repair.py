@@ -88,3 +88,17 @@ def test_labels_and_taints_are_patched_as_found_wanting() -> None:
             "spec": {"taints": [{"key": "keep", "effect": "NoExecute"}, {"key": "a/b", "effect": "NoSchedule"}]},
         }
     }
+
+
+def test_a_boot_override_is_taken_back_by_the_bmc(world: Any) -> None:
+    """What somebody told the BMC to boot next is no more, without a converge; and then nothing is left to do."""
+    world.provision()
+    world.machines["worker-1"].boot_once = "pxe"
+    found(world, "worker-1", Difference("bmc", "boot", "next", "disk", "Pxe, Once, mode UEFI"))
+    plan, _ = world.look()
+    assert {h.host: [c.text.split(":")[0] for c in h.changes] for h in plan.pending} == {
+        "worker-1": ["take the boot override back"]
+    }
+    assert [o.error for o in world.provision()] == [None]
+    assert world.machines["worker-1"].boot_once is None
+    assert world.look()[0].pending == ()
