@@ -14,7 +14,8 @@ def command() -> None:
 
 @command.command(short_help="Build what is not there yet, or not of these inputs.")
 @click.option("--refresh", is_flag=True, help="Build again with the packages that Debian has today.")
-def build(refresh: bool) -> None:
+@click.option("--format", "form", type=click.Choice(["vagrant"]), help="Also as a box for Vagrant with libvirt.")
+def build(refresh: bool, form: str | None) -> None:
     """Build node image, container root and install ramdisk; does nothing when their inputs are as recorded."""
     from bmk.artifacts.build import bring_up_systems
     from bmk.artifacts.lock import load_lock
@@ -24,3 +25,8 @@ def build(refresh: bool) -> None:
     for name in (file for files in lock.systems.values() for file in files):
         artifact = mirror.file(name)
         say(f"{name} {artifact.version}: {artifact.size / 1e6:.0f} MB, sha256 {artifact.sha256}")
+    if form == "vagrant":
+        from bmk.artifacts.box import make_box
+
+        box = make_box(mirror, say).check()
+        say(f"Vagrant box {box.version}: {box.file}; its box_url is {box.catalog.as_uri()}")

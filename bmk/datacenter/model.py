@@ -73,7 +73,7 @@ class DiskSelector(Spec):
 class LabMachine(Spec):
     """What the virtual data center builds for hosts of this profile."""
 
-    kind: Literal["vm", "container", "simulated"]
+    kind: Literal["vm", "container", "simulated", "vagrant"]
     cpus: Annotated[int, Field(ge=1)] = 2
     memory: Size = "2GiB"
     disk: Size = "12GiB"

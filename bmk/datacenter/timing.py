@@ -21,4 +21,4 @@ def _timing(dc: DataCenter, host: Host, lab: Timing) -> Timing:
     if dc.spec.timing != "auto":
         return dc.spec.timing
     machine = host.profile.lab
-    return lab if machine is not None and machine.kind == "vm" else "standard"
+    return lab if machine is not None and machine.kind in ("vm", "vagrant") else "standard"

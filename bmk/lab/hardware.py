@@ -100,10 +100,11 @@ def bridges(dc: DataCenter) -> dict[str, str]:
 
 
 def hardware_of(dc: DataCenter) -> dict[str, Hardware]:
-    """The machine of every host whose profile has a `lab` section."""
+    """The machine of every host whose profile has a `lab` section, but for those that Vagrant makes."""
     plugs = bridges(dc)
-    hosts = [h for h in dc.hosts.values() if h.profile.lab is not None]
-    if not hosts:
+    built = [h for h in dc.hosts.values() if h.profile.lab is not None]
+    hosts = [h for h in built if h.profile.lab is not None and h.profile.lab.kind != "vagrant"]
+    if not built:
         raise ConfigError(
             "no profile of this data center has a `lab` section, so there is nothing to build",
             where=str(dc.source),
@@ -114,8 +115,8 @@ def hardware_of(dc: DataCenter) -> dict[str, Hardware]:
 
 def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) -> Hardware:
     lab = host.profile.lab
-    if lab is None:
-        raise ConfigError("no lab section", where=host.name)
+    if lab is None or lab.kind == "vagrant":
+        raise ConfigError("no machine of the lab", where=host.name)
     ports = tuple(
         Port(nic.mac, f"m{number}n{i}", plugs[nic.network], dc.spec.networks[nic.network].mtu)
         for i, nic in enumerate(host.nics)

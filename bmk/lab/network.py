@@ -7,6 +7,7 @@ with the lab.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
@@ -84,6 +85,12 @@ async def apply(lines: Iterable[str]) -> None:
         raise PreflightRefused(
             "the lab's network could not be made", why=err.decode().strip(), hint="bmk lab down, then up"
         )
+
+
+async def until_up(bridge: str) -> None:
+    """Wait for a bridge that somebody else makes; whoever started us has the patience."""
+    while bridge not in (name for _, name in socket.if_nameindex()):
+        await asyncio.sleep(0.05)
 
 
 async def set_link(port: Port, up: bool) -> None:

@@ -142,6 +142,8 @@ def require(facts: Facts, kinds: set[str]) -> None:
         raise PreflightRefused(
             "simulated machines answer ssh as root, which an ordinary user cannot", hint="sudo bmk lab up"
         )
+    if "vagrant" in kinds and shutil.which("libvirtd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
+        raise PreflightRefused("machines that Vagrant makes need libvirtd", hint="apt-get install libvirt-daemon")
     if "vm" in kinds and not facts.qemu:
         raise PreflightRefused("virtual machines need QEMU", hint="apt-get install qemu-system-x86 ovmf ipxe-qemu")
 

@@ -12,6 +12,7 @@ from bmk.boot import server
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
 from bmk.lab.hardware import Hardware
+from bmk.lab.libvirt import has_vagrant
 from bmk.lab.services import Service
 from bmk.paths import cache_dir, state_dir
 
@@ -26,6 +27,8 @@ def _boot_server(dc: DataCenter) -> Iterator[Service]:
     for directory in (mirror_root / "files", cache_dir() / "registry"):
         directory.mkdir(parents=True, exist_ok=True)
     for process in server.processes(dc, state_dir(dc.name), mirror_root, artifacts=served(dc)):
+        if process.name == "dnsmasq" and has_vagrant(dc):
+            continue  # Vagrant learns addresses from libvirtd's own
         server.write(process.files)
         yield Service(process.name, process.argv, process.env, _port_of(process.name, dc))
 

@@ -28,11 +28,11 @@ from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal, open_journal
-from bmk.lab import network, servers
+from bmk.lab import libvirt, network, servers
 from bmk.lab.bodies import Floor, body_of
 from bmk.lab.control import Control
 from bmk.lab.faults import BrokenImages, Faults
-from bmk.lab.hardware import bought, hardware_of
+from bmk.lab.hardware import bought, bridges, hardware_of
 from bmk.lab.keeper import cgroup_name, lab_dir
 from bmk.lab.machine import Chassis
 from bmk.lab.operations import Operations
@@ -62,7 +62,10 @@ class Supervisor:
         self.journal.append(Event("lab", kind, text, host))
 
     async def start(self) -> None:
-        await network.apply(network.plan(self.dc))
+        if libvirt.has_vagrant(self.dc):
+            await self.open_libvirt()
+        else:
+            await network.apply(network.plan(self.dc))
         await self.add_machines()
         self.open_ssh_door()
         wanted = servers.services_of(self.dc, {n: m.hardware for n, m in self.machines.items()})
@@ -70,6 +73,16 @@ class Supervisor:
             self.services.start(service)
         await self.services.ready(wanted, self._waiting_for)
         self.stage = "ready"
+
+    async def open_libvirt(self) -> None:
+        """The bridge is libvirtd's, which has to be there before anything can listen on its address."""
+        await network.apply(["link set lo up"])
+        libvirt.furnish(self.dc, self.directory / "libvirt")
+        wanted = list(libvirt.services())
+        for service in wanted:
+            self.services.start(service)
+        await self.services.ready(wanted, self._waiting_for)
+        await network.until_up(next(iter(bridges(self.dc).values())))
 
     def open_ssh_door(self) -> None:
         """ssh to simulated machines, when there are any and sshd can be root here."""

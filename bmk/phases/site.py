@@ -10,6 +10,7 @@ from bmk.artifacts.build import ensure_mirror
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.select import select_hosts
+from bmk.datacenter.timing import host_timing
 from bmk.datacenter.versions import lock_path
 from bmk.journal import Journal, open_journal
 from bmk.lab.enter import ensure_inside, is_inside, is_lab
@@ -74,17 +75,12 @@ def _site(dc: DataCenter) -> Site:
 
 def timing(dc: DataCenter) -> dict[str, Timing]:
     """How patient to be with each host: as the file says; `auto` means emulated for virtual machines without KVM."""
-    if dc.spec.timing != "auto":
-        return dict.fromkeys(dc.hosts, dc.spec.timing)
-    emulated = _probed(dc.name) == "emulated"
-    return {
-        name: "emulated" if emulated and h.profile.lab is not None and h.profile.lab.kind == "vm" else "standard"
-        for name, h in dc.hosts.items()
-    }
+    return dict(host_timing(dc, _probed(dc.name)))
 
 
-def _probed(dc: str) -> str:
+def _probed(dc: str) -> Timing:
     try:
-        return str(json.loads((state_dir(dc) / "lab" / "facts.json").read_text())["timing"])
+        found = json.loads((state_dir(dc) / "lab" / "facts.json").read_text())["timing"]
     except (OSError, ValueError, KeyError):
         return "standard"
+    return "emulated" if found == "emulated" else "standard"
