@@ -1,12 +1,14 @@
-"""A libvirtd of the lab's own."""
+"""A libvirtd of the lab's own, and the way to the machines in it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bmk.artifacts.box import KEY_MARK
 from bmk.datacenter.load import load_datacenter
 from bmk.lab.libvirt import files
+from bmk.lab.vagrant import _said, ssh_config
 from bmk.paths import content_dir
 
 DC = load_datacenter(str(content_dir() / "molecule/dc.yml"))
@@ -17,3 +19,18 @@ def test_hosts_have_the_addresses_of_the_file() -> None:
     network = ElementTree.fromstring(files(DC, Path("/disks"))["etc/qemu/networks/bmk.xml"])
     given = {host.get("mac"): host.get("ip") for host in network.iter("host")}
     assert given == {host.nics[0].mac: str(host.address) for host in DC.hosts.values()}
+
+
+def test_only_pinned_keys_are_believed() -> None:
+    """ssh to the machines checks host keys strictly, against the data center's own file, inside the lab."""
+    text = ssh_config(DC, ["worker-1"], 4711)
+    assert "StrictHostKeyChecking yes" in text
+    assert "GlobalKnownHostsFile /dev/null" in text
+    assert "nsenter --target 4711 --net" in text
+
+
+def test_a_host_key_is_read_from_the_console(tmp_path: Path) -> None:
+    """What surrounds the line on a console does not matter, and a line that is cut short is not believed yet."""
+    console = tmp_path / "console"
+    console.write_text(f"[ 9.1] x {KEY_MARK} ssh-ed25519 AAAAC3 root@box\r\n[ OK ] Started\n{KEY_MARK} ssh-ed25519 AAA")
+    assert _said(console) == ["ssh-ed25519 AAAAC3"]

@@ -1,0 +1,217 @@
+"""Machines of a lab that Vagrant makes, of the box of the node image; snapshots, pinned host keys, and how to log in.
+
+`python -m bmk.lab.vagrant up|restore|snapshot|down DC [HOST...]`, as molecule's playbooks call it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bmk.artifacts.box import KEY_MARK, Box, make_box
+from bmk.artifacts.mirror import load_mirror
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmkError, PreflightRefused
+from bmk.lab.enter import inside_command
+from bmk.lab.hardware import parse_size
+from bmk.lab.keeper import lab_dir, supervisor_pid
+from bmk.lab.libvirt import NETWORK, has_vagrant
+from bmk.lab.lifecycle import bring_up, take_down
+from bmk.paths import cache_dir, content_dir, state_dir
+
+SNAPSHOT = "prepared"
+SPACE = 6 << 30  # bytes: the box, once more in the pool, and what machines write
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def require() -> None:
+    """Refuse what cannot work here, before anything is made."""
+    for program, package in (("vagrant", "vagrant"), ("libvirtd", "libvirt-daemon"), ("qemu-img", "qemu-utils")):
+        if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
+            raise PreflightRefused(f"{program} is not installed", hint=f"scripts/setup, or apt-get install {package}")
+    plugins = subprocess.run(["vagrant", "plugin", "list"], capture_output=True, text=True, check=False).stdout
+    if "vagrant-libvirt" not in plugins:
+        raise PreflightRefused(
+            "Vagrant has no libvirt provider", hint="scripts/setup, or apt-get install vagrant-libvirt"
+        )
+    root = cache_dir()
+    root.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(root).free) < SPACE:
+        why = f"{free >> 30} GiB are free, {SPACE >> 30} GiB are needed"
+        raise PreflightRefused("there is no room for virtual machines", where=str(root), why=why, hint="free some")
+
+
+def up(reference: str, names: Sequence[str]) -> None:
+    """Bring up the lab and these machines; what came up halfway is destroyed again."""
+    require()
+    dc = load_datacenter(reference)
+    if not has_vagrant(dc):
+        raise PreflightRefused("no profile has machines of kind vagrant", where=str(dc.source))
+    box = make_box(load_mirror(), say).check()
+    _let_in(dc, box)
+    bring_up(dc, reference, say)
+    try:
+        _vagrant(dc, box, names, "up", "--no-provision", *names)
+        for name in names:
+            _pin(dc, dc.hosts[name])
+        _ssh_config(dc, names)
+    except BaseException:
+        say("the machines did not come up: nothing of them is left")
+        take_down(dc, say, delete=True)
+        raise
+
+
+def snapshot(reference: str, names: Sequence[str]) -> None:
+    """Keep the machines, memory and all, as they are now."""
+    dc = load_datacenter(reference)
+    for name in names:
+        _virsh(dc, "snapshot-create-as", _domain(name), SNAPSHOT)
+
+
+def restore(reference: str, names: Sequence[str]) -> None:
+    """The machines as they were when the snapshot was made, in seconds."""
+    dc = load_datacenter(reference)
+    for name in names:
+        _virsh(dc, "snapshot-revert", _domain(name), SNAPSHOT, "--force")
+
+
+def down(reference: str, names: Sequence[str]) -> None:
+    """Destroy them, and the lab that they were in."""
+    dc = load_datacenter(reference)
+    if supervisor_pid(dc.name) is not None and names:
+        _vagrant(dc, make_box(load_mirror(), say), names, "destroy", "--force", *names)
+    take_down(dc, say, delete=True)
+
+
+def _domain(name: str) -> str:
+    return f"vagrant_{name}"
+
+
+def _let_in(dc: DataCenter, box: Box) -> None:
+    """The box knows its own key: it is this data center's deployer key."""
+    identity = state_dir(dc.name) / "ssh" / "id_ed25519"
+    identity.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copyfile(box.key, identity)
+    identity.chmod(0o600)
+
+
+def _vagrant(dc: DataCenter, box: Box, names: Sequence[str], *arguments: str) -> None:
+    facts = json.loads((lab_dir(dc.name) / "facts.json").read_text())
+    environment = {
+        **os.environ,
+        "VAGRANT_HOME": str(cache_dir() / "vagrant"),
+        "VAGRANT_CWD": str(content_dir()),
+        "VAGRANT_DOTFILE_PATH": str(lab_dir(dc.name) / "vagrant"),
+        "VAGRANT_CHECKPOINT_DISABLE": "1",
+        "BMK_VAGRANT_BOX": str(box.catalog),
+        "BMK_VAGRANT_DRIVER": "kvm" if facts["kvm"] else "qemu",
+        "BMK_VAGRANT_MACHINES": json.dumps([_machine(dc, dc.hosts[name]) for name in names]),
+        "LIBVIRT_DEFAULT_URI": "qemu:///system",
+    }
+    _inside(dc, ["vagrant", *arguments], environment)
+
+
+def _machine(dc: DataCenter, host: Host) -> dict[str, Any]:
+    lab = host.profile.lab
+    if lab is None:
+        raise BmkError("no machine of the lab", where=host.name)
+    return {
+        "name": host.name,
+        "cpus": lab.cpus,
+        "memory": parse_size(lab.memory) >> 20,
+        "mac": host.nics[0].mac,
+        "network": NETWORK,
+        "subnet": str(host.network.cidr),
+        "console": str(_console(dc, host.name)),
+    }
+
+
+def _console(dc: DataCenter, name: str) -> Path:
+    return lab_dir(dc.name) / "libvirt" / "log" / f"{name}.console"
+
+
+def _virsh(dc: DataCenter, *arguments: str) -> None:
+    _inside(dc, ["virsh", "--quiet", "--connect", "qemu:///system", *arguments], dict(os.environ))
+
+
+def _inside(dc: DataCenter, command: list[str], environment: dict[str, str]) -> None:
+    """libvirtd's socket is in the lab's mount namespace, its machines in the network namespace."""
+    wrapped = inside_command(dc.name, command)
+    wrapped.insert(wrapped.index("--net"), "--mount")
+    done = subprocess.run(wrapped, env=environment, stdout=2, check=False)
+    if done.returncode != 0:
+        hint = "read what it said above; the daemons' words: " + str(lab_dir(dc.name) / "services")
+        raise BmkError(f"{' '.join(command[:2])} failed", where=dc.name, why=f"exit {done.returncode}", hint=hint)
+
+
+def _pin(dc: DataCenter, host: Host, patience: float = 60.0) -> None:
+    """The host key that the machine said on its console, where nobody else can speak: no trust on first use."""
+    end = time.monotonic() + patience
+    while not (keys := _said(_console(dc, host.name))):
+        if time.monotonic() > end:
+            raise BmkError("the machine said no ssh host key", where=str(_console(dc, host.name)))
+        time.sleep(0.2)
+    known = state_dir(dc.name) / "known_hosts"
+    others = [line for line in _lines(known) if not line.startswith(f"{host.name},")]
+    known.write_text("\n".join([*others, f"{host.name},{host.address} {keys[-1]}"]) + "\n")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
+
+
+def _said(console: Path) -> list[str]:
+    marked = (line.partition(KEY_MARK) for line in _lines(console))
+    return [" ".join(rest.split()[:2]) for _, mark, rest in marked if mark and len(rest.split()) > 2]
+
+
+def ssh_config(dc: DataCenter, names: Sequence[str], pid: int) -> str:
+    """How to reach the machines from outside of the lab's network, for ansible, testinfra and people. Pure."""
+    state = state_dir(dc.name)
+    relay = "exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $!"
+    lines = [
+        *(f"Host {name} {dc.hosts[name].address}\n  HostName {dc.hosts[name].address}" for name in names),
+        "Host *",
+        "  User root",
+        f"  IdentityFile {state}/ssh/id_ed25519",
+        "  IdentitiesOnly yes",
+        f"  UserKnownHostsFile {state}/known_hosts",
+        "  GlobalKnownHostsFile /dev/null",
+        "  StrictHostKeyChecking yes",
+        "  ServerAliveInterval 15",
+        "  ServerAliveCountMax 8",
+        f"  ProxyCommand nsenter --target {pid} --net -- bash -c '{relay}'",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ssh_config(dc: DataCenter, names: Sequence[str]) -> None:
+    pid = supervisor_pid(dc.name)
+    if pid is None:
+        raise BmkError("the lab went away", where=dc.name)
+    (state_dir(dc.name) / "ssh_config").write_text(ssh_config(dc, names, pid))
+
+
+def main() -> None:
+    action, reference, *names = sys.argv[1:]
+    try:
+        {"up": up, "snapshot": snapshot, "restore": restore, "down": down}[action](reference, names)
+    except BmkError as error:
+        say(f"error: {error}")
+        sys.exit(int(error.exit_code))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""`bmk inventory` for a lab of Vagrant's machines, as seen from outside of the lab's network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from bmk.artifacts.mirror import load_mirror
+from bmk.datacenter.inventory import ansible_inventory
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.timing import host_timing
+from bmk.lab.keeper import lab_dir
+from bmk.paths import state_dir
+
+
+def inventory(reference: str) -> dict[str, Any]:
+    """The same variables; ssh goes through the lab's ssh_config."""
+    dc = load_datacenter(reference)
+    files, images = load_mirror().as_vars(dc.spec.deployer)
+    facts = lab_dir(dc.name) / "facts.json"
+    emulated = facts.exists() and json.loads(facts.read_text())["timing"] == "emulated"
+    timing = host_timing(dc, "emulated" if emulated else "standard")
+    found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images}, timing)
+    for name in dc.hosts:
+        found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
+    return found
+
+
+if __name__ == "__main__":
+    json.dump(inventory(sys.argv[1]), sys.stdout)
