@@ -211,6 +211,8 @@ def main() -> None:
     except BmkError as error:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
