@@ -32,7 +32,7 @@ def command(dc: str, limit: tuple[str, ...], controls: tuple[str, ...], output: 
     known = _known(controls)
     site = open_site(dc)
     report = inspect(site.dc, site.world, site.select(limit))
-    remember(site.journal, report)
+    remember(site.dc, site.journal, report)
     report = _only(report, known)
     _print(report, output)
     if output in ("table", "wide"):

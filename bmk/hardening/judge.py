@@ -9,11 +9,12 @@ from datetime import date
 from typing import Any, Literal, Protocol
 
 from bmk.hardening.control import Control, Verdict
-from bmk.hardening.controls import CONTROLS
+from bmk.hardening.controls import BY_ID, CONTROLS
 from bmk.hardening.evidence import Cluster, Node
 from bmk.hardening.exceptions import Finding
 
 State = Literal["pass", "fail", "waived", "na", "unknown"]
+BY_FILES = ("api-anonymous",)  # controls of a cluster that files of its control planes decide
 STATES: tuple[State, ...] = ("fail", "unknown", "waived", "na", "pass")
 
 
@@ -125,13 +126,16 @@ def _result(control: Control, where: str, verdict: Verdict, waivers: Sequence[Wa
     return Result(control.id, where, "waived", verdict.seen, *plain, waiver.reason, until)
 
 
-def repairable(results: Sequence[Result]) -> Mapping[str, list[str]]:
-    """Host -> ids of controls that fail there: what the next provision puts right."""
-    ids = {control.id for control in CONTROLS if control.scope != "cluster"}
+def repairable(results: Sequence[Result], members: Mapping[str, Sequence[str]]) -> Mapping[str, list[str]]:
+    """Host -> ids of controls that fail there: what the next provision puts right by a converge.
+
+    `members` are the control planes of each cluster: what their files decide is seen in the API.
+    """
     found: dict[str, list[str]] = {}
     for result in results:
-        if result.control in ids:
-            found.setdefault(result.where, [])
-            if result.state == "fail":
-                found[result.where].append(result.control)
+        if BY_ID[result.control].scope != "cluster":
+            found.setdefault(result.where, []).extend([result.control] if result.state == "fail" else [])
+        elif result.control in BY_FILES and result.state == "fail":
+            for host in members.get(result.where, ()):
+                found.setdefault(host, []).append(result.control)
     return found

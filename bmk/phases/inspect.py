@@ -37,9 +37,10 @@ def inspect(dc: DataCenter, world: World, hosts: Sequence[Host]) -> Report:
     return Report(dc.name, at, tuple(results), tuple(found), tuple(silent), time.monotonic() - began)
 
 
-def remember(journal: Journal, report: Report) -> None:
+def remember(dc: DataCenter, journal: Journal, report: Report) -> None:
     """Leave word for the next plan: a host with failing controls is configured again, a good one is forgotten."""
-    for host, ids in repairable([r for r in report.results if r.state != "unknown"]).items():
+    members = {name: [h.name for h in dc.members(name, "control_plane")] for name in dc.spec.clusters}
+    for host, ids in repairable([r for r in report.results if r.state != "unknown"], members).items():
         if ids:
             journal.record(host, "suspect", {"by": "hardening", "what": ids})
         else:

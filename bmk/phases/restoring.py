@@ -1,4 +1,4 @@
-"""What a converge is told about hosts on which drift was found: not to believe their records, and what to put back."""
+"""What a converge is told about hosts on which something was found: not to believe their records; what to put back."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
     """Variables of the play: `bmk_distrust`, and `bmk_restore` with items of `bmk_files` by host."""
     found = {h: [f for f in outstanding(journal, h).get(h, ()) if _counts(f)] for h in hosts}
     drifted = {host: findings for host, findings in found.items() if findings}
+    suspect = {host for host in journal.records("suspect") if host in hosts}
     items = {host: _items(_seal(journal, host), findings) for host, findings in drifted.items()}
-    return {"bmk_distrust": sorted(drifted), "bmk_restore": items}
+    return {"bmk_distrust": sorted({*drifted, *suspect}), "bmk_restore": items}
 
 
 def _counts(finding: Finding) -> bool:

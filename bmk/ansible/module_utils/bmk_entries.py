@@ -120,13 +120,14 @@ def _kubeadm(module: Any) -> None:
 
 def _ticket(module: Any) -> None:
     from ansible.module_utils.bmk_batch import Failed
-    from ansible.module_utils.bmk_tickets import mint, revoke
+    from ansible.module_utils.bmk_tickets import key, mint, revoke
 
-    if module.check_mode:
+    asked = {"minted": mint, "revoked": revoke, "key": lambda _: key()}[module.params["state"]]
+    if module.check_mode and module.params["state"] != "key":
         module.exit_json(changed=False, **SAMPLE)
         return
     try:
-        known = mint(module.params) if module.params["state"] == "minted" else revoke(module.params)
+        known = asked(module.params)
     except Failed as error:
         known = {"problem": str(error)}  # not a failure yet: the answer of this task is hidden, its problem must not be
     module.exit_json(changed=False, **known)

@@ -9,6 +9,7 @@ import platform
 from typing import Any
 
 from ansible.module_utils.bmk_batch import command, in_container
+from ansible.module_utils.bmk_key import keys_of, read
 
 CAP_SYS_RESOURCE = 24
 MARKER = "/etc/bmk/kubeadm.json"
@@ -33,6 +34,7 @@ def facts() -> dict[str, Any]:
         "nftables": _works("nft", "list", "tables"),
         "interfaces": _interfaces(),
         "kubeadm": kubeadm_state(),
+        "encryption": bool(keys_of(read())),
     }
 
 

@@ -12,6 +12,8 @@ import stat
 
 from ansible.module_utils.bmk_batch import Failed, Item, Kind, text, write_atomically
 
+_ACL = "system.posix_acl_access"
+
 
 class Files(Kind):
     """Items: {path, content | state: directory|link|absent|file|kept, target, owner, group, mode, secret}.
@@ -47,7 +49,7 @@ class Files(Kind):
             return {"type": "link", "target": os.readlink(item["path"])}
         known = {
             "type": "directory" if stat.S_ISDIR(info.st_mode) else "file",
-            "mode": "%04o" % stat.S_IMODE(info.st_mode),
+            "mode": "%04o" % stat.S_IMODE(info.st_mode) + ("+" if _listed(item["path"]) else ""),
         }
         known.update(owner=_user(info.st_uid), group=_group(info.st_gid))
         if known["type"] == "file" and item.get("state") != "kept":
@@ -73,6 +75,14 @@ class Files(Kind):
         if before == after:
             return text(actual), text(desired)
         return before, after
+
+
+def _listed(path: str) -> bool:
+    """Whether an access list gives rights beyond the mode, which `ls` shows as a plus."""
+    try:
+        return bool(os.getxattr(path, _ACL))
+    except OSError:
+        return False
 
 
 def _mode(item: Item) -> str:
@@ -122,14 +132,19 @@ def _set(item: Item, state: str) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(item["target"], path)
     elif state == "kept" or (state == "file" and _same(item)):
-        os.chown(path, *_ids(item))  # the bytes are right: a new file would look like new configuration
-        os.chmod(path, int(_mode(item), 8))
+        _own(item)  # the bytes are right: a new file would look like new configuration
     elif state == "file":
         write_atomically(path, _content(item), int(_mode(item), 8), *_ids(item))
     elif state == "directory":
         os.makedirs(path, exist_ok=True)
-        os.chown(path, *_ids(item))
-        os.chmod(path, int(_mode(item), 8))
+        _own(item)
+
+
+def _own(item: Item) -> None:
+    if _listed(item["path"]):
+        os.removexattr(item["path"], _ACL)
+    os.chown(item["path"], *_ids(item))
+    os.chmod(item["path"], int(_mode(item), 8))
 
 
 def _same(item: Item) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import signal
 import ssl
 import tempfile
 import time
@@ -25,6 +26,13 @@ KUBEADM = "/usr/local/bin/kubeadm"
 MANIFESTS = "/etc/kubernetes/manifests"
 API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 KUBELET = ("config.yaml", "instance-config.yaml", "kubeadm-flags.env")
+# What the two daemons read at their start, and never again.
+READ_ONCE = {
+    "kubelet": tuple("/var/lib/kubelet/" + name for name in KUBELET),
+    "kube-apiserver": tuple(
+        "/etc/kubernetes/bmk/" + name for name in ("admission.yaml", "audit-policy.yaml", "encryption.yaml")
+    ),
+}
 PHASES = {
     "worker": (("kubelet-start",),),
     "control_plane": (("kubelet-start",), ("control-plane", "all"), ("etcd", "local")),
@@ -35,22 +43,25 @@ PATIENCE = 480  # seconds for an API server to come back
 
 
 def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
-    """Paths that were (in check mode: would be) put right. `config` is the path of kubeadm's init configuration."""
+    """Paths that were (in check mode: would be) put right. `config` is the path of kubeadm's init configuration.
+
+    Daemons that began before what they read are named like paths, and begin anew.
+    """
     kind, items = Files(), wanted(config, environment)
     actual = {item["path"]: kind.actual(item) for item in items}
     desired = {item["path"]: kind.desired(item) for item in items}
     differing = [item for item in items if actual[item["path"]] != desired[item["path"]]]
     paths = [item["path"] for item in differing]
     if check:
-        return paths
+        return paths + stale()
     began = time.time()
     changed = [p for p in paths if actual[p].get("sha256") != desired[p].get("sha256")]  # modes need no restart
     kind.apply(differing, actual)
     note(kind, SECTION, digest(sorted(desired.items())), items, desired)
-    take_effect(changed, began)
+    old = take_effect(changed, began)
     if API in changed:
         command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
-    return paths
+    return paths + old
 
 
 def wanted(config: str, environment: dict[str, str]) -> list[Item]:
@@ -97,6 +108,7 @@ def _kept() -> list[Item]:
         "/etc/kubernetes/pki/etcd/*.key": "0600",
         "/etc/kubernetes/pki/*.crt": "0644",
         "/etc/kubernetes/pki/etcd/*.crt": "0644",
+        "/etc/kubernetes/pki/*.pub": "0600",
         "/etc/kubernetes/bmk/encryption.yaml": "0600",
     }
     found = [
@@ -104,21 +116,45 @@ def _kept() -> list[Item]:
         for pattern, mode in sorted(modes.items())
         for path in sorted(glob.glob(pattern))
     ]
-    directories = [{"path": p, "state": "directory", "mode": "0700"} for p in ("/var/lib/etcd",) if os.path.isdir(p)]
-    return found + directories
+    closed = ("/var/lib/etcd", "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd")
+    return found + [{"path": p, "state": "directory", "mode": "0700"} for p in closed if os.path.isdir(p)]
 
 
-def take_effect(changed: list[str], began: float) -> None:
-    """The kubelet sees manifests by itself; its own configuration it reads at its start."""
-    if any(path.startswith("/var/lib/kubelet/") for path in changed):
-        command("systemctl", "restart", "kubelet.service")
+def take_effect(changed: list[str], began: float) -> list[str]:
+    """The kubelet sees manifests by itself. Who reads files at its start, and began before them, begins anew: whoever
+    changed them, and when. Returns those.
+    """
     if API in changed:
         _wait_for_api(_flag(_text(API), "--advertise-address"), began)
+    old = stale()
+    if "kubelet" in old:
+        command("systemctl", "restart", "kubelet.service")
+    if "kube-apiserver" in old:
+        again = time.time()
+        for pid in started("kube-apiserver"):
+            os.kill(pid, signal.SIGTERM)  # the kubelet begins its container anew
+        _wait_for_api(_flag(_text(API), "--advertise-address"), again)
+    return old
+
+
+def stale() -> list[str]:
+    """Daemons that began before what they read at their start was last changed."""
+    return [
+        name
+        for name, paths in READ_ONCE.items()
+        if any(at < max(map(_changed, paths)) for at in started(name).values())
+    ]
+
+
+def _changed(path: str) -> float:
+    """0 when it is not there, or is from the future because the clock was set back since."""
+    at = os.stat(path).st_mtime if os.path.exists(path) else 0.0
+    return at if at <= time.time() else 0.0
 
 
 def _wait_for_api(address: str, began: float) -> None:
     end = time.time() + PATIENCE
-    while not (_api_server_since(began) and _ready(address)):
+    while not (any(at >= began - 1 for at in started("kube-apiserver").values()) and _ready(address)):
         if time.time() >= end:
             raise Failed(
                 "the API server of this host did not come back in %d s with its new manifest. Next: "
@@ -127,21 +163,22 @@ def _wait_for_api(address: str, began: float) -> None:
         time.sleep(0.5)
 
 
-def _api_server_since(began: float) -> bool:
-    """Whether an API server runs here that started after `began`."""
+def started(name: str) -> dict[int, float]:
+    """When each process of this name began, by its pid."""
+    found = {}
     with open("/proc/uptime") as file:
         boot = time.time() - float(file.read().split()[0])
     for path in glob.glob("/proc/[0-9]*/cmdline"):
         try:
             with open(path, "rb") as file:
-                name = os.path.basename(file.read().split(b"\0", 1)[0].decode(errors="replace"))
+                called = os.path.basename(file.read().split(b"\0", 1)[0].decode(errors="replace"))
             with open(os.path.join(os.path.dirname(path), "stat")) as stat:
                 ticks = int(stat.read().rpartition(")")[2].split()[19])
         except OSError:
             continue
-        if name == "kube-apiserver" and boot + ticks / os.sysconf("SC_CLK_TCK") >= began - 1:
-            return True
-    return False
+        if called == name:
+            found[int(path.split("/")[2])] = boot + ticks / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def _ready(address: str) -> bool:

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
-import secrets
 import subprocess
 import tempfile
 import time
@@ -16,15 +14,16 @@ from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, write_atomically
 from ansible.module_utils.bmk_facts import MARKER, kubeadm_state
+from ansible.module_utils.bmk_key import first_key, keep_key
 from ansible.module_utils.bmk_kubeadm_files import refresh
 
 KUBEADM = "/usr/local/bin/kubeadm"
 SOCKET = "unix:///run/containerd/containerd.sock"
 LOCK = "/run/bmk-kubeadm.lock"
+ADMIN = "/etc/kubernetes/admin.conf"
 LOGS = "/var/log/bmk"
 PAUSES = (5, 20, 60)  # seconds between the attempts of a join whose API server was too slow
 TOO_SLOW = ("context deadline exceeded", "Client.Timeout exceeded", "TLS handshake timeout", "request timed out")
-ENCRYPTION = "/etc/kubernetes/bmk/encryption.yaml"
 
 
 def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
@@ -41,7 +40,7 @@ def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
         if state["state"] == "unfinished":
             _reset(environment)
         _mark("unfinished", params)
-        _encrypt(params)
+        first_key(params["encryption"], params["action"])
         said = with_config(params["config"], lambda path: _patiently(params, path, environment))
         _mark("joined", params)
         # kubeadm leaves the kubelet's configuration readable by all (CIS 4.1.9)
@@ -79,28 +78,9 @@ def again(params: dict[str, Any], check: bool) -> list[str]:
         if state["state"] != "joined":
             raise Failed("kubeadm is not done here. Next: `bmk provision`")
         environment = environment_of(params["emulated"])
+        put_back = keep_key(params["encryption"], check) if os.path.exists(ADMIN) else []
         paths: list[str] = with_config(params["config"], lambda path: refresh(path, environment, check))
-        return paths
-
-
-def _encrypt(params: dict[str, Any]) -> None:
-    """The key of secrets at rest: the first control plane makes it, the others bring it with their ticket."""
-    if params["encryption"]:
-        write_atomically(ENCRYPTION, params["encryption"].encode(), 0o600)
-    elif params["action"] == "init" and not os.path.exists(ENCRYPTION):
-        write_atomically(ENCRYPTION, encryption(secrets.token_bytes(32)).encode(), 0o600)
-
-
-def encryption(key: bytes) -> str:
-    """The API server's EncryptionConfiguration: what was there before can still be read."""
-    named = {"name": "key1", "secret": base64.b64encode(key).decode()}
-    providers = [{"secretbox": {"keys": [named]}}, {"identity": {}}]
-    body = {
-        "apiVersion": "apiserver.config.k8s.io/v1",
-        "kind": "EncryptionConfiguration",
-        "resources": [{"resources": ["secrets"], "providers": providers}],
-    }
-    return json.dumps(body, indent=1) + "\n"
+        return put_back + paths
 
 
 def environment_of(emulated: bool) -> dict[str, str]:

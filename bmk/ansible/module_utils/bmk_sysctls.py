@@ -29,15 +29,23 @@ class Sysctls(Kind):
             return {"value": None}
 
     def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
-        for item in items:
-            try:
-                with open(_path(item), "w") as file:
-                    file.write(self.desired(item)["value"])
-            except OSError as error:
-                raise Failed("sysctl %s: %s" % (item["name"], error.strerror)) from error
+        """Twice, with those that were right: the kernel resets redirects when it is told to forward."""
+        right = [{"name": name, "value": known["value"]} for name, known in actual.items() if known["value"]]
+        wanted = {item["name"]: item for item in [*right, *items]}
+        for item in 2 * list(wanted.values()):
+            if self.actual(item) != self.desired(item):
+                _write(item, self.desired(item)["value"])
 
     def record(self, item: Item, desired: Item) -> Item:
         return {"name": item["name"], "value": item["value"], "own": _own(item), "desired": desired}
+
+
+def _write(item: Item, value: str) -> None:
+    try:
+        with open(_path(item), "w") as file:
+            file.write(value)
+    except OSError as error:
+        raise Failed("sysctl %s: %s" % (item["name"], error.strerror)) from error
 
 
 def _own(item: Item) -> bool:

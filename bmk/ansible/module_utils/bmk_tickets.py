@@ -10,9 +10,9 @@ import secrets
 from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, command
-from ansible.module_utils.bmk_kubeadm_once import ENCRYPTION, KUBEADM, with_config
+from ansible.module_utils.bmk_key import ENCRYPTION, keys_of, read
+from ansible.module_utils.bmk_kubeadm_once import ADMIN, KUBEADM, with_config
 
-ADMIN = "/etc/kubernetes/admin.conf"
 KUBECTL = "/usr/local/bin/kubectl"
 PLACEHOLDER = "@CERTIFICATE_KEY@"
 
@@ -35,6 +35,12 @@ def mint(params: dict[str, Any]) -> dict[str, str]:
     except Failed:
         revoke(dict(params, token_id=known["token_id"]))
         raise
+
+
+def key() -> dict[str, str]:
+    """{encryption}: the file with the key of secrets at rest, for a control plane that lost its own; "" for none."""
+    text = read()
+    return {"encryption": text if keys_of(text) else ""}
 
 
 def revoke(params: dict[str, Any]) -> dict[str, str]:
@@ -61,11 +67,10 @@ def _kubectl(*argv: str) -> str:
 
 
 def _key_file() -> str:
-    try:
-        with open(ENCRYPTION) as file:
-            return file.read()
-    except OSError as error:
-        raise Failed("%s: %s; secrets at rest cannot be read without it" % (ENCRYPTION, error.strerror)) from error
+    text = read()
+    if not keys_of(text):
+        raise Failed("%s is gone or damaged here; secrets at rest cannot be read without it" % ENCRYPTION)
+    return str(text)
 
 
 def _upload(config: str) -> str:

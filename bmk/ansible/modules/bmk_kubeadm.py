@@ -15,7 +15,7 @@ options:
   cluster: {type: str, required: true, description: [Name of the cluster.]}
   config: {type: str, required: true, description: [kubeadm's configuration; holds secrets.]}
   settings: {type: str, default: "", description: [Configuration of an init on this host, to render files by.]}
-  encryption: {type: str, default: "", description: [The key file of secrets at rest; a first control plane makes it.]}
+  encryption: {type: str, default: "", description: [The file with the key of secrets at rest, of another host.]}
   emulated: {type: bool, default: false, description: [Spare handshakes on machines without KVM.]}
 author: [bmk contributors]
 """

@@ -9,7 +9,11 @@ short_description: Mint or revoke what one host needs to join a cluster
 description:
   - Runs on a control plane whose API answers. Nothing secret is ever in an argument list, a log or the journal.
 options:
-  state: {type: str, required: true, choices: [minted, revoked], description: [Mint a ticket, or tear it up.]}
+  state:
+    type: str
+    required: true
+    choices: [minted, revoked, key]
+    description: [Mint a ticket, tear it up, or show the key of secrets at rest to a control plane that lost it.]
   host: {type: str, required: true, description: [Host that the ticket is for.]}
   minutes: {type: int, default: 15, description: [How long it lives if nobody tears it up.]}
   certificates:
@@ -22,7 +26,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.bmk_entries import enter
 
 SPEC = {
-    "state": {"type": "str", "required": True, "choices": ["minted", "revoked"]},
+    "state": {"type": "str", "required": True, "choices": ["minted", "revoked", "key"]},
     "host": {"type": "str", "required": True},
     "minutes": {"type": "int", "default": 15},
     "certificates": {"type": "str", "default": ""},

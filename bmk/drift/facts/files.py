@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bmk.drift.facts.fact import Fact, Found, Wanted, columns, words
 
-_TYPES = {"f": "file", "d": "directory", "l": "link"}
+_TYPES = {"f": "file", "d": "directory", "l": "link", "s": "file"}  # a socket has rights as a file has
 _FORMAT = r"%y\t%m\t%u\t%g\t%l\t%p\n"
 
 

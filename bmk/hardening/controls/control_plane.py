@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bmk.hardening import apiserver
-from bmk.hardening.control import Control, Verdict, holds
+from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.controls.family import files
 from bmk.hardening.evidence import Node
 
@@ -60,6 +60,8 @@ def _policy(node: Node) -> Verdict:
 
 def _concerns(node: Node) -> Verdict:
     rules = node.text(f"{apiserver.DIRECTORY}/audit-policy.yaml").get("rules") or []
+    if not rules:
+        return not_applicable("there are no rules: audit-policy says so")
     wanted = [
         ("", "secrets"),
         ("", "configmaps"),

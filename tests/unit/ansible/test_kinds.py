@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import os
+import struct
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -340,3 +341,18 @@ def test_check_mode_runs_no_kubeadm(kubeadm: Path) -> None:
     """--check says that it would join, and does not."""
     assert bmk_kubeadm_once.once(JOIN, check=True)[0] is True
     assert not kubeadm.exists()
+
+
+@root
+def test_an_access_list_is_seen_and_taken_away(tmp_path: Path) -> None:
+    """Rights that the mode does not show count as another mode, of files, sockets and directories alike."""
+    path = tmp_path / "s"
+    path.write_text("")
+    path.chmod(0o660)
+    entries = ((1, 6, -1), (2, 6, 65534), (4, 6, -1), (16, 6, -1), (32, 0, -1))  # user 65534 may read and write
+    packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    os.setxattr(path, "system.posix_acl_access", packed)
+    items = [{"path": str(path), "state": "kept", "mode": "0660"}]
+    assert [i["changed"] for i in _run(Files(), items)["items"]] == [True]
+    assert "system.posix_acl_access" not in os.listxattr(path)
+    assert [i["changed"] for i in _run(Files(), items)["items"]] == [False]

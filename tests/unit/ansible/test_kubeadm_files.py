@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import bmk_kubeadm_files, bmk_kubeadm_once
+from ansible.module_utils import bmk_kubeadm_files
 from ansible.module_utils.bmk_files import Files
 
 
@@ -57,11 +56,3 @@ def test_of_a_kept_file_only_owner_and_mode_count(tmp_path: Path) -> None:
     record = kind.record(item, kind.desired(item))
     path.write_text("other")
     assert kind.actual(record) == record["desired"]
-
-
-def test_the_key_of_secrets_is_made_once_and_never_twice_the_same() -> None:
-    """Secrets are written with secretbox; identity only reads what was there before."""
-    one, other = (json.loads(bmk_kubeadm_once.encryption(key)) for key in (b"a" * 32, b"b" * 32))
-    providers = one["resources"][0]["providers"]
-    assert [next(iter(p)) for p in providers] == ["secretbox", "identity"]
-    assert providers != other["resources"][0]["providers"]

@@ -236,10 +236,10 @@ def test_every_control_of_a_node_has_a_negative_test() -> None:
 
 
 def test_an_emptied_audit_policy_fails(seen: dict[str, Any]) -> None:
-    """Without rules nothing is written: both controls of the policy say so."""
+    """Without rules nothing is written: that is one fault, and one control says so."""
     raw = copy.deepcopy(seen)
     raw["texts"]["/etc/kubernetes/bmk/audit-policy.yaml"] = '{"kind": "Policy"}'
-    assert failing(raw) == {"audit-policy", "audit-concerns"}
+    assert failing(raw) == {"audit-policy"}
 
 
 def test_a_machine_of_its_own_is_held_to_more(seen: dict[str, Any]) -> None:
@@ -279,7 +279,19 @@ def test_a_silent_host_is_unknown_in_everything() -> None:
     """Who was not seen passes nothing, and is not configured again for it."""
     results = list(judge_silent(Silent("cp-2", "control_plane", "ssh does not answer"), ()))
     assert {r.state for r in results} == {"unknown"}
-    assert repairable([r for r in results if r.state != "unknown"]) == {}
+    assert repairable([r for r in results if r.state != "unknown"], {}) == {}
+
+
+def test_what_files_of_control_planes_decide_is_put_right_there() -> None:
+    """Anonymous access seen in the API makes its control planes suspect; what others put into the API makes nobody."""
+    results = [
+        Result("api-anonymous", "apps", "fail", "/api 403", "high", "T"),
+        Result("rbac-pods", "apps", "fail", "x", "medium", "T"),
+        Result("cm-gc", "cp-1", "fail", "x", "low", "T"),
+        Result("cm-gc", "cp-2", "pass", "x", "low", "T"),
+    ]
+    found = repairable(results, {"apps": ["cp-1", "cp-2"], "other": ["cp-3"]})
+    assert found == {"cp-1": ["api-anonymous", "cm-gc"], "cp-2": ["api-anonymous"]}
 
 
 def _report(*states: str) -> Report:

@@ -1,0 +1,74 @@
+"""Every control of a node, broken on a real one: exactly that id fails; one `bmk provision` puts everything right."""
+
+from __future__ import annotations
+
+import pytest
+
+from bmk.hardening.controls import CONTROLS, SYSCTLS
+from bmk.hardening.evidence import node_evidence, node_program
+from bmk.hardening.judge import judge_node
+from tests.containers.hardening.breaks import MACHINE, NODE, PODS, SHUT, Break, C, W, flags
+from tests.containers.hardening.conftest import Place, until
+
+pytestmark = pytest.mark.containers
+ROLES = {C: "control_plane", W: "worker"}
+
+
+def failing(place: Place, host: str) -> set[str]:
+    """What does not hold on a host, by the same look and the same judges as `bmk hardening`."""
+    said = place.ssh(host, "python3 -I -B -", send=node_program(SYSCTLS).encode())
+    node = node_evidence(host, ROLES[host], said)
+    assert node is not None, said
+    return {r.control for r in judge_node(node, ()) if r.state not in ("pass", "na")}
+
+
+def test_every_control_of_a_node_is_broken_somewhere() -> None:
+    """A new control needs a break; those of the cluster's API have theirs in test_api.py."""
+    nodes = {control.id for control in CONTROLS if control.scope != "cluster"}
+    broken = [b.control for b in NODE] + [*PODS, *SHUT, *MACHINE, "audit-policy"]
+    assert sorted(broken) == sorted(nodes)
+
+
+@pytest.mark.parametrize("one", NODE, ids=[b.control for b in NODE])
+def test_what_is_broken_fails_alone(place: Place, one: Break) -> None:
+    """Somebody changes one thing on a host; exactly the control that is about it fails more than before."""
+    before = failing(place, one.host)
+    place.ssh(one.host, one.script)
+    assert failing(place, one.host) - before == {one.control}
+
+
+def test_an_emptied_audit_policy_fails(place: Place) -> None:
+    """Without rules nothing is written; that is one fault, also when the rules were wrong before."""
+    path = "/etc/kubernetes/bmk/audit-policy.yaml"
+    before = failing(place, C)
+    place.ssh(C, f"""cp -p {path} /run/before; echo '{{"kind": "Policy"}}' > {path}; touch -r /run/before {path}""")
+    after = failing(place, C)
+    assert after - before == {"audit-policy"}
+    assert before - after == {"audit-concerns"}
+
+
+def test_flags_of_what_runs_fail_exactly_their_controls(place: Place) -> None:
+    """Manifests of all static pods edited: what runs now fails the controls of these flags, and nothing else."""
+    before = failing(place, C)
+    place.ssh(C, flags(PODS))
+    until(lambda: failing(place, C) - before == set(PODS), 180)
+
+
+def test_provision_puts_everything_right(place: Place) -> None:
+    """The report names all of it by host; one run of the command repairs it, and the next report has no failure."""
+    broken = {(b.host, b.control) for b in NODE} | {(C, name) for name in (*PODS, "audit-policy")}
+    over = {(C, "audit-concerns"), (C, "api-files-live")}  # no rules are left, and the API server began again
+    assert {f for f in place.failing(2) if f[0] in ROLES} == broken - over
+    place.lab.bmk("provision", "--yes")
+    assert place.failing(0) == set()
+    assert [r["control"] for r in place.report(0)["results"] if r["state"] == "unknown"] == []
+
+
+def test_an_api_that_nobody_can_use_is_repaired(place: Place) -> None:
+    """Without the authority of clients not even bmk can log in: seen on the node, and put right there."""
+    before = failing(place, C)
+    place.ssh(C, flags(SHUT))
+    until(lambda: failing(place, C) - before == set(SHUT), 180)
+    assert {(C, name) for name in SHUT} <= place.failing(2)
+    place.lab.bmk("provision", "--yes")
+    assert place.failing(0) == set()
