@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from bmk.artifacts.mirror import load_mirror
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.timing import host_timing
+from bmk.document import read_document
 from bmk.lab.keeper import lab_dir
 from bmk.paths import state_dir
 
@@ -24,7 +28,24 @@ def inventory(reference: str) -> dict[str, Any]:
     found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images}, timing)
     for name in dc.hosts:
         found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
-    return found
+    return only(found, _platforms()) if _platforms() else found
+
+
+def only(found: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The groups without the other hosts; their variables stay, as a role may name its neighbours. Pure."""
+    groups = {name: group for name, group in found.items() if name != "_meta"}
+    kept = {
+        name: {**group, "hosts": [host for host in group.get("hosts", ()) if host in names]}
+        for name, group in groups.items()
+    }
+    return {**kept, "_meta": found["_meta"]}
+
+
+def _platforms() -> frozenset[str]:
+    """Hosts of molecule's scenario; nothing when molecule did not ask."""
+    file = os.environ.get("MOLECULE_FILE")
+    scenario = read_document(Path(file)).value if file else {}
+    return frozenset(platform["name"] for platform in scenario.get("platforms", ()))
 
 
 if __name__ == "__main__":

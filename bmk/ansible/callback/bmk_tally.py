@@ -88,7 +88,7 @@ class CallbackModule(Default):  # type: ignore[misc]
 
 def _converged() -> bool:
     state = Path(os.environ.get("MOLECULE_STATE_FILE", "/nonexistent"))
-    return state.is_file() and bool(_yaml(state).get("converged"))
+    return state.is_file() and _yaml(state).get("converged") == "true"  # our reader leaves words as they are
 
 
 def _waived(step: str) -> list[str]:

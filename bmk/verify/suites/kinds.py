@@ -14,7 +14,7 @@ _IN_KERNEL = (
     "{ cut -d' ' -f1 /proc/modules; ls /sys/module; "
     "sed 's,.*/,,; s/[.]ko.*//; y/-/_/' /lib/modules/$(uname -r)/modules.builtin; } 2>/dev/null; true"
 )
-_TYPES = {"symbolic link": "link", "directory": "directory", "socket": "socket"}
+_TYPES = {"symbolic link": "link", "directory": "directory"}  # all else is a file, as in bmk_files
 _ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated", "indirect")
 
 

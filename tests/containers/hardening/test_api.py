@@ -68,9 +68,10 @@ def test_what_is_broken_in_the_api_fails_and_provision_restores_what_bmk_sets(pl
         place.kubectl(typed)
     spec = '{"spec":{"failurePolicy":"Ignore"}}'
     place.kubectl(f"patch validatingadmissionpolicy {POLICY} --type=merge -p '{spec}'")
-    place.ssh(
-        C, f"""sed -i 's#"path": "/livez"#"path": "/api"#' {OURS}/authentication.yaml; touch {OURS}/admission.yaml"""
-    )
+    place.ssh(C, f"""sed -i 's#"path": "/livez"#"path": "/api"#' {OURS}/authentication.yaml""")
+    place.ssh(C, "kill $(pidof kube-apiserver)")  # who may be anonymous is read at its start only
+    until(lambda: place.kubectl("get --raw /readyz", check=False) == "ok")
+    place.ssh(C, f"touch {OURS}/admission.yaml")
     place.ssh(W, f"touch {KUBELET}")
     wanted = {("hard", name) for name in (*RIGHTS, *THEIRS, *OURS_IN_THE_API)}
     wanted |= {(C, "api-files-live"), (W, "kubelet-config-live")}

@@ -46,7 +46,12 @@ def main() -> None:
     prepare(kubeadm, config)
     effects: list[list[str]] = []
     files.KUBEADM = kubeadm
-    files.take_effect = lambda changed, _began: effects.append([p for p in changed if not p.endswith("apiserver.yaml")])
+
+    def take_effect(changed: list[str], _began: float) -> list[str]:
+        effects.append([path for path in changed if not path.endswith("apiserver.yaml")])
+        return []
+
+    files.take_effect = take_effect
     files.API = ""  # nobody answers here, so nothing can be uploaded
 
     def step() -> list[str]:

@@ -43,7 +43,7 @@ def test_hands_on_what_kubeadm_wrote_are_put_right(tmp_path: Path) -> None:
     documents = init_documents(Node.of(VARIABLES, FACTS))
     config.write_text("".join(f"---\n{json.dumps(d)}\n" for d in documents))
     script = [sys.executable, str(Path(__file__).with_name("refresh.py")), str(scratch), str(kubeadm), str(config)]
-    command = ["unshare", "--mount", "--propagation", "private", *script]
+    command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", *script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout.splitlines()[-1])

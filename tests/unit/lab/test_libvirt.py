@@ -9,6 +9,7 @@ from bmk.artifacts.box import KEY_MARK
 from bmk.datacenter.load import load_datacenter
 from bmk.lab.libvirt import files
 from bmk.lab.vagrant import _said, ssh_config
+from bmk.lab.vagrant_inventory import only
 from bmk.paths import content_dir
 
 DC = load_datacenter(str(content_dir() / "molecule/dc.yml"))
@@ -34,3 +35,16 @@ def test_a_host_key_is_read_from_the_console(tmp_path: Path) -> None:
     console = tmp_path / "console"
     console.write_text(f"[ 9.1] x {KEY_MARK} ssh-ed25519 AAAAC3 root@box\r\n[ OK ] Started\n{KEY_MARK} ssh-ed25519 AAA")
     assert _said(console) == ["ssh-ed25519 AAAAC3"]
+
+
+def test_a_scenario_sees_its_own_machines_only() -> None:
+    """Other hosts are in no group, so no play reaches for a machine that nobody made; what is known of them stays."""
+    found = {
+        "worker": {"hosts": ["worker-1", "worker-2"], "vars": {"a": 1}},
+        "all": {"vars": {"b": 2}},
+        "_meta": {"hostvars": {"worker-2": {}}},
+    }
+    seen = only(found, {"worker-1"})
+    assert seen["worker"] == {"hosts": ["worker-1"], "vars": {"a": 1}}
+    assert seen["all"]["vars"] == {"b": 2}
+    assert seen["_meta"] == found["_meta"]
