@@ -31,7 +31,8 @@ class Reachable(Phase):
             await asyncio.sleep(ctx.run.limits.backoff)
 
     def deadline(self, host: Host, timing: Timing) -> float:
-        return host.profile.boot_timeout
+        # after its firmware, a whole system starts for the first time: three times the instructions of a ramdisk
+        return host.profile.boot_timeout * (2 if timing == "emulated" else 1)
 
 
 def _tell(ctx: Context, state: SshState) -> None:
