@@ -33,7 +33,7 @@ FILES = (
 )  # fmt: skip
 TEXTS = (
     "/var/lib/kubelet/config.yaml", "/etc/containerd/base-spec.json", "/etc/kubernetes/bmk/admission.yaml",
-    "/etc/kubernetes/bmk/audit-policy.yaml", "/etc/kubernetes/bmk/authentication.yaml",
+    "/etc/kubernetes/bmk/audit-policy.yaml", "/etc/kubernetes/bmk/authentication.yaml", "/etc/containerd/config.toml",
 )  # fmt: skip
 SOCKETS = ("/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc")
 SSHD = (

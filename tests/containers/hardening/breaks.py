@@ -107,7 +107,7 @@ NODE = (
     Break(
         "node-sshd",
         W,
-        "sed -i 's#PasswordAuthentication no#PasswordAuthentication yes#' /etc/ssh/sshd_config.d/20-bmk.conf",
+        "sed -i 's#AllowAgentForwarding no#AllowAgentForwarding yes#' /etc/ssh/sshd_config.d/20-bmk.conf",
     ),
     Break("runtime-config-live", W, f"touch {RUNTIME}"),
     Break("kubelet-config-live", W, f"touch {KUBELET}"),

@@ -114,7 +114,7 @@ BREAKS: dict[str, Any] = {
     "runtime-socket-ttrpc": _file(f"{SOCKET}.ttrpc", mode=0o666),
     "runtime-socket-refuses": lambda raw: raw["sockets"][SOCKET].update(nobody="connected"),
     "runtime-config-live": lambda raw: raw["processes"]["containerd"].update(started=1.0),
-    "runtime-config-schema": _dump("version = 4", "version = 2"),
+    "runtime-config-schema": _text("/etc/containerd/config.toml", "version = 4", "version = 2"),
     "runtime-no-tcp": lambda raw: raw["listeners"].update(containerd=["0.0.0.0:1338"]),
     "runtime-stream-local": _dump("disable_tcp_service = true", "disable_tcp_service = false"),
     "runtime-nri-locked": _dump("disable_connections = true", "disable_connections = false"),
