@@ -187,13 +187,9 @@ PODS: dict[str, list[tuple[str, str, str | None]]] = {
     "etcd-ca": [(ETCD, "trusted-ca-file", f"{PKI}/ca.crt")],
     "etcd-tls-floor": [(ETCD, "tls-min-version", None)],
 }
-# With these nobody can use the API any more.
-SHUT: dict[str, list[tuple[str, str, str | None]]] = {
-    "api-client-ca": [(API, "client-ca-file", None)],
-    "api-service-account-key": [(API, "service-account-key-file", None)],
-    "api-request-timeout": [(API, "request-timeout", "0s")],
-}
-# What a container cannot show: kernel, control groups. Broken on a virtual machine (tests/machines/mixed).
+# Without these nobody can use the API any more, not even bmk.
+SHUT = frozenset({"api-client-ca", "api-service-account-key", "api-request-timeout"})
+# What a container cannot show: kernel, control groups.
 MACHINE = frozenset({"runtime-cgroup", "node-kernel", "kubelet-kernel-defaults", "container-user-namespaces"})
 
 

@@ -23,7 +23,10 @@ def failing(place: Place, host: str) -> set[str]:
 
 
 def test_every_control_of_a_node_is_broken_somewhere() -> None:
-    """A new control needs a break; those of the cluster's API have theirs in test_api.py."""
+    """A new control needs a break; those of the cluster's API have theirs in test_api.py.
+
+    What a container does not have (MACHINE), and what shuts bmk out of the API (SHUT), is broken in the unit test only.
+    """
     nodes = {control.id for control in CONTROLS if control.scope != "cluster"}
     broken = [b.control for b in NODE] + [*PODS, *SHUT, *MACHINE, "audit-policy"]
     assert sorted(broken) == sorted(nodes)
@@ -55,20 +58,11 @@ def test_flags_of_what_runs_fail_exactly_their_controls(place: Place) -> None:
 
 
 def test_provision_puts_everything_right(place: Place) -> None:
-    """The report names all of it by host; one run of the command repairs it, and the next report has no failure."""
+    """The report names all of it by host (what does not run any more as unknown); one run of the command repairs it."""
     broken = {(b.host, b.control) for b in NODE} | {(C, name) for name in (*PODS, "audit-policy")}
     over = {(C, "audit-concerns"), (C, "api-files-live")}  # no rules are left, and the API server began again
-    assert {f for f in place.failing(2) if f[0] in ROLES} == broken - over
+    seen = {(r["where"], r["control"]) for r in place.report(2)["results"] if r["state"] in ("fail", "unknown")}
+    assert {f for f in seen if f[0] in ROLES} >= broken - over
     place.lab.bmk("provision", "--yes")
     assert place.failing(0) == set()
     assert [r["control"] for r in place.report(0)["results"] if r["state"] == "unknown"] == []
-
-
-def test_an_api_that_nobody_can_use_is_repaired(place: Place) -> None:
-    """Without the authority of clients not even bmk can log in: seen on the node, and put right there."""
-    before = failing(place, C)
-    place.ssh(C, flags(SHUT))
-    until(lambda: failing(place, C) - before == set(SHUT), 180)
-    assert {(C, name) for name in SHUT} <= place.failing(2)
-    place.lab.bmk("provision", "--yes")
-    assert place.failing(0) == set()
