@@ -1,4 +1,4 @@
-"""Every control of a node, broken on a real one: exactly that id fails; one `bmk provision` puts everything right."""
+"""Every control of a node, broken on a real one: exactly that id fails."""
 
 from __future__ import annotations
 
@@ -55,14 +55,3 @@ def test_flags_of_what_runs_fail_exactly_their_controls(place: Place) -> None:
     before = failing(place, C)
     place.ssh(C, flags(PODS))
     until(lambda: failing(place, C) - before == set(PODS), 180)
-
-
-def test_provision_puts_everything_right(place: Place) -> None:
-    """The report names all of it by host (what does not run any more as unknown); one run of the command repairs it."""
-    broken = {(b.host, b.control) for b in NODE} | {(C, name) for name in (*PODS, "audit-policy")}
-    over = {(C, "audit-concerns"), (C, "api-files-live")}  # no rules are left, and the API server began again
-    seen = {(r["where"], r["control"]) for r in place.report(2)["results"] if r["state"] in ("fail", "unknown")}
-    assert {f for f in seen if f[0] in ROLES} >= broken - over
-    place.lab.bmk("provision", "--yes")
-    assert place.failing(0) == set()
-    assert [r["control"] for r in place.report(0)["results"] if r["state"] == "unknown"] == []
