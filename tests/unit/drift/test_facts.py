@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,22 @@ def test_certificates_hold(found: dict[str, Found]) -> None:
     assert (apiserver["valid"], apiserver["valid_in_30_days"]) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("said", "now", "soon"),
+    [
+        ("notAfter=Jan  1 00:00:00 1970 GMT", False, False),
+        ("notAfter=Jan  2 00:00:00 1970 GMT", True, False),
+        ("notAfter=Feb  2 00:00:00 1970 GMT", True, True),
+        ("", False, False),
+    ],
+)
+def test_a_certificate_that_ends_or_cannot_be_read(said: str, *, now: bool, soon: bool) -> None:
+    """By the time that the host said; what openssl cannot read does not hold."""
+    certificates = next(fact for fact in FACTS if fact.name == "certificates")
+    (found,) = certificates.parse(["0", f"/x.crt\t{said}"]).values()
+    assert (found["valid"], found["valid_in_30_days"]) == (now, soon)
+
+
 def test_a_key_is_told_by_its_print(found: dict[str, Found]) -> None:
     """User, kind and fingerprint; never the comment, which anybody can write."""
     (name,) = found["authorized_keys"]
@@ -108,8 +126,38 @@ def test_the_script_is_one_that_a_shell_can_read() -> None:
 
 def test_texts_come_back_as_they_are() -> None:
     """Bytes that are no text do no harm."""
-    packed = base64.b64encode(b"a\tb\n\xff").decode()
-    assert TEXTS.parse([f"/x\t{packed}"]) == {"/x": {"text": "a\tb\n\ufffd"}}
+    assert TEXTS.parse(_archive({"/x": b"a\tb\n\xff"})) == {"/x": {"text": "a\tb\n\ufffd"}}
+
+
+def test_no_more_of_a_text_is_read_than_was_asked_for() -> None:
+    """A host that sends a file of any size costs nothing; one that sends no archive has said garbage."""
+    assert TEXTS.parse(_archive({"/big": b"x" * 70000, "/x": b"y"})) == {"/x": {"text": "y"}}
+    assert TEXTS.parse([]) == {}
+    with pytest.raises(ValueError, match="header"):
+        TEXTS.parse([base64.b64encode(b"x" * 2048).decode()])
+
+
+def test_the_script_brings_the_texts_of_real_files(tmp_path: Path) -> None:
+    """Through a shell, find, tar and back: below directories too, with any name."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a b'c").write_text("one\n")
+    (tmp_path / "two").write_text("")
+    text = script(Wanted(texts=[str(tmp_path / "d"), str(tmp_path / "two"), "/nonexistent"]), (TEXTS,))
+    said = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(said.split("\n"), (TEXTS,))["texts"] == {
+        f"{tmp_path}/d/a b'c": {"text": "one\n"},
+        f"{tmp_path}/two": {"text": ""},
+    }
+
+
+def _archive(files: dict[str, bytes]) -> list[str]:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return [base64.b64encode(out.getvalue()).decode()]
 
 
 def test_a_clock_is_right_between_question_and_answer() -> None:
