@@ -8,31 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.simulated import datacenter
 from tests.lab import Lab, running
 
 pytestmark = pytest.mark.services
 
-HEAD = """\
-apiVersion: bmk.dev/v1
-kind: DataCenter
-metadata: {name: simulated}
-spec:
-  deployer: {address: 10.70.0.1}
-  networks:
-    nodes: {cidr: 10.70.0.0/16, gateway: 10.70.0.1, dhcp: {pool: 10.70.240.0/24}}
-    bmc: {cidr: 10.71.0.0/16}
-  profiles:
-    sim:
-      bmc: {kind: redfish, secret: bmc/simulated, verify_tls: false}
-      lab: {kind: simulated}
-  racks:
-    r1:
-      hosts:
-"""
-HOST = """\
-        - {{name: s-{n}, profile: sim, serial: SIM{n}, nics: [{{mac: "52:54:01:00:00:{n:02x}"}}], address: 10.70.1.{n},
-           bmc: {{address: 10.71.1.{n}}}, disk: {{serial: SD{n}}}}}
-"""
 REQUEST = re.compile(r'"(?:GET|PATCH|POST) /redfish')
 
 
@@ -52,7 +32,7 @@ def spent(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Spent]:
 def _provisioned(count: int, place: Path) -> Spent:
     file = place / "dc" / "dc.yml"
     file.parent.mkdir()
-    file.write_text(HEAD + "".join(HOST.format(n=n) for n in range(1, count + 1)))
+    file.write_text(datacenter(count))
     with running("simulated", str(file), place, own_cache=True) as lab:
         lab.bmk("lab up")
         lab.bmk("provision", "--yes")
