@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Sequence
 
 from bmk.drift.facts.fact import Fact, Found, Wanted, columns, words
+from bmk.drift.watched import NO_TEXT
 
 LONGEST = 65536  # bytes; a configuration file is shorter, and longer ones are not brought
 
@@ -13,8 +15,9 @@ LONGEST = 65536  # bytes; a configuration file is shorter, and longer ones are n
 def command(wanted: Wanted) -> str:
     if not wanted.texts:
         return ""
+    never = " ".join(f"! -path {pattern}" for pattern in map(shlex.quote, NO_TEXT))
     return (
-        f"find {words(wanted.texts)} -maxdepth 3 -type f -size -{LONGEST >> 10}k ! -name '.bmk-*' | sort -u | "
+        f"find {words(wanted.texts)} -maxdepth 3 -type f -size -{LONGEST >> 10}k ! -name '.bmk-*' {never} | sort -u | "
         'while IFS= read -r f; do printf \'%s\\t%s\\n\' "$f" "$(base64 -w0 -- "$f")"; done'
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, read, script
+from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, disks, health, listeners, read, script
 from bmk.drift.gather import _answer
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
@@ -25,7 +26,7 @@ def found() -> dict[str, Found]:
 def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> None:
     """A new fact comes with what a host says to it."""
     assert set(found) == {fact.name for fact in FACTS}
-    assert [name for name, items in found.items() if not items] == []
+    assert [name for name, items in found.items() if not items] == ["disks"]  # it is a container
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,8 @@ def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> Non
         ("network", "address 10.67.0.11", {"prefix": 24}),
         ("users", "root", {"uid": 0, "shell": "/bin/bash", "password": "locked"}),
         ("groups", "bmk-cri", {"gid": 952, "members": ""}),
+        ("health", "disk", {"at": "/", "free_kb": 40766196}),
+        ("routes", "10.69.61.0/24 via 10.67.0.21", {"device": "eth0"}),
         ("listeners", "tcp 2379 etcd", {"process": "etcd"}),
         ("containerd", "version", {"value": 4}),
     ],
@@ -67,6 +70,48 @@ def test_files_have_rights_and_content(found: dict[str, Found]) -> None:
 def test_loopback_is_no_listener(found: dict[str, Found]) -> None:
     """What only the host itself can reach is not told."""
     assert "tcp 10248 kubelet" not in found["listeners"]
+
+
+def test_udp_listeners_are_those_that_answer() -> None:
+    """A port of a service is told; one on which a client waits for an answer (DHCP, handed out) is not."""
+    lines = [
+        'udp UNCONN 0 0 0.0.0.0:69 0.0.0.0:* users:(("tftpd",pid=1,fd=4))',
+        'udp UNCONN 0 0 10.0.0.2%eth0:68 0.0.0.0:* users:(("systemd-network",pid=2,fd=9))',
+        'udp UNCONN 0 0 0.0.0.0:45123 0.0.0.0:* users:(("resolver",pid=3,fd=9))',
+        "udp UNCONN 0 0 127.0.0.1:323 0.0.0.0:*",
+    ]
+    assert listeners.parse(lines) == {"udp 69 tftpd": {"process": "tftpd"}}
+
+
+def test_disks_are_those_that_are_built_in() -> None:
+    """By serial, or by WWN without one; disks of a network come and go, and memory is none."""
+    said = {"blockdevices": [
+        {"name": "vda", "type": "disk", "tran": "virtio", "serial": "LABDISK1", "wwn": None, "size": 8589934592},
+        {"name": "sda", "type": "disk", "tran": "sas", "serial": None, "wwn": "0x5000c5", "size": 4000787030016},
+        {"name": "sdb", "type": "disk", "tran": "iscsi", "serial": "CSI1", "wwn": None, "size": 1073741824},
+        {"name": "zram0", "type": "disk", "tran": None, "serial": None, "wwn": None, "size": 0},
+        {"name": "sr0", "type": "rom", "tran": "sata", "serial": "QM1", "wwn": None, "size": 1073741312},
+    ]}  # fmt: skip
+    wanted = {"LABDISK1": {"size": 8589934592}, "0x5000c5": {"size": 4000787030016}}
+    assert disks.parse(json.dumps(said, indent=3).split("\n")) == wanted
+    assert disks.parse([]) == {}
+
+
+def test_a_disk_without_inodes_is_full() -> None:
+    """Space alone is not enough; a file system that has no inodes to count is not full for that."""
+    lines = ["python=yes", "disk=/ 500 0 0", "disk=/var 9000 100 0", "boot=x"]
+    assert health.parse(lines)["disk"] == {"at": "/var", "free_kb": 0}
+
+
+def test_texts_of_keys_are_not_brought(tmp_path: Path) -> None:
+    """What the deployer must not have never leaves the host, although its directory is listed."""
+    for name in ("a.yaml", "server.key", "bmk/encryption.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    command = TEXTS.command(Wanted(texts=[str(tmp_path)])).replace("/etc/kubernetes", str(tmp_path))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert list(TEXTS.parse(done.stdout.splitlines())) == [f"{tmp_path}/a.yaml"]
 
 
 def test_certificates_hold(found: dict[str, Found]) -> None:
@@ -123,6 +168,6 @@ def test_a_clock_is_right_between_question_and_answer() -> None:
 
 def test_a_host_without_python_or_space_is_troubled() -> None:
     """It answers, and yet nothing could be put right there."""
-    health = {"python": {"there": False}, "root": {"free_kb": 0}}
+    health = {"python": {"there": False}, "disk": {"at": "/var", "free_kb": 0}}
     answer = _answer({"host": "x", "facts": {"health": health}, "began": 1.0, "ended": 2.0})
     assert [t.cause for t in answer.troubles] == ["no-python", "disk-full"]

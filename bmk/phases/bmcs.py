@@ -1,0 +1,52 @@
+"""BMCs as drift asks them: all at once, each for itself; and what their event logs held when a host was sealed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from bmk.bmc.protocol import Bmc
+from bmk.datacenter.resolve import Host
+from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
+from bmk.drift.look import Outside
+from bmk.drift.model import Trouble
+from bmk.errors import BmkError
+from bmk.journal import Journal
+
+AT_ONCE = 32
+_RECORD = "bmc_log"  # of the journal: {at, known}
+
+Connect = Callable[[Host], Bmc]
+
+
+def ask(connect: Connect, journal: Journal, host: Host) -> Outside:
+    """Who the machine is, whether it is on, what it would boot next, and what went wrong with it since the seal."""
+    record = journal.facts(host.name).get(_RECORD)
+    try:
+        bmc = connect(host)
+        identity, power, boot, log = bmc.identity(), bmc.power(), bmc.boot_override(), bmc.event_log()
+    except BmkError as error:
+        return Outside(troubles={host.name: (Trouble("bmc", f"BMC {host.bmc_address}: {error.what}", error.hint),)})
+    if record is None:  # it did not answer when the host was sealed: from now on
+        record = _remember(journal, host, bad_entries(log))
+    facts = bmc_facts({"serial": identity.serial, "uuid": identity.uuid}, power, boot, log)
+    return Outside({host.name: [(desired_bmc(host, record["known"]), facts)]})
+
+
+def mark(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
+    """What the event logs hold now is known: what is in them later is news. A BMC that is silent keeps nobody."""
+
+    def one(host: Host) -> None:
+        journal.forget(host.name, _RECORD)
+        with suppress(BmkError):
+            _remember(journal, host, bad_entries(connect(host).event_log()))
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bmc-logs") as pool:
+        list(pool.map(one, hosts))
+
+
+def _remember(journal: Journal, host: Host, known: list[str]) -> dict[str, list[str]]:
+    journal.record(host.name, _RECORD, {"at": time.time(), "known": known})
+    return {"known": known}
