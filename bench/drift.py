@@ -1,16 +1,18 @@
 """`bmk drift` over simulated hosts against a raw parallel ssh fan-out that runs one sha256sum on each, in one run.
 
-    sudo python bench/drift.py [--hosts 50,500] [--compare 5000]
+    sudo python bench/drift.py [--hosts 50,500] [--compare 5000] [--check 10]
 
 A simulated host is an sshd with an address, a key and directories of its own, in namespaces of this machine, which so
 does the work of all hosts too. Raw: `xargs -P 64 ssh HOST sha256sum FILE`, as fast as OpenSSH can ask. Ours: the
 command as a user types it, from its start to its table: all facts, comparison, history, journal. Memory is the largest
-of the command and of its asking processes. `--compare`: comparison alone, on the facts of one host, mutated.
+of the command and of its asking processes. `--compare`: comparison alone, on the facts of one host, mutated. `--check`:
+so many hosts, asked by `ansible-playbook --check` with the roles that set them up (needs `bmk artifacts build`).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -53,7 +55,7 @@ def measured(argv: list[str], env: dict[str, str], code: tuple[int, ...] = (0,))
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def fleet(at: Path, hosts: int) -> dict[str, Any]:
+def fleet(at: Path, hosts: int, *, check: bool = False) -> dict[str, Any]:
     """Both on the same hosts, one after the other."""
     running = office.Running(at, hosts)
     running.nics = False
@@ -65,7 +67,8 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         bmk = [*inside, sys.executable, "-m", "bmk"]
         measured([*bmk, "validate", "--write", str(file)], env)
         drive = ROOT / "tests/services/drift/drive.py"
-        sealed, _ = measured([*inside, sys.executable, str(drive), str(file), "seal", "{}"], env)
+        ask = [*inside, sys.executable, str(drive), str(file)]
+        sealed, _ = measured([*ask, "seal", "{}"], env)
         time.sleep(2)
         known = at / "state/office/known_hosts"
         key = at / "state/office/ssh/id_ed25519"
@@ -76,7 +79,24 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         raw = min(measured([*inside, "sh", "-ec", fan], env)[0] for _ in range(2))
         command = [*bmk, "drift", str(file), "--no-bmc", "--parallel", str(PARALLEL), "-o", "prom"]
         runs = [measured(command, env, (4,)) for _ in range(2)]
-    return {"hosts": hosts, "raw": raw, "drift": min(r[0] for r in runs), "mb": runs[-1][1], "seal": sealed}
+        checked = _checked([*ask, "check", "{}"], env) if check else 0.0
+    return {
+        "check": checked,
+        "hosts": hosts,
+        "raw": raw,
+        "drift": min(r[0] for r in runs),
+        "mb": runs[-1][1],
+        "seal": sealed,
+    }
+
+
+def _checked(argv: list[str], env: dict[str, str]) -> float:
+    """Seconds of Ansible alone, as it says them; each host has to be fine."""
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if answer["bad"]:
+        raise SystemExit(f"ansible --check: {answer['bad']}")
+    return float(answer["seconds"])
 
 
 def comparison(hosts: int) -> float:
@@ -103,9 +123,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", default="50,500")
     parser.add_argument("--compare", type=int, default=5000)
+    parser.add_argument("--check", type=int, default=10)
     asked = parser.parse_args()
     print(f"comparison alone, {asked.compare} hosts of 540 items: {comparison(asked.compare):.2f} s")
-    for hosts in map(int, asked.hosts.split(",")):
+    if asked.check:
+        with tempfile.TemporaryDirectory(prefix="bmk-bench-") as directory:
+            r = fleet(Path(directory), asked.check, check=True)
+        print(
+            f"{r['hosts']:>4} hosts: drift {r['drift']:.1f} s, ansible --check of the same roles {r['check']:.1f} s, "
+            f"{r['check'] / r['drift']:.0f}x"
+        )
+    for hosts in map(int, filter(None, asked.hosts.split(","))):
         with tempfile.TemporaryDirectory(prefix="bmk-bench-") as directory:
             r = fleet(Path(directory), hosts)
         print(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bmk.drift.facts.fact import Fact, Found, Wanted
 
@@ -15,10 +16,15 @@ def command(_: Wanted) -> str:
 def parse(lines: Sequence[str]) -> Found:
     found: Found = {}
     for route in (route for line in lines if line.strip() for route in json.loads(line)):
-        if route["dst"] != "default":
+        if route["dst"] != "default" and not _of_a_pod(route):
             to = route.get("gateway") or route.get("type") or "the link"
             found[f"{route['dst']} via {to}"] = {"device": route.get("dev", "")}
     return found
+
+
+def _of_a_pod(route: Mapping[str, Any]) -> bool:
+    """CNI plugins lead one address to one device."""
+    return "gateway" not in route and "/" not in route["dst"]
 
 
 FACT = Fact("routes", command, parse)
