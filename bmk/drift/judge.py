@@ -63,6 +63,7 @@ RULES: tuple[Rule, ...] = (
     Rule("kernel:cmdline", "*", "security"),
     Rule("kernel:firmware", "*", "degraded", "installed in one mode, booted in another"),
     Rule("kernel:*", "*", "degraded"),
+    Rule("boot:*", "*", "degraded", "the next boot goes elsewhere"),
     Rule("mounts:swap *", "*", "breaking", "the kubelet refuses to start with swap"),
     Rule("mounts:*", "read_only", "breaking"),
     Rule("network:default route", "*", "breaking"),
@@ -112,8 +113,8 @@ def repair_of(difference: Difference, desired: Desired) -> Repair:
         return "api" if difference.want is not None or difference.field == "" else ""
     if difference.item in _BY_BMC:
         return "bmc"
-    if difference.kind == "authorized_keys":
-        return "converge" if difference.id.startswith("root ") else ""
+    if difference.kind in ("authorized_keys", "boot"):
+        return "converge" if difference.item.startswith(("authorized_keys:root ", "boot:")) else ""
     if difference.kind == "files":
         return "converge" if _restorable(difference, desired) else ""
     if difference.kind == "packages" and difference.field:

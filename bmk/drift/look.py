@@ -72,15 +72,16 @@ def _desired(on: Look, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[
         except BmkError as error:
             unknown[host.name] = Standing(host.name, troubles=(Trouble("seal", error.what, error.hint),))
             continue
-        if seal is None:
-            text, hint = (
-                "no converge of it has ended, so nothing is known to compare with",
-                f"bmk provision {on.dc.name}",
-            )
-            unknown[host.name] = Standing(host.name, troubles=(Trouble("never-converged", text, hint),))
+        if seal is None or seal.schema < seals.SCHEMA:
+            cause, text = _NO_SEAL if seal is None else _OLD_SEAL
+            unknown[host.name] = Standing(host.name, troubles=(Trouble(cause, text, f"bmk provision {on.dc.name}"),))
         else:
             wanted[host.name] = desired_of(host, seal)
     return wanted, unknown
+
+
+_NO_SEAL = ("never-converged", "no converge of it has ended, so nothing is known to compare with")
+_OLD_SEAL = ("old-seal", "it was sealed by an older bmk, which looked at less")
 
 
 def _standing(on: Look, answer: Answer, desired: Desired, outside: Outside) -> Standing:

@@ -101,6 +101,7 @@ KUBERNETES = frozenset(
 SEALED = {
     "packages": ("installed", "version", "held"),
     "kernel": ("value",),
+    "boot": ("value",),
     "disks": ("size",),
     "routes": ("device",),
     "mounts": ("filesystem", "read_only", "type"),
@@ -111,4 +112,4 @@ SEALED = {
     "certificates": ("valid", "valid_in_30_days"),
 }
 # What may not come in addition to what was sealed.
-CLOSED = ("routes:*", "users:*", "authorized_keys:*", "listeners:*", "mounts:swap *")
+CLOSED = ("boot:next", "routes:*", "users:*", "authorized_keys:*", "listeners:*", "mounts:swap *")

@@ -15,12 +15,22 @@ _KEYS = "/root/.ssh/authorized_keys"
 
 
 def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
-    """Variables of the play: `bmk_distrust`, and `bmk_restore` with items of `bmk_files` by host."""
+    """Variables of a play: `bmk_distrust`, and by host `bmk_restore` (for `bmk_files`), `bmk_boot` (the first)."""
     found = {h: [f for f in outstanding(journal, h).get(h, ()) if _counts(f)] for h in hosts}
     drifted = {host: findings for host, findings in found.items() if findings}
     suspect = {host for host in journal.records("suspect") if host in hosts}
     items = {host: _items(_seal(journal, host), findings) for host, findings in drifted.items()}
-    return {"bmk_distrust": sorted({*drifted, *suspect}), "bmk_restore": items}
+    boots = {host: _first(journal, host) for host, found in drifted.items() if _boots_elsewhere(found)}
+    return {"bmk_distrust": sorted({*drifted, *suspect}), "bmk_restore": items, "bmk_boot": boots}
+
+
+def _boots_elsewhere(findings: Sequence[Finding]) -> bool:
+    return any(f.difference.kind == "boot" for f in findings)
+
+
+def _first(journal: Journal, host: str) -> str:
+    seal = _seal(journal, host)
+    return str(seal.facts.get("boot", {}).get("first", {}).get("value", "")) if seal else ""
 
 
 def _counts(finding: Finding) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from bmk.drift.facts import (
     authorized_keys,
+    boot,
     certificates,
     clock,
     containerd,
@@ -36,6 +37,7 @@ FACTS: tuple[Fact, ...] = (
     units.FACT,
     sysctls.FACT,
     kernel.FACT,
+    boot.FACT,
     kernel_modules.FACT,
     mounts.FACT,
     disks.FACT,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, disks, health, listeners, read, script
+from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, boot, disks, health, listeners, read, script
 from bmk.drift.gather import _answer
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
@@ -26,7 +26,7 @@ def found() -> dict[str, Found]:
 def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> None:
     """A new fact comes with what a host says to it."""
     assert set(found) == {fact.name for fact in FACTS}
-    assert [name for name, items in found.items() if not items] == ["disks"]  # it is a container
+    assert [name for name, items in found.items() if not items] == ["boot", "disks"]  # it is a container
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,14 @@ def test_disks_are_those_that_are_built_in() -> None:
     wanted = {"LABDISK1": {"size": 8589934592}, "0x5000c5": {"size": 4000787030016}}
     assert disks.parse(json.dumps(said, indent=3).split("\n")) == wanted
     assert disks.parse([]) == {}
+
+
+def test_what_uefi_boots_is_told_by_name() -> None:
+    """The first of the order and what is next, whatever numbers they have; a device path is no part of a name."""
+    lines = ["BootNext: 0001", "BootCurrent: 0008", "Timeout: 0 seconds", "BootOrder: 0008,0000,0001"]
+    lines += ["Boot0000* UiApp", "Boot0001* UEFI Misc Device\tPciRoot(0x0)/Pci(0x2,0x0)", "Boot0008* bmk\tHD(1,GPT)"]
+    assert boot.parse(lines) == {"next": {"value": "UEFI Misc Device"}, "first": {"value": "bmk"}}
+    assert boot.parse([]) == {}
 
 
 def test_a_disk_without_inodes_is_full() -> None:

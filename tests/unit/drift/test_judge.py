@@ -41,6 +41,8 @@ DESIRED = Desired(owners=OWNERS, texts={"/etc/kubernetes/manifests/etcd.yaml": "
         (Difference("images", "kube-proxy sha256:x", "", None, "image kube-proxy:v1"), "security", ""),
         (Difference("kubelet", "podPidsLimit", "value", "4096", "-1"), "security", ""),
         (Difference("routes", "10.0.0.0/8 via 10.1.1.1", "", None, "device eth0"), "security", ""),
+        (Difference("boot", "first", "value", "bmk", "UEFI PXEv4"), "degraded", "converge"),
+        (Difference("boot", "next", "", None, "value UEFI PXEv4"), "degraded", "converge"),
         (Difference("disks", "S1", "", "size 1", None), "breaking", ""),
         (Difference("bmc", "Critical event 2026 Fan failed", "", None, ""), "breaking", ""),
         (Difference("bindings", "rogue", "", None, "role cluster-admin"), "security", "api"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.seal import MANIFEST, Seal, history, newest, renewed, store
+from bmk.drift.seal import MANIFEST, Seal, history, newest, renewed, sealed, store
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 
@@ -52,6 +52,14 @@ def test_a_forged_seal_is_refused(journal: Journal) -> None:
         db.execute("UPDATE seals SET body = (SELECT body FROM seals WHERE digest = 'd1') WHERE digest = 'd2'")
     with pytest.raises(PreflightRefused, match="not signed here"):
         newest(journal, "one")
+
+
+def test_a_seal_of_less_does_not_count_as_sealed(journal: Journal) -> None:
+    """What an older bmk sealed is read, and the host is due to be sealed again."""
+    store(journal, seal("d1", schema=1))
+    assert sealed(journal) == {}
+    store(journal, seal("d1"))
+    assert sealed(journal) == {"one": 1.0}
 
 
 def test_history_is_bounded(journal: Journal) -> None:

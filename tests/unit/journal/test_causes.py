@@ -25,8 +25,8 @@ LOCAL = event("boot.answered", "answered local: no install is granted", "http", 
 # what kubeadm says on the ninth system container of a machine with 128 inotify instances
 NO_RUNTIME = (
     "[ERROR CRI]: could not connect to the container runtime: failed to create new CRI runtime service: validate "
-    'service connection: validate CRI v1 runtime API for endpoint "unix:///run/containerd/containerd.sock": rpc error: code = '
-    "Unimplemented desc = unknown service runtime.v1.RuntimeService"
+    'service connection: validate CRI v1 runtime API for endpoint "unix:///run/containerd/containerd.sock": rpc error: '
+    "code = Unimplemented desc = unknown service runtime.v1.RuntimeService"
 )
 CASES: dict[str, tuple[str, list[Event], str]] = {
     "agent_reported": ("imaging", [START, event("agent.failed", "disk X holds LVM", why="w")], "disk X holds LVM"),
