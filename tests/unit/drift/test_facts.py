@@ -11,7 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, boot, disks, health, listeners, read, script
+from bmk.drift.facts import (
+    FACTS,
+    MANIFEST,
+    TEXTS,
+    Found,
+    Garbage,
+    Wanted,
+    boot,
+    certificates,
+    disks,
+    health,
+    listeners,
+    read,
+    script,
+)
 from bmk.drift.gather import _answer
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
@@ -123,9 +137,13 @@ def test_texts_of_keys_are_not_brought(tmp_path: Path) -> None:
 
 
 def test_certificates_hold(found: dict[str, Found]) -> None:
-    """All of them, with their end."""
+    """All of them, with their end, against the clock of the host."""
     apiserver = found["certificates"]["/etc/kubernetes/pki/apiserver.crt"]
     assert (apiserver["valid"], apiserver["valid_in_30_days"]) == (True, True)
+    end = 1826118000  # Nov 13 15:00:00 2027 GMT
+    for now, valid, soon in ((end - 31 * 86400, True, True), (end - 29 * 86400, True, False), (end, False, False)):
+        (found_then,) = certificates.parse([str(now), "/x.crt\tNov 13 15:00:00 2027 GMT"]).values()
+        assert (found_then["valid"], found_then["valid_in_30_days"]) == (valid, soon)
 
 
 def test_a_key_is_told_by_its_print(found: dict[str, Found]) -> None:
