@@ -24,7 +24,7 @@ def parse(lines: Sequence[str]) -> Found:
 
 def _of_a_pod(route: Mapping[str, Any]) -> bool:
     """CNI plugins lead one address to one device."""
-    return "gateway" not in route and "/" not in route["dst"]
+    return "dev" in route and "gateway" not in route and "/" not in route["dst"]
 
 
 FACT = Fact("routes", command, parse)

@@ -22,7 +22,8 @@ from bmk.phases.world import World
 def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
     """Pin the keys of all hosts and seal what they are."""
     journal = open_journal(dc.name)
-    for name, keys in json.loads((dc.source.parent / "keys.json").read_text()).items():
+    known = dc.source.parent / "keys.json"
+    for name, keys in json.loads(known.read_text()).items() if known.exists() else ():
         if name in dc.hosts:
             journal.record(name, "host_keys", keys)
             journal.record(name, "converged", {"digest": "d", "at": time.time()})
@@ -51,7 +52,10 @@ def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
         began = time.monotonic()
         results = asyncio.run(converge(request, lambda _: None))
         seconds = time.monotonic() - began
-    return {"seconds": seconds, "bad": {name: r.message for name, r in results.items() if not r.ok}}
+    return {
+        "seconds": seconds,
+        "bad": {n: f"{r.failed_task}: {r.message} {r.tail}" for n, r in results.items() if not r.ok},
+    }
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from bmk.drift.facts import (
     health,
     listeners,
     read,
+    routes,
     script,
 )
 from bmk.drift.gather import _answer
@@ -40,7 +41,11 @@ def found() -> dict[str, Found]:
 def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> None:
     """A new fact comes with what a host says to it."""
     assert set(found) == {fact.name for fact in FACTS}
-    assert [name for name, items in found.items() if not items] == ["boot", "disks"]  # it is a container
+    assert [name for name, items in found.items() if not items] == [
+        "boot",
+        "disks",
+        "routes",
+    ]  # it is a container, and nobody set a route
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,6 @@ def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> Non
         ("users", "root", {"uid": 0, "shell": "/bin/bash", "password": "locked"}),
         ("groups", "bmk-cri", {"gid": 952, "members": ""}),
         ("health", "disk", {"at": "/", "free_kb": 40766196}),
-        ("routes", "10.69.61.0/24 via 10.67.0.21", {"device": "eth0"}),
         ("listeners", "tcp 2379 etcd", {"process": "etcd"}),
         ("containerd", "version", {"value": 4}),
     ],
@@ -109,6 +113,23 @@ def test_disks_are_those_that_are_built_in() -> None:
     wanted = {"LABDISK1": {"size": 8589934592}, "0x5000c5": {"size": 4000787030016}}
     assert disks.parse(json.dumps(said, indent=3).split("\n")) == wanted
     assert disks.parse([]) == {}
+
+
+def test_routes_are_those_that_somebody_set() -> None:
+    """To a gateway, to a device, to nowhere; the default one is the network's, and one address on a device a pod's."""
+    lines = [
+        '[{"dst":"default","gateway":"10.0.0.1","dev":"lan0","flags":[]}]',
+        "",
+        '[{"dst":"10.79.1.2","dev":"vethd80aa2cb","scope":"host","flags":[]},'
+        '{"dst":"10.9.0.0/16","gateway":"10.0.0.66","dev":"lan0","flags":[]},'
+        '{"dst":"10.8.0.0/16","dev":"tun0","scope":"link","flags":[]},{"type":"blackhole","dst":"10.7.0.1","flags":[]}]',
+        "",
+    ]
+    assert routes.parse(lines) == {
+        "10.9.0.0/16 via 10.0.0.66": {"device": "lan0"},
+        "10.8.0.0/16 via the link": {"device": "tun0"},
+        "10.7.0.1 via blackhole": {"device": ""},
+    }
 
 
 def test_what_uefi_boots_is_told_by_name() -> None:
