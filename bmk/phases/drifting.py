@@ -28,6 +28,7 @@ from bmk.ssh import deployer_key
 
 __all__ = ["Answer", "Asked", "Wish", "find_drift", "seal"]
 
+_PATIENCE = 60.0  # seconds for one answer of an API: many lists, of servers that may be busy
 _KUBELETS = 16  # at once, of one cluster: each answer goes through its API server
 
 
@@ -104,7 +105,7 @@ def _cluster(dc: DataCenter, name: str, members: Sequence[str]) -> Outside:
     try:
         if not kubeconfig.exists():
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
-        with Api(kubeconfig) as api:
+        with Api(kubeconfig, _PATIENCE) as api:
             nodes = node_facts(api.plain_nodes())
             whole = {**binding_facts(*api.plain_roles()), **policy_facts(dc, name, api.policies())}
             images = image_facts(api.plain_pods(NAMESPACE))

@@ -127,7 +127,7 @@ class World:
                 text = f"it had changed its record of {', '.join(forged)}; what was recorded before counts"
                 self.journal.append(Event("drift", "seal.forged", text, name, level="error", data={"sections": forged}))
         sealed = [self.dc.hosts[name] for name, answer in done.items() if not isinstance(answer, BmkError)]
-        bmcs.mark(partial(self.bmc, patience=Patience(connect=4, request=10, patience=10)), self.journal, sealed)
+        bmcs.mark(partial(self.bmc, patience=Patience(connect=4, request=30, patience=30)), self.journal, sealed)
         return {name: answer if isinstance(answer, BmkError) else None for name, answer in done.items()}
 
     @cached_property
