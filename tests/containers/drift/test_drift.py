@@ -98,6 +98,19 @@ def test_what_a_person_has_to_decide_is_found_until_it_is_undone(lab: Lab, pytes
         tell(pytestconfig, plant, "by hand")
 
 
+def test_what_the_machine_told_its_bmc_is_found(lab: Lab, pytestconfig: pytest.Config) -> None:
+    """A fan that failed since the seal is in the event log: breaking, with its words, until the log is clean."""
+    plant = Plant(
+        "a fan failed", "worker-1", "", "bmc:Critical event 1970-01-01T00:00:41Z Fan 3 failed", "", "breaking"
+    )
+    lab.bmk("lab break", "bmc-fan", "worker-1")
+    (difference,) = drift(lab, 2)["worker-1"]["differences"]
+    assert (difference["item"], difference["severity"], difference["repair"]) == (plant.item, plant.severity, "")
+    lab.bmk("lab heal", "bmc-fan", "worker-1")
+    assert drift(lab, 0)["worker-1"]["state"] == "clean"
+    tell(pytestconfig, plant, "by hand")
+
+
 def test_a_host_cannot_whitewash_itself(lab: Lab) -> None:
     """A file and the host's own record of it, changed alike: the next converge would believe it; drift does not."""
     lab.bmk("ssh", "worker-1", "--", f"python3 - <<'END'{WHITEWASH}END")
