@@ -28,7 +28,7 @@ def bad_entries(log: Sequence[Entry]) -> list[str]:
 
 
 def desired_bmc(host: Host, known: Sequence[str]) -> Desired:
-    """From the file; and no more bad entries than those that were `known` when the host was sealed."""
+    """From the file; and no more bad entries than those that were `known` when the host was sealed first."""
     uuid: Attributes = {"uuid": host.uuid.lower()} if host.uuid else {}
     wanted: dict[str, Attributes] = {
         "identity": {"serial": host.serial, **uuid},

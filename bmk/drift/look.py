@@ -69,14 +69,15 @@ def _desired(on: Look, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[
     for host in hosts:
         try:
             seal = seals.newest(on.journal, host.name)
+            if seal is not None and seal.schema >= seals.SCHEMA:
+                wanted[host.name] = desired_of(host, seal)
+                continue
         except BmkError as error:
-            unknown[host.name] = Standing(host.name, troubles=(Trouble("seal", error.what, error.hint),))
-            continue
-        if seal is None or seal.schema < seals.SCHEMA:
-            cause, text = _NO_SEAL if seal is None else _OLD_SEAL
-            unknown[host.name] = Standing(host.name, troubles=(Trouble(cause, text, f"bmk provision {on.dc.name}"),))
+            trouble = Trouble("seal", error.what, error.hint)
         else:
-            wanted[host.name] = desired_of(host, seal)
+            cause, text = _NO_SEAL if seal is None else _OLD_SEAL
+            trouble = Trouble(cause, text, f"bmk provision {on.dc.name}")
+        unknown[host.name] = Standing(host.name, troubles=(trouble,))
     return wanted, unknown
 
 

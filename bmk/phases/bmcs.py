@@ -1,4 +1,4 @@
-"""BMCs as drift asks them: all at once, each for itself; and what their event logs held when a host was sealed."""
+"""BMCs as drift asks them: all at once, each for itself; and what their event logs held at the first seal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Connect = Callable[[Host], Bmc]
 
 
 def ask(connect: Connect, journal: Journal, host: Host) -> Outside:
-    """Who the machine is, whether it is on, what it would boot next, and what went wrong with it since the seal."""
+    """Who the machine is, whether it is on, what it would boot next, and what went wrong since it was sealed."""
     try:
         bmc = connect(host)
         identity, power, boot = bmc.identity(), bmc.power(), bmc.boot_override()
@@ -47,24 +47,24 @@ def _trouble(host: Host, error: BmkError) -> Trouble:
 
 
 def _known(journal: Journal, host: Host, log: Sequence[LogEntry]) -> list[str]:
-    """What was in the log at the seal. A BMC that did not answer then is asked from now on."""
+    """What was in the log when it was read first."""
     record = journal.facts(host.name).get(_RECORD)
-    return list(record["known"]) if record is not None else _remember(journal, host, log)
+    if record is None:
+        record = {"at": time.time(), "known": bad_entries(log)}
+        journal.record(host.name, _RECORD, record)
+    return list(record["known"])
 
 
 def mark(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
-    """What the event logs hold now is known: what is in them later is news. A BMC that is silent keeps nobody."""
+    """What the event logs hold at the first seal is known: what is in them later is news, through any converge.
+
+    A BMC that is silent keeps nobody: the first look asks it again.
+    """
 
     def one(host: Host) -> None:
-        journal.forget(host.name, _RECORD)
         with suppress(BmkError):
-            _remember(journal, host, connect(host).event_log())
+            _known(journal, host, connect(host).event_log())
 
+    known = journal.records(_RECORD)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bmc-logs") as pool:
-        list(pool.map(one, hosts))
-
-
-def _remember(journal: Journal, host: Host, log: Sequence[LogEntry]) -> list[str]:
-    known = bad_entries(log)
-    journal.record(host.name, _RECORD, {"at": time.time(), "known": known})
-    return known
+        list(pool.map(one, [host for host in hosts if host.name not in known]))

@@ -132,9 +132,7 @@ def _kubelets(api: Api, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str,
         try:
             return api.kubelet_settings(host)
         except BmkError as error:
-            return (
-                Trouble("kubelet", ": ".join(filter(None, ("its kubelet does not say what it runs with", error.why)))),
-            )
+            return (Trouble("kubelet", f"its kubelet does not say what it runs with: {error.why or error.what}"),)
 
     with ThreadPoolExecutor(_KUBELETS, thread_name_prefix="kubelets") as pool:
         said = dict(zip(hosts, pool.map(ask, hosts), strict=True))
