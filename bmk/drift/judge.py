@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
     Rule("certificates:*", "valid", "breaking"),
     Rule("certificates:*", "*", "degraded", "renew before it ends"),
     Rule("containerd:*", "*", "security"),
-    Rule("kubelet:*", "*", "security"),
+    Rule("kubelet:*", "*", "security", "runs with something else than its file says"),
     Rule("bmc:identity*", "*", "security", "another machine than the file describes"),
     Rule("bmc:Critical event *", "*", "breaking", "the machine told its BMC so after it was sealed"),
     Rule("bmc:Warning event *", "*", "degraded", "the machine told its BMC so after it was sealed"),
@@ -113,8 +113,8 @@ def repair_of(difference: Difference, desired: Desired) -> Repair:
         return "api" if difference.want is not None or difference.field == "" else ""
     if difference.item in _BY_BMC:
         return "bmc"
-    if difference.kind in ("authorized_keys", "boot"):
-        return "converge" if difference.item.startswith(("authorized_keys:root ", "boot:")) else ""
+    if difference.kind in ("authorized_keys", "boot", "kubelet"):
+        return "" if difference.kind == "authorized_keys" and not difference.id.startswith("root ") else "converge"
     if difference.kind == "files":
         return "converge" if _restorable(difference, desired) else ""
     if difference.kind == "packages" and difference.field:
@@ -160,5 +160,4 @@ _LOOK = {
     "images": "bmk ssh {dc} {where} ctr -n k8s.io images ls; reinstall a host that somebody else was on",
     "routes": "bmk ssh {dc} {where} ip route",
     "disks": "bmk ssh {dc} {where} lsblk -o NAME,SERIAL,SIZE,STATE",
-    "kubelet": "bmk ssh {dc} {where} systemctl restart kubelet",
 }

@@ -140,14 +140,14 @@ def python(code: str) -> str:
     return f"python3 - <<'END'{code}END\n"
 
 
-# what a person has to decide, and how he undoes it
-BY_HAND = (
+# what runs otherwise than files say, and how a person undoes it; nothing: `bmk provision` does
+RUNNING = (
     (Plant("a route set by hand", "worker-1", "ip route add 10.99.0.0/24 via 10.67.0.1",
            "routes:10.99.0.0/24 via 10.67.0.1", "", "security"), "ip route delete 10.99.0.0/24"),
     (Plant("a port opened", "worker-1", f"systemd-run --quiet --unit plant python3 -c '{ANSWERS}'",
            "listeners:udp 5353 python3", "", "security"), "systemctl stop plant"),
     (Plant("a kubelet with another setting, its file put back", "worker-1", OTHER_SETTING,
-           "kubelet:podPidsLimit", "value", "security"), "systemctl restart kubelet"),
+           "kubelet:podPidsLimit", "value", "security"), ""),
     (Plant("another image under kube-proxy's name", "worker-1", python(SWAP) + python(RESTART),
            "images:kube-proxy sha256:", "", "security"), SWAP_BACK + "\n" + python(RESTART)),
 )  # fmt: skip

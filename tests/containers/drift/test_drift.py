@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.drift.plants import BY_HAND, PLANTED, Plant
+from tests.containers.drift.plants import PLANTED, RUNNING, Plant
 from tests.lab import Lab
 from tests.planted import Row, record
 
@@ -79,23 +79,25 @@ def test_provision_repairs_exactly_that(lab: Lab, pytestconfig: pytest.Config) -
         tell(pytestconfig, plant, "by provision")
 
 
-def test_what_a_person_has_to_decide_is_found_until_it_is_undone(lab: Lab, pytestconfig: pytest.Config) -> None:
-    """What runs, whatever files say: each found with its class, nothing else, and gone when it was undone."""
-    for plant, _ in BY_HAND:
+def test_what_runs_otherwise_than_files_say_is_found_until_it_is_undone(lab: Lab, pytestconfig: pytest.Config) -> None:
+    """Each with its class, nothing else; a person has to undo it, or `bmk provision` does, and says so before."""
+    for plant, _ in RUNNING:
         lab.bmk("ssh", plant.host, "--", f"set -e; {plant.script}")
-    items = tuple(plant.item for plant, _ in BY_HAND)
+    undo = {plant.item: undo for plant, undo in RUNNING}
 
     def same(standings: dict[str, Any]) -> bool:
         differences = [d for s in standings.values() for d in s["differences"]]
-        assert all(d["severity"] == "security" and not d["repair"] for d in differences if d["item"].startswith(items))
-        return len(differences) == len(items) and all(d["item"].startswith(items) for d in differences)
+        known = [(item, d) for d in differences for item in undo if d["item"].startswith(item)]
+        assert all(d["severity"] == "security" and bool(d["repair"]) == (not undo[item]) for item, d in known)
+        return len(differences) == len(undo) == len(known)
 
     eventually(lab, same)
-    for _, undo in BY_HAND:
-        lab.bmk("ssh", "worker-1", "--", f"set -e; {undo}")
+    for script in filter(None, undo.values()):
+        lab.bmk("ssh", "worker-1", "--", f"set -e; {script}")
+    lab.bmk("provision", "--yes")
     eventually(lab, lambda standings: {s["state"] for s in standings.values()} == {"clean"})
-    for plant, _ in BY_HAND:
-        tell(pytestconfig, plant, "by hand")
+    for plant, script in RUNNING:
+        tell(pytestconfig, plant, "by hand" if script else "by provision")
 
 
 def test_what_the_machine_told_its_bmc_is_found(lab: Lab, pytestconfig: pytest.Config) -> None:

@@ -39,7 +39,7 @@ DESIRED = Desired(owners=OWNERS, texts={"/etc/kubernetes/manifests/etcd.yaml": "
         (Difference("bindings", "cluster-admin", "subjects", "a", "a, b"), "security", "api"),
         (Difference("policies", "ValidatingAdmissionPolicy/x", "failurePolicy", "Fail", "Ignore"), "security", "api"),
         (Difference("images", "kube-proxy sha256:x", "", None, "image kube-proxy:v1"), "security", ""),
-        (Difference("kubelet", "podPidsLimit", "value", "4096", "-1"), "security", ""),
+        (Difference("kubelet", "podPidsLimit", "value", "4096", "-1"), "security", "converge"),
         (Difference("routes", "10.0.0.0/8 via 10.1.1.1", "", None, "device eth0"), "security", ""),
         (Difference("boot", "first", "value", "bmk", "UEFI PXEv4"), "degraded", "converge"),
         (Difference("boot", "next", "", None, "value UEFI PXEv4"), "degraded", "converge"),
