@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 import tarfile
 from collections.abc import Sequence
 
 from bmk.drift.facts.fact import Fact, Found, Wanted, words
+from bmk.drift.watched import NO_TEXT
 
 LONGEST = 65536  # bytes; a configuration file is shorter, and longer ones are not brought
 
@@ -16,8 +18,9 @@ def command(wanted: Wanted) -> str:
     """One archive of all of them: a process for each file took half of the time of a slow host."""
     if not wanted.texts:
         return ""
-    find = f"find {words(wanted.texts)} -maxdepth 3 -type f -size -{LONGEST >> 10}k ! -name '.bmk-*' -print0"
-    return f"{find} | sort -zu | tar -cPf - --null --no-recursion -T - | base64 -w0"
+    never = " ".join(f"! -path {pattern}" for pattern in map(shlex.quote, NO_TEXT))
+    some = f"-maxdepth 3 -type f -size -{LONGEST >> 10}k ! -name '.bmk-*' {never} -print0"
+    return f"find {words(wanted.texts)} {some} | sort -zu | tar -cPf - --null --no-recursion -T - | base64 -w0"
 
 
 def parse(lines: Sequence[str]) -> Found:
