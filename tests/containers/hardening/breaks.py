@@ -64,6 +64,7 @@ NODE = (
     Break("runtime-socket-ttrpc", W, f"chgrp root {TTRPC}"),
     Break("runtime-socket-refuses", W, python(LISTED)),
     Break("runtime-config-schema", W, edit(RUNTIME, "^version = 4", "version = 2")),
+    Break("runtime-config-whole", W, edit(RUNTIME, "^imports = .*", 'imports = ["/etc/containerd/conf.d/*.toml"]')),
     Break("runtime-no-tcp", W, edit(RUNTIME, "address = .*", 'address = "0.0.0.0:1338"', "/v1.metrics/,+1")),
     Break("runtime-stream-local", W, edit(RUNTIME, "disable_tcp_service = true", "disable_tcp_service = false")),
     Break("runtime-nri-locked", W, edit(RUNTIME, "disable_connections = true", "disable_connections = false")),

@@ -112,6 +112,19 @@ def test_the_sockets_group_has_nobody_in_it(place: Place) -> None:
     assert "permission denied" in place.ssh("worker-1", refused, check=False)
 
 
+def test_a_drop_in_of_the_runtime_is_not_read(place: Place) -> None:
+    """A file in conf.d changes nothing, as the configuration imports none; one that does would be changed by it."""
+    dropped = 'version = 4\\n[plugins."io.containerd.cri.v1.runtime"]\\nenable_criu = true\\n'
+    config, copy = "/etc/containerd/config.toml", "/run/importing.toml"
+    script = f"""
+        mkdir /etc/containerd/conf.d && printf '{dropped}' > /etc/containerd/conf.d/x.toml
+        sed 's#^imports = .*#imports = ["/etc/containerd/conf.d/*.toml"]#' {config} > {copy}
+        for file in {config} {copy}; do containerd --config $file config dump | grep enable_criu; done
+        rm -r /etc/containerd/conf.d {copy}
+    """
+    assert place.ssh("worker-1", script).split() == ["enable_criu", "=", "false", "enable_criu", "=", "true"]
+
+
 def test_secrets_are_encrypted_in_etcd(place: Place) -> None:
     """What etcd holds of a secret, from the first start, is not its value."""
     place.kubectl("create", "secret", "generic", "s", "--from-literal=k=canary-value")
