@@ -51,12 +51,12 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._step = step_of(playbook._file_name, check, _converged())
 
     def v2_runner_on_ok(self, result: Any) -> None:
+        self._count(result)  # before it is printed, which takes away what would be noise there
         super().v2_runner_on_ok(result)
-        self._count(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        super().v2_runner_on_failed(result, ignore_errors)
         self._count(result)
+        super().v2_runner_on_failed(result, ignore_errors)
         if not ignore_errors:
             self._blame(result)
 
