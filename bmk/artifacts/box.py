@@ -48,6 +48,7 @@ Vagrant.configure("2") do |config|
   config.ssh.username = "root"
   config.ssh.insert_key = false
   config.ssh.private_key_path = File.expand_path("id_ed25519", __dir__)
+  config.ssh.sudo_command = "%c" # one is root there, and the node image has no sudo
   config.vm.synced_folder ".", "/vagrant", disabled: true
 end
 """
@@ -70,14 +71,19 @@ class Box:
         return self
 
 
-def make_box(mirror: Mirror, say: Callable[[str], None]) -> Box:
-    """The box of the mirror's node image; made once for each image and recipe (a minute), then found in the cache."""
-    image = mirror.file("node-image")
-    version = sha256_of([RECIPE, image.sha256, DISK, _overlay("")])[:12]
+def box_of(mirror: Mirror) -> Box:
+    """Where the box of the mirror's node image is, or will be: a place of its own for each image and recipe."""
+    version = sha256_of([RECIPE, mirror.file("node-image").sha256, DISK, _overlay(""), _VAGRANTFILE])[:12]
     directory = cache_dir() / "boxes" / version
-    box = Box(f"0.{int(version, 16)}.0", directory / "node.box", directory / "node.json", directory / "id_ed25519")
+    return Box(f"0.{int(version, 16)}.0", directory / "node.box", directory / "node.json", directory / "id_ed25519")
+
+
+def make_box(mirror: Mirror, say: Callable[[str], None]) -> Box:
+    """The box of the mirror's node image; made once (a minute), then found in the cache."""
+    image, box = mirror.file("node-image"), box_of(mirror)
     if not box.catalog.exists():
         say(f"Vagrant box of node image {image.version}")
+        directory = box.file.parent
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         with TemporaryDirectory(prefix="bmk-box-", dir=directory) as work:
             _make(box, image.check().local, Path(work))

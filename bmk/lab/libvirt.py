@@ -65,7 +65,10 @@ def files(dc: DataCenter, disks: Path) -> dict[str, str]:
 
 
 def _network(dc: DataCenter) -> str:
-    """The deployer's network: it is the bridge's address, and each host gets the address of the file by its MAC."""
+    """The deployer's network: it is the bridge's address, and each host gets the address of the file by its MAC.
+
+    Others get none, so that a machine can be another's to boot.
+    """
     name, bridge = next(iter(bridges(dc).items()))
     spec, deployer = dc.spec.networks[name], dc.spec.deployer.address
     hosts = "".join(
@@ -74,14 +77,8 @@ def _network(dc: DataCenter) -> str:
     address = f'<ip address="{deployer}" netmask="{spec.cidr.netmask}">'
     return (
         f'<network><name>{NETWORK}</name><bridge name="{bridge}" stp="off" delay="0"/><mtu size="{spec.mtu}"/>'
-        f"{address}<dhcp>{_range(dc, name)}{hosts}</dhcp></ip></network>\n"
+        f"{address}<dhcp>{hosts}</dhcp></ip></network>\n"
     )
-
-
-def _range(dc: DataCenter, network: str) -> str:
-    dhcp = dc.spec.networks[network].dhcp
-    pool = dhcp.pool if dhcp is not None else None
-    return f'<range start="{pool[1]}" end="{pool[-2]}"/>' if pool is not None else ""
 
 
 def _pool(disks: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 
 from bmk.datacenter.resolve import DataCenter
@@ -87,9 +87,10 @@ async def apply(lines: Iterable[str]) -> None:
         )
 
 
-async def until_up(bridge: str) -> None:
-    """Wait for a bridge that somebody else makes; whoever started us has the patience."""
+async def until_up(bridge: str, require: Callable[[], None]) -> None:
+    """Wait for a bridge that somebody else makes, whom `require` looks after; whoever started us has the patience."""
     while bridge not in (name for _, name in socket.if_nameindex()):
+        require()
         await asyncio.sleep(0.05)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bmk.errors import BmkError
 from bmk.lab.machine import Say
 
 _LONGEST_PAUSE = 10.0  # seconds
@@ -85,6 +86,13 @@ class Services:
             on_wait(service.name)
             while not (self._running(service.name) and await _answers(service.answers)):
                 await asyncio.sleep(0.05)
+
+    def require(self, name: str) -> None:
+        """Raise BmkError with the end of its log when it ended three times: it will not come up by itself."""
+        if self.restarts[name] > 2:
+            log = self._logs / f"{name}.log"
+            why = log.read_text(errors="replace")[-500:].strip() or "it said nothing"
+            raise BmkError(f"{name} does not stay up", where=str(log), why=why)
 
     async def restart(self, names: Iterable[str]) -> None:
         """End these; they are started again at once."""

@@ -82,7 +82,7 @@ class Supervisor:
         for service in wanted:
             self.services.start(service)
         await self.services.ready(wanted, self._waiting_for)
-        await network.until_up(next(iter(bridges(self.dc).values())))
+        await network.until_up(next(iter(bridges(self.dc).values())), partial(self.services.require, "libvirtd"))
 
     def open_ssh_door(self) -> None:
         """ssh to simulated machines, when there are any and sshd can be root here."""

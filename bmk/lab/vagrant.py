@@ -1,6 +1,7 @@
 """Machines of a lab that Vagrant makes, of the box of the node image; snapshots, pinned host keys, and how to log in.
 
-`python -m bmk.lab.vagrant up|restore|snapshot|down DC [HOST...]`, as molecule's playbooks call it.
+`python -m bmk.lab.vagrant up|restore|snapshot|down DC [HOST...]`, as molecule's playbooks call it; `netboot DC MAC`
+starts a machine without a disk.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ from bmk.lab.lifecycle import bring_up, take_down
 from bmk.paths import cache_dir, content_dir, state_dir
 
 SNAPSHOT = "prepared"
-SPACE = 6 << 30  # bytes: the box, once more in the pool, and what machines write
+SPACE = 6 << 30  # bytes, where boxes are and where machines write: a box is 12 GiB that are mostly empty
+_DISKLESS = f"""\
+<domain type="{{kind}}"><name>{{name}}</name><memory unit="MiB">512</memory>
+<os><type arch="x86_64">hvm</type><boot dev="network"/></os>
+<devices>
+<interface type="network"><mac address="{{mac}}"/><source network="{NETWORK}"/><model type="virtio"/></interface>
+</devices></domain>
+"""
 
 
 def say(text: str) -> None:
@@ -36,8 +44,10 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def require() -> None:
+def require(dc: DataCenter) -> None:
     """Refuse what cannot work here, before anything is made."""
+    if not has_vagrant(dc):
+        raise PreflightRefused("no profile has machines of kind vagrant", where=str(dc.source))
     for program, package in (("vagrant", "vagrant"), ("libvirtd", "libvirt-daemon"), ("qemu-img", "qemu-utils")):
         if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
             raise PreflightRefused(f"{program} is not installed", hint=f"scripts/setup, or apt-get install {package}")
@@ -46,23 +56,26 @@ def require() -> None:
         raise PreflightRefused(
             "Vagrant has no libvirt provider", hint="scripts/setup, or apt-get install vagrant-libvirt"
         )
-    root = cache_dir()
-    root.mkdir(parents=True, exist_ok=True)
-    if (free := shutil.disk_usage(root).free) < SPACE:
+    for directory in (cache_dir(), state_dir(dc.name)):
+        _require_room(directory)
+
+
+def _require_room(directory: Path) -> None:
+    there = next(place for place in (directory, *directory.parents) if place.exists())
+    if (free := shutil.disk_usage(there).free) < SPACE:
         why = f"{free >> 30} GiB are free, {SPACE >> 30} GiB are needed"
-        raise PreflightRefused("there is no room for virtual machines", where=str(root), why=why, hint="free some")
+        hint = f"make room, or set {'BMK_CACHE_DIR' if directory == cache_dir() else 'BMK_STATE_DIR'} to where there is"
+        raise PreflightRefused("there is no room for virtual machines", where=str(directory), why=why, hint=hint)
 
 
 def up(reference: str, names: Sequence[str]) -> None:
     """Bring up the lab and these machines; what came up halfway is destroyed again."""
-    require()
     dc = load_datacenter(reference)
-    if not has_vagrant(dc):
-        raise PreflightRefused("no profile has machines of kind vagrant", where=str(dc.source))
+    require(dc)
     box = make_box(load_mirror(), say).check()
     _let_in(dc, box)
-    bring_up(dc, reference, say)
     try:
+        bring_up(dc, reference, say)
         _vagrant(dc, box, names, "up", "--no-provision", *names)
         for name in names:
             _pin(dc, dc.hosts[name])
@@ -85,6 +98,16 @@ def restore(reference: str, names: Sequence[str]) -> None:
     dc = load_datacenter(reference)
     for name in names:
         _virsh(dc, "snapshot-revert", _domain(name), SNAPSHOT, "--force")
+
+
+def netboot(reference: str, macs: Sequence[str]) -> None:
+    """Start a machine that has nothing but a network card with this MAC, and boots from it; it ends with the lab."""
+    dc = load_datacenter(reference)
+    kvm = json.loads((lab_dir(dc.name) / "facts.json").read_text())["kvm"]
+    for mac in macs:
+        description = lab_dir(dc.name) / f"netboot-{mac.replace(':', '')}.xml"
+        description.write_text(_DISKLESS.format(kind="kvm" if kvm else "qemu", name=description.stem, mac=mac))
+        _virsh(dc, "create", str(description))
 
 
 def down(reference: str, names: Sequence[str]) -> None:
@@ -207,7 +230,7 @@ def _ssh_config(dc: DataCenter, names: Sequence[str]) -> None:
 def main() -> None:
     action, reference, *names = sys.argv[1:]
     try:
-        {"up": up, "snapshot": snapshot, "restore": restore, "down": down}[action](reference, names)
+        {"up": up, "snapshot": snapshot, "restore": restore, "netboot": netboot, "down": down}[action](reference, names)
     except BmkError as error:
         say(f"error: {error}")
         sys.exit(int(error.exit_code))

@@ -27,5 +27,7 @@ def _text(report: Any) -> str:
     """The line that failed, not pytest's picture of it."""
     if report.outcome == "passed":
         return ""
+    if isinstance(report.longrepr, tuple):  # a skip: file, line, reason
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     return str(crash.message if crash else report.longrepr).removeprefix("AssertionError: ")[:2000]

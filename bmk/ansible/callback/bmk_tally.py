@@ -2,13 +2,16 @@
 
 Counts seconds, calls of modules and changes of each step into `steps.jsonl` of the scenario; a second converge and a
 check of a converged host must change nothing but what molecule/waivers.yml allows for a reason, and a waiver that
-nothing needed fails too.
+nothing needed fails too. A step that failed says which task, what the host's journal had to say, and how to log in,
+before molecule destroys the machine.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +21,7 @@ from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
 
 from bmk.ansible.events import LOCAL_ACTIONS
-from bmk.ansible.tally import STRICT, judge, step_of
+from bmk.ansible.tally import failure, is_strict, judge, step_of, table
 from bmk.document import read_document
 
 DOCUMENTATION = """
@@ -40,6 +43,7 @@ class CallbackModule(Default):  # type: ignore[misc]
         super().__init__()
         self._began, self._calls, self._step = time.monotonic(), 0, ""
         self._changed: list[str] = []
+        self._failed: list[str] = []
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         super().v2_playbook_on_start(playbook)
@@ -47,12 +51,18 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._step = step_of(playbook._file_name, check, _converged())
 
     def v2_runner_on_ok(self, result: Any) -> None:
+        self._count(result)  # before it is printed, which takes away what would be noise there
         super().v2_runner_on_ok(result)
-        self._count(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        super().v2_runner_on_failed(result, ignore_errors)
         self._count(result)
+        super().v2_runner_on_failed(result, ignore_errors)
+        if not ignore_errors:
+            self._blame(result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        super().v2_runner_on_unreachable(result)
+        self._blame(result)
 
     def _count(self, result: Any) -> None:
         said, task = result._result, result._task
@@ -62,28 +72,77 @@ class CallbackModule(Default):  # type: ignore[misc]
             items = [str(i.get("id")) for i in said.get("items") or () if isinstance(i, dict) and i.get("changed")]
             self._changed.append(f"{result._host.name}: {task.get_name()} {' '.join(items)}".strip())
 
+    def _blame(self, result: Any) -> None:
+        self._failed.append(failure(result._host.name, result._task.get_name(), result._result))
+
     def v2_playbook_on_stats(self, stats: Any) -> None:
         waived = _waived(self._step)
-        if self._step in STRICT:
+        strict = is_strict(self._step, waived)
+        if self._step == "idempotence":
             for line in [line for line in self._changed if any(w in line for w in waived)]:
                 stats.changed[line.partition(":")[0]] -= 1  # molecule's own idempotence reads this line
         super().v2_playbook_on_stats(stats)
-        self._write(stats)
-        faults = judge(self._changed, waived) if self._step in STRICT else []
-        for fault in faults:
-            self._display.display(f"{self._step}: {fault}", color="red")
-        if faults and self._step == "check again":
+        faults = judge(self._changed, waived) if strict and not self._failed else []
+        red = bool(stats.failures or stats.dark or faults)
+        self._write(red)
+        self._close([*self._failed, *faults], red)
+        if faults:
             sys.stdout.flush()
             sys.exit(2)  # an exception would be swallowed
 
-    def _write(self, stats: Any) -> None:
+    def _close(self, culprits: list[str], red: bool) -> None:
+        """What a person needs after a red step, and the table when molecule is done."""
+        if red:
+            for line in culprits:
+                self._display.display(f"{self._step}: {line}", color="red")
+            for line in _looks({line.partition(":")[0] for line in culprits}):
+                self._display.display(line)
+        if red or self._step == "verify":
+            for line in table(_steps()):
+                self._display.display(line)
+
+    def _write(self, red: bool) -> None:
         seconds = round(time.monotonic() - self._began, 1)
         self._display.display(f"{self._step}: {seconds:g} s, {self._calls} module calls, {len(self._changed)} changes")
-        if directory := os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY"):
-            line = {"scenario": os.environ.get("MOLECULE_SCENARIO_NAME"), "step": self._step, "seconds": seconds}
-            line |= {"calls": self._calls, "changed": len(self._changed), "failed": bool(stats.failures or stats.dark)}
-            with (Path(directory) / "steps.jsonl").open("a") as file:
+        line = {"scenario": os.environ.get("MOLECULE_SCENARIO_NAME", ""), "step": self._step, "seconds": seconds}
+        line |= {"calls": self._calls, "changed": len(self._changed), "failed": red}
+        if path := _place("MOLECULE_EPHEMERAL_DIRECTORY", "steps.jsonl"):
+            with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+
+
+def _place(variable: str, name: str) -> Path | None:
+    """A file of the scenario; None when molecule does not run this."""
+    directory = os.environ.get(variable)
+    return Path(directory) / name if directory else None
+
+
+def _steps() -> list[dict[str, Any]]:
+    path = _place("MOLECULE_EPHEMERAL_DIRECTORY", "steps.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()] if path and path.exists() else []
+
+
+def _looks(hosts: set[str]) -> list[str]:
+    """The end of each host's journal, and the way in. Of all machines when the culprit is not one of them."""
+    config = _place("BMK_STATE_DIR", "molecule/ssh_config")
+    if config is None or not config.exists():
+        return []
+    machines = re.findall(r"^Host (\S+) \S+$", config.read_text(), re.MULTILINE)
+    found = [host for host in machines if host in hosts] or machines
+    return [line for host in found for line in _look(config, host)]
+
+
+def _look(config: Path, host: str) -> list[str]:
+    argv = ["ssh", "-F", str(config), "-o", "ConnectTimeout=15", host, "journalctl --no-pager -q -n 25 -o short-iso"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
+    except subprocess.TimeoutExpired:
+        return [f"{host} did not say its journal within 90 s"]
+    if done.returncode != 0:
+        return [f"{host} did not say its journal: {done.stderr.strip()[-200:]}"]
+    scenario = os.environ.get("MOLECULE_SCENARIO_NAME")
+    way = f"log in: ssh -F {config} {host}  (the machine stays with scripts/molecule {scenario})"
+    return [f"the end of {host}'s journal:", *(f"  {line}" for line in done.stdout.splitlines()), way]
 
 
 def _converged() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.ansible.tally import judge, step_of
+from bmk.ansible.tally import failure, is_strict, judge, step_of, table
 
 
 def test_a_change_of_a_strict_step_is_named() -> None:
@@ -29,3 +29,30 @@ def test_steps_have_molecules_names() -> None:
     assert step_of("/x/converge.yml", check=True, converged=True) == "check again"
     assert step_of("/x/converge.yml", check=False, converged=True) == "idempotence"
     assert step_of("/x/side_effect.yml", check=False, converged=True) == "side effect"
+
+
+def test_a_failure_is_one_line() -> None:
+    """Host, task and the first line of why; a task that said nothing is told so."""
+    said = {"msg": "no room\nTraceback"}
+    assert failure("worker-1", "kubelet : Write files", said) == "worker-1: kubelet : Write files: no room"
+    assert failure("worker-1", "Run", {}) == "worker-1: Run: it said nothing"
+
+
+def test_the_table_has_a_line_for_each_step_and_their_sum() -> None:
+    """Seconds, calls of modules and changes of steps add up in its last line; a failed step is marked."""
+    row = {"scenario": "kubelet", "step": "converge", "seconds": 40.5, "calls": 11, "changed": 8, "failed": False}
+    lines = [line.split() for line in table([row, {**row, "step": "idempotence", "seconds": 5.0, "failed": True}])]
+    assert lines[1:] == [
+        ["kubelet", "converge", "40.5", "11", "8"],
+        ["kubelet", "idempotence", "5.0", "11", "8", "failed"],
+        ["all", "45.5", "22", "16"],
+    ]
+
+
+def test_a_converge_with_expected_changes_is_strict() -> None:
+    """An upgrade says what it changes; the first converge of a bare host may change anything."""
+    assert is_strict("idempotence", [])
+    assert is_strict("check again", [])
+    assert is_strict("converge", ["kubelet : Write files"])
+    assert not is_strict("converge", [])
+    assert not is_strict("check", ["kubelet : Write files"])
