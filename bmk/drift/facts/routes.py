@@ -8,6 +8,8 @@ from typing import Any
 
 from bmk.drift.facts.fact import Fact, Found, Wanted
 
+_PLUGINS = ("cali", "cilium_", "cni", "flannel", "kube-", "lxc", "tunl", "veth", "vxlan")  # names of their devices
+
 
 def command(_: Wanted) -> str:
     return "for p in static boot; do ip -json -4 route show proto $p; echo; done"
@@ -23,8 +25,9 @@ def parse(lines: Sequence[str]) -> Found:
 
 
 def _of_a_pod(route: Mapping[str, Any]) -> bool:
-    """CNI plugins lead one address to one device."""
-    return "dev" in route and "gateway" not in route and "/" not in route["dst"]
+    """CNI plugins lead one address to one device, and ranges of other nodes to devices of their own."""
+    device = str(route.get("dev", ""))
+    return device.startswith(_PLUGINS) or (bool(device) and "gateway" not in route and "/" not in route["dst"])
 
 
 FACT = Fact("routes", command, parse)

@@ -124,6 +124,7 @@ def test_routes_are_those_that_somebody_set() -> None:
         "",
         '[{"dst":"10.79.1.2","dev":"vethd80aa2cb","scope":"host","flags":[]},'
         '{"dst":"10.9.0.0/16","gateway":"10.0.0.66","dev":"lan0","flags":[]},'
+        '{"dst":"10.244.1.0/24","gateway":"10.244.1.0","dev":"flannel.1","flags":["onlink"]},'
         '{"dst":"10.8.0.0/16","dev":"tun0","scope":"link","flags":[]},{"type":"blackhole","dst":"10.7.0.1","flags":[]}]',
         "",
     ]

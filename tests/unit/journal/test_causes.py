@@ -97,6 +97,14 @@ def test_what_explains_a_failure_is_said_instead_of_it(said: str) -> None:
     assert cause.what == "Ansible: Join failed"
 
 
+def test_a_kubelet_without_inotify_is_told_so() -> None:
+    """Told from a real run, the second lab of system containers on one machine: its deadline passed in `verified`."""
+    said = 'the kubelet says: "Failed to start cAdvisor" err="inotify_init: too many open files"'
+    cause = likely_cause("verified", [START, event("kubelet.error", said), event("node.state")], "kill", "cp-1", 1180.0)
+    assert cause.what == "the kernel has no inotify instance left for this host"
+    assert cause.sure
+
+
 def test_a_node_that_is_not_ready_is_explained_by_its_kubelet() -> None:
     """What the kubelet logged last says more than the state of the node."""
     events = [START, event("kubelet.error", "the kubelet says: no CNI"), event("node.state", "node is not-ready")]
