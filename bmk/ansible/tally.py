@@ -32,9 +32,11 @@ def judge(changed: list[str], allowed: list[str]) -> list[str]:
 
 
 def failure(host: str, task: str, said: Mapping[str, Any]) -> str:
-    """One line for a task that failed: where, which, and the first line of why. Pure."""
-    why = str(said.get("msg") or said.get("stderr") or said.get("stdout") or "it said nothing").strip()
-    return f"{host}: {task}: {why.splitlines()[0]}"
+    """One line for a task that failed: where, which, and why. Of a command its own error counts, not its code. Pure."""
+    errors = [line for line in str(said.get("stderr") or "").splitlines() if line.strip()]
+    named = [line for line in errors if line.startswith("error")]
+    msg = str(said.get("msg") or "it said nothing").strip().splitlines()[0]
+    return f"{host}: {task}: {(named or errors)[-1].strip() if errors else msg}"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ starts a machine without a disk.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bmk.artifacts.box import KEY_MARK, Box, make_box
+from bmk.artifacts.box import KEY_MARK, NAME, Box, make_box
 from bmk.artifacts.mirror import load_mirror
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
@@ -76,7 +77,8 @@ def up(reference: str, names: Sequence[str]) -> None:
     _let_in(dc, box)
     try:
         bring_up(dc, reference, say)
-        _vagrant(dc, box, names, "up", "--no-provision", *names)
+        _add_box(dc, box)
+        _vagrant(dc, box, names, "up", "--no-tty", "--no-provision", *names)
         for name in names:
             _pin(dc, dc.hosts[name])
         _ssh_config(dc, names)
@@ -130,11 +132,34 @@ def _let_in(dc: DataCenter, box: Box) -> None:
     identity.chmod(0o600)
 
 
+def _home(dc: DataCenter) -> Path:
+    """Vagrant's records of machines are the lab's own, or labs side by side lock each other out. Boxes are shared."""
+    home, boxes = lab_dir(dc.name) / "vagrant-home", _boxes()
+    boxes.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
+    if not (home / "boxes").is_symlink():
+        (home / "boxes").symlink_to(boxes)
+    return home
+
+
+def _boxes() -> Path:
+    return cache_dir() / "vagrant" / "boxes"
+
+
+def _add_box(dc: DataCenter, box: Box) -> None:
+    """Unpack it, once for all labs."""
+    _boxes().mkdir(parents=True, exist_ok=True)
+    with (_boxes().parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (_boxes() / NAME.replace("/", "-VAGRANTSLASH-") / box.version / "libvirt").exists():
+            _vagrant(dc, box, (), "box", "add", "--no-tty", "--provider", "libvirt", str(box.catalog))
+
+
 def _vagrant(dc: DataCenter, box: Box, names: Sequence[str], *arguments: str) -> None:
     facts = json.loads((lab_dir(dc.name) / "facts.json").read_text())
     environment = {
         **os.environ,
-        "VAGRANT_HOME": str(cache_dir() / "vagrant"),
+        "VAGRANT_HOME": str(_home(dc)),
         "VAGRANT_CWD": str(content_dir()),
         "VAGRANT_DOTFILE_PATH": str(lab_dir(dc.name) / "vagrant"),
         "VAGRANT_CHECKPOINT_DISABLE": "1",

@@ -36,6 +36,8 @@ def test_a_failure_is_one_line() -> None:
     said = {"msg": "no room\nTraceback"}
     assert failure("worker-1", "kubelet : Write files", said) == "worker-1: kubelet : Write files: no room"
     assert failure("worker-1", "Run", {}) == "worker-1: Run: it said nothing"
+    ended = {"msg": "non-zero return code", "stderr": "lab is up\nerror: vagrant up failed\n  why: exit 1\n", "rc": 1}
+    assert failure("localhost", "Start", ended) == "localhost: Start: error: vagrant up failed"
 
 
 def test_the_table_has_a_line_for_each_step_and_their_sum() -> None:
