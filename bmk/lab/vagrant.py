@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ def netboot(reference: str, macs: Sequence[str]) -> None:
     for mac in macs:
         description = lab_dir(dc.name) / f"netboot-{mac.replace(':', '')}.xml"
         description.write_text(_DISKLESS.format(kind="kvm" if kvm else "qemu", name=description.stem, mac=mac))
+        with suppress(BmkError):  # one from before, that boots already
+            _virsh(dc, "destroy", description.stem)
         _virsh(dc, "create", str(description))
 
 
