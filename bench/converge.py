@@ -151,8 +151,8 @@ def raw_again(sections: dict[str, Any]) -> str:
     names = [i["name"] for n, s in sections.items() if n.endswith(".sysctls") for i in s["items"]]
     return (
         f"sha256sum {' '.join(b if b != '/opt/cni/bin' else '/opt/cni/bin/*' for b in binaries)} >/dev/null\n"
-        f"stat {' '.join(map(shlex.quote, files))} >/dev/null\n"
-        f"for f in {' '.join(map(shlex.quote, files))}; do [ -d $f ] || sha256sum $f; done >/dev/null\n"
+        f"stat {' '.join(map(shlex.quote, files))} >/dev/null || true\n"  # some have to be absent
+        f"for f in {' '.join(map(shlex.quote, files))}; do if [ -f $f ]; then sha256sum $f; fi; done >/dev/null\n"
         f"sysctl -n {' '.join(names)} >/dev/null\ndpkg-query -W >/dev/null\n"
         "systemctl show containerd kubelet bird >/dev/null\n"
     )

@@ -1,16 +1,19 @@
 """`bmk drift` over simulated hosts against a raw parallel ssh fan-out that runs one sha256sum on each, in one run.
 
-    sudo python bench/drift.py [--hosts 50,500] [--compare 5000]
+    sudo python bench/drift.py [--hosts 50,500] [--compare 5000] [--check 10]
 
 A simulated host is an sshd with an address, a key and directories of its own, in namespaces of this machine, which so
 does the work of all hosts too. Raw: `xargs -P 64 ssh HOST sha256sum FILE`, as fast as OpenSSH can ask. Ours: the
 command as a user types it, from its start to its table: all facts, comparison, history, journal. Memory is the largest
-of the command and of its asking processes. `--compare`: comparison alone, on the facts of one host, mutated.
+of the command and of its asking processes. `--compare`: comparison alone, on the facts of one host, mutated. `--check`:
+so many system containers, set up by the roles, and asked by `ansible-playbook --check` with the same roles and by drift
+(needs `bmk artifacts build`; 0: none).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -22,6 +25,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+import converge  # noqa: E402 - beside this file
 
 from tests.services.drift import conftest as office  # noqa: E402
 from tests.services.drift import hall  # noqa: E402
@@ -65,7 +70,8 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         bmk = [*inside, sys.executable, "-m", "bmk"]
         measured([*bmk, "validate", "--write", str(file)], env)
         drive = ROOT / "tests/services/drift/drive.py"
-        sealed, _ = measured([*inside, sys.executable, str(drive), str(file), "seal", "{}"], env)
+        ask = [*inside, sys.executable, str(drive), str(file)]
+        sealed, _ = measured([*ask, "seal", "{}"], env)
         time.sleep(2)
         known = at / "state/office/known_hosts"
         key = at / "state/office/ssh/id_ed25519"
@@ -77,6 +83,30 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         command = [*bmk, "drift", str(file), "--no-bmc", "--parallel", str(PARALLEL), "-o", "prom"]
         runs = [measured(command, env, (4,)) for _ in range(2)]
     return {"hosts": hosts, "raw": raw, "drift": min(r[0] for r in runs), "mb": runs[-1][1], "seal": sealed}
+
+
+def against_ansible(at: Path, hosts: int) -> tuple[float, float]:
+    """Seconds of drift and of Ansible in check mode, on hosts that the same roles have just set up."""
+    lab = converge.Lab(at, hosts)
+    lab.bmk("validate", "--write", str(lab.file))
+    with lab.up():
+        lab.converge()
+        pid = json.loads((lab.state / "roles/lab/supervisor.json").read_text())["pid"]
+        inside = ["nsenter", "--target", str(pid), "--net", "--", sys.executable]
+        env = {**lab.environment, "NO_COLOR": "1"}
+        ask = [*inside, str(ROOT / "tests/services/drift/drive.py"), str(lab.file)]
+        measured([*ask, "seal", "{}"], env)
+        command = [*inside, "-m", "bmk", "drift", str(lab.file), "--no-bmc", "--parallel", str(PARALLEL), "-o", "prom"]
+        return min(measured(command, env, (4,))[0] for _ in range(2)), _checked([*ask, "check", "{}"], env)
+
+
+def _checked(argv: list[str], env: dict[str, str]) -> float:
+    """Seconds of Ansible alone, as it says them; each host has to be fine."""
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if answer["bad"]:
+        raise SystemExit(f"ansible --check: {answer['bad']}")
+    return float(answer["seconds"])
 
 
 def comparison(hosts: int) -> float:
@@ -103,9 +133,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", default="50,500")
     parser.add_argument("--compare", type=int, default=5000)
+    parser.add_argument("--check", type=int, default=10)
     asked = parser.parse_args()
     print(f"comparison alone, {asked.compare} hosts of 540 items: {comparison(asked.compare):.2f} s")
-    for hosts in map(int, asked.hosts.split(",")):
+    if asked.check:
+        with tempfile.TemporaryDirectory(prefix="bmk-bench-") as directory:
+            ours, ansible = against_ansible(Path(directory), asked.check)
+        print(
+            f"{asked.check:>4} hosts: drift {ours:.1f} s, ansible --check of the same roles {ansible:.1f} s, "
+            f"{ansible / ours:.0f}x"
+        )
+    for hosts in map(int, filter(None, asked.hosts.split(","))):
         with tempfile.TemporaryDirectory(prefix="bmk-bench-") as directory:
             r = fleet(Path(directory), hosts)
         print(

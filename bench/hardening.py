@@ -2,7 +2,8 @@
 
     sudo python bench/hardening.py [--dc inventories/lab-ha/dc.yml] [--nodes 50] [--pods 300]
 
-1. One node's look against one raw ssh round trip (`true`) by the same library, when --dc names one that is up.
+1. With --dc, one that is up: one node's look against one raw ssh round trip (`true`) by the same library; then pods
+   from creation to running, turn by turn in kube-system, which no policy looks at, and in a namespace that denies.
 2. As many simulated nodes in parallel (addresses of one sshd in a network namespace of its own) against the same
    fan-out that runs `true`.
 3. Creating pods on one API server over one connection: before there was a policy; then turn by turn in a namespace that
@@ -28,7 +29,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-ROUNDS = 7
+ROUNDS, STARTS = 7, 20
 STRICT = {"runAsUser": 1000, "runAsGroup": 3000, "supplementalGroups": [4000], "supplementalGroupsPolicy": "Strict"}
 
 
@@ -45,6 +46,7 @@ def main() -> None:
         return
     if asked.dc:
         one_node(asked.dc)
+        starts(asked.dc)
     else:
         subprocess.run(
             ["unshare", "--net", sys.executable, __file__, "--inside", "--nodes", str(asked.nodes)], check=True
@@ -73,6 +75,52 @@ def one_node(dc: str) -> None:
 
     raw, ours = alternating(lambda: run(target, ["true"]), look)
     print(f"one node, {host.name}: raw ssh {raw:.3f} s, look and judge {ours:.3f} s: {ours / raw:.1f}x")
+
+
+def starts(dc: str) -> None:
+    """Seconds from asking for a pod to its container running, on one node whose image is there already."""
+    from bmk.artifacts.mirror import load_mirror
+    from bmk.cluster.api import Api
+    from bmk.phases.site import open_site
+
+    site = open_site(dc)
+    host = next(h for h in site.dc.hosts.values() if h.role == "worker")
+    kubeconfig, numbers = site.world.kubeconfig(host.cluster or ""), iter(range(10**9))
+    image = f"{site.dc.spec.deployer.address}:{site.dc.spec.deployer.registry_port}/smoke:1"
+    labels = {"bmk.dev/nonroot-group": "deny", "pod-security.kubernetes.io/enforce": "privileged"}
+
+    with Api(kubeconfig) as api:
+
+        def start(namespace: str) -> float:
+            name = f"bench-{next(numbers)}"
+            began = time.perf_counter()
+            api.create(sleeper(namespace, name, image, host.name))
+            while api.pod_status(namespace, name).get("phase") != "Running":
+                time.sleep(0.01)
+            return time.perf_counter() - began
+
+        try:
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "bench", "labels": labels}})
+            [start(n) for n in ("kube-system", "bench")]
+            pairs = [(start("kube-system"), start("bench")) for _ in range(STARTS)]
+        finally:
+            api.delete_namespace("bench")
+            kubectl = [str(load_mirror().file("kubectl").local), "--kubeconfig", str(kubeconfig), "-n", "kube-system"]
+            subprocess.run([*kubectl, "delete", "pod", "-l", "app=bench", "--now"], check=True, capture_output=True)
+    free, deny = (statistics.median(times) for times in zip(*pairs, strict=True))
+    print(
+        f"pod start on {host.name}, medians of {STARTS}: exempt {free:.2f} s, denying {deny:.2f} s: "
+        f"{100 * (deny / free - 1):+.1f} %"
+    )
+
+
+def sleeper(namespace: str, name: str, image: str, node: str) -> dict[str, Any]:
+    """A pod that ends by itself soon."""
+    container = {"name": "main", "image": image, "command": ["sleep", "60"]}
+    where = {"nodeSelector": {"kubernetes.io/hostname": node}, "restartPolicy": "Never"}
+    spec = {"containers": [container], "securityContext": STRICT, "terminationGracePeriodSeconds": 0, **where}
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": "bench"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def fan_out(nodes: int) -> None:

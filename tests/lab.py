@@ -55,11 +55,14 @@ class Lab:
     def journal(self) -> Journal:
         return Journal(self.state / self.name / "journal.db")
 
+    def entered(self, *command: str) -> list[str]:
+        """A command that runs in the lab's network."""
+        pid = json.loads((self.state / self.name / "lab/supervisor.json").read_text())["pid"]
+        return ["nsenter", "--target", str(pid), "--net", *command]
+
     def inside(self, *command: str) -> str:
         """Output of a command that runs in the lab's network."""
-        pid = json.loads((self.state / self.name / "lab/supervisor.json").read_text())["pid"]
-        argv = ["nsenter", "--target", str(pid), "--net", *command]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+        return subprocess.run(self.entered(*command), capture_output=True, text=True, timeout=120, check=True).stdout
 
     def nodes(self) -> dict[str, Any]:
         """Nodes of the cluster, by name, as the API says them."""

@@ -168,6 +168,7 @@ class NodeBaseline(Variables):
             "fs.protected_regular": 2,
             "fs.inotify.max_user_instances": 8192,
             "fs.inotify.max_user_watches": 524288,
+            "user.max_user_namespaces": 16384,
         },
         description="Kernel settings. Some are what the kubelet's protectKernelDefaults insists on.",
     )

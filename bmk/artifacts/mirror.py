@@ -91,7 +91,7 @@ class Mirror:
         return self.images[name]
 
     def as_vars(self, deployer: Deployer) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """`bmk_artifacts` and `bmk_images` of the Ansible inventory."""
+        """`bmk_artifacts` and `bmk_images` of the Ansible inventory. Images by digest: a tag can be moved."""
         port = "" if deployer.http_port == 80 else f":{deployer.http_port}"
         base = f"http://{deployer.address}{port}/files"
         files = {
@@ -99,7 +99,7 @@ class Mirror:
             for f in self.files.values()
         }
         registry = f"{deployer.address}:{deployer.registry_port}"
-        return files, {i.name: f"{registry}/{i.name}:{i.tag}" for i in self.images.values()}
+        return files, {i.name: f"{registry}/{i.name}@{i.digest}" for i in self.images.values()}
 
     def untouched(self, name: str) -> bool:
         """Whether the file is there with the size and time it had when it was hashed. Reads nothing."""

@@ -117,7 +117,8 @@ class IpmiBmc:
         return str(seen) if elsewhere else ""
 
     def event_log(self) -> list[LogEntry]:
-        lines = self._ask("read its event log", "sel", "elist").splitlines()
+        # not `elist`: for the names of sensors it reads, and where it likes writes, the repository of the BMC
+        lines = self._ask("read its event log", "sel", "list").splitlines()
         return [entry for line in lines if (entry := parse_log_line(line))]
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ from bmk.bmc.protocol import LogEntry
 from bmk.bmc.quirks import Quirk
 
 SELECTOR_NAMES = {0x0: "no override", 0x1: "pxe", 0x2: "disk", 0x5: "cdrom", 0x6: "firmware setup"}
-_LOG_LINE = re.compile(r"^\s*\w+ \| (?P<day>[^|]+) \| (?P<time>[^|]+) \| (?P<what>[^|]+) \| (?P<rest>.*)$")
+_LOG_LINE = re.compile(r"^\s*\w+ \|(?P<day>[^|]+)\|(?P<time>[^|]+)\|(?P<what>[^|]+)\|(?P<rest>.*)$")
 # IPMI has no severity: these are the words of its sensor events (tables 42-2 and 42-3) that mean that something broke
 _BAD = re.compile(r"(?<!non-)critical|non-recoverable|failure|fault|uncorrectable|ac lost", re.IGNORECASE)
 
@@ -52,7 +52,7 @@ def parse_boot_flags(text: str) -> BootFlags | None:
 
 
 def parse_log_line(line: str) -> LogEntry | None:
-    """From one line of `sel elist`; None when it is not an entry."""
+    """From one line of `sel list`; None when it is not an entry."""
     found = _LOG_LINE.match(line)
     if not found:
         return None

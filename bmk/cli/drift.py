@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
 def _bmc(site: Site):  # type: ignore[no-untyped-def]
     from bmk.bmc import Timing
 
-    return lambda host: site.world.bmc(host, Timing(connect=4, request=10, patience=10))
+    return lambda host: site.world.bmc(host, Timing(connect=4, request=30, patience=30))
 
 
 def _exit(standings: Sequence[Standing]) -> int:

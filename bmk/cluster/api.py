@@ -24,7 +24,7 @@ from lightkube import Client, KubeConfig
 from lightkube.codecs import from_dict
 from lightkube.core.decoders import decode_list, decode_status
 from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.core.resource import NamespacedResource
+from lightkube.core.resource import ApiInfo, GlobalSubResource, NamespacedResource, ResourceDef
 from lightkube.models.certificates_v1 import CertificateSigningRequestCondition
 from lightkube.resources.admissionregistration_v1 import (
     ValidatingAdmissionPolicy,
@@ -109,22 +109,37 @@ class Api:
         with self._errors():
             return [n.to_dict() for n in self._client.list(Node)]
 
-    def plain_roles(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Roles of the whole cluster and their bindings, as the API says them."""
+    def plain_pods(self, namespace: str) -> list[dict[str, Any]]:
+        """Pods of a namespace as the API says them."""
         with self._errors():
-            roles = [r.to_dict() for r in self._client.list(ClusterRole)]
-            return roles, [b.to_dict() for b in self._client.list(ClusterRoleBinding)]
+            return [p.to_dict() for p in self._client.list(Pod, namespace=namespace)]
+
+    def kubelet_settings(self, name: str) -> dict[str, Any]:
+        """What the kubelet of a node runs with, asked of itself through the API server."""
+        with self._errors():
+            kind: Any = _Configz
+            answer: Any = self._client.get(kind, name)
+            return dict(answer["kubeletconfig"])
+
+    def plain_roles(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Roles of the whole cluster, and bindings of the whole cluster and of namespaces, as the API says them."""
+        with self._errors():
+            bound = [*self._list(ClusterRoleBinding), *self._list(RoleBinding)]
+            return [r.to_dict() for r in self._list(ClusterRole)], [b.to_dict() for b in bound]
 
     def patch_node(self, name: str, patch: Mapping[str, Any]) -> None:
         """Merge into a node; None removes."""
         with self._errors():
             self._client.patch(Node, name, dict(patch), patch_type=PatchType.MERGE)
 
-    def delete_binding(self, name: str) -> None:
-        """Delete a ClusterRoleBinding; fine when there is none."""
+    def delete_binding(self, name: str, namespace: str = "") -> None:
+        """Delete a ClusterRoleBinding, or the RoleBinding of a namespace; fine when there is none."""
         with self._errors():
             try:
-                self._client.delete(ClusterRoleBinding, name)
+                if namespace:
+                    self._client.delete(RoleBinding, name, namespace=namespace)
+                else:
+                    self._client.delete(ClusterRoleBinding, name)
             except ApiError as error:
                 if error.response.status_code != 404:
                     raise
@@ -261,6 +276,15 @@ class Api:
             raise BmkError("the Kubernetes API refused", where=self._where, why=str(error)) from error
         except (ConfigError, OSError) as error:
             raise BmkError("this kubeconfig cannot be used", where=self._where, why=str(error)) from error
+
+
+class _Configz(dict[str, Any], GlobalSubResource):
+    """The kubelet's live configuration, as a part of its node: the library has no name for it."""
+
+    _api_info = ApiInfo(
+        resource=ResourceDef("", "v1", "Node"), plural="nodes", verbs=["get"],
+        parent=ResourceDef("", "v1", "Node"), action="proxy/configz",
+    )  # fmt: skip
 
 
 def wait_for(true: Callable[[], bool], seconds: float, what: str, pause: float = 0.5) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bmk.datacenter.resolve import Host
+from bmk.drift import kubelet
 from bmk.drift.facts import Wanted
 from bmk.drift.model import Attributes, Desired
 from bmk.drift.seal import Seal, keeps_text
@@ -26,6 +27,9 @@ def desired_of(host: Host, seal: Seal) -> Desired:
     for kind, name, attributes in _model(host, seal):
         facts.setdefault(kind, {})[name] = attributes
         owners[f"{kind}:{name}"] = "dc.yml"
+    if kubelet.CONFIG in seal.texts:
+        facts["kubelet"] = dict(kubelet.desired_settings(seal.texts[kubelet.CONFIG]))
+        owners |= {f"kubelet:{name}": f"file {kubelet.CONFIG}" for name in facts["kubelet"]}
     units = facts.get("units", {})
     facts["units"] = {name: {"masked": False, **a} for name, a in units.items() if f"units:{name}" in owners}
     allowed = frozenset(f"listeners:{name}" for name in seal.facts.get("listeners", {})) | KUBERNETES
@@ -81,6 +85,8 @@ def _model(host: Host, seal: Seal) -> Iterator[tuple[str, str, Attributes]]:
         yield "network", "default route", {"gateway": str(network.gateway)}
     for number, nic in enumerate(host.nics):
         yield "network", f"nic {nic.mac}", {"up": True, "mtu": network.mtu} if number == 0 else {}
+    if host.disk.serial and seal.facts.get("disks"):  # a container has none of its own
+        yield "disks", host.disk.serial, seal.facts["disks"].get(host.disk.serial, {})
     yield "clock", "time", {"right": True}
     if network.ntp and seal.facts.get("clock", {}).get("sync", {}).get("synchronised"):
         yield "clock", "sync", {"synchronised": True}

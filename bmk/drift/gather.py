@@ -161,6 +161,7 @@ def _troubles(health: Mapping[str, Any]) -> list[Trouble]:
     found = []
     if not health.get("python", {}).get("there", True):
         found.append(Trouble("no-python", "python3 is missing: nothing can be put right there"))
-    if health.get("root", {}).get("free_kb", _FULL) < _FULL:
-        found.append(Trouble("disk-full", "no space left on /"))
+    disk = health.get("disk", {})
+    if disk.get("free_kb", _FULL) < _FULL:
+        found.append(Trouble("disk-full", f"no space, or no inodes, left on {disk['at']}"))
     return found

@@ -13,7 +13,7 @@ from bmk.drift.seal import MANIFEST
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`item` and `field` are patterns over `kind:id` and the field ("" matches a missing or unexpected item)."""
+    """`item` is a pattern over `kind:id`; `field` a field, "" (missing or unexpected), "+" (unexpected) or "*"."""
 
     item: str
     field: str
@@ -29,7 +29,11 @@ RULES: tuple[Rule, ...] = (
     Rule("files:/etc/ssh/*", "*", "security"),
     Rule("files:/etc/cron*", "*", "security", "runs as root by the clock"),
     Rule("files:/etc/ld.so.preload", "*", "security", "is loaded into every process"),
+    Rule("files:/etc/pam.d/*", "*", "security", "decides who gets in"),
+    Rule("files:/etc/apt/*", "*", "security", "apt runs and installs what is named there, as root"),
+    Rule("files:/etc/kubernetes/bmk/*", "*", "security", "what the API server admits, audits and encrypts"),
     Rule("files:*/bin/*", "sha256", "security", "other bytes than the lock names"),
+    Rule("files:*/bin/*", "+", "security", "a program that nobody installed"),
     Rule("files:*/bin/*", "", "breaking"),
     Rule("files:/etc/cni/*", "*", "security", "the runtime executes what is named there, as root"),
     Rule("files:*/systemd/system/*", "*", "security", "systemd runs what is named there"),
@@ -42,6 +46,10 @@ RULES: tuple[Rule, ...] = (
     Rule("groups:*", "*", "security"),
     Rule("listeners:*", "*", "security", "answers whoever can reach the host"),
     Rule("bindings:*", "*", "security", "is administrator of the cluster"),
+    Rule("images:*", "*", "security", "runs under a name of Kubernetes, and is nothing that the mirror holds"),
+    Rule("routes:*", "*", "security", "leads traffic another way"),
+    Rule("disks:*", "*", "breaking", "a disk is gone, or another one than it was"),
+    Rule("policies:*", "*", "security", "admission lets in what it should not, or refuses what it should let in"),
     Rule("packages:*", "", "breaking"),
     Rule("packages:*", "held", "benign"),
     Rule("packages:*", "*", "degraded"),
@@ -55,6 +63,7 @@ RULES: tuple[Rule, ...] = (
     Rule("kernel:cmdline", "*", "security"),
     Rule("kernel:firmware", "*", "degraded", "installed in one mode, booted in another"),
     Rule("kernel:*", "*", "degraded"),
+    Rule("boot:*", "*", "degraded", "the next boot goes elsewhere"),
     Rule("mounts:swap *", "*", "breaking", "the kubelet refuses to start with swap"),
     Rule("mounts:*", "read_only", "breaking"),
     Rule("network:default route", "*", "breaking"),
@@ -64,8 +73,10 @@ RULES: tuple[Rule, ...] = (
     Rule("certificates:*", "valid", "breaking"),
     Rule("certificates:*", "*", "degraded", "renew before it ends"),
     Rule("containerd:*", "*", "security"),
-    Rule("kubelet:*", "*", "security"),
+    Rule("kubelet:*", "*", "security", "runs with something else than its file says"),
     Rule("bmc:identity*", "*", "security", "another machine than the file describes"),
+    Rule("bmc:Critical event *", "*", "breaking", "the machine told its BMC so after it was sealed"),
+    Rule("bmc:Warning event *", "*", "degraded", "the machine told its BMC so after it was sealed"),
     Rule("bmc:boot*", "*", "degraded", "the next boot goes elsewhere"),
     Rule("nodes:* taint *", "*", "degraded", "decides which pods run there"),
     Rule("nodes:* label *", "*", "degraded", "decides which pods run there"),
@@ -74,7 +85,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 _BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups")
-_BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*")
+_BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*", "policies:*")
 _BY_BMC = ("bmc:boot",)
 
 
@@ -102,8 +113,8 @@ def repair_of(difference: Difference, desired: Desired) -> Repair:
         return "api" if difference.want is not None or difference.field == "" else ""
     if difference.item in _BY_BMC:
         return "bmc"
-    if difference.kind == "authorized_keys":
-        return "converge" if difference.id.startswith("root ") else ""
+    if difference.kind in ("authorized_keys", "boot", "kubelet"):
+        return "" if difference.kind == "authorized_keys" and not difference.id.startswith("root ") else "converge"
     if difference.kind == "files":
         return "converge" if _restorable(difference, desired) else ""
     if difference.kind == "packages" and difference.field:
@@ -119,7 +130,8 @@ def _restorable(difference: Difference, desired: Desired) -> bool:
 
 
 def _matches(rule: Rule, d: Difference) -> bool:
-    return fnmatchcase(d.item, rule.item) and rule.field in ("*", d.field)
+    fields = ("*", d.field, "+") if not d.field and d.want is None else ("*", d.field)
+    return rule.field in fields and fnmatchcase(d.item, rule.item)
 
 
 def _gone(difference: Difference) -> bool:
@@ -129,18 +141,23 @@ def _gone(difference: Difference) -> bool:
 def _next(dc: str, where: str, difference: Difference, repair: Repair) -> str:
     if repair:
         return f"bmk provision {dc} --limit {where}"
-    look = _LOOK.get(difference.item) or _LOOK.get(difference.kind)
+    kind = "event" if fnmatchcase(difference.item, "bmc:* event *") else difference.kind
+    look = _LOOK.get(kind)
     if look is not None:
         return look.format(dc=dc, where=where, id=difference.id)
     return f"bmk ssh {dc} {where} to look; when it is right as it is: expected: in dc.yml"
 
 
 _LOOK = {
-    "listeners": "bmk ssh {dc} {where} ss -tlnp",
+    "listeners": "bmk ssh {dc} {where} ss -tulnp",
     "users": "bmk ssh {dc} {where} getent passwd; reinstall a host that somebody else was on",
     "authorized_keys": "bmk ssh {dc} {where} to look whose key it is; reinstall a host that somebody else was on",
     "certificates": "bmk ssh {dc} {where} kubeadm certs check-expiration",
     "network": "bmk console {dc} {where}",
+    "event": "bmk why {dc} {where}; when the machine is seen to, clear the event log of its BMC",
     "bmc": "bmk power status {dc} {where}",
     "nodes": "bmk why {dc} {where}",
+    "images": "bmk ssh {dc} {where} ctr -n k8s.io images ls; reinstall a host that somebody else was on",
+    "routes": "bmk ssh {dc} {where} ip route",
+    "disks": "bmk ssh {dc} {where} lsblk -o NAME,SERIAL,SIZE,STATE",
 }

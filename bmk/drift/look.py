@@ -10,7 +10,7 @@ from typing import Any
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.select import selectors
 from bmk.drift import seal as seals
-from bmk.drift.api import desired_cluster
+from bmk.drift.cluster import desired_cluster
 from bmk.drift.compare import compare, unasked
 from bmk.drift.desired import desired_of, wanted_at_seal, wanted_of
 from bmk.drift.expected import excuse
@@ -18,6 +18,7 @@ from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Wanted, script
 from bmk.drift.gather import Keys, Limits, Question, gather
 from bmk.drift.history import outstanding
 from bmk.drift.judge import judge
+from bmk.drift.kubelet import live_settings
 from bmk.drift.model import Answer, Desired, Facts, Finding, Standing, Trouble
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import Journal
@@ -25,11 +26,15 @@ from bmk.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What others said: per host and per cluster facts, what was desired of them, and why they could not be asked."""
+    """What others said: per host and per cluster facts, what was desired of them, and why they could not be asked.
+
+    `kubelets` are live configurations, by host.
+    """
 
     hosts: Mapping[str, list[tuple[Desired, Facts]]] = field(default_factory=dict)
     clusters: Mapping[str, Facts] = field(default_factory=dict)
     troubles: Mapping[str, tuple[Trouble, ...]] = field(default_factory=dict)
+    kubelets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +69,43 @@ def _desired(on: Look, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[
     for host in hosts:
         try:
             seal = seals.newest(on.journal, host.name)
+            if seal is not None and seal.schema >= seals.SCHEMA:
+                wanted[host.name] = desired_of(host, seal)
+                continue
         except BmkError as error:
-            unknown[host.name] = Standing(host.name, troubles=(Trouble("seal", error.what, error.hint),))
-            continue
-        if seal is None:
-            text, hint = (
-                "no converge of it has ended, so nothing is known to compare with",
-                f"bmk provision {on.dc.name}",
-            )
-            unknown[host.name] = Standing(host.name, troubles=(Trouble("never-converged", text, hint),))
+            trouble = Trouble("seal", error.what, error.hint)
         else:
-            wanted[host.name] = desired_of(host, seal)
+            cause, text = _NO_SEAL if seal is None else _OLD_SEAL
+            trouble = Trouble(cause, text, f"bmk provision {on.dc.name}")
+        unknown[host.name] = Standing(host.name, troubles=(trouble,))
     return wanted, unknown
+
+
+_NO_SEAL = ("never-converged", "no converge of it has ended, so nothing is known to compare with")
+_OLD_SEAL = ("old-seal", "it was sealed by an older bmk, which looked at less")
 
 
 def _standing(on: Look, answer: Answer, desired: Desired, outside: Outside) -> Standing:
     troubles = [*answer.troubles, *outside.troubles.get(answer.host, ())]
     if answer.facts:
-        troubles += [Trouble("fact", f"it did not say: {kind}") for kind in unasked(desired, answer.facts)]
-    sides = [(desired, answer.facts), *outside.hosts.get(answer.host, ())]
-    found = [_judged(on, answer.host, side, facts) for side, facts in sides]
+        silent = [kind for kind in unasked(desired, answer.facts) if kind != "kubelet"]  # the API says that
+        troubles += [Trouble("fact", f"it did not say: {kind}") for kind in silent]
+    sides = [
+        (desired, {**answer.facts, **_kubelet(answer.host, desired, outside)}),
+        *outside.hosts.get(answer.host, ()),
+    ]
+    found = [_judged(on, answer.host, *side) for side in sides]
     aimed = tuple(replace(t, next=t.next or _hint(on.dc.name, answer.host, t.cause)) for t in troubles)
     return Standing(answer.host, tuple(f for part in found for f in part), aimed, answer.seconds)
 
 
+def _kubelet(host: str, desired: Desired, outside: Outside) -> Facts:
+    live, wanted = outside.kubelets.get(host), desired.facts.get("kubelet", {})
+    return {} if live is None else {"kubelet": live_settings(wanted, live)}
+
+
 def _cluster(on: Look, name: str, outside: Outside) -> Standing:
-    found = _judged(on, name, desired_cluster(), outside.clusters.get(name, {}))
+    found = _judged(on, name, desired_cluster(on.dc, name), outside.clusters.get(name, {}))
     return Standing(name, tuple(found), outside.troubles.get(name, ()))
 
 

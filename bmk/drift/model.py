@@ -11,6 +11,7 @@ Facts = Mapping[str, Mapping[str, Attributes]]  # kind -> id -> attributes (JSON
 
 Severity = Literal["benign", "degraded", "security", "breaking"]
 SEVERITIES: tuple[Severity, ...] = ("benign", "degraded", "security", "breaking")
+_LINE = 120  # characters of a value in a line of text
 Repair = Literal["converge", "api", "bmc", ""]  # what `bmk provision` does about it; "": a person has to
 
 
@@ -144,4 +145,6 @@ class Standing:
 
 
 def _said(value: Any) -> str:
-    return "nothing" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
+    """For a line: what is longer (expressions of a policy) is whole in JSON."""
+    text = "nothing" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= _LINE else f"{text[:_LINE]}..."

@@ -27,7 +27,7 @@ from bmk.drift.watched import FILES, LOOSE, LOOSE_BELOW, NO_TEXT, SEALED
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 
-SCHEMA = 1
+SCHEMA = 2  # of what is sealed; a host with an older seal is sealed again
 MANIFEST = "/etc/bmk/manifest.json"
 _KEPT = 20  # seals of one host in the journal
 
@@ -120,9 +120,9 @@ def _loosened(path: str, attributes: Attributes) -> dict[str, Any]:
 def store(journal: Journal, seal: Seal) -> None:
     """Sign it and keep it, with its history."""
     body = json.dumps(asdict(seal), sort_keys=True)
-    row = (seal.host, seal.at, seal.digest, _signature(journal, body), zlib.compress(body.encode()))
+    row = (seal.host, seal.at, seal.digest, _signature(journal, body), zlib.compress(body.encode()), seal.schema)
     with journal.transaction() as db:
-        db.execute("INSERT INTO seals (host, at, digest, signature, body) VALUES (?,?,?,?,?)", row)
+        db.execute("INSERT INTO seals (host, at, digest, signature, body, schema) VALUES (?,?,?,?,?,?)", row)
         old = "SELECT id FROM seals WHERE host = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
         db.execute(f"DELETE FROM seals WHERE id IN ({old})", (seal.host, _KEPT))  # noqa: S608 - a constant
 
@@ -140,8 +140,8 @@ def history(journal: Journal, host: str) -> list[tuple[float, str]]:
 
 
 def sealed(journal: Journal) -> dict[str, float]:
-    """When each host was sealed last."""
-    return dict(journal.query("SELECT host, max(at) FROM seals GROUP BY host"))
+    """When each host was sealed last, with all that is sealed nowadays."""
+    return dict(journal.query("SELECT host, max(at) FROM seals WHERE schema = ? GROUP BY host", (SCHEMA,)))
 
 
 def _opened(journal: Journal, host: str, signature: str, packed: bytes) -> Seal:

@@ -8,8 +8,12 @@ from __future__ import annotations
 # Directories in which nothing may be that was not there when the last converge ended.
 OWNED = (
     "/etc/kubernetes/manifests",
+    "/etc/kubernetes/bmk",
+    "/etc/kubernetes/patches",
     "/etc/cni/net.d",
     "/opt/cni/bin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
     "/etc/containerd",
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -18,16 +22,33 @@ OWNED = (
     "/etc/sudoers.d",
     "/etc/ssh/sshd_config.d",
     "/etc/cron.d",
+    "/etc/cron.daily",
+    "/etc/cron.hourly",
+    "/etc/cron.monthly",
+    "/etc/cron.weekly",
+    "/var/spool/cron/crontabs",
+    "/etc/pam.d",
+    "/etc/profile.d",
+    "/etc/ld.so.conf.d",
+    "/etc/udev/rules.d",
+    "/etc/modprobe.d",
+    "/etc/tmpfiles.d",
+    "/etc/apt/apt.conf.d",
+    "/etc/apt/sources.list.d",
     "/etc/sysctl.d",
     "/etc/modules-load.d",
 )
 # Files that have to stay as they were, or absent when they were.
 FILES = (
+    "/etc/apt/sources.list",
     "/etc/bmk/manifest.json",
     "/etc/crontab",
+    "/etc/environment",
     "/etc/fstab",
     "/etc/hosts",
     "/etc/ld.so.preload",
+    "/etc/nsswitch.conf",
+    "/etc/rc.local",
     "/etc/ssh/sshd_config",
     "/etc/sudoers",
     "/root/.ssh/authorized_keys2",
@@ -47,7 +68,17 @@ LOOSE = (
 LOOSE_BELOW = ("/etc/kubernetes/pki",)
 
 # Texts that are never kept: keys, and what is no text.
-NO_TEXT = ("/etc/bmk/*", "*/bin/*", "*.key", "*.pem", "/etc/kubernetes/*.conf", "/etc/shadow", "/root/.ssh/id_*")
+NO_TEXT = (
+    "/etc/bmk/*",
+    "*/bin/*",
+    "*/sbin/*",
+    "*.key",
+    "*.pem",
+    "/etc/kubernetes/*.conf",
+    "/etc/kubernetes/bmk/encryption*",
+    "/etc/shadow",
+    "/root/.ssh/id_*",
+)
 
 # Listeners that Kubernetes brings whenever it likes, on their own ports.
 KUBERNETES = frozenset(
@@ -70,13 +101,15 @@ KUBERNETES = frozenset(
 SEALED = {
     "packages": ("installed", "version", "held"),
     "kernel": ("value",),
+    "boot": ("value",),
+    "disks": ("size",),
+    "routes": ("device",),
     "mounts": ("filesystem", "read_only", "type"),
     "users": ("uid", "shell", "password"),
     "groups": ("gid", "members"),
     "authorized_keys": ("options",),
     "containerd": ("value",),
     "certificates": ("valid", "valid_in_30_days"),
-    "kubelet": ("value",),
 }
 # What may not come in addition to what was sealed.
-CLOSED = ("users:*", "authorized_keys:*", "listeners:*", "mounts:swap *")
+CLOSED = ("boot:next", "routes:*", "users:*", "authorized_keys:*", "listeners:*", "mounts:swap *")

@@ -84,6 +84,17 @@ class Report:
         }
 
 
+def summaries(report: Report) -> dict[str, dict[str, Any]]:
+    """By host and cluster: when it was looked at, how many controls are in each state, and which fail."""
+    found: dict[str, dict[str, Any]] = {}
+    for result in report.results:
+        known = found.setdefault(result.where, {"at": report.at, "counts": dict.fromkeys(STATES, 0), "failing": []})
+        known["counts"][result.state] += 1
+        if result.state == "fail":
+            known["failing"].append({"control": result.control, "severity": result.severity, "title": result.title})
+    return found
+
+
 def judge_node(node: Node, waivers: Sequence[Waiver]) -> Iterator[Result]:
     """Every control that is about this node."""
     for control in _about(node.role):

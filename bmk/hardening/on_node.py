@@ -26,7 +26,8 @@ FILES = (
     "/var/lib/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env", "/var/lib/etcd",
     "/etc/systemd/system/kubelet.service", "/etc/systemd/system/kubelet.service.d/*",
     "/etc/systemd/system/containerd.service", "/etc/systemd/system/containerd.service.d/*", "/etc/containerd",
-    "/etc/containerd/*.toml", "/etc/containerd/*.json", "/etc/containerd/image-verifier",
+    "/etc/containerd/*.toml", "/etc/containerd/*.json", "/etc/containerd/certs.d/*/hosts.toml",
+    "/etc/containerd/image-verifier",
     "/etc/containerd/image-verifier/*", "/etc/cni/net.d", "/etc/cni/net.d/*", "/opt/cni/bin", "/var/lib/containerd",
     "/run/containerd", "/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc", "/run/nri/nri.sock",
     "/usr/local/bin/*", "/var/log/kubernetes/audit", "/var/log/kubernetes/audit/*.log",
@@ -34,6 +35,7 @@ FILES = (
 TEXTS = (
     "/var/lib/kubelet/config.yaml", "/etc/containerd/base-spec.json", "/etc/kubernetes/bmk/admission.yaml",
     "/etc/kubernetes/bmk/audit-policy.yaml", "/etc/kubernetes/bmk/authentication.yaml", "/etc/containerd/config.toml",
+    "/etc/containerd/certs.d/_default/hosts.toml",
 )  # fmt: skip
 SOCKETS = ("/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc")
 SSHD = (

@@ -68,16 +68,20 @@ def _templates() -> Object:
 
 
 def _validation(pod: str, containers: Sequence[str], context: Mapping[str, str]) -> list[Object]:
-    """One expression for all; the message, which only a refused pod pays for, names every fault and container."""
+    """One expression for all; the message names every fault and container.
+
+    The API server makes the message of every pod, admitted or not: so it looks first whether there is anything to say.
+    """
     group = _GROUP.format(pod=pod)
     rest = {words: text.format(pod=pod) for words, text in context.items()}
     good = [f"{field}.all(c, {group})" for field in containers] + list(rest.values())
     wrong = " + ".join(f"{field}.filter(c, !({group})).map(c, c.name)" for field in containers)
     faults = [f"(size({wrong}) > 0 ? ['{_MESSAGE}: ' + ({wrong}).join(', ')] : [])"]
     faults += [f"({text} ? [] : ['{words}'])" for words, text in rest.items()]
+    admitted = f"{_EXEMPT.format(pod=pod)} || ({' && '.join(good)})"
     validation = {
-        "expression": f"{_EXEMPT.format(pod=pod)} || ({' && '.join(good)})",
-        "messageExpression": f"'bmk: ' + ({' + '.join(faults)}).join('; ')",
+        "expression": admitted,
+        "messageExpression": f"({admitted}) ? '' : 'bmk: ' + ({' + '.join(faults)}).join('; ')",
         "message": f"bmk: {_MESSAGE}",
     }
     return [validation]

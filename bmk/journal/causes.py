@@ -1,11 +1,13 @@
-"""Likely causes, told from what a host's events say and from what they do not say. Rules are a list: first match wins.
+"""Likely causes, told from what a host's events say and from what they do not say. Rules are data: first match wins.
 
-A rule is pure: evidence in, cause or None out. Each has a test in tests/unit/journal/.
+Pure. Each rule has a case in tests/unit/journal/test_causes.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,183 +16,228 @@ from bmk.journal.events import Event
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What probably went wrong, why we think so, and the command or act that comes next."""
+    """What probably went wrong, why we think so, and the command or act that comes next.
+
+    `sure`: it explains whatever else was said when the phase failed.
+    """
 
     what: str
     why: str
     hint: str
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Events of one host since a phase began. `seconds` is how long ago that was."""
+class Rule:
+    """When it fits, and what it says then.
 
-    phase: str
-    events: Sequence[Event]
-    dc: str
-    host: str
-    seconds: float
+    It fits in one of `phases` (none named: in all) when there is an event of the kinds `seen`, its newest is of the
+    kinds `newest` and `says` a pattern in a field, and there is none of the kinds `unseen`. A kind that ends in `.`
+    means all below it. `what`, `why` and `hint` have fields: `text` and the data of that event, `dc`, `host`, `phase`,
+    `seconds` since the phase began, `last` for the last text of all. Of alternatives between ` | ` the first counts of
+    which something is known.
+    """
 
-    def has(self, *kinds: str) -> bool:
-        return self.last(*kinds) is not None
-
-    def last(self, *kinds: str) -> Event | None:
-        """The newest event of one of these kinds; a kind that ends in `.` means all below it."""
-        return next((e for e in reversed(self.events) if any(_is(e, k) for k in kinds)), None)
-
-    def bmk(self, verb: str) -> str:
-        """A command line about this host."""
-        return f"bmk {verb} {self.dc} {self.host}"
+    name: str
+    what: str
+    why: str
+    hint: str
+    phases: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    newest: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    says: tuple[str, str] = ("text", "")
+    sure: bool = False
 
 
 # The phase from whose start on events tell about a phase, where that is not itself.
 SINCE = {"booting": "powered", "reachable": "installed"}
 
-Rule = Callable[[Evidence], Cause | None]
+_FIELD = re.compile(r"\{(\w+)\}")
+_CONSOLE = "bmk console {dc} {host}"
+_NO_INSTANCES = r"unknown service runtime\.v1\.RuntimeService|inotify|too many open files"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "agent_reported",  # the ramdisk said itself what is wrong
+        "{text}",
+        "{why}",
+        "{hint} | bmk why {dc} {host}",
+        seen=("agent.failed",),
+    ),
+    Rule(
+        "claim_refused",  # a ramdisk came up and was turned away: it is not the machine that the file describes
+        "the installer started but was refused",
+        "{text}",
+        "{hint} | compare serial, uuid and MACs in dc.yml with the machine",
+        seen=("agent.refused", "install.refused"),
+        unseen=("grant.claimed",),
+    ),
+    Rule(
+        "bmc_silent",  # the newest thing the BMC did was not to answer
+        "the BMC does not answer",
+        "{text}",
+        "bmk power status {dc} {host}; when that fails too, reset the BMC",
+        seen=("bmc.",),
+        newest=("bmc.retry", "bmc.failed"),
+    ),
+    Rule(
+        "no_inotify",  # a runtime or kubelet that cannot watch files serves nothing; with many nodes on one machine
+        "the kernel has no inotify instance left for this host",
+        "{text}",
+        "on the machine that it runs on: sysctl -w fs.inotify.max_user_instances=8192 (128 is the default, and "
+        "eight system containers use it up); then: bmk provision {dc}",
+        seen=("task.failed", "kubelet.error"),
+        says=("text", _NO_INSTANCES),
+        sure=True,
+    ),
+    Rule(
+        "task_failed",
+        "Ansible: {task} | Ansible: a task",
+        "{text}",
+        "bmk ssh {dc} {host} to look, then run the same command again",
+        seen=("task.failed", "task.unreachable"),
+    ),
+    Rule(
+        "no_dhcp",  # switched on and never asked for an address
+        "no DHCP request seen in {seconds} s",
+        "cabling, boot order, a NIC that is not the one in dc.yml, or a missing DHCP relay",
+        f"{_CONSOLE} shows what the firmware does",
+        phases=("booting",),
+        unseen=("dhcp.", "boot.", "agent.", "install."),
+    ),
+    Rule(
+        "no_script",  # DHCP worked, and then the machine did not ask the boot service
+        "DHCP was answered, the boot script was never asked for",
+        "TFTP or HTTP blocked between machine and deployer, or firmware that cannot run the network boot program",
+        f"{_CONSOLE} shows where the firmware stops",
+        phases=("booting",),
+        seen=("dhcp.",),
+        unseen=("boot.answered", "agent."),
+    ),
+    Rule(
+        "told_local",  # the boot service was asked and did not say install
+        "the machine asked and was told: {decision}",
+        "{reason} | {text}",
+        "bmk grant list {dc}",
+        phases=("booting",),
+        seen=("boot.answered",),
+        says=("decision", "^(?!install$)."),
+    ),
+    Rule(
+        "ramdisk_silent",  # the installer was handed out and never called back
+        "the install ramdisk was served and never reported",
+        "too little memory, no driver for the NIC, or its network cannot reach the deployer",
+        _CONSOLE,
+        phases=("booting",),
+        seen=("boot.answered",),
+    ),
+    Rule(
+        "image_stopped",  # the image was being written and then nothing came any more
+        "the image write stopped ({text})",
+        "the machine lost power or network, or its disk hangs",
+        _CONSOLE,
+        phases=("imaging",),
+        seen=("image.progress",),
+    ),
+    Rule(
+        "ramdisk_lost",  # the ramdisk took the grant and was not heard again
+        "the install ramdisk fell silent",
+        "the machine was reset, or lost power or network",
+        _CONSOLE,
+        phases=("imaging",),
+    ),
+    Rule(
+        "network_boot_again",  # installed, and yet it asks the network what to boot
+        "the machine boots from the network again and is sent to its disk, and no ssh answers",
+        "its firmware cannot boot the disk, or the installed system does not come up",
+        _CONSOLE,
+        phases=("reachable",),
+        seen=("boot.answered", "dhcp."),
+    ),
+    Rule(
+        "another_machine",
+        "another machine answers at this address",
+        "{text}",
+        "find who holds the address; never accept the key",
+        phases=("reachable",),
+        seen=("ssh.wrong-key",),
+    ),
+    Rule(
+        "no_ssh",  # installed and restarted
+        "the installed system does not answer ssh",
+        "boot order, network of the installed system, or no power",
+        _CONSOLE,
+        phases=("reachable",),
+    ),
+    Rule(
+        "kubelet_complains",
+        "the node did not become Ready",
+        "{text}",
+        "bmk ssh {dc} {host} and read: journalctl -u kubelet",
+        phases=("verified", "ready"),
+        seen=("kubelet.error",),
+    ),
+    Rule(
+        "node_not_ready",
+        "the node did not become Ready",
+        "{text}",
+        "bmk ssh {dc} {host} and read: journalctl -u kubelet",
+        phases=("verified", "ready"),
+        seen=("node.state",),
+    ),
+    Rule(
+        "node_unseen",
+        "the node did not become Ready",
+        "the API has not seen it",
+        "bmk ssh {dc} {host} and read: journalctl -u kubelet",
+        phases=("verified", "ready"),
+    ),
+    Rule(
+        "unknown",
+        "{phase} did not end within {seconds} s",
+        "the last thing heard was: {last} | nothing was heard of it",
+        "bmk why {dc} {host}",
+    ),
+)
 
 
 def likely_cause(phase: str, events: Sequence[Event], dc: str, host: str, now: float) -> Cause:
-    """The first rule that matches; always an answer. `now` in seconds since the epoch."""
-    started = events[0].at if events else now
-    evidence = Evidence(phase, events, dc, host, max(0.0, now - started))
-    return next(cause for rule in RULES if (cause := rule(evidence)) is not None)
+    """What the first rule says that fits; always an answer. `now` in seconds since the epoch."""
+    seconds = max(0.0, now - events[0].at) if events else 0.0
+    known = {"phase": phase, "dc": dc, "host": host, "seconds": f"{seconds:.0f}"}
+    known["last"] = events[-1].text if events else ""
+    rule = next(rule for rule in RULES if _fits(rule, phase, events))
+    event = _last(events, rule.seen)
+    fields = defaultdict(str, {**(_fields(event) if event else {}), **known})
+    what, why, hint = (_said(text, fields) for text in (rule.what, rule.why, rule.hint))
+    return Cause(what, why, hint, rule.sure)
 
 
-def agent_reported(e: Evidence) -> Cause | None:
-    """The ramdisk said itself what is wrong."""
-    event = e.last("agent.failed")
+def _fits(rule: Rule, phase: str, events: Sequence[Event]) -> bool:
+    if (rule.phases and phase not in rule.phases) or _last(events, rule.unseen) is not None:
+        return False
+    event = _last(events, rule.seen)
     if event is None:
-        return None
-    return Cause(event.text, str(event.data.get("why") or ""), str(event.data.get("hint") or e.bmk("why")))
+        return not rule.seen
+    field, pattern = rule.says
+    better = not rule.newest or any(_is(event, kind) for kind in rule.newest)
+    return better and re.search(pattern, _fields(event).get(field, "")) is not None
 
 
-def claim_refused(e: Evidence) -> Cause | None:
-    """A ramdisk came up and was turned away: it is not the machine that the file describes."""
-    event = e.last("agent.refused", "install.refused")
-    if event is None or e.has("grant.claimed"):
-        return None
-    hint = str(event.data.get("hint") or "compare serial, uuid and MACs in dc.yml with the machine")
-    return Cause("the installer started but was refused", event.text, hint)
+def _fields(event: Event) -> dict[str, str]:
+    return {**{key: str(value) for key, value in event.data.items() if value is not None}, "text": event.text}
 
 
-def bmc_silent(e: Evidence) -> Cause | None:
-    """The newest thing the BMC did was not to answer."""
-    event = e.last("bmc.")
-    if event is None or event.kind not in ("bmc.retry", "bmc.failed"):
-        return None
-    return Cause("the BMC does not answer", event.text, e.bmk("power status") + "; when that fails too, reset the BMC")
+def _said(alternatives: str, fields: defaultdict[str, str]) -> str:
+    """The first alternative all of whose fields are known; else the last."""
+    texts = alternatives.split(" | ")
+    good = (text for text in texts if all(fields[name] for name in _FIELD.findall(text)))
+    return next(good, texts[-1]).format_map(fields)
 
 
-def task_failed(e: Evidence) -> Cause | None:
-    """An Ansible task failed."""
-    event = e.last("task.failed", "task.unreachable")
-    if event is None:
-        return None
-    task = event.data.get("task") or "a task"
-    return Cause(f"Ansible: {task}", event.text, e.bmk("ssh") + " to look, then run the same command again")
-
-
-def no_dhcp(e: Evidence) -> Cause | None:
-    """The machine was switched on and never asked for an address."""
-    if e.phase != "booting" or e.has("dhcp.", "boot.", "agent.", "install."):
-        return None
-    return Cause(
-        f"no DHCP request seen in {e.seconds:.0f} s",
-        "cabling, boot order, a NIC that is not the one in dc.yml, or a missing DHCP relay",
-        e.bmk("console") + " shows what the firmware does",
-    )
-
-
-def no_script(e: Evidence) -> Cause | None:
-    """DHCP worked, and then the machine did not ask the boot service."""
-    if e.phase != "booting" or e.has("boot.answered", "agent.") or not e.has("dhcp."):
-        return None
-    return Cause(
-        "DHCP was answered, the boot script was never asked for",
-        "TFTP or HTTP blocked between machine and deployer, or firmware that cannot run the network boot program",
-        e.bmk("console") + " shows where the firmware stops",
-    )
-
-
-def told_local(e: Evidence) -> Cause | None:
-    """The boot service was asked and did not say install."""
-    event = e.last("boot.answered")
-    if e.phase != "booting" or event is None or event.data.get("decision", "install") == "install":
-        return None
-    return Cause(
-        f"the machine asked and was told: {event.data['decision']}",
-        str(event.data.get("reason") or event.text),
-        f"bmk grant list {e.dc}",
-    )
-
-
-def ramdisk_silent(e: Evidence) -> Cause | None:
-    """The installer was handed out and never called back."""
-    if e.phase != "booting" or not e.has("boot.answered"):
-        return None
-    return Cause(
-        "the install ramdisk was served and never reported",
-        "too little memory, no driver for the NIC, or its network cannot reach the deployer",
-        e.bmk("console"),
-    )
-
-
-def image_stopped(e: Evidence) -> Cause | None:
-    """The image was being written and then nothing came any more."""
-    event = e.last("image.progress")
-    if e.phase != "imaging" or event is None:
-        return None
-    return Cause(
-        f"the image write stopped ({event.text})",
-        "the machine lost power or network, or its disk hangs",
-        e.bmk("console"),
-    )
-
-
-def ramdisk_lost(e: Evidence) -> Cause | None:
-    """The ramdisk took the grant and was not heard again."""
-    if e.phase != "imaging":
-        return None
-    return Cause("the install ramdisk fell silent", "the machine was reset, or lost power or network", e.bmk("console"))
-
-
-def network_boot_again(e: Evidence) -> Cause | None:
-    """Installed, and yet it asks the network what to boot."""
-    if e.phase != "reachable" or not e.has("boot.answered", "dhcp."):
-        return None
-    return Cause(
-        "the machine boots from the network again and is sent to its disk, and no ssh answers",
-        "its firmware cannot boot the disk, or the installed system does not come up",
-        e.bmk("console"),
-    )
-
-
-def no_ssh(e: Evidence) -> Cause | None:
-    """Installed and restarted, and ssh does not answer."""
-    if e.phase != "reachable":
-        return None
-    wrong = e.last("ssh.wrong-key")
-    if wrong is not None:
-        return Cause(
-            "another machine answers at this address", wrong.text, "find who holds the address; never accept the key"
-        )
-    return Cause(
-        "the installed system does not answer ssh",
-        "boot order, network of the installed system, or no power",
-        e.bmk("console"),
-    )
-
-
-def node_not_ready(e: Evidence) -> Cause | None:
-    """kubelet runs, or should, and the node is not Ready."""
-    if e.phase not in ("verified", "ready"):
-        return None
-    event = e.last("kubelet.error") or e.last("node.state")
-    return Cause(
-        "the node did not become Ready",
-        event.text if event else "the API has not seen it",
-        e.bmk("ssh") + " and read: journalctl -u kubelet",
-    )
+def _last(events: Sequence[Event], kinds: Sequence[str]) -> Event | None:
+    return next((e for e in reversed(events) if any(_is(e, kind) for kind in kinds)), None)
 
 
 # What the newest look of `bmk drift` came out with -> the next command. The first state that matches counts.
@@ -210,31 +257,6 @@ def drift_cause(events: Sequence[Event], dc: str, host: str) -> Cause | None:
     hint = next(text for word, text in _DRIFT_NEXT if word in (state, "*"))
     why = "; ".join(item.replace("#", " ").strip() for item in items[:5]) + (" ..." if len(items) > 5 else "")
     return Cause(event.text, why, hint.format(dc=dc, host=host))
-
-
-def unknown(e: Evidence) -> Cause:
-    """No rule knows."""
-    event = e.events[-1] if e.events else None
-    last = f"the last thing heard was: {event.text}" if event else "nothing was heard of it"
-    return Cause(f"{e.phase} did not end within {e.seconds:.0f} s", last, e.bmk("why"))
-
-
-RULES: list[Rule] = [
-    agent_reported,
-    claim_refused,
-    bmc_silent,
-    task_failed,
-    no_dhcp,
-    no_script,
-    told_local,
-    ramdisk_silent,
-    image_stopped,
-    ramdisk_lost,
-    network_boot_again,
-    no_ssh,
-    node_not_ready,
-    unknown,
-]
 
 
 def _is(event: Event, kind: str) -> bool:

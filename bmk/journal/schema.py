@@ -38,4 +38,5 @@ MIGRATIONS = [
         id TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL NOT NULL, hosts INTEGER NOT NULL,
         unknown INTEGER NOT NULL, counts TEXT NOT NULL);
     """,
+    "ALTER TABLE seals ADD COLUMN schema INTEGER NOT NULL DEFAULT 1;",
 ]

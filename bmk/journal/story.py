@@ -76,10 +76,12 @@ def _cause(events: Sequence[Event], at: Where, case: Case) -> Cause | None:
 
 
 def _told(events: Sequence[Event], at: Where, case: Case) -> Cause:
-    """What was said when it failed. A hint that leads back here is replaced by one that leads on."""
+    """What was said when it failed, unless more is known. A hint that leads back here gives way to a better one."""
     hint = at.hint
+    guess = likely_cause(at.phase, _since(events, at.phase), case.dc, case.host, case.now)
+    if guess.sure:
+        return guess
     if not hint or hint.startswith(("bmk why", "bmk status")):
-        guess = likely_cause(at.phase, _since(events, at.phase), case.dc, case.host, case.now)
         hint = _onward(guess.hint, at.phase, case)
     return Cause(at.text, at.why, hint)
 

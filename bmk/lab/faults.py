@@ -83,6 +83,7 @@ FAULTS: dict[str, Fault] = {
     "bmc-ignores-override": Fault("the BMC says 200 OK to a boot override and does nothing"),
     "bmc-power-lies": Fault("the BMC says that the machine is off, whatever it is"),
     "bmc-wrong-serial": Fault("the BMC reports the serial number of another machine"),
+    "bmc-fan": Fault("the event log of the BMC says that a fan failed (Redfish)"),
     **{name: Fault(f"the BMC has the habits of {p.manufacturer} {p.model}") for name, p in PERSONALITIES.items()},
     "no-dhcp": Fault("the network cable is out, so no DHCP request is ever seen", _unplug, _plug),
     "wrong-serial": Fault("another mainboard is in the case: its serial number is not that of the file"),

@@ -50,6 +50,10 @@ RESETS = {
 }
 
 
+# Its clock stands at the beginning, as that of a BMC does that nobody set.
+FAN_FAILED = {"Id": "f", "Created": "1970-01-01T00:00:41Z", "Severity": "Critical", "Message": "Fan 3 failed"}
+
+
 class LabBmcs:
     """What all requests share: the lab's name, who may log in, the event logs."""
 
@@ -236,7 +240,9 @@ def log_service(identity: str) -> flask.Response:  # noqa: ARG001
 
 def log_entries(identity: str) -> flask.Response:  # noqa: ARG001
     bmcs = cast(LabApplication, emulator.app).bmcs
-    return flask.jsonify({"Members": bmcs.log(bmcs.here())})
+    machine = bmcs.here()
+    broken = [FAN_FAILED] if "bmc-fan" in machine["faults"] else []
+    return flask.jsonify({"Members": [*bmcs.log(machine), *broken]})
 
 
 def future_state(identity: str) -> flask.Response:  # noqa: ARG001

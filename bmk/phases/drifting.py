@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bmk.artifacts.mirror import open_mirror
 from bmk.cluster.api import Api
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
-from bmk.drift.api import binding_facts, desired_nodes, node_facts
+from bmk.drift.api import desired_nodes, node_facts
+from bmk.drift.cluster import binding_facts, policy_facts
 from bmk.drift.gather import Keys, Limits
+from bmk.drift.images import NAMESPACE, desired_images, image_facts
 from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
-from bmk.drift.model import Answer, Attributes, Desired, Facts, Standing, Trouble
+from bmk.drift.model import Answer, Desired, Facts, Standing, Trouble
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal
 from bmk.paths import state_dir
+from bmk.phases import bmcs
 from bmk.phases.known_hosts import write_known_hosts
 from bmk.ssh import deployer_key
 
 __all__ = ["Answer", "Asked", "Wish", "find_drift", "seal"]
 
-_ALL_AT_ONCE = 32
+_PATIENCE = 60.0  # seconds for one answer of an API: many lists, of servers that may be busy
+_KUBELETS = 16  # at once, of one cluster: each answer goes through its API server
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Wish:
     """What to look at and how. `bmc`: ask BMCs too, which takes seconds for each."""
 
     run: str
-    bmc: Callable[[Host], Any] | None = None
+    bmc: bmcs.Connect | None = None
     limits: Limits = field(default_factory=Limits)
     tell: Callable[[Standing], None] = lambda _: None
 
@@ -49,7 +54,7 @@ def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: Wi
 
 async def _look(on: Look, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
     """APIs and BMCs are asked first, all at once: hosts come as they answer, and each is told with all it has."""
-    outside = await asyncio.to_thread(_outside, on.dc, hosts, wish)
+    outside = await asyncio.to_thread(_outside, on, hosts, wish)
     return await look(on, hosts, outside)
 
 
@@ -66,16 +71,17 @@ def _on(dc: DataCenter, journal: Journal) -> Look:
     return Look(dc, journal, Keys(deployer_key(dc.name), write_known_hosts(dc, journal)))
 
 
-def _outside(dc: DataCenter, hosts: Sequence[Host], wish: Wish) -> Outside:
+def _outside(on: Look, hosts: Sequence[Host], wish: Wish) -> Outside:
+    dc, connect = on.dc, wish.bmc
     members: dict[str, list[str]] = {}
     for host in hosts:
         if host.cluster is not None:
             members.setdefault(host.cluster, []).append(host.name)
     outside = Outside({}, {}, {})
-    with ThreadPoolExecutor(_ALL_AT_ONCE, thread_name_prefix="drift") as pool:
-        bmcs = [pool.submit(_bmc, wish, host) for host in hosts] if wish.bmc is not None else []
+    with ThreadPoolExecutor(bmcs.AT_ONCE, thread_name_prefix="drift") as pool:
+        asked = [pool.submit(bmcs.ask, connect, on.journal, host) for host in hosts] if connect is not None else []
         clusters = list(pool.map(lambda name: _cluster(dc, name, members[name]), members))
-        parts = [*clusters, *(b.result() for b in bmcs)]
+        parts = [*clusters, *(one.result() for one in asked)]
     return _together(parts, outside)
 
 
@@ -83,13 +89,15 @@ def _together(parts: Iterable[Outside], into: Outside) -> Outside:
     sides: dict[str, list[tuple[Desired, Facts]]] = {}
     troubles: dict[str, tuple[Trouble, ...]] = {}
     clusters: dict[str, Facts] = dict(into.clusters)
+    kubelets: dict[str, Any] = {}
     for part in parts:
         for name, side in part.hosts.items():
             sides.setdefault(name, []).extend(side)
         for name, known in part.troubles.items():
             troubles[name] = (*troubles.get(name, ()), *known)
         clusters |= part.clusters
-    return Outside(sides, clusters, troubles)
+        kubelets |= part.kubelets
+    return Outside(sides, clusters, troubles, kubelets)
 
 
 def _cluster(dc: DataCenter, name: str, members: Sequence[str]) -> Outside:
@@ -97,36 +105,39 @@ def _cluster(dc: DataCenter, name: str, members: Sequence[str]) -> Outside:
     try:
         if not kubeconfig.exists():
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
-        with Api(kubeconfig) as api:
-            nodes, bindings = node_facts(api.plain_nodes()), binding_facts(*api.plain_roles())
+        with Api(kubeconfig, _PATIENCE) as api:
+            nodes = node_facts(api.plain_nodes())
+            whole = {**binding_facts(*api.plain_roles()), **policy_facts(dc, name, api.policies())}
+            images = image_facts(api.plain_pods(NAMESPACE))
+            kubelets, silent = _kubelets(api, [h for h in members if _ready(nodes, h)])
     except BmkError as error:
         text = ": ".join(filter(None, (error.what, error.why)))
         return Outside(troubles={name: (Trouble("api", text, error.hint or f"bmk status {dc.name}"),)})
-    sides = {h: [(desired_nodes(dc, name, h), nodes.get(h, {"nodes": {}}))] for h in members}
-    return Outside(sides, {name: bindings})
-
-
-def _bmc(wish: Wish, host: Host) -> Outside:
-    """Who the machine is, whether it is on, and what it would boot next."""
-    if wish.bmc is None:
-        return Outside()
-    try:
-        bmc = wish.bmc(host)
-        identity, power = bmc.identity(), bmc.power()
-        boot = bmc.boot_override()
-    except BmkError as error:
-        return Outside(troubles={host.name: (Trouble("bmc", f"BMC {host.bmc_address}: {error.what}", error.hint),)})
-    wanted: dict[str, Attributes] = {"identity": {"serial": host.serial}, "power": {"value": "on"}}
-    wanted["boot"] = {"next": "disk"}
-    if host.uuid:
-        wanted["identity"] = {"serial": host.serial, "uuid": host.uuid.lower()}
-    there: dict[str, Attributes] = {
-        "identity": {"serial": identity.serial, "uuid": (identity.uuid or "").lower()},
-        "power": {"value": power},
-        "boot": {"next": boot or "disk"},
+    mirror = desired_images(open_mirror().images.values())
+    sides = {
+        h: [(desired_nodes(dc, name, h), nodes.get(h, {"nodes": {}})), (mirror, images.get(h, {}))] for h in members
     }
-    owners = dict.fromkeys((f"bmc:{name}" for name in wanted), "dc.yml")
-    return Outside({host.name: [(Desired({"bmc": wanted}, owners=owners), {"bmc": there})]})
+    return Outside(sides, {name: whole}, silent, kubelets)
+
+
+def _ready(nodes: Mapping[str, Facts], host: str) -> bool:
+    """A node that is not is told as that, and its kubelet need not be asked."""
+    return bool(nodes.get(host, {}).get("nodes", {}).get(host, {}).get("ready"))
+
+
+def _kubelets(api: Api, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str, tuple[Trouble, ...]]]:
+    """Live configurations by host, and of whom there is none although the node is Ready."""
+
+    def ask(host: str) -> Any:
+        try:
+            return api.kubelet_settings(host)
+        except BmkError as error:
+            return (Trouble("kubelet", f"its kubelet does not say what it runs with: {error.why or error.what}"),)
+
+    with ThreadPoolExecutor(_KUBELETS, thread_name_prefix="kubelets") as pool:
+        said = dict(zip(hosts, pool.map(ask, hosts), strict=True))
+    silent = {host: answer for host, answer in said.items() if isinstance(answer, tuple)}
+    return {host: answer for host, answer in said.items() if host not in silent}, silent
 
 
 def _event(run: str, standing: Standing) -> Event:

@@ -14,7 +14,7 @@ from bmk.hardening import policy
 from bmk.hardening.controls import SYSCTLS
 from bmk.hardening.evidence import Cluster, Node, node_evidence, node_program
 from bmk.hardening.exceptions import Finding, exceptions
-from bmk.hardening.judge import Report, Result, Silent, judge_cluster, judge_node, judge_silent, repairable
+from bmk.hardening.judge import Report, Result, Silent, judge_cluster, judge_node, judge_silent, repairable, summaries
 from bmk.journal import Journal
 from bmk.phases.world import World
 from bmk.ssh import run as ssh_run
@@ -38,7 +38,12 @@ def inspect(dc: DataCenter, world: World, hosts: Sequence[Host]) -> Report:
 
 
 def remember(dc: DataCenter, journal: Journal, report: Report) -> None:
-    """Leave word for the next plan: a host with failing controls is configured again, a good one is forgotten."""
+    """Leave word for the next plan: a host with failing controls is configured again, a good one is forgotten.
+
+    And for the page: how each host and cluster stands.
+    """
+    for where, summary in summaries(report).items():
+        journal.record(where, "hardening", summary)
     members = {name: [h.name for h in dc.members(name, "control_plane")] for name in dc.spec.clusters}
     for host, ids in repairable([r for r in report.results if r.state != "unknown"], members).items():
         if ids:

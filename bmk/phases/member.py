@@ -10,6 +10,7 @@ from typing import Any
 from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api, live_control_planes
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import policy
 from bmk.phases.restored import node_patches
@@ -69,16 +70,17 @@ class LiveCluster:
             return api.hardening()
 
     def _wanted(self) -> list[policy.Object]:
-        return policy.objects(self._dc.cluster(self._name).hardening.groups.model_dump(mode="json"))
+        return wanted_policies(self._dc, self._name)
 
     def restore(self, found: Sequence[Drifted]) -> None:
         with self._api() as api:
             nodes = {n["metadata"]["name"]: n for n in api.plain_nodes()}
             for name, patch in node_patches(nodes, found).items():
                 api.patch_node(name, patch)
-            for drifted in found:
-                if drifted.kind == "bindings":
-                    api.delete_binding(drifted.id)
+            for name in sorted({d.id for d in found if d.kind == "bindings"}):
+                _put_right(api, name)
+        if any(d.kind == "policies" for d in found):
+            self.guard()
 
     def smoke(self) -> Sequence[Check]:
         """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""
@@ -94,3 +96,12 @@ class LiveCluster:
             hint = f"bmk kubeconfig {self._dc.name} {self._name}"
             raise Unreachable("there is no kubeconfig of this cluster yet", where=str(self._kubeconfig), hint=hint)
         return Api(self._kubeconfig, self._seconds)
+
+
+def _put_right(api: Api, binding: str) -> None:
+    """What kubeadm made is made anew, others go."""
+    if binding in ADMINISTRATORS:
+        api.apply(administrator(binding))
+    else:
+        namespace, _, name = binding.rpartition("/")
+        api.delete_binding(name, namespace)

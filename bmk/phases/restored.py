@@ -88,8 +88,9 @@ def _wanted_value(drifted: Drifted) -> str | None:
 
 
 def _words(drifted: Drifted) -> str:
-    if drifted.kind == "bindings":
-        return f"delete the ClusterRoleBinding {drifted.id}, which nobody declared"
+    if drifted.kind == "bindings" and drifted.want is None and not drifted.field:
+        kind = "RoleBinding" if "/" in drifted.id else "ClusterRoleBinding"
+        return f"delete the {kind} {drifted.id}, which nobody declared"
     if drifted.repair == "bmc":
         return f"take the boot override back: {drifted.text}"
     return f"put right: {drifted.text}"

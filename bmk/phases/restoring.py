@@ -15,12 +15,32 @@ _KEYS = "/root/.ssh/authorized_keys"
 
 
 def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
-    """Variables of the play: `bmk_distrust`, and `bmk_restore` with items of `bmk_files` by host."""
+    """Variables of a play.
+
+    `bmk_distrust`: hosts whose records are not believed; `bmk_kubelets`: those whose kubelet begins anew. By host:
+    `bmk_restore`, items of `bmk_files`; `bmk_boot`, what UEFI boots first.
+    """
     found = {h: [f for f in outstanding(journal, h).get(h, ()) if _counts(f)] for h in hosts}
     drifted = {host: findings for host, findings in found.items() if findings}
     suspect = {host for host in journal.records("suspect") if host in hosts}
     items = {host: _items(_seal(journal, host), findings) for host, findings in drifted.items()}
-    return {"bmk_distrust": sorted({*drifted, *suspect}), "bmk_restore": items}
+    boots = {host: _first(journal, host) for host, found in drifted.items() if _about("boot", found)}
+    kubelets = [host for host, found in drifted.items() if _about("kubelet", found)]
+    return {
+        "bmk_distrust": sorted({*drifted, *suspect}),
+        "bmk_restore": items,
+        "bmk_boot": boots,
+        "bmk_kubelets": kubelets,
+    }
+
+
+def _about(kind: str, findings: Sequence[Finding]) -> bool:
+    return any(f.difference.kind == kind for f in findings)
+
+
+def _first(journal: Journal, host: str) -> str:
+    seal = _seal(journal, host)
+    return str(seal.facts.get("boot", {}).get("first", {}).get("value", "")) if seal else ""
 
 
 def _counts(finding: Finding) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import state_dir
+from bmk.phases import bmcs
 from bmk.phases.drifting import Asked, seal
 from bmk.phases.known_hosts import write_known_hosts
 from bmk.phases.member import LiveCluster
@@ -125,6 +126,8 @@ class World:
             if isinstance(forged, list) and forged:
                 text = f"it had changed its record of {', '.join(forged)}; what was recorded before counts"
                 self.journal.append(Event("drift", "seal.forged", text, name, level="error", data={"sections": forged}))
+        sealed = [self.dc.hosts[name] for name, answer in done.items() if not isinstance(answer, BmkError)]
+        bmcs.mark(partial(self.bmc, patience=Patience(connect=4, request=30, patience=30)), self.journal, sealed)
         return {name: answer if isinstance(answer, BmkError) else None for name, answer in done.items()}
 
     @cached_property

@@ -118,6 +118,25 @@
       c.drift.forEach(function (f) { $('clusters').append(finding(f)); });
     });
   }
+  function hardening() {
+    var seen = data.hardening;
+    if (!seen) return;
+    var words = { fail: 'fail', unknown: 'unknown', waived: 'waived', na: 'do not apply', pass: 'hold' };
+    var counts = Object.keys(words).filter(function (state) { return seen.counts[state]; });
+    $('hardening').append(make('p', {}, counts.map(function (state) { return seen.counts[state] + ' ' + words[state]; }).join(', ') +
+      '. As of ' + seen.at));
+    if (seen.failing.length) {
+      var body = make('tbody');
+      seen.failing.forEach(function (f) {
+        var where = f.where.slice(0, 8).join(', ') + (f.where.length > 8 ? ' and ' + (f.where.length - 8) + ' more' : '');
+        body.append(make('tr', {}, [make('td', {}, f.control), make('td', {}, f.severity), make('td', {}, f.title), make('td', {}, where)]));
+      });
+      var head = make('tr', {}, ['control', 'severity', 'what should be', 'fails on'].map(function (t) { return make('th', { scope: 'col' }, t); }));
+      $('hardening').append(make('div', { 'class': 'wide' }, make('table', { 'class': 'words' }, [make('thead', {}, head), body])),
+        make('p', {}, ['next: ', make('code', {}, 'bmk hardening ' + data.datacenter)]));
+    }
+    $('hardening').hidden = false;
+  }
   function trend() {
     if (!data.runs.length) { $('trend').append(make('p', { 'class': 'soft' }, 'no drift run yet: bmk drift ' + data.datacenter)); return; }
     var most = Math.max.apply(null, data.runs.map(function (r) { return severities.reduce(function (n, s) { return n + r[s]; }, 1); }));
@@ -135,7 +154,7 @@
   }
   $('sum').textContent = data.hosts.length + ' hosts, ' + order.filter(count).map(function (s) { return count(s) + ' ' + s; }).join(', ') +
     '. As of ' + data.at;
-  states(); racks(); clusters(); trend(); route();
+  states(); racks(); clusters(); hardening(); trend(); route();
   $('filters').addEventListener('submit', function (event) { event.preventDefault(); });
   $('find').addEventListener('input', filter);
   addEventListener('hashchange', route);

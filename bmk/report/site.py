@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,18 +38,35 @@ def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> di
         for h in dc.hosts.values()
     ]
     clusters = [_cluster(name, findings.get(name, []), looked.get(name)) for name in dc.spec.clusters if name in looked]
+    checked = journal.records("hardening") if journal is not None else {}
     past = history.runs(journal, _RUNS) if journal is not None else []
     return {
         "datacenter": dc.name,
         "at": utc(now),
         "hosts": hosts,
         "clusters": clusters,
+        "hardening": _hardening(checked, {*dc.hosts, *dc.spec.clusters}),
         "runs": [{"at": utc(r.ended), "hosts": r.hosts, "unknown": r.unknown, **_counts(r.counts)} for r in past],
     }
 
 
 def _counts(counts: dict[str, int]) -> dict[str, int]:
     return {severity: counts.get(severity, 0) for severity in SEVERITIES}
+
+
+def _hardening(checked: dict[str, Any], names: set[str]) -> dict[str, Any] | None:
+    """All hosts and clusters together; `failing` by control, with where. None: nobody has looked."""
+    known = {name: record for name, record in checked.items() if name in names}
+    if not known:
+        return None
+    counts = Counter[str]()
+    failing: dict[str, dict[str, Any]] = {}
+    for name, record in sorted(known.items()):
+        counts.update(record["counts"])
+        for one in record["failing"]:
+            failing.setdefault(one["control"], {**one, "where": []})["where"].append(name)
+    oldest = min(record["at"] for record in known.values()).replace("+00:00", "Z")
+    return {"at": oldest, "counts": dict(counts), "failing": sorted(failing.values(), key=lambda f: -len(f["where"]))}
 
 
 def _host(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+# A condition for a shell: a container, which sees kernel and disks of the machine around it.
+IN_CONTAINER = "tr '\\0' '\\n' < /proc/1/environ | grep -q ^container="
 Found = dict[str, dict[str, Any]]
 
 

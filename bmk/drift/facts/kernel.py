@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmk.drift.facts.fact import Fact, Found, Wanted, pairs
+from bmk.drift.facts.fact import IN_CONTAINER, Fact, Found, Wanted, pairs
 
 _MOVING = ("initrd=", "BOOT_IMAGE=", "root=")  # what the boot loader adds differs with the way of booting
 
@@ -13,7 +13,7 @@ def command(_: Wanted) -> str:
     return (
         'echo "release=$(uname -r)"; echo "cmdline=$(cat /proc/cmdline)"; '
         "[ -d /sys/firmware/efi ] && echo firmware=uefi || echo firmware=bios; "
-        "tr '\\0' '\\n' < /proc/1/environ | grep -q ^container= && echo container=yes || echo container=no"
+        f"{IN_CONTAINER} && echo container=yes || echo container=no"
     )
 
 

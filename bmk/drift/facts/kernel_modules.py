@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bmk.drift.facts.fact import Fact, Found, Wanted, columns, words
+from bmk.drift.facts.fact import IN_CONTAINER, Fact, Found, Wanted, columns, words
 
 
 def command(wanted: Wanted) -> str:
@@ -13,7 +13,7 @@ def command(wanted: Wanted) -> str:
         return ""
     there = '[ -d "/sys/module/$m" ] || grep -q "/$m.ko" "/lib/modules/$(uname -r)/modules.builtin"'
     return (
-        "c=no; tr '\\0' '\\n' < /proc/1/environ | grep -q ^container= && c=yes; "
+        f"c=no; {IN_CONTAINER} && c=yes; "
         f"for m in {words(names)}; do "
         f"if [ $c = yes ] || {there}; then printf '%s\\tyes\\n' \"$m\"; else printf '%s\\tno\\n' \"$m\"; fi; done"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.controls.family import files, runtime
@@ -21,6 +22,7 @@ _VALIDATED = (
     "reject_runtime_default_seccomp_adjustment",
     "reject_namespace_adjustment",
 )
+_CONFIG, _HOSTS = "/etc/containerd/config.toml", "/etc/containerd/certs.d/_default/hosts.toml"
 _STALE = 2  # seconds: times of files and of processes are not of one clock
 
 
@@ -34,9 +36,18 @@ def _fresh(node: Node) -> Verdict:
 
 def _schema(node: Node) -> Verdict:
     """From the file: a dump has the schema that containerd migrated it to."""
-    said = re.search(r"^version *= *(\d+)", node.raw["texts"].get("/etc/containerd/config.toml") or "", re.MULTILINE)
+    said = re.search(r"^version *= *(\d+)", node.raw["texts"].get(_CONFIG) or "", re.MULTILINE)
     version = said[1] if said else "not said"
     return holds(version in ("3", "4"), f"version = {version}")
+
+
+def _whole(node: Node) -> Verdict:
+    """From the file: a dump has the default of this key, whatever the file says."""
+    try:
+        imports = tomllib.loads(node.raw["texts"].get(_CONFIG) or "").get("imports", "not set")
+    except tomllib.TOMLDecodeError as error:
+        return Verdict("unknown", f"{_CONFIG}: {error}")
+    return holds(imports == [], f"imports = {imports}")
 
 
 def _listens(node: Node) -> Verdict:
@@ -103,7 +114,11 @@ def _pinned(node: Node) -> Verdict:
         node.runtime(_IMAGES, "registry", "config_path"),
         node.runtime(_IMAGES, "pinned_images", "sandbox"),
     )
-    return holds(registry == "/etc/containerd/certs.d" and bool(pause), f"config_path = {registry}, sandbox = {pause}")
+    server = re.search(r'^server *= *"https?://([^"/]+)', node.raw["texts"].get(_HOSTS) or "", re.MULTILINE)
+    mirror = server[1] if server else "not said"
+    pinned = re.fullmatch(rf"{re.escape(mirror)}/[^@]+@sha256:[0-9a-f]{{64}}", str(pause)) is not None
+    seen = f"config_path = {registry}, mirror = {mirror}, sandbox = {pause}"
+    return holds(registry == "/etc/containerd/certs.d" and pinned, seen)
 
 
 CONTROLS = (
@@ -122,6 +137,14 @@ CONTROLS = (
         "With an older schema the sockets' tables are migrated, or silently ignored.",
         "version = 4 (containerd 2.3 and newer), 3 (2.0 to 2.2)",
         _schema,
+    ),
+    Control(
+        "runtime-config-whole",
+        "containerd's configuration is one file",
+        "medium",
+        "A drop-in undoes any setting, and whoever reads the file does not see it.",
+        "imports = []: /etc/containerd/conf.d is not read",
+        _whole,
     ),
     Control(
         "runtime-no-tcp",
@@ -196,7 +219,7 @@ CONTROLS = (
         "Images come from the data center's mirror, the sandbox image is pinned",
         "medium",
         "A node that may pull from anywhere runs whatever a typo names.",
-        "registry.config_path = '/etc/containerd/certs.d', pinned_images.sandbox from the mirror",
+        "registry.config_path = '/etc/containerd/certs.d', pinned_images.sandbox from that mirror by digest",
         _pinned,
     ),
     Control(
@@ -228,7 +251,7 @@ CONTROLS = (
         "runtime-config-files",
         "containerd's configuration is root's",
         (),
-        ["/etc/containerd/*.toml", "/etc/containerd/*.json"],
+        ["/etc/containerd/*.toml", "/etc/containerd/*.json", "/etc/containerd/certs.d/*/hosts.toml"],
         0o640,
     ),
 )

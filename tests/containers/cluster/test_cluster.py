@@ -203,16 +203,43 @@ def test_an_image_from_elsewhere_comes_from_the_mirror_or_not_at_all(hall: Hall)
     assert not re.search(r"docker\.io|registry\.k8s\.io", hall.ssh("worker-1", "grep -rh . /etc/containerd"))
 
 
+KEY = "/etc/kubernetes/bmk/encryption.yaml"
+
+
+def test_a_lost_key_of_secrets_comes_back_from_another_control_plane(hall: Hall) -> None:
+    """Its file is gone on one: check mode says so, the next converge brings it. etcd is not rewritten, secrets are read
+    by an API server that began with it, and the key is in nothing that Ansible said.
+    """
+    hall.kubectl("create secret generic kept --from-literal=k=canary")
+    before, stored = hall.ssh("cp-3", f"cat {KEY}"), _stored(hall)
+    pid = hall.ssh("cp-3", f"rm {KEY}; pidof kube-apiserver")
+    asked = {"playbook": "configure.yml", "hosts": ["cp-3"], "variables": {"bmk_distrust": ["cp-3"]}}
+    seen = hall.drive("converge", {**asked, "check": True})["results"]["cp-3"]
+    assert KEY in {d["item"] for d in seen["diffs"]}
+    assert hall.ssh("cp-3", f"ls {KEY} 2>/dev/null", check=False) == ""
+    done = hall.drive("converge", asked)
+    assert done["results"]["cp-3"]["ok"], done["results"]["cp-3"]["message"]
+    assert hall.ssh("cp-3", f"stat -c %a {KEY}; cat {KEY}") == f"600\n{before}"
+    assert hall.ssh("cp-3", "pidof kube-apiserver") != pid
+    itself = "--server https://10.67.0.13:6443"
+    assert hall.kubectl(itself, "get secret kept -o jsonpath={.data.k}", on="cp-3") == "Y2FuYXJ5"
+    assert _stored(hall) == stored
+    assert _secret_of(before) not in json.dumps(done)
+
+
 def test_no_ticket_is_left_anywhere(hall: Hall) -> None:
-    """Tokens and certificate keys: not in events, run directories or logs; revoked in the cluster."""
+    """Tokens, certificate keys, the key of secrets: not in events, run directories or logs; revoked in the cluster."""
     token = re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b")
+    key = _secret_of(hall.ssh("cp-1", f"cat {KEY}"))
     for path in (hall.state / "roles/runs").rglob("*"):
         if path.is_file():
-            assert not token.search(path.read_text(errors="replace")), path
+            text = path.read_text(errors="replace")
+            assert not token.search(text), path
+            assert key not in text, path
     for host in HOSTS:
-        assert not token.search(
-            hall.ssh(host, "cat /var/log/bmk/* /etc/bmk/*; ls /run/bmk-kubeadm-* 2>/dev/null", check=False)
-        )
+        text = hall.ssh(host, "cat /var/log/bmk/* /etc/bmk/*; ls /run/bmk-kubeadm-* 2>/dev/null", check=False)
+        assert not token.search(text)
+        assert key not in text
     secrets = hall.kubectl("-n kube-system get secrets -o name")
     assert "kubeadm-certs" not in secrets
     killed_and_first = 2  # of the join that was killed (minutes), and kubeadm's own of init (one minute)
@@ -228,6 +255,19 @@ def test_the_vip_moves_to_a_live_control_plane(hall: Hall) -> None:
     _until(lambda: hall.ssh(other, "curl -sk --max-time 3 https://10.67.0.10:6443/readyz", check=False) == "ok")
     hall.converge("configure.yml", carrier)
     assert hall.ssh(carrier, "systemctl is-active haproxy").strip() == "active"
+
+
+def _stored(hall: Hall) -> Any:
+    """What etcd holds of the secret, revisions included."""
+    pki = "/etc/kubernetes/pki/etcd"
+    tls = f"--cacert {pki}/ca.crt --cert {pki}/server.crt --key {pki}/server.key --endpoints https://127.0.0.1:2379"
+    return json.loads(hall.ssh("cp-3", f"etcdctl {tls} get /registry/secrets/default/kept -w json"))["kvs"]
+
+
+def _secret_of(encryption: str) -> str:
+    """The key itself."""
+    secret: str = json.loads(encryption)["resources"][0]["providers"][0]["secretbox"]["keys"][0]["secret"]
+    return secret
 
 
 def _until(true: Callable[[], Any], seconds: float = 90) -> None:

@@ -4,100 +4,34 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.containers.drift.plants import PLANTED, RUNNING, Plant
 from tests.lab import Lab
+from tests.planted import Row, record
 
 pytestmark = pytest.mark.containers
-KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
-SCHEDULER = "/etc/kubernetes/manifests/kube-scheduler.yaml"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHfA0sYbF3xJ1H3N3mXoXf7p4VJg2ZKbq3hQm0m0m0m0 intruder"
-SAME_SIZE_AND_TIME = """
-python3 - <<'END'
-import os
-path = "/usr/local/bin/kubectl"
-before = os.stat(path)
-content = bytearray(open(path, "rb").read())
-content[-1] ^= 1
-open(path, "wb").write(content)
-os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-assert os.stat(path).st_size == before.st_size
-END
-"""
-# who, what is typed there, where it shows, what is found (item, field), its class
-PLANTED: list[tuple[str, str, str, tuple[str, str], str]] = [
-    (
-        "cp-1",
-        f"sed -i 's/^    component: kube-scheduler/&\\n    mine: \"yes\"/' {SCHEDULER}",
-        "cp-1",
-        (f"files:{SCHEDULER}", "sha256"),
-        "security",
-    ),
-    (
-        "worker-1",
-        f"echo '{KEY}' >> /root/.ssh/authorized_keys",
-        "worker-1",
-        ("files:/root/.ssh/authorized_keys", "sha256"),
-        "security",
-    ),
-    (
-        "worker-1",
-        "sysctl -qw net.ipv4.conf.all.accept_redirects=1",
-        "worker-1",
-        ("sysctls:net.ipv4.conf.all.accept_redirects", "value"),
-        "security",
-    ),
-    ("worker-1", SAME_SIZE_AND_TIME, "worker-1", ("files:/usr/local/bin/kubectl", "sha256"), "security"),
-    (
-        "worker-1",
-        "systemctl stop bird; systemctl mask bird",
-        "worker-1",
-        ("units:bird.service", "masked"),
-        "breaking",
-    ),
-    (
-        "worker-1",
-        "chmod 0666 /etc/containerd/config.toml",
-        "worker-1",
-        ("files:/etc/containerd/config.toml", "mode"),
-        "security",
-    ),
-    (
-        "worker-1",
-        "echo '{}' > /etc/cni/net.d/99-mine.conflist",
-        "worker-1",
-        ("files:/etc/cni/net.d/99-mine.conflist", ""),
-        "security",
-    ),
-    (
-        "cp-1",
-        f"{KUBECTL} label node worker-1 example.net/zone=b --overwrite",
-        "worker-1",
-        ("nodes:worker-1 label example.net/zone", "value"),
-        "degraded",
-    ),
-    (
-        "cp-1",
-        f"{KUBECTL} taint node worker-1 mine=yes:NoSchedule",
-        "worker-1",
-        ("nodes:worker-1 taint mine:NoSchedule", ""),
-        "degraded",
-    ),
-    (
-        "cp-1",
-        f"{KUBECTL} create clusterrolebinding rogue --clusterrole=cluster-admin --serviceaccount=default:default",
-        "drift",
-        ("bindings:rogue", ""),
-        "security",
-    ),
-]
 # what comes along with what was planted, on the same subject
 ALONG = ("authorized_keys:root ", "units:bird.service", "files:/etc/systemd/system/bird.service")
 
 
-def drift(lab: Lab, code: int, *arguments: str) -> dict[str, Any]:
+def tell(config: pytest.Config, plant: Plant, repaired: str) -> None:
+    record(config, Row(plant.words, plant.at, f"{plant.item} {plant.field}".strip(), plant.severity, repaired))
+
+
+def eventually(lab: Lab, good: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """Look again until it is so: kubelets and containers take their time."""
+    end = time.monotonic() + 180
+    while not good(standings := drift(lab, None)):
+        assert time.monotonic() < end, standings
+        time.sleep(1)
+    return standings
+
+
+def drift(lab: Lab, code: int | None, *arguments: str) -> dict[str, Any]:
     """Standings by name."""
     document = json.loads(lab.bmk("drift", "-o", "json", *arguments, code=code))
     return {s["name"]: s for s in document["standings"]}
@@ -113,32 +47,70 @@ def test_a_fresh_cluster_has_no_drift(lab: Lab) -> None:
         }
 
 
-def test_what_was_planted_is_found_and_nothing_else(lab: Lab) -> None:
+def test_what_was_planted_is_found_and_nothing_else(lab: Lab, pytestconfig: pytest.Config) -> None:
     """An intruder and a careless colleague: a row each, with its class; no false positive."""
-    for host, script, _, _, _ in PLANTED:
-        lab.bmk("ssh", host, "--", f"set -e; {script}")
+    for plant in PLANTED:
+        lab.bmk("ssh", plant.host, "--", f"set -e; {plant.script}")
     found = drift(lab, 2)
     rows = {(name, d["item"], d["field"]): d for name, s in found.items() for d in s["differences"]}
-    for _, _, where, (item, field), severity in PLANTED:
-        difference = rows.pop((where, item, field), None)
-        assert difference is not None, f"{where} {item} not found among {sorted(rows)}"
-        assert difference["severity"] == severity, item
-        assert difference["repair"], item
+    for plant in PLANTED:
+        difference = rows.pop((plant.at, plant.item, plant.field), None)
+        assert difference is not None, f"{plant.at} {plant.item} not found among {sorted(rows)}"
+        assert difference["severity"] == plant.severity, plant.item
+        assert difference["repair"], plant.item
+        tell(pytestconfig, plant, "not yet")
     assert [row for row in rows if not row[1].startswith(ALONG)] == []
     pod = next(d for d in found["cp-1"]["differences"] if d["item"].endswith("kube-scheduler.yaml"))
     assert '+    mine: "yes"' in pod["diff"]
 
 
-def test_provision_repairs_exactly_that(lab: Lab) -> None:
+def test_provision_repairs_exactly_that(lab: Lab, pytestconfig: pytest.Config) -> None:
     """The plan names it, the run puts it right, and the next drift is empty; nothing is left to do."""
     plan = lab.bmk("plan", code=2)
     assert "delete the ClusterRoleBinding rogue" in plan
+    assert "delete the RoleBinding kube-system/sly" in plan
     assert "put right" in plan
     lab.bmk("provision", "--yes")
     standings = drift(lab, 0)
     assert [d for s in standings.values() for d in s["differences"]] == []
     assert lab.bmk("ssh", "worker-1", "--", "systemctl", "is-active", "bird").strip() == "active"
     lab.bmk("plan", code=0)
+    for plant in PLANTED:
+        tell(pytestconfig, plant, "by provision")
+
+
+def test_what_runs_otherwise_than_files_say_is_found_until_it_is_undone(lab: Lab, pytestconfig: pytest.Config) -> None:
+    """Each with its class, nothing else; a person has to undo it, or `bmk provision` does, and says so before."""
+    for plant, _ in RUNNING:
+        lab.bmk("ssh", plant.host, "--", f"set -e; {plant.script}")
+    undo = {plant.item: undo for plant, undo in RUNNING}
+
+    def same(standings: dict[str, Any]) -> bool:
+        differences = [d for s in standings.values() for d in s["differences"]]
+        known = [(item, d) for d in differences for item in undo if d["item"].startswith(item)]
+        assert all(d["severity"] == "security" and bool(d["repair"]) == (not undo[item]) for item, d in known)
+        return len(differences) == len(undo) == len(known)
+
+    eventually(lab, same)
+    for script in filter(None, undo.values()):
+        lab.bmk("ssh", "worker-1", "--", f"set -e; {script}")
+    lab.bmk("provision", "--yes")
+    eventually(lab, lambda standings: {s["state"] for s in standings.values()} == {"clean"})
+    for plant, script in RUNNING:
+        tell(pytestconfig, plant, "by hand" if script else "by provision")
+
+
+def test_what_the_machine_told_its_bmc_is_found(lab: Lab, pytestconfig: pytest.Config) -> None:
+    """A fan that failed since the seal is in the event log: breaking, with its words, until the log is clean."""
+    plant = Plant(
+        "a fan failed", "worker-1", "", "bmc:Critical event 1970-01-01T00:00:41Z Fan 3 failed", "", "breaking"
+    )
+    lab.bmk("lab break", "bmc-fan", "worker-1")
+    (difference,) = drift(lab, 2)["worker-1"]["differences"]
+    assert (difference["item"], difference["severity"], difference["repair"]) == (plant.item, plant.severity, "")
+    lab.bmk("lab heal", "bmc-fan", "worker-1")
+    assert drift(lab, 0)["worker-1"]["state"] == "clean"
+    tell(pytestconfig, plant, "by hand")
 
 
 def test_a_host_cannot_whitewash_itself(lab: Lab) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-C, W = "cp-1", "worker-1"
+C, W, M = "cp-1", "worker-1", "vm-1"
 RUNTIME, SPEC = "/etc/containerd/config.toml", "/etc/containerd/base-spec.json"
 KUBELET, FLAGS = "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"
 OURS, PKI, MANIFESTS = "/etc/kubernetes/bmk", "/etc/kubernetes/pki", "/etc/kubernetes/manifests"
@@ -64,6 +64,7 @@ NODE = (
     Break("runtime-socket-ttrpc", W, f"chgrp root {TTRPC}"),
     Break("runtime-socket-refuses", W, python(LISTED)),
     Break("runtime-config-schema", W, edit(RUNTIME, "^version = 4", "version = 2")),
+    Break("runtime-config-whole", W, edit(RUNTIME, "^imports = .*", 'imports = ["/etc/containerd/conf.d/*.toml"]')),
     Break("runtime-no-tcp", W, edit(RUNTIME, "address = .*", 'address = "0.0.0.0:1338"', "/v1.metrics/,+1")),
     Break("runtime-stream-local", W, edit(RUNTIME, "disable_tcp_service = true", "disable_tcp_service = false")),
     Break("runtime-nri-locked", W, edit(RUNTIME, "disable_connections = true", "disable_connections = false")),
@@ -135,7 +136,7 @@ NODE = (
 API, CM, SCHEDULER, ETCD = "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"
 SERVING = f"{PKI}/apiserver.crt,{PKI}/apiserver.key"
 # control -> flags of static pods, each with the value that it gets; None takes it out. All at once: etcd in clear text,
-# so that an API server starts that no longer knows it; certificates by name, so that the API can still be asked.
+# so that an API server starts that no longer knows it. Nobody can use it any more, not even bmk.
 PODS: dict[str, list[tuple[str, str, str | None]]] = {
     "api-no-tokens": [(API, "token-auth-file", f"{OURS}/tokens.csv")],
     "api-plugins": [(API, "disable-admission-plugins", "PodSecurity")],
@@ -160,6 +161,9 @@ PODS: dict[str, list[tuple[str, str, str | None]]] = {
     "api-encryption": [(API, "encryption-provider-config", None)],
     "api-tls-floor": [(API, "tls-min-version", "VersionTLS10")],
     "api-tls-ciphers": [(API, "tls-cipher-suites", None)],
+    "api-client-ca": [(API, "client-ca-file", None)],
+    "api-service-account-key": [(API, "service-account-key-file", None)],
+    "api-request-timeout": [(API, "request-timeout", "0s")],
     "api-token-expiry": [(API, "service-account-extend-token-expiration", None)],
     "cm-gc": [(CM, "terminated-pod-gc-threshold", "0")],
     "cm-profiling": [(CM, "profiling", "true")],
@@ -187,10 +191,13 @@ PODS: dict[str, list[tuple[str, str, str | None]]] = {
     "etcd-ca": [(ETCD, "trusted-ca-file", f"{PKI}/ca.crt")],
     "etcd-tls-floor": [(ETCD, "tls-min-version", None)],
 }
-# Without these nobody can use the API any more, not even bmk.
-SHUT = frozenset({"api-client-ca", "api-service-account-key", "api-request-timeout"})
-# What a container cannot show: kernel, control groups.
-MACHINE = frozenset({"runtime-cgroup", "node-kernel", "kubelet-kernel-defaults", "container-user-namespaces"})
+# What a container cannot show: kernel, control groups. Broken in tests/machines/mixed.
+MACHINE = (
+    Break("node-kernel", M, "sysctl -qw kernel.dmesg_restrict=0"),
+    Break("container-user-namespaces", M, "sysctl -qw user.max_user_namespaces=0"),
+    Break("runtime-cgroup", M, edit(RUNTIME, "SystemdCgroup = true", "SystemdCgroup = false")),
+    Break("kubelet-kernel-defaults", M, edit(KUBELET, "KernelDefaults: true", "KernelDefaults: false")),
+)
 
 
 def flags(wanted: dict[str, list[tuple[str, str, str | None]]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,10 @@ def pod(where: str, name: str, script: str, context: dict[str, Any] | None = Non
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with running("hard", str(HERE / "dc.yml"), tmp_path_factory.mktemp("hard")) as lab:
+    """Its data center file is a copy, which a test may change."""
+    state = tmp_path_factory.mktemp("hard")
+    for name in ("dc.yml", "addresses.yml"):
+        shutil.copy(HERE / name, state)
+    with running("hard", str(state / "dc.yml"), state) as lab:
         lab.bmk("provision", "--yes")
         yield Place(lab)

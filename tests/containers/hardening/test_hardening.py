@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.containers.hardening.conftest import Place, namespace, pod, until
+from tests.containers.hardening.conftest import IMAGE, Place, namespace, pod, until
 
 pytestmark = pytest.mark.containers
 # Satisfies the Restricted profile completely, and says nothing of groups.
@@ -112,6 +112,19 @@ def test_the_sockets_group_has_nobody_in_it(place: Place) -> None:
     assert "permission denied" in place.ssh("worker-1", refused, check=False)
 
 
+def test_a_drop_in_of_the_runtime_is_not_read(place: Place) -> None:
+    """A file in conf.d changes nothing, as the configuration imports none; one that does would be changed by it."""
+    dropped = 'version = 4\\n[plugins."io.containerd.cri.v1.runtime"]\\nenable_criu = true\\n'
+    config, copy = "/etc/containerd/config.toml", "/run/importing.toml"
+    script = f"""
+        mkdir /etc/containerd/conf.d && printf '{dropped}' > /etc/containerd/conf.d/x.toml
+        sed 's#^imports = .*#imports = ["/etc/containerd/conf.d/*.toml"]#' {config} > {copy}
+        for file in {config} {copy}; do containerd --config $file config dump | grep enable_criu; done
+        rm -r /etc/containerd/conf.d {copy}
+    """
+    assert place.ssh("worker-1", script).split() == ["enable_criu", "=", "false", "enable_criu", "=", "true"]
+
+
 def test_secrets_are_encrypted_in_etcd(place: Place) -> None:
     """What etcd holds of a secret, from the first start, is not its value."""
     place.kubectl("create", "secret", "generic", "s", "--from-literal=k=canary-value")
@@ -120,6 +133,48 @@ def test_secrets_are_encrypted_in_etcd(place: Place) -> None:
     raw = place.ssh("cp-1", f"etcdctl {tls} get /registry/secrets/default/s | tr -d '\\0'")
     assert "k8s:enc:secretbox:v1:key1" in raw
     assert "canary-value" not in raw
+
+
+def test_deny_refuses_what_brings_group_0_in_by_the_side(place: Place) -> None:
+    """Group 0 of one container, of a volume, of what is added later: refused; added without, it runs as the pod."""
+    assert "created" in place.create(namespace("strict"))
+    assert "created" in place.create(pod("strict", "named", "id", NAMED))
+    own = {"securityContext": {"runAsGroup": 0}}
+    assert "must be set and non-zero" in place.create(pod("strict", "own", "id", NAMED, container=own))
+    assert "bmk: fsGroup must not be 0" in place.create(pod("strict", "volume", "id", {**NAMED, "fsGroup": 0}))
+    added = {"name": "bad", "image": IMAGE, **own}
+    patch = json.dumps({"spec": {"ephemeralContainers": [added]}})
+    asked = ("-n strict patch pod named --subresource=ephemeralcontainers --type=strategic -p", f"'{patch}'")
+    assert "must be set and non-zero (or set hostUsers: false): bad" in place.kubectl(*asked, check=False)
+    until(lambda: place.kubectl("-n strict get pod named -o jsonpath={.status.phase}") == "Running")
+    place.kubectl("-n strict debug named --container=good --profile=restricted --image", IMAGE, "-- id -g")
+    assert place.log("strict", "named -c good") == "3000\n"
+
+
+def test_what_the_file_says_reaches_the_cluster(place: Place) -> None:
+    """Another default and a waiver in dc.yml: plan says so, provision puts it in, pods meet it, the report shows it."""
+    file = Path(place.lab.dc)
+    text = file.read_text().replace("default: audit", "default: deny")
+    waiver = "    - {control: node-binaries, reason: a tool of those on call, hosts: [worker-1]}\n"
+    file.write_text(f"{text}  waivers:\n{waiver}")
+    assert "admission policies" in place.lab.bmk("plan", code=2)
+    place.lab.bmk("provision", "--yes")
+    until(lambda: "must be set and non-zero" in place.create(pod("default", "late", "id", RESTRICTED)))
+    place.ssh("worker-1", "chmod 0777 /usr/local/bin/ctr")
+    report = place.report(0)
+    waived = [(r["where"], r["control"], r["reason"]) for r in report["results"] if r["state"] == "waived"]
+    assert waived == [("worker-1", "node-binaries", "a tool of those on call")]
+
+
+def test_a_host_that_is_silent_passes_nothing(place: Place) -> None:
+    """A host that is off: its controls are unknown, the reason is shown, the exit code says that some are silent."""
+    place.lab.bmk("power off", "worker-1", "--yes")
+    report = place.report(4)
+    assert {r["state"] for r in report["results"] if r["where"] == "worker-1"} == {"unknown"}
+    assert {r["where"] for r in report["results"] if r["state"] == "unknown"} == {"worker-1"}
+    assert [s["name"] for s in report["unreachable"]] == ["worker-1"]
+    place.lab.bmk("power on", "worker-1", "--yes")
+    until(lambda: not json.loads(place.lab.bmk("hardening", "-o", "json", code=None))["counts"]["unknown"])
 
 
 def _image(name: str) -> bytes:

@@ -37,7 +37,6 @@ def kill_when(lab: Any, seen: Callable[[Event], bool]) -> None:
 
 def test_killed_at_every_dangerous_moment_the_same_command_finishes(lab: Any) -> None:
     """Killed in image write, Ansible, kubeadm init and join: no disk is wiped twice, one cluster is begun."""
-    lab.bmk("lab up")
     moments: list[tuple[str, Callable[[Event], bool]]] = [
         ("image write", lambda e: e.kind == "image.progress"),
         ("Ansible", lambda e: e.kind == "task.changed" and e.phase == "configured"),
@@ -55,6 +54,13 @@ def test_killed_at_every_dangerous_moment_the_same_command_finishes(lab: Any) ->
     }
     assert lab.journal.query("SELECT count(*) FROM events WHERE kind = 'image.written'")[0][0] == 2
     assert {e.host for e in lab.journal.since(kind="cluster.begun")} == {"cp-1"}
+
+
+def test_nodes_reach_the_api_through_the_balancer_of_others(lab: Any) -> None:
+    """`endpoint.external`: workers and administrators use it, and believe its certificate."""
+    assert "https://10.87.0.1:7443" in lab.bmk("ssh", "worker-1", "--", "grep server: /etc/kubernetes/kubelet.conf")
+    assert "server: https://10.87.0.1:7443" in lab.bmk("kubeconfig")
+    assert set(lab.nodes()) == {"cp-1", "worker-1"}
 
 
 def test_second_provision_changes_nothing(lab: Any) -> None:

@@ -165,6 +165,17 @@ def test_the_console_comes_over_the_lan(ipmi: Any, bmc: Connect, tmp_path: Path)
     assert not reader.is_alive()
 
 
+def test_what_broke_is_in_the_event_log(bmc: Connect) -> None:
+    """A temperature that a sensor reports as critical is read back as that, and routine is not."""
+    machine: Any = bmc()
+    before = len(machine.event_log())
+    # Add SEL Entry: a system event of the BMC, a temperature sensor, upper critical, going high
+    event = "0 0 2 0 0 0 0 0x20 0 4 1 0x30 1 0x59 0xff 0xff"
+    machine._ask("take an event", "raw", "0x0a", "0x44", *event.split())
+    (entry,) = machine.event_log()[before:]
+    assert (entry.severity, "Temperature" in entry.text) == ("Critical", True)
+
+
 def test_ipmi_has_no_http_boot(bmc: Connect) -> None:
     """What the protocol cannot do is said before anything is written."""
     with pytest.raises(ConfigError, match="http"):

@@ -171,6 +171,15 @@ def test_the_event_log_is_read(bmc: Connect) -> None:
     assert [(entry.text, entry.at[:2]) for entry in machine.event_log()[before:]] == [("power: On", "20")]
 
 
+def test_what_broke_is_in_the_event_log(redfish: Any, bmc: Connect) -> None:
+    """A fan that failed is read as critical, although the BMC has a wrong clock."""
+    machine = bmc()
+    assert [entry for entry in machine.event_log() if entry.severity != "OK"] == []
+    redfish.break_("cp-1", "bmc-fan")
+    (entry,) = [entry for entry in machine.event_log() if entry.severity != "OK"]
+    assert (entry.severity, entry.text) == ("Critical", "Fan 3 failed")
+
+
 def test_the_console_is_appended_to_a_file(redfish: Any, bmc: Connect, tmp_path: Path) -> None:
     """The serial console comes whole, without what was there already being lost."""
     Path(redfish["cp-1"]["console"]).write_text("GRUB\nLinux\n")

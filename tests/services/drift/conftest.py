@@ -18,7 +18,7 @@ import pytest
 from tests.services.drift import hall
 
 HERE = Path(__file__).parent
-COUNT = 12
+COUNT = 14
 FIRMWARE = "uefi" if Path("/sys/firmware/efi").is_dir() else "bios"  # that of the machine under the hosts
 FILE = """\
 apiVersion: bmk.dev/v1
@@ -53,7 +53,7 @@ HOST = """\
 
 @dataclass
 class Office:
-    """Hosts n1 to n12. `root(n)` is the directory that holds the host's own /etc, /root, /opt and /usr/local."""
+    """Hosts n1 to n14. `root(n)` is the directory that holds the host's own /etc, /root, /opt and /usr/local."""
 
     at: Path
     process: subprocess.Popen[str]
@@ -102,14 +102,31 @@ class Office:
         subprocess.run([*self.inside, "sh", "-c", f"echo {value} > /proc/sys/{name}"], check=True)
 
     @contextmanager
-    def listening(self, port: int) -> Iterator[None]:
-        """Somebody listens there."""
-        code = f"import socket,sys\ns=socket.create_server(('0.0.0.0',{port}))\nprint(flush=True)\nsys.stdin.read()"
+    def route(self, *words: str) -> Iterator[None]:
+        """A route of the hosts' network, set by hand."""
+        subprocess.run([*self.inside, "ip", "route", "add", *words], check=True)
+        yield
+        subprocess.run([*self.inside, "ip", "route", "delete", *words], check=True)
+
+    @contextmanager
+    def listening(self, kind: str, port: int) -> Iterator[None]:
+        """Somebody listens there. `kind` is STREAM or DGRAM."""
+        code = (
+            f"import socket,sys\ns=socket.socket(type=socket.SOCK_{kind})\ns.bind(('0.0.0.0',{port}))\n"
+            + ("s.listen()\n" if kind == "STREAM" else "")
+            + "print(flush=True)\nsys.stdin.read()"
+        )
         process = subprocess.Popen([*self.inside, sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
         assert process.stdout is not None
         process.stdout.readline()
         yield
         process.communicate(timeout=10)
+
+    def within(self, number: int) -> list[str]:
+        """What enters the mounts of a host that runs."""
+        config = f" -f {self.root(number)}/sshd_config ".encode()
+        running = (p.parent.name for p in Path("/proc").glob("[0-9]*/cmdline") if config in _title(p))
+        return ["nsenter", "--target", min(running, key=int), "--mount", "--"]
 
     @property
     def inside(self) -> list[str]:
@@ -171,6 +188,14 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self.process.communicate(timeout=30)
+
+
+def _title(cmdline: Path) -> bytes:
+    """What a process calls itself: sshd gives its arguments in one line."""
+    try:
+        return cmdline.read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile
 
 
 def _keygen(path: Path) -> None:

@@ -1,23 +1,29 @@
-"""Runs inside the hosts' network: drive.py FILE seal JSON. Prints one line of JSON."""
+"""Runs inside the hosts' network: drive.py FILE seal|pin|check JSON. Prints one line of JSON."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from bmk.ansible.manifest import with_digests
+from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.journal import open_journal
 from bmk.phases.drifting import Asked, seal
+from bmk.phases.world import World
 
 
 def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
     """Pin the keys of all hosts and seal what they are."""
     journal = open_journal(dc.name)
-    for name, keys in json.loads((dc.source.parent / "keys.json").read_text()).items():
+    known = dc.source.parent / "keys.json"
+    for name, keys in json.loads(known.read_text()).items() if known.exists() else ():
         if name in dc.hosts:
             journal.record(name, "host_keys", keys)
             journal.record(name, "converged", {"digest": "d", "at": time.time()})
@@ -34,8 +40,27 @@ def pin(dc: DataCenter, asked: dict[str, Any]) -> bool:
     return True
 
 
+def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
+    """What Ansible says of all hosts in check mode, comparing every list: seconds, and per host what went wrong."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(dc, open_journal(dc.name), {}, Path(directory))
+        everyone = tuple(dc.hosts)
+        request = ConvergeRequest(
+            "configure.yml", everyone, with_digests(world.inventory), Path(directory),
+            {"bmk_distrust": everyone}, check=True,
+        )  # fmt: skip
+        began = time.monotonic()
+        results = asyncio.run(converge(request, lambda _: None))
+        seconds = time.monotonic() - began
+    return {
+        "seconds": seconds,
+        "bad": {n: f"{r.failed_task}: {r.message} {r.tail}" for n, r in results.items() if not r.ok},
+    }
+
+
 if __name__ == "__main__":
     data_center = load_datacenter(sys.argv[1], versions={"1.37.2"})
     sys.stdout.write(
-        json.dumps({"seal": seal_all, "pin": pin}[sys.argv[2]](data_center, json.loads(sys.argv[3]))) + "\n"
+        json.dumps({"seal": seal_all, "pin": pin, "check": check}[sys.argv[2]](data_center, json.loads(sys.argv[3])))
+        + "\n"
     )

@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from bmk.report.drift import schema
-from tests.services.drift.conftest import Office
+from tests.planted import Row, record
+from tests.services.drift.conftest import COUNT, Office
 
 pytestmark = pytest.mark.services
 
@@ -38,40 +40,107 @@ def same_size_and_time(root: Path) -> None:
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHfA0sYbF3xJ1H3N3mXoXf7p4VJg2ZKbq3hQm0m0m0m0 intruder\n"
 MANIFESTS, UNITS = "etc/kubernetes/manifests", "etc/systemd/system"
 CONFIG, DROP_IN = "etc/containerd/config.toml", f"{UNITS}/kubelet.service.d"
-# number of the host, what is done to it, what is found (item, field) and its class
-PLANTED: list[tuple[int, Callable[[Path], object], set[tuple[str, str]], str]] = [
-    (1, same_size_and_time, {("files:/usr/local/bin/kubelet", "sha256")}, "security"),
-    (2, append(CONFIG, "# mine\n"), {(f"files:/{CONFIG}", "sha256")}, "degraded"),
-    (3, lambda root: (root / CONFIG).chmod(0o666), {(f"files:/{CONFIG}", "mode")}, "security"),
-    (4, append(f"{MANIFESTS}/evil.yaml", "kind: Pod\n"), {(f"files:/{MANIFESTS}/evil.yaml", "")}, "security"),
-    (5, lambda root: (root / "opt/cni/bin/bridge").unlink(), {("files:/opt/cni/bin/bridge", "")}, "breaking"),
-    (6, append("etc/cron.d/backdoor", "* * * * * root sh\n"), {("files:/etc/cron.d/backdoor", "")}, "security"),
+# number of the host, what is done to it in words and in deed, what is found (item, field) and its class
+PLANTED: list[tuple[int, str, Callable[[Path], object], set[tuple[str, str]], str]] = [
+    (
+        1,
+        "other bytes, same size and time",
+        same_size_and_time,
+        {("files:/usr/local/bin/kubelet", "sha256")},
+        "security",
+    ),
+    (
+        2,
+        "a line in containerd's configuration",
+        append(CONFIG, "# mine\n"),
+        {(f"files:/{CONFIG}", "sha256")},
+        "degraded",
+    ),
+    (
+        3,
+        "containerd's configuration for everybody",
+        lambda root: (root / CONFIG).chmod(0o666),
+        {(f"files:/{CONFIG}", "mode")},
+        "security",
+    ),
+    (
+        4,
+        "another static pod",
+        append(f"{MANIFESTS}/evil.yaml", "kind: Pod\n"),
+        {(f"files:/{MANIFESTS}/evil.yaml", "")},
+        "security",
+    ),
+    (
+        5,
+        "a CNI plugin deleted",
+        lambda root: (root / "opt/cni/bin/bridge").unlink(),
+        {("files:/opt/cni/bin/bridge", "")},
+        "breaking",
+    ),
+    (
+        6,
+        "a job of cron",
+        append("etc/cron.d/backdoor", "* * * * * root sh\n"),
+        {("files:/etc/cron.d/backdoor", "")},
+        "security",
+    ),
     (
         7,
+        "a second user with the number 0",
         append("etc/passwd", "toor:x:0:0::/root:/bin/sh\n"),
         {("users:toor", ""), ("authorized_keys:toor", "")},
         "security",
     ),
     (
         8,
+        "another key for root",
         append("root/.ssh/authorized_keys", KEY),
         {("authorized_keys:root", ""), ("files:/root/.ssh/authorized_keys", "sha256")},
         "security",
     ),
-    (9, append("etc/ld.so.preload", "\n"), {("files:/etc/ld.so.preload", "")}, "security"),
+    (
+        9,
+        "a library for every process",
+        append("etc/ld.so.preload", "\n"),
+        {("files:/etc/ld.so.preload", "")},
+        "security",
+    ),
     (
         10,
+        "a static pod edited",
         append(f"{MANIFESTS}/etcd.yaml", "password: hunter2\nport: 1\n"),
         {(f"files:/{MANIFESTS}/etcd.yaml", "sha256")},
         "security",
     ),
     (
         11,
+        "a drop-in for the kubelet",
         append(f"{DROP_IN}/10-evil.conf", "[Service]\n"),
         {(f"files:/{DROP_IN}", ""), (f"files:/{DROP_IN}/10-evil.conf", "")},
         "security",
     ),
+    (
+        13,
+        "another program in the path",
+        append("usr/local/bin/nc", "#!/bin/sh\n"),
+        {("files:/usr/local/bin/nc", "")},
+        "security",
+    ),
+    (
+        14,
+        "su without a password",
+        append("etc/pam.d/su", "auth sufficient pam_permit.so\n"),
+        {("files:/etc/pam.d/su", "")},
+        "security",
+    ),
 ]
+
+
+def tell(config: pytest.Config, words: str, where: str, differences: list[dict[str, Any]]) -> None:
+    """Into the table. Nobody repairs here: what `bmk provision` would do is what is told."""
+    for d in differences:
+        how = "provision would" if d["repair"] else "by a person"
+        record(config, Row(words, where, f"{d['item']} {d['field']}".strip(), d["severity"], how))
 
 
 def test_nothing_is_found_on_hosts_as_they_were_left(office: Office) -> None:
@@ -80,21 +149,22 @@ def test_nothing_is_found_on_hosts_as_they_were_left(office: Office) -> None:
         done = office.drift("-o", "json")
         document = json.loads(done.stdout)
         jsonschema.validate(document, schema())
-        assert [s["differences"] for s in document["standings"]] == [[]] * 13
+        assert [s["differences"] for s in document["standings"]] == [[]] * (COUNT + 1)
         assert {s["name"] for s in document["standings"] if s["state"] == "unknown"} == {"c"}
         assert done.returncode == 4
 
 
-def test_every_planted_difference_is_found_and_nothing_else(office: Office) -> None:
+def test_every_planted_difference_is_found_and_nothing_else(office: Office, pytestconfig: pytest.Config) -> None:
     """A row a host: the very items, their class, and no false positive on the host that nobody touched."""
-    for number, plant, _, _ in PLANTED:
+    for number, _, plant, _, _ in PLANTED:
         plant(office.root(number))
     found = office.document()
-    for number, _, wanted, severity in PLANTED:
+    for number, words, _, wanted, severity in PLANTED:
         standing = found[f"n{number}"]
         items = {(d["item"].split(" ssh-")[0], d["field"]) for d in standing["differences"]}
         assert items == wanted, f"n{number}"
         assert standing["state"] == severity, f"n{number}"
+        tell(pytestconfig, words, f"n{number}", standing["differences"])
     assert found["n12"]["differences"] == []
     assert found["n12"]["state"] == "clean"
 
@@ -154,12 +224,23 @@ def test_a_setting_of_the_kernel_at_run_time(office: Office) -> None:
         office.sysctl("net/ipv4/ip_forward", "1")
 
 
-def test_a_listener_that_was_not_there(office: Office) -> None:
-    """Somebody opened a port: named with its process."""
-    with office.listening(4444):
+@pytest.mark.parametrize(("kind", "item"), [("STREAM", "listeners:tcp 4444"), ("DGRAM", "listeners:udp 4444")])
+def test_a_listener_that_was_not_there(office: Office, pytestconfig: pytest.Config, kind: str, item: str) -> None:
+    """Somebody opened a port, TCP or UDP: named with its process."""
+    with office.listening(kind, 4444):
         (difference,) = office.document("--limit", "n12")["n12"]["differences"]
-    assert difference["item"].startswith("listeners:tcp 4444")
+    assert difference["item"].startswith(item)
     assert difference["severity"] == "security"
+    tell(pytestconfig, f"a port opened ({kind})", "n12", [difference])
+
+
+def test_a_route_that_was_not_there(office: Office, pytestconfig: pytest.Config) -> None:
+    """Traffic for others is led away: all hosts share a network here, so all of them tell it."""
+    with office.route("10.99.0.0/16", "via", "10.77.200.1"):
+        (difference,) = office.document("--limit", "n12")["n12"]["differences"]
+    assert difference["item"] == "routes:10.99.0.0/16 via 10.77.200.1"
+    assert difference["severity"] == "security"
+    tell(pytestconfig, "a route set by hand", "n12", [difference])
 
 
 @pytest.mark.parametrize(("output", "has"), [("table", "next: bmk provision office"), ("wide", "| +port: 1"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.drift.conftest import Office
+from tests.services.drift.conftest import COUNT, Office
 from tests.services.drift.hall import address
 
 pytestmark = pytest.mark.services
@@ -41,16 +41,25 @@ PASSWD = "root:x:0:0:root:/root:/usr/local/bin/answer"
 
 @contextmanager
 def full_disk(office: Office, number: int) -> Iterator[None]:
-    """A root without space: the `df` of the host says so (its root is this machine's, which is not ours to fill)."""
-    program = office.root(number) / "usr/local/bin/df"
-    program.write_text("#!/bin/sh\necho Filesystem\necho '/dev/sda1 100 100 0 100% /'\n")
-    program.chmod(0o755)
+    """Where this host keeps bmk's records, a small file system without a byte left."""
+    at = "/var/lib/bmk"
+    fill = f"mount -t tmpfs -o size=64k,nr_inodes=16 tmpfs {at}; ! dd if=/dev/zero of={at}/fill bs=4k 2>/dev/null"
+    subprocess.run([*office.within(number), "sh", "-ec", fill], check=True)
     yield
-    program.unlink()
+    subprocess.run([*office.within(number), "umount", at], check=True)
+
+
+@contextmanager
+def no_python(office: Office, number: int) -> Iterator[None]:
+    """What is called python3 on this host is nothing that can be run."""
+    program = str(Path("/usr/bin/python3").resolve())
+    subprocess.run([*office.within(number), "mount", "--bind", "/dev/null", program], check=True)
+    yield
+    subprocess.run([*office.within(number), "umount", program], check=True)
 
 
 def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
-    """Silent, hanging, garbage, a flood, a refused key, another host key, no python: unknown, in time, exit code 4."""
+    """Silent, hanging, garbage, a flood, a refused or another key, no python, a full disk: unknown, in time, exit 4."""
     shell(HANGS)(office.root(2))
     shell(GARBAGE)(office.root(3))
     shell(FLOODS)(office.root(4))
@@ -59,7 +68,7 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
     keys["n6"] = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHfA0sYbF3xJ1H3N3mXoXf7p4VJg2ZKbq3hQm0m0m0m0"]
     office.drive("pin", keys=keys)
     office.stop(8)
-    with full_disk(office, 9):
+    with full_disk(office, 9), no_python(office, 7):
         began = time.monotonic()
         done = office.drift("--deadline", str(DEADLINE), "-o", "json")
         seconds = time.monotonic() - began
@@ -71,6 +80,7 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
         "n4": "garbage",
         "n5": "refused",
         "n6": "wrong-key",
+        "n7": "no-python",
         "n8": "silent",
         "n9": "disk-full",
         "c": "api",
@@ -78,7 +88,10 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
     assert done.returncode == 4
     assert all(s["state"] == "unknown" for name, s in found.items() if name in causes)
     assert all(s["troubles"][0]["next"] for name, s in found.items() if name in causes)
-    assert {name for name, s in found.items() if s["state"] == "clean"} >= {"n1", "n10", "n11", "n12"}
+    assert {name for name, s in found.items() if s["state"] == "clean"} == {
+        "n1",
+        *(f"n{n}" for n in range(10, COUNT + 1)),
+    }
     assert seconds < DEADLINE + 30, "the run waits for nobody longer than for one deadline"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from bmk.report.page import render
 
@@ -64,7 +64,12 @@ def data() -> dict[str, Any]:
     hosts[7] = host(7, "security")
     rogue = {**finding("security", 1), "text": "bindings: rogue: not expected here", "diff": ""}
     cluster = {"name": "apps", "state": "security", "looked": "2026-11-24T02:00:00Z", "troubles": [], "drift": [rogue]}
-    return {"datacenter": "par", "at": "2026-11-24T02:05:00Z", "hosts": hosts, "clusters": [cluster], "runs": runs}
+    failing = [{"control": "kubelet-anonymous", "severity": "high", "title": "The kubelet knows who asks",
+                "where": [h["name"] for h in hosts[:12]]}]  # fmt: skip
+    counts = {"fail": 12, "unknown": 0, "waived": 3, "na": 40, "pass": 24000}
+    hardening = {"at": "2026-11-24T01:00:00Z", "counts": counts, "failing": failing}
+    return {"datacenter": "par", "at": "2026-11-24T02:05:00Z", "hosts": hosts, "clusters": [cluster], "runs": runs,
+            "hardening": hardening}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +100,7 @@ def opened(browser: Browser, path: Path, **more: Any) -> tuple[Page, list[str]]:
     return page, trouble
 
 
-def keep(page: Page, name: str) -> None:
+def keep(page: Page | Locator, name: str) -> None:
     """A screenshot for people, where BMK_SCREENSHOTS says."""
     where = os.environ.get("BMK_SCREENSHOTS")
     if where:
@@ -148,6 +153,25 @@ def test_a_host_can_be_opened_by_link_and_by_keyboard(browser: Browser, path: Pa
     direct, more = opened(browser, path)
     direct.goto(f"{path.as_uri()}#r07-0007")
     assert direct.locator("#host").is_visible()
+    assert trouble + more == []
+
+
+def test_hardening_is_summed_up(browser: Browser, path: Path, tmp_path: Path) -> None:
+    """What fails, where, and what to type; nothing about it when nobody has looked."""
+    page, trouble = opened(browser, path)
+    text = page.locator("#hardening").inner_text()
+    for words in (
+        "12 fail, 3 waived, 40 do not apply, 24000 hold",
+        "kubelet-anonymous",
+        "and 4 more",
+        "bmk hardening par",
+    ):
+        assert words in text
+    keep(page.locator("#hardening"), "hardening")
+    without = tmp_path / "without.html"
+    without.write_text(render({**data(), "hardening": None}))
+    page, more = opened(browser, without)
+    assert not page.locator("#hardening").is_visible()
     assert trouble + more == []
 
 

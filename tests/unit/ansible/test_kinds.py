@@ -8,6 +8,8 @@ import http.server
 import io
 import json
 import os
+import socket
+import stat
 import struct
 import tarfile
 import threading
@@ -356,3 +358,27 @@ def test_an_access_list_is_seen_and_taken_away(tmp_path: Path) -> None:
     assert [i["changed"] for i in _run(Files(), items)["items"]] == [True]
     assert "system.posix_acl_access" not in os.listxattr(path)
     assert [i["changed"] for i in _run(Files(), items)["items"]] == [False]
+
+
+@root
+def test_a_socket_is_put_right_like_a_file(tmp_path: Path) -> None:
+    """Its mode is seen, shown as a difference without reading from it, and set."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+    path.chmod(0o666)
+    done = _run(Files(), [{"path": str(path), "state": "kept", "mode": "0660"}])
+    assert [i["changed"] for i in done["items"]] == [True]
+    assert ("0666" in done["diff"][0]["before"], "0660" in done["diff"][0]["after"]) == (True, True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+@root
+def test_what_is_in_a_kept_file_is_never_shown(tmp_path: Path) -> None:
+    """A key of somebody else with a wrong mode: the difference says so, and has nothing of its content."""
+    path = tmp_path / "ca.key"
+    path.write_text("canary")
+    path.chmod(0o644)
+    done = _run(Files(), [{"path": str(path), "state": "kept", "mode": "0600"}])
+    assert "canary" not in json.dumps(done["diff"])
+    assert "0644" in done["diff"][0]["before"]

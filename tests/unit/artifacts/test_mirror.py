@@ -38,7 +38,7 @@ def test_variables_name_url_digest_version_and_size(mirror: Mirror) -> None:
     files, images = mirror.as_vars(Deployer())
     url = "http://10.77.0.1/files/tools/v1/tool"
     assert files == {"tool": {"url": url, "sha256": "a" * 64, "version": "v1", "size": 4}}
-    assert images == {"tool": "10.77.0.1:5000/tool:v1"}
+    assert images == {"tool": "10.77.0.1:5000/tool@sha256:" + "c" * 64}
     assert mirror.as_vars(Deployer(http_port=8080))[0]["tool"]["url"].startswith("http://10.77.0.1:8080/files/")
 
 

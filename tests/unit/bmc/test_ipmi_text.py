@@ -99,6 +99,11 @@ def test_log_lines_become_entries() -> None:
     entry = parse_log_line(critical)
     assert entry is not None
     assert entry.severity == "Critical"
+    before_time = parse_log_line(
+        "   1 |  Pre-Init  |0000002576| Temperature #0x30 | Upper Critical going high | Asserted"
+    )
+    assert before_time is not None
+    assert (before_time.at, before_time.severity) == ("Pre-Init 0000002576", "Critical")
     assert parse_log_line("SEL has no entries") is None
 
 

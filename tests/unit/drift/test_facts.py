@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, read, script
+from bmk.drift.facts import (
+    FACTS,
+    MANIFEST,
+    TEXTS,
+    Found,
+    Garbage,
+    Wanted,
+    boot,
+    certificates,
+    disks,
+    health,
+    listeners,
+    read,
+    routes,
+    script,
+)
 from bmk.drift.gather import _answer
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
@@ -25,7 +43,11 @@ def found() -> dict[str, Found]:
 def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> None:
     """A new fact comes with what a host says to it."""
     assert set(found) == {fact.name for fact in FACTS}
-    assert [name for name, items in found.items() if not items] == []
+    assert [name for name, items in found.items() if not items] == [
+        "boot",
+        "disks",
+        "routes",
+    ]  # it is a container, and nobody set a route
 
 
 @pytest.mark.parametrize(
@@ -47,6 +69,7 @@ def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> Non
         ("network", "address 10.67.0.11", {"prefix": 24}),
         ("users", "root", {"uid": 0, "shell": "/bin/bash", "password": "locked"}),
         ("groups", "bmk-cri", {"gid": 952, "members": ""}),
+        ("health", "disk", {"at": "/", "free_kb": 40766196}),
         ("listeners", "tcp 2379 etcd", {"process": "etcd"}),
         ("containerd", "version", {"value": 4}),
     ],
@@ -69,10 +92,82 @@ def test_loopback_is_no_listener(found: dict[str, Found]) -> None:
     assert "tcp 10248 kubelet" not in found["listeners"]
 
 
+def test_udp_listeners_are_those_that_answer() -> None:
+    """A port of a service is told; one on which a client waits for an answer (DHCP, handed out) is not."""
+    lines = [
+        'udp UNCONN 0 0 0.0.0.0:69 0.0.0.0:* users:(("tftpd",pid=1,fd=4))',
+        'udp UNCONN 0 0 10.0.0.2%eth0:68 0.0.0.0:* users:(("systemd-network",pid=2,fd=9))',
+        'udp UNCONN 0 0 0.0.0.0:45123 0.0.0.0:* users:(("resolver",pid=3,fd=9))',
+        "udp UNCONN 0 0 127.0.0.1:323 0.0.0.0:*",
+    ]
+    assert listeners.parse(lines) == {"udp 69 tftpd": {"process": "tftpd"}}
+
+
+def test_disks_are_those_that_are_built_in() -> None:
+    """By serial, or by WWN without one; disks of a network come and go, and memory is none."""
+    said = {"blockdevices": [
+        {"name": "vda", "type": "disk", "tran": "virtio", "serial": "LABDISK1", "wwn": None, "size": 8589934592},
+        {"name": "sda", "type": "disk", "tran": "sas", "serial": None, "wwn": "0x5000c5", "size": 4000787030016},
+        {"name": "sdb", "type": "disk", "tran": "iscsi", "serial": "CSI1", "wwn": None, "size": 1073741824},
+        {"name": "zram0", "type": "disk", "tran": None, "serial": None, "wwn": None, "size": 0},
+        {"name": "sr0", "type": "rom", "tran": "sata", "serial": "QM1", "wwn": None, "size": 1073741312},
+    ]}  # fmt: skip
+    wanted = {"LABDISK1": {"size": 8589934592}, "0x5000c5": {"size": 4000787030016}}
+    assert disks.parse(json.dumps(said, indent=3).split("\n")) == wanted
+    assert disks.parse([]) == {}
+
+
+def test_routes_are_those_that_somebody_set() -> None:
+    """To a gateway, to a device, to nowhere; the default one is the network's, and one address on a device a pod's."""
+    lines = [
+        '[{"dst":"default","gateway":"10.0.0.1","dev":"lan0","flags":[]}]',
+        "",
+        '[{"dst":"10.79.1.2","dev":"vethd80aa2cb","scope":"host","flags":[]},'
+        '{"dst":"10.9.0.0/16","gateway":"10.0.0.66","dev":"lan0","flags":[]},'
+        '{"dst":"10.244.1.0/24","gateway":"10.244.1.0","dev":"flannel.1","flags":["onlink"]},'
+        '{"dst":"10.8.0.0/16","dev":"tun0","scope":"link","flags":[]},{"type":"blackhole","dst":"10.7.0.1","flags":[]}]',
+        "",
+    ]
+    assert routes.parse(lines) == {
+        "10.9.0.0/16 via 10.0.0.66": {"device": "lan0"},
+        "10.8.0.0/16 via the link": {"device": "tun0"},
+        "10.7.0.1 via blackhole": {"device": ""},
+    }
+
+
+def test_what_uefi_boots_is_told_by_name() -> None:
+    """The first of the order and what is next, whatever numbers they have; a device path is no part of a name."""
+    lines = ["BootNext: 0001", "BootCurrent: 0008", "Timeout: 0 seconds", "BootOrder: 0008,0000,0001"]
+    lines += ["Boot0000* UiApp", "Boot0001* UEFI Misc Device\tPciRoot(0x0)/Pci(0x2,0x0)", "Boot0008* bmk\tHD(1,GPT)"]
+    assert boot.parse(lines) == {"next": {"value": "UEFI Misc Device"}, "first": {"value": "bmk"}}
+    assert boot.parse([]) == {}
+
+
+def test_a_disk_without_inodes_is_full() -> None:
+    """Space alone is not enough; a file system that has no inodes to count is not full for that."""
+    lines = ["python=yes", "disk=/ 500 0 0", "disk=/var 9000 100 0", "boot=x"]
+    assert health.parse(lines)["disk"] == {"at": "/var", "free_kb": 0}
+
+
+def test_texts_of_keys_are_not_brought(tmp_path: Path) -> None:
+    """What the deployer must not have never leaves the host, although its directory is listed."""
+    for name in ("a.yaml", "server.key", "bmk/encryption.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+    command = TEXTS.command(Wanted(texts=[str(tmp_path)])).replace("/etc/kubernetes", str(tmp_path))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert list(TEXTS.parse(done.stdout.splitlines())) == [f"{tmp_path}/a.yaml"]
+
+
 def test_certificates_hold(found: dict[str, Found]) -> None:
-    """All of them, with their end."""
+    """All of them, with their end, against the clock of the host."""
     apiserver = found["certificates"]["/etc/kubernetes/pki/apiserver.crt"]
     assert (apiserver["valid"], apiserver["valid_in_30_days"]) == (True, True)
+    end = 1826118000  # Nov 13 15:00:00 2027 GMT
+    for now, valid, soon in ((end - 31 * 86400, True, True), (end - 29 * 86400, True, False), (end, False, False)):
+        (found_then,) = certificates.parse([str(now), "/x.crt\tNov 13 15:00:00 2027 GMT"]).values()
+        assert (found_then["valid"], found_then["valid_in_30_days"]) == (valid, soon)
 
 
 def test_a_key_is_told_by_its_print(found: dict[str, Found]) -> None:
@@ -108,8 +203,38 @@ def test_the_script_is_one_that_a_shell_can_read() -> None:
 
 def test_texts_come_back_as_they_are() -> None:
     """Bytes that are no text do no harm."""
-    packed = base64.b64encode(b"a\tb\n\xff").decode()
-    assert TEXTS.parse([f"/x\t{packed}"]) == {"/x": {"text": "a\tb\n\ufffd"}}
+    assert TEXTS.parse(_archive({"/x": b"a\tb\n\xff"})) == {"/x": {"text": "a\tb\n\ufffd"}}
+
+
+def test_no_more_of_a_text_is_read_than_was_asked_for() -> None:
+    """A host that sends a file of any size costs nothing; one that sends no archive has said garbage."""
+    assert TEXTS.parse(_archive({"/big": b"x" * 70000, "/x": b"y"})) == {"/x": {"text": "y"}}
+    assert TEXTS.parse([]) == {}
+    with pytest.raises(ValueError, match="header"):
+        TEXTS.parse([base64.b64encode(b"x" * 2048).decode()])
+
+
+def test_the_script_brings_the_texts_of_real_files(tmp_path: Path) -> None:
+    """Through a shell, find, tar and back: below directories too, with any name."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a b'c").write_text("one\n")
+    (tmp_path / "two").write_text("")
+    text = script(Wanted(texts=[str(tmp_path / "d"), str(tmp_path / "two"), "/nonexistent"]), (TEXTS,))
+    said = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=True).stdout
+    assert read(said.split("\n"), (TEXTS,))["texts"] == {
+        f"{tmp_path}/d/a b'c": {"text": "one\n"},
+        f"{tmp_path}/two": {"text": ""},
+    }
+
+
+def _archive(files: dict[str, bytes]) -> list[str]:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return [base64.b64encode(out.getvalue()).decode()]
 
 
 def test_a_clock_is_right_between_question_and_answer() -> None:
@@ -123,6 +248,6 @@ def test_a_clock_is_right_between_question_and_answer() -> None:
 
 def test_a_host_without_python_or_space_is_troubled() -> None:
     """It answers, and yet nothing could be put right there."""
-    health = {"python": {"there": False}, "root": {"free_kb": 0}}
+    health = {"python": {"there": False}, "disk": {"at": "/var", "free_kb": 0}}
     answer = _answer({"host": "x", "facts": {"health": health}, "began": 1.0, "ended": 2.0})
     assert [t.cause for t in answer.troubles] == ["no-python", "disk-full"]

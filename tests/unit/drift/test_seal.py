@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.seal import MANIFEST, Seal, history, newest, renewed, store
+from bmk.datacenter.load import load_datacenter
+from bmk.drift.gather import Keys
+from bmk.drift.look import Look, Outside, look
+from bmk.drift.seal import MANIFEST, Seal, history, newest, renewed, sealed, store
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 
@@ -52,6 +56,26 @@ def test_a_forged_seal_is_refused(journal: Journal) -> None:
         db.execute("UPDATE seals SET body = (SELECT body FROM seals WHERE digest = 'd1') WHERE digest = 'd2'")
     with pytest.raises(PreflightRefused, match="not signed here"):
         newest(journal, "one")
+
+
+def test_a_seal_of_less_does_not_count_as_sealed(journal: Journal) -> None:
+    """What an older bmk sealed is read, and the host is due to be sealed again."""
+    store(journal, seal("d1", schema=1))
+    assert sealed(journal) == {}
+    store(journal, seal("d1"))
+    assert sealed(journal) == {"one": 1.0}
+
+
+def test_a_host_with_a_seal_of_less_is_unknown(tmp_path: Path) -> None:
+    """Nothing that the old seal does not know is called drift, nothing is called clean; and a provision is due."""
+    dc = load_datacenter(Path(__file__).resolve().parents[3] / "inventories/lab-ha/dc.yml")
+    host = next(iter(dc.hosts.values()))
+    journal = Journal(tmp_path / "journal.db")
+    store(journal, Seal(host.name, 1.0, "d", schema=1))
+    on = Look(dc, journal, Keys(tmp_path / "key", tmp_path / "known_hosts"))
+    (standing,) = asyncio.run(look(on, [host], Outside()))
+    (trouble,) = standing.troubles
+    assert (standing.state, trouble.cause, trouble.next) == ("unknown", "old-seal", f"bmk provision {dc.name}")
 
 
 def test_history_is_bounded(journal: Journal) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -115,6 +116,9 @@ BREAKS: dict[str, Any] = {
     "runtime-socket-refuses": lambda raw: raw["sockets"][SOCKET].update(nobody="connected"),
     "runtime-config-live": lambda raw: raw["processes"]["containerd"].update(started=1.0),
     "runtime-config-schema": _text("/etc/containerd/config.toml", "version = 4", "version = 2"),
+    "runtime-config-whole": _text(
+        "/etc/containerd/config.toml", "imports = []", "imports = ['/etc/containerd/conf.d/*.toml']"
+    ),
     "runtime-no-tcp": lambda raw: raw["listeners"].update(containerd=["0.0.0.0:1338"]),
     "runtime-stream-local": _dump("disable_tcp_service = true", "disable_tcp_service = false"),
     "runtime-nri-locked": _dump("disable_connections = true", "disable_connections = false"),
@@ -122,7 +126,7 @@ BREAKS: dict[str, Any] = {
     "runtime-image-volumes": _dump("ignore_image_defined_volumes = true", "ignore_image_defined_volumes = false"),
     "runtime-unprivileged-net": _dump("enable_unprivileged_ports = true", "enable_unprivileged_ports = false"),
     "runtime-image-verifier": _dump("use_local_image_pull = false", "use_local_image_pull = true"),
-    "runtime-registry": _dump("sandbox = '", "other = '"),
+    "runtime-registry": _dump("/pause@sha256:", "/pause:"),
     "runtime-lsm": _dump("disable_apparmor = false", "disable_apparmor = true"),
     "runtime-root": _file("/var/lib/containerd", mode=0o711),
     "runtime-state": _file("/run/containerd", mode=0o755),
@@ -223,6 +227,17 @@ def test_breaking_one_thing_fails_exactly_its_control(seen: dict[str, Any], cont
     raw = copy.deepcopy(seen)
     BREAKS[control](raw)
     assert failing(raw) == {control}
+
+
+@pytest.mark.parametrize(
+    "pause", ["docker.io/pause@{}", "10.57.0.1:5000/pause:3.10.2", "10.57.0.1:5000/p@sha256:12", ""]
+)
+def test_only_the_mirrors_sandbox_image_by_its_digest_counts(seen: dict[str, Any], pause: str) -> None:
+    """An image of another registry, by a tag that can be moved, by half a digest or not named at all fails."""
+    raw = copy.deepcopy(seen)
+    named = f"sandbox = '{pause.format('sha256:' + '5c' * 32)}'"
+    raw["containerd"]["out"] = re.sub("sandbox = '.*'", named, raw["containerd"]["out"])
+    assert failing(raw) == {"runtime-registry"}
 
 
 # What is not applicable in a container, what only shows with another control's file, and what is in the API.

@@ -22,6 +22,12 @@ DHCP = event("dhcp.discover", source="dhcp")
 INSTALL = event("boot.answered", "answered install", "http", decision="install")
 LOCAL = event("boot.answered", "answered local: no install is granted", "http", decision="local")
 
+# what kubeadm says on the ninth system container of a machine with 128 inotify instances
+NO_RUNTIME = (
+    "[ERROR CRI]: could not connect to the container runtime: failed to create new CRI runtime service: validate "
+    'service connection: validate CRI v1 runtime API for endpoint "unix:///run/containerd/containerd.sock": rpc error: '
+    "code = Unimplemented desc = unknown service runtime.v1.RuntimeService"
+)
 CASES: dict[str, tuple[str, list[Event], str]] = {
     "agent_reported": ("imaging", [START, event("agent.failed", "disk X holds LVM", why="w")], "disk X holds LVM"),
     "claim_refused": ("booting", [INSTALL, event("agent.refused", "claim refused: serial")], "was refused"),
@@ -39,6 +45,10 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "ramdisk_lost": ("imaging", [START], "the install ramdisk fell silent"),
     "network_boot_again": ("reachable", [START, DHCP, LOCAL], "boots from the network again"),
     "no_ssh": ("reachable", [START], "does not answer ssh"),
+    "another_machine": ("reachable", [START, event("ssh.wrong-key", "ssh: wrong-key")], "another machine answers"),
+    "no_inotify": ("joined", [START, event("task.failed", NO_RUNTIME, task="Join")], "no inotify instance left"),
+    "kubelet_complains": ("verified", [START, event("kubelet.error", "the kubelet says: x")], "did not become Ready"),
+    "node_unseen": ("verified", [START], "did not become Ready"),
     "node_not_ready": ("verified", [START, event("node.state", "node is absent")], "did not become Ready"),
     "unknown": ("joined", [START], "joined did not end within 180 s"),
 }
@@ -55,7 +65,7 @@ def test_rule_names_its_cause(rule: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     """A new rule needs a test of its own."""
-    assert {rule.__name__ for rule in RULES} == set(CASES)
+    assert {rule.name for rule in RULES} == set(CASES)
 
 
 def test_bmc_that_recovered_is_not_blamed() -> None:
@@ -68,6 +78,31 @@ def test_wrong_host_key_is_another_machine() -> None:
     """A host key that is not the pinned one is never called a network problem."""
     cause = likely_cause("reachable", [START, event("ssh.wrong-key", "ssh: wrong-key")], "par", "cp-1", 1180.0)
     assert cause.what == "another machine answers at this address"
+
+
+@pytest.mark.parametrize(
+    "said", [NO_RUNTIME, "failed to create fsnotify watcher: too many open files", "inotify_init1"]
+)
+def test_what_explains_a_failure_is_said_instead_of_it(said: str) -> None:
+    """A join that failed for want of inotify instances: told as that, with the command for the machine around it."""
+    data = {"what": "Ansible: Join failed", "why": "x", "hint": "bmk ssh par cp-1 to look"}
+    failed = Event("bmk", "phase.failed", "x", "cp-1", "joined", data=data, at=3.0)
+    began = Event("bmk", "phase.started", "x", "cp-1", "joined", at=1.0)
+    _, cause = judge([began, event("task.failed", said, task="Join"), failed], CASE)
+    assert cause is not None
+    assert "inotify" in cause.what
+    assert "sysctl -w fs.inotify.max_user_instances=8192" in cause.hint
+    _, cause = judge([began, event("task.failed", "boom", task="Join"), failed], CASE)
+    assert cause is not None
+    assert cause.what == "Ansible: Join failed"
+
+
+def test_a_kubelet_without_inotify_is_told_so() -> None:
+    """Told from a real run, the second lab of system containers on one machine: its deadline passed in `verified`."""
+    said = 'the kubelet says: "Failed to start cAdvisor" err="inotify_init: too many open files"'
+    cause = likely_cause("verified", [START, event("kubelet.error", said), event("node.state")], "kill", "cp-1", 1180.0)
+    assert cause.what == "the kernel has no inotify instance left for this host"
+    assert cause.sure
 
 
 def test_a_node_that_is_not_ready_is_explained_by_its_kubelet() -> None:

@@ -6,9 +6,11 @@ import time
 from typing import Any
 
 from bmk.drift import history
+from bmk.drift import seal as seals
 from bmk.drift.judge import judge
 from bmk.drift.model import Desired, Difference, Standing, Trouble
 from bmk.phases.restored import node_patches
+from bmk.phases.restoring import restoring
 from bmk.plan.actual import Drifted
 
 OWNERS = {"sysctls:net.ipv4.ip_forward": "role node_baseline"}
@@ -33,6 +35,22 @@ def test_a_host_with_drift_is_converged_and_sealed_again(world: Any) -> None:
     assert "net.ipv4.ip_forward" in plan.pending[0].changes[0].text
     assert [o.error for o in world.provision()] == [None]
     assert world.look()[0].pending == ()
+
+
+def test_a_converge_is_told_what_to_put_back(world: Any) -> None:
+    """What is first to boot by its sealed name, only where it is not; files that no role writes as they were sealed."""
+    world.provision()
+    sealed = {"boot": {"first": {"value": "bmk"}}, "files": {}}
+    for name in ("worker-1", "worker-2"):
+        seals.store(world.service, seals.Seal(name, time.time(), "d", facts=sealed))
+    found(world, "worker-1", Difference("boot", "first", "value", "bmk", "UEFI PXEv4"))
+    found(world, "worker-2", Difference("files", "/etc/cron.d/x", "", None, "type file"))
+    found(world, "cp-1", Difference("kubelet", "podPidsLimit", "value", "4096", "5000"))
+    told = restoring(world.service, ["worker-1", "worker-2", "cp-1"])
+    assert told["bmk_boot"] == {"worker-1": "bmk"}
+    assert told["bmk_restore"]["worker-2"] == [{"path": "/etc/cron.d/x", "state": "absent"}]
+    assert told["bmk_kubelets"] == ["cp-1"]
+    assert told["bmk_distrust"] == ["cp-1", "worker-1", "worker-2"]
 
 
 def test_a_look_after_the_repair_that_finds_it_again_is_drift_again(world: Any) -> None:

@@ -1,0 +1,80 @@
+"""What bmk owns of a whole cluster: who may do everything in it, and its admission policies. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bmk.datacenter.resolve import DataCenter
+from bmk.drift.flat import flat
+from bmk.drift.model import Attributes, Desired, Facts
+from bmk.hardening import policy
+
+Object = Mapping[str, Any]
+_ROLE = "cluster-admin"
+_RBAC = "rbac.authorization.k8s.io"
+# Bindings that kubeadm makes, and whom they name.
+ADMINISTRATORS = {"cluster-admin": "system:masters", "kubeadm:cluster-admins": "kubeadm:cluster-admins"}
+
+
+def desired_cluster(dc: DataCenter, name: str) -> Desired:
+    """Kubeadm's administrators and nobody else; the policies that the file asks for and no old ones."""
+    bindings = {b: {"role": _ROLE, "subjects": f"Group {group}"} for b, group in ADMINISTRATORS.items()}
+    policies = {policy.key(o): _policy(o) for o in wanted_policies(dc, name)}
+    owners = {f"bindings:{b}": "kubeadm" for b in bindings} | {f"policies:{p}": "dc.yml" for p in policies}
+    return Desired({"bindings": bindings, "policies": policies}, ("bindings:*", "policies:*"), owners=owners)
+
+
+def wanted_policies(dc: DataCenter, name: str) -> list[policy.Object]:
+    """Admission policies and their bindings as objects."""
+    return policy.objects(dc.cluster(name).hardening.groups.model_dump(mode="json"))
+
+
+def binding_facts(roles: Sequence[Object], bindings: Sequence[Object]) -> Facts:
+    """Bindings to roles of the whole cluster that may do everything: by name, those of a namespace `namespace/name`."""
+    mighty = {_ROLE, *(role["metadata"]["name"] for role in roles if _mighty(role))}
+    found = {
+        _name(b["metadata"]): {"role": b["roleRef"]["name"], "subjects": _subjects(b)}
+        for b in bindings
+        if b["roleRef"]["kind"] == "ClusterRole" and b["roleRef"]["name"] in mighty
+    }
+    return {"bindings": found}
+
+
+def policy_facts(dc: DataCenter, name: str, live: Sequence[Object]) -> Facts:
+    """Policies that bmk made, or that have the names of such; others are none of its business."""
+    wanted = {policy.key(o) for o in wanted_policies(dc, name)}
+    return {"policies": {policy.key(o): _policy(o) for o in live if policy.is_managed(o) or policy.key(o) in wanted}}
+
+
+def administrator(name: str) -> dict[str, Any]:
+    """The binding of kubeadm with this name, as it makes it."""
+    subject = {"apiGroup": _RBAC, "kind": "Group", "name": ADMINISTRATORS[name]}
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": _ROLE},
+        "subjects": [subject],
+    }
+
+
+def _policy(live: Object) -> Attributes:
+    return flat(live["spec"]) | {"managed": policy.is_managed(live)}
+
+
+def _name(metadata: Object) -> str:
+    return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
+
+
+def _mighty(role: Object) -> bool:
+    rules = role.get("rules") or ()
+    return any("*" in (rule.get("verbs") or ()) and _all_resources(rule) for rule in rules)
+
+
+def _all_resources(rule: Object) -> bool:
+    return "*" in (rule.get("resources") or ()) and "*" in (rule.get("apiGroups") or ())
+
+
+def _subjects(binding: Object) -> str:
+    return ", ".join(sorted(f"{s['kind']} {_name(s)}" for s in binding.get("subjects") or ()))

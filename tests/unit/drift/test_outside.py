@@ -1,0 +1,159 @@
+"""What APIs and BMCs say, against the file: administrators, policies, kubelets' settings, images, event logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmk.bmc.protocol import LogEntry
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter
+from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
+from bmk.drift.cluster import administrator, binding_facts, desired_cluster, policy_facts, wanted_policies
+from bmk.drift.compare import compare
+from bmk.drift.images import desired_images, image_facts
+from bmk.drift.kubelet import desired_settings, live_settings
+from bmk.drift.model import Desired
+from bmk.hardening import policy
+
+ROOT = Path(__file__).resolve().parents[3]
+KUBEADM = [administrator(name) for name in ("cluster-admin", "kubeadm:cluster-admins")]
+
+
+@pytest.fixture(scope="module")
+def dc() -> DataCenter:
+    return load_datacenter(ROOT / "inventories/lab-ha/dc.yml")
+
+
+def binding(name: str, role: str = "cluster-admin", namespace: str = "") -> dict[str, Any]:
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": "default"}
+    body = {"metadata": {"name": name, "namespace": namespace}, "roleRef": {"kind": "ClusterRole", "name": role}}
+    return {**body, "subjects": [subject]}
+
+
+def found(dc: DataCenter, bindings: list[Any], policies: list[Any], roles: list[Any] | None = None) -> list[Any]:
+    cluster = next(iter(dc.spec.clusters))
+    facts = {**binding_facts(roles or [], bindings), **policy_facts(dc, cluster, policies)}
+    return [(d.item, d.field) for d in compare(desired_cluster(dc, cluster), facts)]
+
+
+def live(dc: DataCenter) -> list[Any]:
+    """Policies as an API gives them back: with values that it adds."""
+    wanted = wanted_policies(dc, next(iter(dc.spec.clusters)))
+    return [{**o, "spec": {**o["spec"], "added": "by the API"}} for o in wanted]
+
+
+def test_a_cluster_as_it_was_made_has_no_difference(dc: DataCenter) -> None:
+    """kubeadm's administrators, bmk's policies, and what the API adds by itself."""
+    assert found(dc, KUBEADM, live(dc)) == []
+
+
+def test_administrators_are_known_by_whom_they_name(dc: DataCenter) -> None:
+    """Another binding, one in a namespace, one to a role that may as much, and another subject in kubeadm's own."""
+    rules = [{"verbs": ["*"], "resources": ["*"], "apiGroups": ["*"]}]
+    roles = [{"metadata": {"name": "harmless-name"}, "rules": rules}]
+    more = [binding("rogue"), binding("sly", namespace="kube-system"), binding("third", role="harmless-name")]
+    assert found(dc, [*KUBEADM, *more, binding("viewer", role="view")], live(dc), roles) == [
+        ("bindings:kube-system/sly", ""), ("bindings:rogue", ""), ("bindings:third", ""),
+    ]  # fmt: skip
+    widened = {**KUBEADM[0], "subjects": [*KUBEADM[0]["subjects"], {"kind": "User", "name": "eve"}]}
+    assert found(dc, [widened, KUBEADM[1]], live(dc)) == [("bindings:cluster-admin", "subjects")]
+
+
+def test_policies_are_compared_leaf_by_leaf(dc: DataCenter) -> None:
+    """One that is gone, one whose action was changed, one of bmk that is over; what others made is theirs."""
+    first, second, *others = live(dc)
+    changed = {**second, "spec": {**second["spec"], "failurePolicy": "Ignore"}}
+    old = {**first, "metadata": {**first["metadata"], "name": "old"}}
+    foreign = {**first, "metadata": {"name": "of-others"}}
+    assert set(found(dc, KUBEADM, [changed, old, foreign, *others])) == {
+        (f"policies:{policy.key(first)}", ""),
+        (f"policies:{policy.key(second)}", "failurePolicy"),
+        (f"policies:{first['kind']}/old", ""),
+    }
+
+
+CONFIG = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication:
+  anonymous: {enabled: false}
+  webhook: {cacheTTL: 0s, enabled: true}
+clusterDNS: [10.66.0.10]
+cpuManagerReconcilePeriod: 0s
+failCgroupV1: false
+logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}}}
+memorySwap: {}
+podPidsLimit: 4096
+readOnlyPort: 0
+streamingConnectionIdleTimeout: 5m
+"""
+RUNS = {
+    "authentication": {"anonymous": {"enabled": False}, "webhook": {"cacheTTL": "2m0s", "enabled": True}},
+    "clusterDNS": ["10.66.0.10"],
+    "cpuManagerReconcilePeriod": "10s",
+    "logging": {"flushFrequency": "5s", "options": {"json": {"infoBufferSize": "0"}}},
+    "podPidsLimit": 4096,
+    "streamingConnectionIdleTimeout": "5m0s",
+    "maxPods": 110,
+}
+
+
+def settings(**changed: Any) -> list[tuple[str, Any]]:
+    wanted = desired_settings(CONFIG)
+    facts = {"kubelet": live_settings(wanted, {**RUNS, **changed})}
+    return [(d.id, d.have) for d in compare(Desired({"kubelet": wanted}), facts)]
+
+
+def test_a_kubelet_that_runs_with_its_file_has_no_difference() -> None:
+    """Zeros in the file mean defaults, a zero that Go leaves out is one, and durations have two spellings."""
+    assert settings() == []
+
+
+def test_a_kubelet_that_runs_with_something_else_is_found() -> None:
+    """Whatever the file says: another limit, a port for everybody, an anonymous user, a setting that is gone."""
+    assert settings(podPidsLimit=-1) == [("podPidsLimit", "-1")]
+    assert settings(readOnlyPort=10255) == [("readOnlyPort", "10255")]
+    assert settings(authentication={"anonymous": {"enabled": True}, "webhook": {"enabled": True}}) == [
+        ("authentication.anonymous.enabled", "true")
+    ]
+    assert settings(clusterDNS=[]) == [("clusterDNS", "")]
+
+
+def pod(container: str, digest: str, state: str = "running") -> dict[str, Any]:
+    status = {"name": container, "imageID": f"10.0.0.1:5000/{container}@{digest}", "image": f"{container}:v1"}
+    return {"spec": {"nodeName": "cp-1"}, "status": {"containerStatuses": [{**status, "state": {state: {}}}]}}
+
+
+class Held:
+    name, digest, id = "kube-proxy", "sha256:aa", "bb"
+
+
+def test_an_image_is_known_by_its_digest() -> None:
+    """The mirror's manifest or configuration is right; the same name with other bytes, while it runs, is not."""
+    desired = desired_images([Held()])
+    good = image_facts([pod("kube-proxy", "sha256:aa"), pod("kube-proxy", "sha256:bb"), pod("guest", "sha256:cc")])
+    assert compare(desired, good["cp-1"]) == []
+    bad = image_facts([pod("kube-proxy", "sha256:cc"), pod("kube-proxy", "sha256:dd", "terminated")])
+    assert [d.item for d in compare(desired, bad["cp-1"])] == ["images:kube-proxy sha256:cc"]
+    assert compare(desired_images([]), bad["cp-1"]) == []  # no mirror here: nothing is known
+
+
+def test_a_bmc_tells_of_its_machine(dc: DataCenter) -> None:
+    """Another serial, a power that is off, a boot that goes elsewhere; and trouble that was not known at the seal."""
+    host = next(iter(dc.hosts.values()))
+    old = LogEntry("1970-01-01T00:00:09Z", "Critical", "Fan 3 failed")
+    new = LogEntry("1970-01-01T00:00:01Z", "Warning", "PSU 2 lost its input")  # its clock went back
+    routine = LogEntry("2026-11-27T10:00:00Z", "OK", "power: On")
+    desired = desired_bmc(host, bad_entries([old, routine]))
+    identity = {"serial": host.serial, "uuid": host.uuid}
+    assert compare(desired, bmc_facts(identity, "on", "", [routine, old])) == []
+    assert [d.item for d in compare(desired, bmc_facts(identity, "on", "", [new, old, routine]))] == [
+        "bmc:Warning event 1970-01-01T00:00:01Z PSU 2 lost its input"
+    ]
+    other = bmc_facts({"serial": "X", "uuid": host.uuid}, "off", "pxe once", [])
+    assert [(d.id, d.field) for d in compare(desired, other)] == [
+        ("boot", "next"), ("identity", "serial"), ("power", "value"),
+    ]  # fmt: skip
