@@ -156,7 +156,7 @@ _NEXT: Mapping[str, str] = {
     "refused": "bmk console {dc} {host}: somebody replaced root's authorized keys; reinstall it when it was not you",
     "wrong-key": "find who holds the address; never accept the key",
     "no-python": "bmk ssh {dc} {host} apt-get install python3",
-    "disk-full": "bmk ssh {dc} {host} df -h / and make room",
+    "disk-full": "bmk ssh {dc} {host} df -h (df -i for inodes) and make room",
     "api": "bmk why {dc} {host}",
 }
 

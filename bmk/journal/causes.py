@@ -55,7 +55,7 @@ SINCE = {"booting": "powered", "reachable": "installed"}
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _CONSOLE = "bmk console {dc} {host}"
-_NO_INSTANCES = r"unknown service runtime\.v1\.RuntimeService|inotify|too many open files"
+_NO_INSTANCES = r"unknown service runtime\.v1\.RuntimeService|inotify|fsnotify"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -86,7 +86,8 @@ RULES: tuple[Rule, ...] = (
         "the kernel has no inotify instance left for this host",
         "{text}",
         "on the machine that it runs on: sysctl -w fs.inotify.max_user_instances=8192 (128 is the default, and "
-        "eight system containers use it up); then: bmk provision {dc}",
+        "eight system containers use it up); then: bmk provision {dc}. When some are left there: "
+        "bmk ssh {dc} {host} and read: journalctl -u containerd",
         seen=("task.failed", "kubelet.error"),
         says=("text", _NO_INSTANCES),
         sure=True,

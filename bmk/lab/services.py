@@ -92,7 +92,8 @@ class Services:
         if self.restarts[name] > 2:
             log = self._logs / f"{name}.log"
             why = log.read_text(errors="replace")[-500:].strip() or "it said nothing"
-            raise BmkError(f"{name} does not stay up", where=str(log), why=why)
+            hint = "mend what its log says, then bmk lab up again"
+            raise BmkError(f"{name} does not stay up", where=str(log), why=why, hint=hint)
 
     async def restart(self, names: Iterable[str]) -> None:
         """End these; they are started again at once."""
