@@ -85,6 +85,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 _BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups")
+_BY_PLAY = ("boot", "kubelet")  # tasks of the play, not items of a role
 _BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*", "policies:*")
 _BY_BMC = ("bmc:boot",)
 
@@ -113,8 +114,8 @@ def repair_of(difference: Difference, desired: Desired) -> Repair:
         return "api" if difference.want is not None or difference.field == "" else ""
     if difference.item in _BY_BMC:
         return "bmc"
-    if difference.kind in ("authorized_keys", "boot", "kubelet"):
-        return "" if difference.kind == "authorized_keys" and not difference.id.startswith("root ") else "converge"
+    if difference.kind in _BY_PLAY or difference.item.startswith("authorized_keys:root "):
+        return "converge"
     if difference.kind == "files":
         return "converge" if _restorable(difference, desired) else ""
     if difference.kind == "packages" and difference.field:

@@ -49,7 +49,8 @@ def say(text: str) -> None:
 def require(dc: DataCenter) -> None:
     """Refuse what cannot work here, before anything is made."""
     if not has_vagrant(dc):
-        raise PreflightRefused("no profile has machines of kind vagrant", where=str(dc.source))
+        hint = "lab: {kind: vagrant} in a profile"
+        raise PreflightRefused("no profile has machines of kind vagrant", where=str(dc.source), hint=hint)
     for program, package in (("vagrant", "vagrant"), ("libvirtd", "libvirt-daemon"), ("qemu-img", "qemu-utils")):
         if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
             raise PreflightRefused(f"{program} is not installed", hint=f"scripts/setup, or apt-get install {package}")

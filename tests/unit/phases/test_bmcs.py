@@ -53,13 +53,13 @@ def journal(tmp_path: Path) -> Journal:
 
 def asked(journal: Journal, host: Host, log: Any) -> tuple[list[str], list[str]]:
     """What is found, and why it is unknown."""
-    said = bmcs.ask(lambda _: Machine(host, log), journal, host)  # type: ignore[arg-type,return-value]
+    said = bmcs.ask(lambda _: Machine(host, log), journal, host)  # type: ignore[arg-type,return-value] # a part of a BMC
     found = [d.id for side in said.hosts.get(host.name, ()) for d in compare(*side)]
     return found, [t.text for t in said.troubles[host.name]]
 
 
 def sealed(journal: Journal, host: Host, log: Any) -> None:
-    bmcs.mark(lambda _: Machine(host, log), journal, [host])  # type: ignore[arg-type,return-value]
+    bmcs.mark(lambda _: Machine(host, log), journal, [host])  # type: ignore[arg-type,return-value] # a part of a BMC
 
 
 def test_what_was_there_at_the_first_seal_is_no_news(journal: Journal, host: Host) -> None:

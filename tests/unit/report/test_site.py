@@ -19,7 +19,7 @@ def dc() -> DataCenter:
 
 
 def result(where: str, control: str, state: str) -> Result:
-    return Result(control, where, state, "seen", "high", f"what {control} is")  # type: ignore[arg-type]
+    return Result(control, where, state, "seen", "high", f"what {control} is")  # type: ignore[arg-type] # any word
 
 
 def test_hardening_is_what_each_host_was_last_seen_with(dc: DataCenter, tmp_path: Path) -> None:
