@@ -137,12 +137,23 @@ def _look(config: Path, host: str) -> list[str]:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
     except subprocess.TimeoutExpired:
-        return [f"{host} did not say its journal within 90 s"]
+        return [f"{host} did not say its journal within 90 s", *_console(host)]
     if done.returncode != 0:
-        return [f"{host} did not say its journal: {done.stderr.strip()[-200:]}"]
+        return [f"{host} did not say its journal: {done.stderr.strip()[-200:]}", *_console(host)]
     scenario = os.environ.get("MOLECULE_SCENARIO_NAME")
     way = f"log in: ssh -F {config} {host}  (the machine stays with scripts/molecule {scenario})"
     return [f"the end of {host}'s journal:", *(f"  {line}" for line in done.stdout.splitlines()), way]
+
+
+def _console(host: str) -> list[str]:
+    """The end of its serial console: what a machine that lets nobody in was doing last."""
+    path = _place("BMK_STATE_DIR", f"molecule/lab/libvirt/log/{host}.console")
+    if path is None or not path.exists():
+        return []
+    return [
+        f"the end of {host}'s console:",
+        *(f"  {line}" for line in path.read_text(errors="replace").splitlines()[-40:]),
+    ]
 
 
 def _converged() -> bool:
