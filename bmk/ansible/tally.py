@@ -1,7 +1,12 @@
-"""What molecule's steps may change, and what is said of them. Pure; the callback plug-in bmk_tally asks it."""
+"""What molecule's steps may change, and what is said of them. Pure; the callback plug-in bmk_tally asks it.
+
+`python -m bmk.ansible.tally < STEPS` is the table of steps from many scenarios, as the plug-in wrote them.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,3 +54,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"{cells[0]:<18} {cells[1]:<12} {cells[2]:>8} {cells[3]:>13} {cells[4]:>8}  {''.join(cells[5:])}".rstrip()
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(table([json.loads(line) for line in sys.stdin])) + "\n")

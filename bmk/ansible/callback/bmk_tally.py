@@ -106,9 +106,10 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._display.display(f"{self._step}: {seconds:g} s, {self._calls} module calls, {len(self._changed)} changes")
         line = {"scenario": os.environ.get("MOLECULE_SCENARIO_NAME", ""), "step": self._step, "seconds": seconds}
         line |= {"calls": self._calls, "changed": len(self._changed), "failed": red}
-        if path := _place("MOLECULE_EPHEMERAL_DIRECTORY", "steps.jsonl"):
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+        for path in (_place("MOLECULE_EPHEMERAL_DIRECTORY", "steps.jsonl"), _place("BMK_MOLECULE_STEPS", "")):
+            if path:  # the second is of a run of many scenarios: molecule clears the first
+                with path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
 
 
 def _place(variable: str, name: str) -> Path | None:

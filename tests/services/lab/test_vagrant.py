@@ -34,10 +34,25 @@ class Place:
     def up(self, hidden: dict[str, str], *before: str) -> tuple[int, str]:
         """`python -m bmk.lab.vagrant up` where each path of `hidden` is its value: exit code and what it said."""
         mounts = [f"mount --bind {there} {path}" for path, there in hidden.items()]
-        script = " && ".join([*mounts, *before, f'exec "{sys.executable}" -m bmk.lab.vagrant up {DC} worker-1'])
-        argv = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", script]
-        environment = {**os.environ, "BMK_CACHE_DIR": str(self.cache), "BMK_STATE_DIR": str(self.state)}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        return self._run([*mounts, *before, f'exec "{sys.executable}" -m bmk.lab.vagrant up {DC} worker-1'], {})
+
+    def by_hand(self, *before: str, **settings: str) -> tuple[int, str]:
+        """`vagrant validate`, which reads the Vagrantfile as `vagrant up` does. No machine is anywhere near."""
+        return self._run([*before, f"cd {content_dir()}", "exec vagrant validate"], settings)
+
+    def _run(self, script: list[str], settings: dict[str, str]) -> tuple[int, str]:
+        argv = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c"]
+        known = {name: value for name, value in os.environ.items() if not name.startswith(("BMK_DEBIAN", "LIBVIRT"))}
+        places = {"BMK_CACHE_DIR": str(self.cache), "BMK_STATE_DIR": str(self.state)}
+        places["VAGRANT_DOTFILE_PATH"] = str(self.state / "vagrant")
+        done = subprocess.run(
+            [*argv, " && ".join(script)],
+            env={**known, **places, **settings},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         return done.returncode, done.stderr
 
     @property
@@ -105,7 +120,7 @@ def put_box(place: Place, text: bytes, checksum: str) -> Path:
     box.file.parent.mkdir(parents=True)
     box.file.write_bytes(text)
     box.key.write_text("no key\n")
-    box.catalog.write_text(json.dumps({"versions": [{"providers": [{"checksum": checksum}]}]}))
+    box.catalog.write_text(json.dumps({"versions": [{"version": box.version, "providers": [{"checksum": checksum}]}]}))
     return box.file
 
 
@@ -127,3 +142,26 @@ def test_a_libvirtd_that_does_not_start_leaves_nothing(place: Place) -> None:
     assert "the lab did not come up" in said
     assert "nothing of them is left" in said
     assert not place.left
+
+
+def test_by_hand_a_missing_box_and_a_missing_daemon_are_named(place: Place) -> None:
+    """In the order in which a person needs them, each with the command to type."""
+    no_daemon = "! test -d /run/libvirt || mount -t tmpfs tmpfs /run/libvirt"
+    code, said = place.by_hand(no_daemon)
+    assert (code, said) == (1, "there is no box yet\n  next: .venv/bin/bmk image build --format vagrant\n")
+    put_box(place, b"", "0" * 64)
+    code, said = place.by_hand(no_daemon)
+    assert code == 1
+    assert said == "no libvirtd listens on this machine\n  next: apt-get install libvirt-daemon-system\n"
+
+
+def test_by_hand_the_deployer_gets_packages_where_this_machine_does(place: Place) -> None:
+    """Where apt has no source here, the mirror has to be said; no address is taken that nobody chose."""
+    put_box(place, b"", "0" * 64)
+    bare = "mount -t tmpfs tmpfs /etc/apt"
+    code, said = place.by_hand(bare, LIBVIRT_DEFAULT_URI="qemu:///system")
+    assert code == 1
+    assert said == "no Debian mirror is known for the deployer\n  next: BMK_DEBIAN_MIRROR=URI vagrant up\n"
+    there = {"LIBVIRT_DEFAULT_URI": "qemu:///system", "BMK_DEBIAN_MIRROR": "http://mirror.example/debian"}
+    code, said = place.by_hand(bare, **there)
+    assert code == 0, said

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 from bmk.ansible.tally import failure, is_strict, judge, step_of, table
 
 
@@ -49,6 +53,16 @@ def test_the_table_has_a_line_for_each_step_and_their_sum() -> None:
         ["kubelet", "idempotence", "5.0", "11", "8", "failed"],
         ["all", "45.5", "22", "16"],
     ]
+
+
+def test_a_run_of_many_scenarios_ends_with_all_their_steps() -> None:
+    """What the plug-in wrote of each, line by line, comes out as one table with one sum."""
+    row = {"scenario": "kubelet", "step": "converge", "seconds": 40.5, "calls": 11, "changed": 8, "failed": False}
+    written = "".join(json.dumps({**row, "scenario": name}) + "\n" for name in ("kubelet", "worker"))
+    argv = [sys.executable, "-m", "bmk.ansible.tally"]
+    said = subprocess.run(argv, input=written, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0] for line in said.splitlines()] == ["scenario", "kubelet", "worker", "all"]
+    assert said.splitlines()[-1].split() == ["all", "81", "22", "16"]
 
 
 def test_a_converge_with_expected_changes_is_strict() -> None:
