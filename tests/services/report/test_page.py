@@ -197,7 +197,7 @@ def test_words_can_be_read_in_every_colour(browser: Browser, path: Path, scheme:
 
 
 def test_stripes_are_where_hosts_are(browser: Browser, path: Path) -> None:
-    """What fails has a double edge, what is unknown a striped one; no bar of the trend has an edge of another colour."""
+    """What fails has a double edge, what is unknown a striped one; no bar of the trend has an edge."""
     page, _ = opened(browser, path)
     style = "(e) => [getComputedStyle(e).borderLeftStyle, getComputedStyle(e).backgroundImage.split('(')[0]]"
     for state, edge in (
