@@ -64,6 +64,11 @@ class Lab:
         """Output of a command that runs in the lab's network."""
         return subprocess.run(self.entered(*command), capture_output=True, text=True, timeout=120, check=True).stdout
 
+    def drift(self, code: int | None, *arguments: str) -> dict[str, Any]:
+        """Where hosts and clusters stand, by name, as `bmk drift` says it."""
+        document = json.loads(self.bmk("drift", "-o", "json", *arguments, code=code))
+        return {s["name"]: s for s in document["standings"]}
+
     def nodes(self) -> dict[str, Any]:
         """Nodes of the cluster, by name, as the API says them."""
         out = self.bmk(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from bmk.drift.model import Attributes, Desired, Facts
@@ -28,8 +29,23 @@ def desired_images(mirror: Iterable[Image]) -> Desired:
 
     Without a mirror on this machine nothing is known, and nothing is desired.
     """
-    good = {f"images:{i.name} {digest}" for i in mirror for digest in (i.digest, f"sha256:{i.id}")}
+    good = {f"images:{name}" for name in held(mirror)}
     return Desired(owned=("images:*",) if good else (), allowed=frozenset(good))
+
+
+def held(mirror: Iterable[Image]) -> list[str]:
+    """Names with digests, as they are found."""
+    return sorted(f"{i.name} {digest}" for i in mirror for digest in (i.digest, f"sha256:{i.id}"))
+
+
+def with_builds(mirror: Desired, before: Collection[str], found: Facts) -> tuple[Desired, Facts]:
+    """Both sides, where what the mirror held `before` is told as an earlier build: for that nobody broke in."""
+    items = found.get("images", {})
+    old = {name for name in items if name in before and f"images:{name}" not in mirror.allowed}
+    if not old or not mirror.owned:
+        return mirror, found
+    seen = {name: {**a, "build": "an earlier one"} if name in old else a for name, a in items.items()}
+    return replace(mirror, facts={"images": {name: {"build": "the mirror's"} for name in old}}), {"images": seen}
 
 
 def image_facts(pods: Sequence[Mapping[str, Any]]) -> dict[str, Facts]:

@@ -46,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     Rule("groups:*", "*", "security"),
     Rule("listeners:*", "*", "security", "answers whoever can reach the host"),
     Rule("bindings:*", "*", "security", "is administrator of the cluster"),
+    Rule("images:*", "build", "degraded", "the mirror was built anew since"),
     Rule("images:*", "*", "security", "runs under a name of Kubernetes, and is nothing that the mirror holds"),
     Rule("routes:*", "*", "security", "leads traffic another way"),
     Rule("disks:*", "*", "breaking", "a disk is gone, or another one than it was"),
@@ -115,12 +116,17 @@ def repair_of(difference: Difference, desired: Desired) -> Repair:
     if difference.item in _BY_BMC:
         return "bmc"
     if difference.kind in _BY_PLAY or difference.item.startswith("authorized_keys:root "):
-        return "converge"
+        return "" if _without_order(difference) else "converge"
     if difference.kind == "files":
         return "converge" if _restorable(difference, desired) else ""
     if difference.kind == "packages" and difference.field:
         return ""
     return "converge" if difference.kind in _BY_CONVERGE and difference.item in desired.owners else ""
+
+
+def _without_order(difference: Difference) -> bool:
+    """It was started in the other mode of its firmware, in which there is no boot order."""
+    return difference.kind == "boot" and not difference.field and difference.have is None
 
 
 def _restorable(difference: Difference, desired: Desired) -> bool:
@@ -143,12 +149,14 @@ def _next(dc: str, where: str, difference: Difference, repair: Repair) -> str:
     if repair:
         return f"bmk provision {dc} --limit {where}"
     kind = "event" if fnmatchcase(difference.item, "bmc:* event *") else difference.kind
-    look = _LOOK.get(kind)
+    kind = "build" if difference.field == "build" else kind
+    look = _LOOK.get(difference.item, _LOOK.get(kind))
     if look is not None:
         return look.format(dc=dc, where=where, id=difference.id)
     return f"bmk ssh {dc} {where} to look; when it is right as it is: expected: in dc.yml"
 
 
+_SETUP = "to set the firmware back in its setup; when it is meant: firmware: in dc.yml, and a new installation"
 _LOOK = {
     "listeners": "bmk ssh {dc} {where} ss -tulnp",
     "users": "bmk ssh {dc} {where} getent passwd; reinstall a host that somebody else was on",
@@ -158,7 +166,10 @@ _LOOK = {
     "event": "bmk why {dc} {where}; when the machine is seen to, clear the event log of its BMC",
     "bmc": "bmk power status {dc} {where}",
     "nodes": "bmk why {dc} {where}",
+    "build": "bmk plan {dc}: an upgrade brings it; until then it is expected: in dc.yml",
     "images": "bmk ssh {dc} {where} ctr -n k8s.io images ls; reinstall a host that somebody else was on",
     "routes": "bmk ssh {dc} {where} ip route",
+    "kernel:firmware": f"bmk console {{dc}} {{where}} {_SETUP}",
+    "boot": f"bmk console {{dc}} {{where}} {_SETUP}",
     "disks": "bmk ssh {dc} {where} lsblk -o NAME,SERIAL,SIZE,STATE",
 }

@@ -91,9 +91,9 @@ class ContainerBody:
         if self._chassis.has("no-dhcp"):
             self._print("firmware: no link")
             return False
-        hardware, serial = self._chassis.hardware, self._chassis.serial
+        hardware = self._chassis.fitted
         try:
-            answer = await asyncio.to_thread(firmware.ask, self._url, hardware, serial)
+            answer = await asyncio.to_thread(firmware.ask, self._url, hardware)
         except Unreachable as error:
             self._print(f"firmware: {error}")
             return False
@@ -106,7 +106,7 @@ class ContainerBody:
         def say(text: str) -> None:
             loop.call_soon_threadsafe(self._print, text)
 
-        await asyncio.to_thread(_install, answer, ContainerHardware(hardware, serial, self.disk, say, off))
+        await asyncio.to_thread(_install, answer, ContainerHardware(hardware, self.disk, say, off))
         return not off.is_set()
 
     async def _run_systemd(self) -> int:

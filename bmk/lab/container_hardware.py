@@ -35,10 +35,8 @@ class PowerCut(BaseException):
 class ContainerHardware(DirectoryHardware):
     """`disk` is the directory that stands for the first drive; `off` is set when the plug is pulled."""
 
-    def __init__(
-        self, hardware: Hardware, serial: str, disk: Path, say: Callable[[str], None], off: threading.Event
-    ) -> None:
-        facts = facts_of(hardware, serial, disk)
+    def __init__(self, hardware: Hardware, disk: Path, say: Callable[[str], None], off: threading.Event) -> None:
+        facts = facts_of(hardware, disk)
         super().__init__(disk / "upper", facts, say=say)
         self._disk, self._off = disk, off
         self._lower: Path | None = None
@@ -99,7 +97,7 @@ class ContainerHardware(DirectoryHardware):
             raise PowerCut
 
 
-def facts_of(hardware: Hardware, serial: str, disk: Path) -> Facts:
+def facts_of(hardware: Hardware, disk: Path) -> Facts:
     """What the machine knows of itself; the first drive is the one that `disk` stands for."""
     disks = []
     for number, drive in enumerate(hardware.drives):
@@ -107,7 +105,7 @@ def facts_of(hardware: Hardware, serial: str, disk: Path) -> Facts:
         found = tuple(findings(disk, path)) if number == 0 else ()
         disks.append(Disk(drive.name, path, drive.size, drive.serial, drive.wwn, "lab", drive.rotational, found))
     macs = tuple(port.mac for port in hardware.ports)
-    return Facts(hardware.uuid, serial, macs, tuple(disks), hardware.firmware)
+    return Facts(hardware.uuid, hardware.serial, macs, tuple(disks), hardware.firmware)
 
 
 def wipe(disk: Path) -> None:

@@ -87,6 +87,8 @@ FAULTS: dict[str, Fault] = {
     **{name: Fault(f"the BMC has the habits of {p.manufacturer} {p.model}") for name, p in PERSONALITIES.items()},
     "no-dhcp": Fault("the network cable is out, so no DHCP request is ever seen", _unplug, _plug),
     "wrong-serial": Fault("another mainboard is in the case: its serial number is not that of the file"),
+    "wrong-disk": Fault("another disk is in the case: its serial number is not that of the file"),
+    "wrong-firmware": Fault("the firmware's setup was changed: BIOS instead of UEFI, or the reverse"),
     "disk-lvm": Fault("somebody's LVM volume is on the disk", _sign, _unsign),
     "image-byte": Fault("the boot server serves the node image with one byte flipped", lab_wide=True),
 }

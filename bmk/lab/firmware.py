@@ -35,16 +35,16 @@ def parse(script: str) -> Answer:
     return Answer(said, found[2], found[1]) if found else Answer(said)
 
 
-def query(hardware: Hardware, serial: str) -> str:
+def query(hardware: Hardware) -> str:
     """The question of iPXE's first script, with this machine's values."""
-    values = {"mac": hardware.ports[0].mac, "uuid": hardware.uuid, "serial": serial}
+    values = {"mac": hardware.ports[0].mac, "uuid": hardware.uuid, "serial": hardware.serial}
     return urllib.parse.urlencode({**values, "platform": _PLATFORM[hardware.firmware]})
 
 
-def ask(url: str, hardware: Hardware, serial: str) -> Answer:
+def ask(url: str, hardware: Hardware) -> Answer:
     """Ask the boot server at `url`. Unreachable when it does not answer."""
     try:
-        with _opener.open(f"{url}/boot/ipxe?{query(hardware, serial)}", timeout=20) as answer:
+        with _opener.open(f"{url}/boot/ipxe?{query(hardware)}", timeout=20) as answer:
             return parse(answer.read().decode())
     except OSError as error:
         raise Unreachable("the boot server does not answer", where=url, why=str(error)) from error

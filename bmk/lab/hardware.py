@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -163,3 +163,20 @@ def _with_identity(planned: Hardware, kept: Mapping[str, Any]) -> Hardware:
     ports = tuple(replace(port, mac=macs[i]) if i < len(macs) else port for i, port in enumerate(planned.ports))
     drives = tuple(Drive(**d) for d in kept["drives"])
     return replace(planned, uuid=kept["uuid"], serial=kept["serial"], ports=ports, drives=drives)
+
+
+def swapped(bought: Hardware, faults: Collection[str]) -> Hardware:
+    """What is in the case when somebody put other parts there: mainboard, disks, settings of the firmware. Pure."""
+    serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
+    drives = tuple(replace(d, serial=_other(d.serial)) if "wrong-disk" in faults else d for d in bought.drives)
+    return replace(bought, serial=serial, drives=drives, firmware=_mode(bought.firmware, faults))
+
+
+def _other(serial: str) -> str:
+    return f"WRONG{serial[5:]}"
+
+
+def _mode(firmware: Firmware, faults: Collection[str]) -> Firmware:
+    if "wrong-firmware" not in faults:
+        return firmware
+    return "bios" if firmware == "uefi" else "uefi"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 from bmk.errors import BmkError
-from bmk.lab.hardware import Hardware
+from bmk.lab.hardware import Hardware, swapped
 
 Target = Literal["pxe", "http", "disk"]
 Enabled = Literal["once", "continuous", "disabled"]
@@ -77,9 +77,9 @@ class Chassis:
         return self.directory / "console.log"
 
     @property
-    def serial(self) -> str:
-        """The serial number the machine shows; the fault `wrong-serial` is somebody else's board in the case."""
-        return "WRONG" + self.hardware.serial[5:] if self.has("wrong-serial") else self.hardware.serial
+    def fitted(self) -> Hardware:
+        """What is in the case now, which faults may have swapped since it was bought."""
+        return swapped(self.hardware, self.faults)
 
     async def power(self, action: str) -> None:
         """`on`, `off`, `cycle`, `reset`, `press`. Being there already is fine."""
@@ -136,11 +136,11 @@ class Chassis:
 
     def show(self) -> dict[str, Any]:
         """The machine as the control socket lists it."""
-        hw = self.hardware
+        hw = self.fitted
         return {
             "name": hw.name,
             "uuid": hw.uuid,
-            "serial": self.serial,
+            "serial": hw.serial,
             "kind": hw.kind,
             "firmware": hw.firmware,
             "cpus": hw.cpus,

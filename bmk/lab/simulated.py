@@ -32,7 +32,7 @@ class _Hardware(SimulatedHardware):
     """Facts without hardware, and host keys that sshd can use."""
 
     def __init__(self, chassis: Chassis, off: threading.Event) -> None:
-        super().__init__(facts_of(chassis.hardware, chassis.serial, chassis.directory / "disk"))
+        super().__init__(facts_of(chassis.fitted, chassis.directory / "disk"))
         self._directory, self._off = chassis.directory / "disk", off
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one
@@ -86,7 +86,7 @@ class SimulatedBody:
 
     def _network_boot(self, off: threading.Event) -> None:
         chassis = self._chassis
-        answer = firmware.ask(self._url, chassis.hardware, chassis.serial)
+        answer = firmware.ask(self._url, chassis.fitted)
         if answer.grant is not None:
             with contextlib.suppress(PowerCut):
                 install(answer.url, answer.grant, _Hardware(chassis, off))

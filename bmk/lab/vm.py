@@ -27,14 +27,14 @@ OVMF_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
 
 
-def arguments(hardware: Hardware, serial: str, target: Target, *, kvm: bool, qmp_fd: int) -> list[str]:
+def arguments(hardware: Hardware, target: Target, *, kvm: bool, qmp_fd: int) -> list[str]:
     """QEMU's command line.
 
     Paths are relative to the machine's directory, where it is started; CPUs stand still until `cont`.
     """
     emulator = f"tcg,thread=multi,tb-size={TRANSLATED}"
     accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm else ["-accel", emulator, "-cpu", "max"]
-    identity = f"type=1,manufacturer=bmk,product=lab,uuid={hardware.uuid},serial={_comma(serial)}"
+    identity = f"type=1,manufacturer=bmk,product=lab,uuid={hardware.uuid},serial={_comma(hardware.serial)}"
     lines = [
         *("-name", f"{hardware.name},process=bmk-{hardware.name}", "-nodefaults", "-no-user-config", "-S"),
         *("-machine", "q35,graphics=off,usb=off", *accelerator),
@@ -124,10 +124,10 @@ class VmBody:
         await self._prepare_taps()
         ours, theirs = socket.socketpair()
         with theirs:
-            hardware = self._chassis.hardware
+            hardware = self._chassis.fitted
             self._process = await asyncio.create_subprocess_exec(
                 "qemu-system-x86_64",
-                *arguments(hardware, self._chassis.serial, target, kvm=self._kvm, qmp_fd=theirs.fileno()),
+                *arguments(hardware, target, kvm=self._kvm, qmp_fd=theirs.fileno()),
                 cwd=self._chassis.directory,
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
@@ -149,7 +149,7 @@ class VmBody:
 
     def _prepare_files(self) -> None:
         directory = self._chassis.directory
-        if self._chassis.hardware.firmware == "uefi" and not (directory / "vars.fd").exists():
+        if self._chassis.fitted.firmware == "uefi" and not (directory / "vars.fd").exists():
             shutil.copyfile(_first(OVMF_VARS), directory / "vars.fd")
         (directory / "console.sock").unlink(missing_ok=True)
 

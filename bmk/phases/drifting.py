@@ -16,7 +16,7 @@ from bmk.drift import history
 from bmk.drift.api import desired_nodes, node_facts
 from bmk.drift.cluster import binding_facts, policy_facts
 from bmk.drift.gather import Keys, Limits
-from bmk.drift.images import NAMESPACE, desired_images, image_facts
+from bmk.drift.images import NAMESPACE, desired_images, held, image_facts, with_builds
 from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
 from bmk.drift.model import Answer, Desired, Facts, Standing, Trouble
 from bmk.errors import BmkError
@@ -29,6 +29,7 @@ from bmk.ssh import deployer_key
 __all__ = ["Answer", "Asked", "Wish", "find_drift", "seal"]
 
 _PATIENCE = 60.0  # seconds for one answer of an API: many lists, of servers that may be busy
+_IMAGES, _BUILDS = "images", 500  # record of the data center: names with digests, the newest last
 _KUBELETS = 16  # at once, of one cluster: each answer goes through its API server
 
 
@@ -64,7 +65,20 @@ _WHILE_JOINING = Limits(seconds=600)
 
 def seal(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
     """Seal hosts that have just converged; see bmk/drift/seal.py. The phase has its own deadline."""
+    _remember_builds(dc, journal)
     return asyncio.run(seal_hosts(replace(_on(dc, journal), limits=_WHILE_JOINING), asked))
+
+
+def _remember_builds(dc: DataCenter, journal: Journal) -> None:
+    """What the mirror holds while hosts converge: they run it, also when the mirror is built anew."""
+    before = _builds(dc, journal)
+    news = [name for name in held(open_mirror().images.values()) if name not in before]
+    if news:
+        journal.record(dc.name, _IMAGES, [*before, *news][-_BUILDS:])
+
+
+def _builds(dc: DataCenter, journal: Journal) -> list[str]:
+    return list(journal.facts(dc.name).get(_IMAGES) or ())
 
 
 def _on(dc: DataCenter, journal: Journal) -> Look:
@@ -72,7 +86,7 @@ def _on(dc: DataCenter, journal: Journal) -> Look:
 
 
 def _outside(on: Look, hosts: Sequence[Host], wish: Wish) -> Outside:
-    dc, connect = on.dc, wish.bmc
+    connect = wish.bmc
     members: dict[str, list[str]] = {}
     for host in hosts:
         if host.cluster is not None:
@@ -80,7 +94,7 @@ def _outside(on: Look, hosts: Sequence[Host], wish: Wish) -> Outside:
     outside = Outside({}, {}, {})
     with ThreadPoolExecutor(bmcs.AT_ONCE, thread_name_prefix="drift") as pool:
         asked = [pool.submit(bmcs.ask, connect, on.journal, host) for host in hosts] if connect is not None else []
-        clusters = list(pool.map(lambda name: _cluster(dc, name, members[name]), members))
+        clusters = list(pool.map(lambda name: _cluster(on, name, members[name]), members))
         parts = [*clusters, *(one.result() for one in asked)]
     return _together(parts, outside)
 
@@ -100,7 +114,8 @@ def _together(parts: Iterable[Outside], into: Outside) -> Outside:
     return Outside(sides, clusters, troubles, kubelets)
 
 
-def _cluster(dc: DataCenter, name: str, members: Sequence[str]) -> Outside:
+def _cluster(on: Look, name: str, members: Sequence[str]) -> Outside:
+    dc = on.dc
     kubeconfig = state_dir(dc.name) / "kubeconfig" / name
     try:
         if not kubeconfig.exists():
@@ -113,9 +128,13 @@ def _cluster(dc: DataCenter, name: str, members: Sequence[str]) -> Outside:
     except BmkError as error:
         text = ": ".join(filter(None, (error.what, error.why)))
         return Outside(troubles={name: (Trouble("api", text, error.hint or f"bmk status {dc.name}"),)})
-    mirror = desired_images(open_mirror().images.values())
+    mirror, before = desired_images(open_mirror().images.values()), _builds(dc, on.journal)
     sides = {
-        h: [(desired_nodes(dc, name, h), nodes.get(h, {"nodes": {}})), (mirror, images.get(h, {}))] for h in members
+        h: [
+            (desired_nodes(dc, name, h), nodes.get(h, {"nodes": {}})),
+            with_builds(mirror, before, images.get(h, {})),
+        ]
+        for h in members
     }
     return Outside(sides, {name: whole}, silent, kubelets)
 

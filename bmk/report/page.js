@@ -112,8 +112,8 @@
   }
   function clusters() {
     data.clusters.forEach(function (c) {
-      $('clusters').append(make('h2', {}, 'Cluster ' + c.name), make('div', { 'class': 'cluster s-' + (c.state || 'unknown') }, [
-        make('span', {}, c.name), make('span', { 'class': 'word' }, c.state || 'unknown')]));
+      $('clusters').append(make('h2', { 'class': 'cluster s-' + (c.state || 'unknown') }, [
+        make('span', {}, 'Cluster ' + c.name), make('span', { 'class': 'word' }, c.state || 'unknown')]));
       c.troubles.forEach(function (t) { $('clusters').append(make('p', { 'class': 'soft' }, t)); });
       c.drift.forEach(function (f) { $('clusters').append(finding(f)); });
     });
@@ -142,7 +142,7 @@
     var most = Math.max.apply(null, data.runs.map(function (r) { return severities.reduce(function (n, s) { return n + r[s]; }, 1); }));
     var body = make('tbody');
     data.runs.slice().reverse().forEach(function (run) {
-      var bars = make('td');
+      var bars = make('td', { 'class': 'bars' });
       severities.forEach(function (s) {
         if (run[s]) bars.append(make('span', { 'class': 'bar s-' + s, style: 'width:' + Math.max(4, 180 * run[s] / most) + 'px', title: run[s] + ' ' + s }));
       });

@@ -25,22 +25,16 @@ def tell(config: pytest.Config, plant: Plant, repaired: str) -> None:
 def eventually(lab: Lab, good: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     """Look again until it is so: kubelets and containers take their time."""
     end = time.monotonic() + 180
-    while not good(standings := drift(lab, None)):
+    while not good(standings := lab.drift(None)):
         assert time.monotonic() < end, standings
         time.sleep(1)
     return standings
 
 
-def drift(lab: Lab, code: int | None, *arguments: str) -> dict[str, Any]:
-    """Standings by name."""
-    document = json.loads(lab.bmk("drift", "-o", "json", *arguments, code=code))
-    return {s["name"]: s for s in document["standings"]}
-
-
 def test_a_fresh_cluster_has_no_drift(lab: Lab) -> None:
     """Twice in a row: exit code 0, every host and the cluster clean, BMCs included."""
     for _ in range(2):
-        assert {name: s["state"] for name, s in drift(lab, 0).items()} == {
+        assert {name: s["state"] for name, s in lab.drift(0).items()} == {
             "cp-1": "clean",
             "worker-1": "clean",
             "drift": "clean",
@@ -51,7 +45,7 @@ def test_what_was_planted_is_found_and_nothing_else(lab: Lab, pytestconfig: pyte
     """An intruder and a careless colleague: a row each, with its class; no false positive."""
     for plant in PLANTED:
         lab.bmk("ssh", plant.host, "--", f"set -e; {plant.script}")
-    found = drift(lab, 2)
+    found = lab.drift(2)
     rows = {(name, d["item"], d["field"]): d for name, s in found.items() for d in s["differences"]}
     for plant in PLANTED:
         difference = rows.pop((plant.at, plant.item, plant.field), None)
@@ -71,7 +65,7 @@ def test_provision_repairs_exactly_that(lab: Lab, pytestconfig: pytest.Config) -
     assert "delete the RoleBinding kube-system/sly" in plan
     assert "put right" in plan
     lab.bmk("provision", "--yes")
-    standings = drift(lab, 0)
+    standings = lab.drift(0)
     assert [d for s in standings.values() for d in s["differences"]] == []
     assert lab.bmk("ssh", "worker-1", "--", "systemctl", "is-active", "bird").strip() == "active"
     lab.bmk("plan", code=0)
@@ -106,20 +100,20 @@ def test_what_the_machine_told_its_bmc_is_found(lab: Lab, pytestconfig: pytest.C
         "a fan failed", "worker-1", "", "bmc:Critical event 1970-01-01T00:00:41Z Fan 3 failed", "", "breaking"
     )
     lab.bmk("lab break", "bmc-fan", "worker-1")
-    (difference,) = drift(lab, 2)["worker-1"]["differences"]
+    (difference,) = lab.drift(2)["worker-1"]["differences"]
     assert (difference["item"], difference["severity"], difference["repair"]) == (plant.item, plant.severity, "")
     lab.bmk("lab heal", "bmc-fan", "worker-1")
-    assert drift(lab, 0)["worker-1"]["state"] == "clean"
+    assert lab.drift(0)["worker-1"]["state"] == "clean"
     tell(pytestconfig, plant, "by hand")
 
 
 def test_a_host_cannot_whitewash_itself(lab: Lab) -> None:
     """A file and the host's own record of it, changed alike: the next converge would believe it; drift does not."""
     lab.bmk("ssh", "worker-1", "--", f"python3 - <<'END'{WHITEWASH}END")
-    found = {d["item"] for d in drift(lab, 2)["worker-1"]["differences"]}
+    found = {d["item"] for d in lab.drift(2)["worker-1"]["differences"]}
     assert found == {"files:/etc/containerd/config.toml", "files:/etc/bmk/manifest.json"}
     lab.bmk("provision", "--yes")
-    assert drift(lab, 0)["worker-1"]["differences"] == []
+    assert lab.drift(0)["worker-1"]["differences"] == []
     assert "mine" not in lab.bmk("ssh", "worker-1", "--", "cat", "/etc/containerd/config.toml")
 
 
@@ -138,7 +132,7 @@ for record in ("/etc/bmk/manifest.json", "/var/lib/bmk/sections/container_runtim
 def test_why_names_drift_and_the_page_shows_it(lab: Lab, tmp_path: Any) -> None:
     """What drift found is in the host's story as a cause, and on the page."""
     lab.bmk("ssh", "worker-1", "--", "sysctl", "-qw", "net.ipv4.conf.all.send_redirects=1")
-    drift(lab, 2, "--limit", "worker-1")
+    lab.drift(2, "--limit", "worker-1")
     story = json.loads(lab.bmk("why", "worker-1", "-o", "json"))
     assert "net.ipv4.conf.all.send_redirects" in story["cause"]["what"]
     assert story["cause"]["next"].startswith("bmk provision")
@@ -160,7 +154,7 @@ def test_a_reboot_is_no_drift(lab: Lab) -> None:
         json.loads(lab.bmk("drift", "--limit", "worker-1", "-o", "json", code=None))["standings"][0]["state"] != "clean"
     ):
         assert time.monotonic() < end, lab.bmk("drift", "--limit", "worker-1", code=None)
-    assert drift(lab, 0, "--limit", "worker-1")["worker-1"]["state"] == "clean"
+    assert lab.drift(0, "--limit", "worker-1")["worker-1"]["state"] == "clean"
 
 
 def test_verify_proves_that_it_works(lab: Lab) -> None:

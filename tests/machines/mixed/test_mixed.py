@@ -68,15 +68,7 @@ def test_every_boot_route_answers_local_disk_after_success(lab: Lab) -> None:
 
 def test_a_machine_that_loses_power_comes_back_ready_from_its_disk(lab: Lab) -> None:
     """Power cycled by its BMC, without a grant, it boots its own disk and its node is Ready again."""
-    before = lab.nodes()["vm-1"]["status"]["nodeInfo"]["bootID"]
-    lab.bmk("power cycle", "vm-1", "--yes")
-    end = time.monotonic() + 1200
-    while True:
-        node = lab.nodes()["vm-1"]
-        if node["status"]["nodeInfo"]["bootID"] != before and ready(node):
-            break
-        assert time.monotonic() < end, lab.bmk("why", "vm-1", code=None)
-        lab.journal.close()
+    power_cycled(lab)
 
 
 def test_a_pod_on_a_machine_is_confined_by_its_kernel(lab: Lab) -> None:
@@ -107,6 +99,19 @@ def test_what_only_a_machine_shows_fails_and_is_repaired(lab: Lab) -> None:
     lab.bmk("provision", "--yes")
     counts = json.loads(lab.bmk(*report))["counts"]
     assert (counts["fail"], counts["unknown"]) == (0, 0)
+
+
+def power_cycled(lab: Lab) -> None:
+    """Power off and on, and wait until the node has booted anew and is Ready."""
+    before = lab.nodes()["vm-1"]["status"]["nodeInfo"]["bootID"]
+    lab.bmk("power cycle", "vm-1", "--yes")
+    end = time.monotonic() + 1200
+    while True:
+        node = lab.nodes()["vm-1"]
+        if node["status"]["nodeInfo"]["bootID"] != before and ready(node):
+            return
+        assert time.monotonic() < end, lab.bmk("why", "vm-1", code=None)
+        lab.journal.close()
 
 
 def confined() -> dict[str, Any]:

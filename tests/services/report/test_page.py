@@ -168,6 +168,7 @@ def test_hardening_is_summed_up(browser: Browser, path: Path, tmp_path: Path) ->
     ):
         assert words in text
     keep(page.locator("#hardening"), "hardening")
+    keep(page.locator("#trend"), "trend")
     without = tmp_path / "without.html"
     without.write_text(render({**data(), "hardening": None}))
     page, more = opened(browser, without)
@@ -193,6 +194,20 @@ def test_words_can_be_read_in_every_colour(browser: Browser, path: Path, scheme:
     ratios = page.evaluate(CONTRAST)
     assert set(ratios) >= {"clean", "security", "degraded", "breaking", "unknown"}
     assert {state: ratio for state, ratio in ratios.items() if ratio < 4.5} == {}
+
+
+def test_stripes_are_where_hosts_are(browser: Browser, path: Path) -> None:
+    """What fails has a double edge, what is unknown a striped one; no bar of the trend has an edge."""
+    page, _ = opened(browser, path)
+    style = "(e) => [getComputedStyle(e).borderLeftStyle, getComputedStyle(e).backgroundImage.split('(')[0]]"
+    for state, edge in (
+        ("breaking", ["double", "none"]),
+        ("unknown", ["solid", "repeating-linear-gradient"]),
+        ("clean", ["solid", "none"]),
+    ):
+        assert page.locator(f".rack a.s-{state}").first.evaluate(style) == edge
+    widths = page.locator(".bar").evaluate_all("(all) => all.map((e) => getComputedStyle(e).borderLeftWidth)")
+    assert set(widths) == {"0px"}
 
 
 CONTRAST = """() => {

@@ -13,7 +13,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
 from bmk.drift.cluster import administrator, binding_facts, desired_cluster, policy_facts, wanted_policies
 from bmk.drift.compare import compare
-from bmk.drift.images import desired_images, image_facts
+from bmk.drift.images import desired_images, held, image_facts, with_builds
 from bmk.drift.kubelet import desired_settings, live_settings
 from bmk.drift.model import Desired
 from bmk.hardening import policy
@@ -139,6 +139,16 @@ def test_an_image_is_known_by_its_digest() -> None:
     bad = image_facts([pod("kube-proxy", "sha256:cc"), pod("kube-proxy", "sha256:dd", "terminated")])
     assert [d.item for d in compare(desired, bad["cp-1"])] == ["images:kube-proxy sha256:cc"]
     assert compare(desired_images([]), bad["cp-1"]) == []  # no mirror here: nothing is known
+
+
+def test_an_earlier_build_is_no_intruder() -> None:
+    """What the mirror held when hosts converged is told as that; bytes that it never held are not."""
+    before = [*held([Held()]), "kube-proxy sha256:cc"]
+    running = [pod("kube-proxy", f"sha256:{digest}") for digest in ("aa", "cc", "dd")]
+    found = compare(*with_builds(desired_images([Held()]), before, image_facts(running)["cp-1"]))
+    assert [(d.id, d.field) for d in found] == [("kube-proxy sha256:cc", "build"), ("kube-proxy sha256:dd", "")]
+    nothing = with_builds(desired_images([]), before, image_facts(running)["cp-1"])
+    assert compare(*nothing) == []
 
 
 def test_a_bmc_tells_of_its_machine(dc: DataCenter) -> None:

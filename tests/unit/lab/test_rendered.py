@@ -40,13 +40,13 @@ def test_qemu(hall: DataCenter, name: str, target: vm.Target, monkeypatch: pytes
     """
     monkeypatch.setattr(vm, "_first", lambda candidates: candidates[0])
     hardware = hardware_of(hall)[name]
-    words = vm.arguments(hardware, hardware.serial, target, kvm=False, qmp_fd=7)
+    words = vm.arguments(hardware, target, kvm=False, qmp_fd=7)
     text = "".join(f"\n{w}" if w.startswith("-") else f" {w}" for w in words).lstrip("\n") + "\n"
     check(f"qemu-{name}-{target}.txt", text)
 
 
 def test_with_kvm_the_host_cpu_is_used(hall: DataCenter) -> None:
     """A machine that really can use KVM does."""
-    words = vm.arguments(hardware_of(hall)["two"], "S2", "disk", kvm=True, qmp_fd=7)
+    words = vm.arguments(hardware_of(hall)["two"], "disk", kvm=True, qmp_fd=7)
     assert words[words.index("-accel") + 1] == "kvm"
     assert words[words.index("-cpu") + 1] == "host"
