@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from bmk.artifacts.box import KEY_MARK
 from bmk.datacenter.load import load_datacenter
-from bmk.lab.libvirt import files
+from bmk.lab.libvirt import PLACES, files, services
 from bmk.lab.vagrant import _said, ssh_config
 from bmk.lab.vagrant_inventory import only
 from bmk.paths import content_dir
@@ -20,6 +20,13 @@ def test_hosts_have_the_addresses_of_the_file() -> None:
     network = ElementTree.fromstring(files(DC, Path("/disks"))["etc/qemu/networks/bmk.xml"])
     given = {host.get("mac"): host.get("ip") for host in network.iter("host")}
     assert given == {host.nics[0].mac: str(host.address) for host in DC.hosts.values()}
+
+
+def test_its_daemons_lock_no_file_of_the_host() -> None:
+    """Each pid file lies in a directory that is the lab's in its mount namespace; others hold those in /run itself."""
+    for service in services():
+        path = Path(service.command[service.command.index("--pid-file") + 1])
+        assert str(path.parent) in PLACES, path
 
 
 def test_only_pinned_keys_are_believed() -> None:
