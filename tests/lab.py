@@ -61,8 +61,8 @@ class Lab:
         return ["nsenter", "--target", str(pid), "--net", *command]
 
     def inside(self, *command: str) -> str:
-        """Output of a command that runs in the lab's network."""
-        return subprocess.run(self.entered(*command), capture_output=True, text=True, timeout=120, check=True).stdout
+        """Output of a command that runs in the lab's network. The longest wait says for what, after 300 s."""
+        return subprocess.run(self.entered(*command), capture_output=True, text=True, timeout=400, check=True).stdout
 
     def drift(self, code: int | None, *arguments: str) -> dict[str, Any]:
         """Where hosts and clusters stand, by name, as `bmk drift` says it."""
