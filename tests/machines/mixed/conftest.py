@@ -9,7 +9,7 @@ import pytest
 from tests.lab import Lab, running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running("lab-mixed", "lab-mixed", tmp_path_factory.mktemp("mixed")) as lab:
         yield lab

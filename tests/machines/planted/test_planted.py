@@ -1,6 +1,6 @@
 """What was done to a machine's firmware, BMC and case: found, named, put right, and drift is empty again.
 
-The tests follow those of `test_mixed.py`, and one another: what the first leaves would be found by the second.
+The tests follow one another: what the first leaves would be found by the second.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pytest
 
 from tests.containers.drift.plants import Plant
 from tests.lab import Lab
-from tests.machines.mixed.plants import ALONG, BOOTS, HOST, ORDERED, SWAPPED
 from tests.machines.mixed.test_mixed import on, power_cycled
+from tests.machines.planted.plants import ALONG, BOOTS, HOST, ORDERED, SWAPPED
 from tests.planted import Row, record
 
 pytestmark = pytest.mark.machines
