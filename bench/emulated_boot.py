@@ -26,7 +26,7 @@ STARTS = 2
 
 @contextlib.contextmanager
 def machine(disk: Path, keep: int) -> Iterator[subprocess.Popen[bytes]]:
-    """One with two CPUs and no network, that writes nothing to its disk; its console is stdout, its monitor stdin."""
+    """One with two CPUs and no network; its disk stays as it is, its console is a file, its monitor is stdin."""
     console = disk.with_name(f"console-{keep}")
     accelerator = "tcg,thread=multi" + (f",tb-size={keep}" if keep else "")
     argv = ["qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", "1536", "-display", "none"]
