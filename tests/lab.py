@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,26 @@ class Lab:
             "ssh", "cp-1", "--", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "node", "-o", "json"
         )
         return {node["metadata"]["name"]: node for node in json.loads(out)["items"]}
+
+    def on(self, host: str, script: str) -> str:
+        """Output of a shell script on a host."""
+        return self.bmk("ssh", host, "--", script)
+
+    def power_cycled(self, host: str) -> None:
+        """Power off and on by its BMC, and wait until the node has booted anew and is Ready."""
+        before = self.nodes()[host]["status"]["nodeInfo"]["bootID"]
+        self.bmk("power cycle", host, "--yes")
+        end = time.monotonic() + 1200
+        while True:
+            node = self.nodes()[host]
+            if node["status"]["nodeInfo"]["bootID"] != before and ready(node):
+                return
+            assert time.monotonic() < end, self.bmk("why", host, code=None)
+
+
+def ready(node: dict[str, Any]) -> bool:
+    """Whether the API calls a node Ready."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
 
 
 @contextmanager

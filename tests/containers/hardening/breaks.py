@@ -191,7 +191,7 @@ PODS: dict[str, list[tuple[str, str, str | None]]] = {
     "etcd-ca": [(ETCD, "trusted-ca-file", f"{PKI}/ca.crt")],
     "etcd-tls-floor": [(ETCD, "tls-min-version", None)],
 }
-# What a container cannot show: kernel, control groups. Broken in tests/machines/mixed.
+# What a container cannot show: kernel, control groups. Broken in tests/machines/planted.
 MACHINE = (
     Break("node-kernel", M, "sysctl -qw kernel.dmesg_restrict=0"),
     Break("container-user-namespaces", M, "sysctl -qw user.max_user_namespaces=0"),

@@ -25,7 +25,7 @@ def failing(place: Place, host: str) -> set[str]:
 def test_every_control_of_a_node_is_broken_somewhere() -> None:
     """A new control needs a break; those of the cluster's API have theirs in test_api.py.
 
-    What a container does not have (MACHINE) is broken on a machine (tests/machines/mixed).
+    What a container does not have (MACHINE) is broken on a machine (tests/machines/planted).
     """
     nodes = {control.id for control in CONTROLS if control.scope != "cluster"}
     broken = [b.control for b in (*NODE, *MACHINE)] + [*PODS, "audit-policy"]
