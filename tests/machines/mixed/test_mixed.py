@@ -54,8 +54,3 @@ def test_every_boot_route_answers_local_disk_after_success(lab: Lab) -> None:
         script = lab.inside("curl", "-sf", "--max-time", "30", f"{url}&platform={host.profile.firmware}")
         assert "kernel " not in script
         assert "local disk" in script
-
-
-def test_a_machine_that_loses_power_comes_back_ready_from_its_disk(lab: Lab) -> None:
-    """Power cycled by its BMC, without a grant, it boots its own disk and its node is Ready again."""
-    lab.power_cycled("vm-1")
