@@ -16,9 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bmk.artifacts.content import replacing, require_digest, sha256_file, sha256_of
-from bmk.artifacts.mirror import Mirror
+from bmk.artifacts.mirror import FileArtifact, Mirror
 from bmk.artifacts.node.disk import ROOT_START, SECTOR
 from bmk.artifacts.node.tree import SUITE, run_tool, tools_tree
+from bmk.artifacts.work import alone
 from bmk.errors import BmkError
 from bmk.paths import cache_dir
 
@@ -79,15 +80,24 @@ def box_of(mirror: Mirror) -> Box:
 
 
 def make_box(mirror: Mirror, say: Callable[[str], None]) -> Box:
-    """The box of the mirror's node image; made once (a minute), then found in the cache."""
-    image, box = mirror.file("node-image"), box_of(mirror)
+    """The box of the mirror's node image; made once (a minute), then found in the cache.
+
+    Two that begin side by side would mix one's key with the other's box.
+    """
+    box = box_of(mirror)
     if not box.catalog.exists():
-        say(f"Vagrant box of node image {image.version}")
-        directory = box.file.parent
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with TemporaryDirectory(prefix="bmk-box-", dir=directory) as work:
-            _make(box, image.check().local, Path(work))
+        with alone(say):
+            _make_once(box, mirror.file("node-image"), say)
     return box
+
+
+def _make_once(box: Box, image: FileArtifact, say: Callable[[str], None]) -> None:
+    if box.catalog.exists():
+        return  # another process made it meanwhile
+    say(f"Vagrant box of node image {image.version}")
+    box.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with TemporaryDirectory(prefix="bmk-box-", dir=box.file.parent) as work:
+        _make(box, image.check().local, Path(work))
 
 
 def _make(box: Box, image: Path, work: Path) -> None:
