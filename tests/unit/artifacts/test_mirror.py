@@ -102,6 +102,15 @@ def test_the_environment_of_a_build_leaves_nothing_to_the_user(monkeypatch: pyte
     assert environment["GOPROXY"] == "https://proxy.example.org"
 
 
+def test_compilers_keep_their_garbage_unless_the_user_has_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes no bytes is ours to propose and the user's to say."""
+    product = Product(version="v1.0.0", module="m")
+    monkeypatch.delenv("GOGC", raising=False)
+    monkeypatch.setenv("GOMEMLIMIT", "300MiB")
+    environment = gomodules.go_environment(product, "1.26.8")
+    assert (environment["GOGC"], environment["GOMEMLIMIT"]) == ("off", "300MiB")
+
+
 def test_inputs_change_with_recipe_version_and_toolchain() -> None:
     """Anything that could change the bytes makes a build be done again."""
     product = load_lock().products["runc"]
