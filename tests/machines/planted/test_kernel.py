@@ -11,6 +11,7 @@ from bmk.artifacts.mirror import load_mirror
 from bmk.datacenter.load import load_datacenter
 from tests.containers.hardening.breaks import MACHINE
 from tests.lab import Lab
+from tests.machines.planted.plants import HOST
 
 pytestmark = pytest.mark.machines
 
@@ -28,17 +29,17 @@ def test_a_pod_on_a_machine_is_confined_by_its_kernel(lab: Lab) -> None:
     assert group.startswith("0::/")
     assert seccomp.split() == ["Seccomp:", "2"]
     look = "p=$(pgrep -x -f 'sleep 7654'); stat -c '%u %g' /proc/$p; cat /proc/$p/attr/current"
-    seen = lab.on("vm-1", look).splitlines()
+    seen = lab.on(HOST, look).splitlines()
     assert seen == [f"{uids.split()[1]} {gids.split()[1]}", profile]
     assert int(uids.split()[1]) >= 65536
 
 
 def test_what_only_a_machine_shows_fails_and_is_repaired(lab: Lab) -> None:
     """Kernel settings, cgroups, what the kubelet insists on: broken, exactly these fail; provision puts them right."""
-    report = ("hardening", "--limit", "vm-1", "-o", "json")
+    report = ("hardening", "--limit", HOST, "-o", "json")
     assert json.loads(lab.bmk(*report))["counts"]["fail"] == 0
     for one in MACHINE:
-        lab.on("vm-1", one.script)
+        lab.on(HOST, one.script)
     failed = [r["control"] for r in json.loads(lab.bmk(*report, code=2))["results"] if r["state"] == "fail"]
     assert sorted(failed) == sorted(b.control for b in MACHINE)
     lab.bmk("provision", "--yes")
@@ -55,7 +56,7 @@ def confined() -> dict[str, Any]:
     container["securityContext"] = {"runAsUser": 0, "runAsGroup": 0}
     labels = {"pod-security.kubernetes.io/enforce": "privileged", "bmk.dev/nonroot-group": "deny"}
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "confined", "labels": labels}}
-    spec = {"hostUsers": False, "containers": [container], "nodeSelector": {"kubernetes.io/hostname": "vm-1"}}
+    spec = {"hostUsers": False, "containers": [container], "nodeSelector": {"kubernetes.io/hostname": HOST}}
     metadata = {"name": "root", "namespace": "confined"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     return {"apiVersion": "v1", "kind": "List", "items": [space, pod]}
