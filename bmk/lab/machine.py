@@ -96,11 +96,11 @@ class Chassis:
             elif action == "press" and self.running:
                 await self.body.press()
 
-    async def _start(self) -> None:
+    async def _start(self, how: str = "power on") -> None:
         target = self.boot.next
-        self.say("lab.power", f"power on, boot from {target}")
+        self.say("lab.power", f"{how}, boot from {target}")
         with self.console.open("ab") as log:
-            log.write(f"\r\n=== {self.hardware.name}: power on, boot from {target}\r\n".encode())
+            log.write(f"\r\n=== {self.hardware.name}: {how}, boot from {target}\r\n".encode())
         self.running = True
         try:
             await self.body.start(target)
@@ -121,6 +121,15 @@ class Chassis:
         if self.running:
             self.running = False
             self.say("lab.power", "the machine switched itself off")
+
+    def was_reset(self, still: Callable[[], bool]) -> None:
+        """The body says that it ended to start again. When its turn comes, `still` says that nobody else started it."""
+        self._later(self._restart(still))
+
+    async def _restart(self, still: Callable[[], bool]) -> None:
+        async with self._turn:
+            if self.running and still():
+                await self._start("restart")
 
     async def set_boot(self, target: Target, enabled: Enabled) -> None:
         """Set the override; the fault `bmc-ignores-override` says yes and does nothing, as some BMCs do."""

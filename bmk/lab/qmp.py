@@ -55,6 +55,11 @@ class Qmp:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result({"error": {"desc": "the machine went away"}})
 
+    async def ended(self) -> None:
+        """Return when QEMU has said all: its process may be gone before its last event is read."""
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+
     async def close(self) -> None:
         if self._writer is not None:
             self._writer.close()

@@ -1,7 +1,8 @@
 """A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBody` starts it and talks to it over QMP.
 
-What boots is QEMU's bootindex. It is read by the firmware at every reset, so a boot-once override is: network first
-at the start, and soon after the start (or reset) everything set back to the disk, for the next one.
+A reset, whoever asks for it, ends QEMU and starts another one. An emulating QEMU keeps what it translated of memory
+that has other content since, and looks through all of it at each byte that is written there: after a reset in the same
+process a node took minutes, sometimes ten, to boot. What boots is said at each start, by bootindex.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from bmk.lab.hardware import Drive, Hardware
 from bmk.lab.machine import Chassis, Target
 from bmk.lab.qmp import Qmp
 
-# QEMU keeps what it translated of memory that has other content since, and looks through all of it at each byte that is
-# written there. Its 1 GiB of that made a guest clear 7 bytes a second after a reset. MiB; full, it is emptied at once.
-TRANSLATED = 64
+RESETS = ("guest-reset", "host-qmp-system-reset")  # why QEMU ends: of its RunState's ShutdownCause
 _SETTLE = 3.0  # seconds without a further reset after which the firmware has taken its boot order
 OVMF_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
@@ -32,11 +31,11 @@ def arguments(hardware: Hardware, target: Target, *, kvm: bool, qmp_fd: int) -> 
 
     Paths are relative to the machine's directory, where it is started; CPUs stand still until `cont`.
     """
-    emulator = f"tcg,thread=multi,tb-size={TRANSLATED}"
-    accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm else ["-accel", emulator, "-cpu", "max"]
+    accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm else ["-accel", "tcg,thread=multi", "-cpu", "max"]
     identity = f"type=1,manufacturer=bmk,product=lab,uuid={hardware.uuid},serial={_comma(hardware.serial)}"
     lines = [
         *("-name", f"{hardware.name},process=bmk-{hardware.name}", "-nodefaults", "-no-user-config", "-S"),
+        *("-action", "reboot=shutdown"),
         *("-machine", "q35,graphics=off,usb=off", *accelerator),
         *("-smp", str(hardware.cpus), "-m", f"{hardware.memory >> 20}M"),
         *("-uuid", hardware.uuid, "-smbios", identity),
@@ -117,11 +116,13 @@ class VmBody:
         self._watch: asyncio.Task[None] | None = None
         self._taps = False
         self._settling: asyncio.TimerHandle | None = None
+        self._reset = False  # the process ends, or ended, to start again
         make_disks(chassis.hardware, chassis.directory)
 
     async def start(self, target: Target) -> None:
         self._prepare_files()
         await self._prepare_taps()
+        self._reset = False
         ours, theirs = socket.socketpair()
         with theirs:
             hardware = self._chassis.fitted
@@ -144,7 +145,7 @@ class VmBody:
             raise PreflightRefused(
                 "the virtual machine did not start", where=hardware.name, why=reason or str(error)
             ) from error
-        self._watch = asyncio.create_task(self._wait(self._process))
+        self._watch = asyncio.create_task(self._wait(self._process, self._qmp))
         self._firmware_began()
 
     def _prepare_files(self) -> None:
@@ -159,36 +160,35 @@ class VmBody:
             self._taps = True
 
     def _event(self, name: str, data: dict[str, Any]) -> None:
-        if name == "RESET":
-            self._chassis.say("lab.power", "the machine was reset" if data.get("guest") else "reset done")
-            self._firmware_began()
+        if name == "SHUTDOWN":
+            self._reset = data.get("reason") in RESETS
 
     def _firmware_began(self) -> None:
-        """Firmware may reset the machine once more before it looks at the boot order:
-
-        SeaBIOS does so after every reset.
-        """
-        if self._settling is not None:
-            self._settling.cancel()
+        """Firmware may reset the machine once more before it looks at the boot order, which keeps an override."""
         self._settling = asyncio.get_running_loop().call_later(_SETTLE, self._chassis.firmware_started)
 
-    async def _wait(self, process: asyncio.subprocess.Process) -> None:
+    async def _wait(self, process: asyncio.subprocess.Process, qmp: Qmp) -> None:
         await process.wait()
-        if process is self._process:
-            self._process = None
+        await qmp.ended()
+        if process is not self._process:
+            return
+        await self.stop()
+        if self._reset:
+            self._chassis.was_reset(lambda: self._process is None)
+        else:
             self._chassis.went_off()
 
     async def stop(self) -> None:
         if self._settling is not None:
             self._settling.cancel()
         process, self._process = self._process, None
+        qmp, self._qmp = self._qmp, None
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        if self._qmp is not None:
-            await self._qmp.close()
-            self._qmp = None
+        if qmp is not None:
+            await qmp.close()
 
     async def press(self) -> None:
         await self._command("system_powerdown")
@@ -197,18 +197,7 @@ class VmBody:
         await self._command("system_reset")
 
     async def aim(self, target: Target) -> None:
-        hardware = self._chassis.hardware
-        devices = [("nic", n) for n in range(len(hardware.ports))] + [("disk", n) for n in range(len(hardware.drives))]
-        for name, number in devices:  # a place can be held once, so all are left before any is taken
-            await self._set_index(name, number, -1)
-        for name, number in devices:
-            index = bootindex(target, name, number)
-            if index >= 0:
-                await self._set_index(name, number, index)
-
-    async def _set_index(self, name: str, number: int, index: int) -> None:
-        path = f"/machine/peripheral/{name}{number}"
-        await self._command("qom-set", path=path, property="bootindex", value=index)
+        """Nothing: the next start is told."""
 
     async def link(self, up: bool) -> None:
         for number in range(len(self._chassis.hardware.ports)):

@@ -10,7 +10,6 @@ from bmk.datacenter.load import load_datacenter
 from bmk.lab.libvirt import PLACES, files, services
 from bmk.lab.vagrant import _said, ssh_config
 from bmk.lab.vagrant_inventory import only
-from bmk.lab.vm import TRANSLATED
 from bmk.paths import content_dir
 
 DC = load_datacenter(str(content_dir() / "molecule/dc.yml"))
@@ -28,11 +27,6 @@ def test_its_daemons_lock_no_file_of_the_host() -> None:
     for service in services():
         path = Path(service.command[service.command.index("--pid-file") + 1])
         assert str(path.parent) in PLACES, path
-
-
-def test_machines_of_both_kinds_keep_as_much_of_translated_code() -> None:
-    """Ruby cannot read the lab's number, so the Vagrantfile repeats it: it is the same."""
-    assert f"<tb-cache unit='MiB'>{TRANSLATED}</tb-cache>" in (content_dir() / "Vagrantfile").read_text()
 
 
 def test_only_pinned_keys_are_believed() -> None:

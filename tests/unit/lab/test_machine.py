@@ -151,6 +151,38 @@ def test_power_on_twice_starts_once(run: Callable[[Work], None]) -> None:
     run(work)
 
 
+def test_a_body_that_ended_by_a_reset_starts_from_the_order_of_now(run: Callable[[Work], None]) -> None:
+    """The next firmware is told what was set while the machine ran, and once is once there too."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.power("on")
+        await machine.set_boot("pxe", "once")
+        for _ in range(2):
+            machine.was_reset(lambda: True)
+            await settle()
+        assert body.booted == ["disk", "pxe", "disk"]
+
+    run(work)
+
+
+@pytest.mark.parametrize(("action", "booted", "power"), [("off", ["disk"], "off"), ("cycle", ["disk", "disk"], "on")])
+def test_power_cut_in_the_middle_of_a_reset_counts(
+    run: Callable[[Work], None], action: str, booted: list[str], power: str
+) -> None:
+    """Who cuts the power while the machine starts again finds it off, and who cycles it finds it started once."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.power("on")
+        cut = asyncio.ensure_future(machine.power(action))
+        await asyncio.sleep(0)
+        machine.was_reset(lambda: action == "off")
+        await cut
+        await settle()
+        assert (body.booted, machine.show()["power"]) == (booted, power)
+
+    run(work)
+
+
 def test_a_machine_that_does_not_start_is_off(run: Callable[[Work], None]) -> None:
     """A failed start is not reported as running."""
 
