@@ -1,8 +1,8 @@
 """A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBody` starts it and talks to it over QMP.
 
-A reset, whoever asks for it, ends QEMU and starts another one. An emulating QEMU keeps what it translated of memory
-that has other content since, and looks through all of it at each byte that is written there: after a reset in the same
-process a node took minutes, sometimes ten, to boot. What boots is said at each start, by bootindex.
+A reset, whoever asks for it, ends QEMU and starts another one. QEMU 7.2, Debian 12's own, keeps what it translated of
+memory that has other content since, and looks through all of it at each byte that is written there: after a reset in
+the same process a node took minutes, sometimes ten, to boot. What boots is said at each start, by bootindex.
 """
 
 from __future__ import annotations
