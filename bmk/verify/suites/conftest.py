@@ -45,6 +45,12 @@ def recorded(role: str, record: Record) -> Callable[[str], list[Item]]:
 
 
 @pytest.fixture
+def slow(host: Any) -> int:
+    """How many times longer an answer may take: 1 for real machines, more where the processor is emulated."""
+    return 6 if host.run("systemd-detect-virt").stdout.strip() == "qemu" else 1
+
+
+@pytest.fixture
 def member(record: Record) -> None:
     """For tests of hosts that joined a cluster; a spare has no Kubernetes to look at."""
     if not record.joined:

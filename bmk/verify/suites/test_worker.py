@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-KUBECTL = "kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=60s"
+KUBECTL = "kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=30s"
 OF_CONTROL_PLANES = (6443, 2379, 2380, 10257, 10259)
 READY = '{.status.conditions[?(@.type=="Ready")].status} {.status.nodeInfo.kubeletVersion}'
 
