@@ -10,7 +10,7 @@ import time
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import Host
-from bmk.errors import Unreachable
+from bmk.errors import BmkError, Unreachable
 from bmk.lab.enter import ensure_inside
 from bmk.paths import state_dir
 from bmk.phases.member import LiveCluster
@@ -44,9 +44,13 @@ def main() -> None:
     end = time.monotonic() + PATIENCE
     while missing := waits_for(cluster, hosts):
         if time.monotonic() > end:
-            sys.exit("; ".join(missing))
+            hint = "scripts/molecule ROLE ssh, then kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes,csr"
+            raise BmkError("nodes did not become Ready", where=dc.name, why="; ".join(missing), hint=hint)
         time.sleep(PAUSE)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BmkError as error:
+        sys.exit(f"error: {error}")
