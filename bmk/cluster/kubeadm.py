@@ -237,7 +237,7 @@ def _bind(node: Node) -> Document:
 def _patience(name: str, profile: Profile) -> Document:
     lacking = _LACKING.get(name, ())
     container: Document = {"name": name, **{p: body for p, body in profile.probes.items() if p not in lacking}}
-    container["env"] = [{"name": "GODEBUG", "value": profile.godebug}]
+    container["env"] = _arguments(profile.environment)
     metadata = {"name": name, "namespace": "kube-system"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 

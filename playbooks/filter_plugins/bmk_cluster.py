@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from bmk.cluster import kubeadm
+from bmk.cluster.timing import PROFILES, Timing
 from bmk.hardening import apiserver
 
 
@@ -59,6 +60,11 @@ def _stream(documents: list[dict[str, Any]]) -> str:
     return "".join(f"---\n{json.dumps(d, indent=2)}\n" for d in documents)  # JSON is YAML
 
 
+def bmk_environment(timing: str) -> dict[str, str]:
+    """What the Go programs of a node find in their environment."""
+    return PROFILES[cast(Timing, timing)].environment
+
+
 def bmk_named(name: str) -> dict[str, str]:
     """An item of a batch module that needs a name only."""
     return {"name": str(name)}
@@ -70,7 +76,7 @@ def bmk_binary(name: str, artifacts: Mapping[str, Any]) -> dict[str, str]:
     return {"dest": f"/usr/local/bin/{name}", "url": artifact["url"], "sha256": artifact["sha256"], "mode": "0755"}
 
 
-FILTERS = (bmk_api_files, bmk_binary, bmk_init, bmk_join, bmk_named, bmk_patches, bmk_upload_certs)
+FILTERS = (bmk_api_files, bmk_binary, bmk_environment, bmk_init, bmk_join, bmk_named, bmk_patches, bmk_upload_certs)
 
 
 class FilterModule:

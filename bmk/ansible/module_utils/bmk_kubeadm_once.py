@@ -36,7 +36,7 @@ def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
         _refuse(state, params["cluster"])
         if state["state"] == "joined":
             return False, ""
-        environment = environment_of(params["emulated"])
+        environment = params["environment"]
         if state["state"] == "unfinished":
             _reset(environment)
         _mark("unfinished", params)
@@ -77,14 +77,10 @@ def again(params: dict[str, Any], check: bool) -> list[str]:
         _refuse(state, params["cluster"])
         if state["state"] != "joined":
             raise Failed("kubeadm is not done here. Next: `bmk provision`")
-        environment = environment_of(params["emulated"])
+        environment = params["environment"]
         put_back = keep_key(params["encryption"], check) if os.path.exists(ADMIN) else []
         paths: list[str] = with_config(params["config"], lambda path: refresh(path, environment, check))
         return put_back + paths
-
-
-def environment_of(emulated: bool) -> dict[str, str]:
-    return {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0"} if emulated else {}
 
 
 def run(action: str, flags: list[str], environment: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ options:
   config: {type: str, required: true, description: [kubeadm's configuration; holds secrets.]}
   settings: {type: str, default: "", description: [Configuration of an init on this host, to render files by.]}
   encryption: {type: str, default: "", description: [The file with the key of secrets at rest, of another host.]}
-  emulated: {type: bool, default: false, description: [Spare handshakes on machines without KVM.]}
+  environment: {type: dict, default: {}, description: [What kubeadm finds in its environment beside a path.]}
 author: [bmk contributors]
 """
 
@@ -29,7 +29,7 @@ SPEC = {
     "config": {"type": "str", "required": True, "no_log": True},
     "settings": {"type": "str", "default": ""},
     "encryption": {"type": "str", "default": "", "no_log": True},
-    "emulated": {"type": "bool", "default": False},
+    "environment": {"type": "dict", "default": {}},
 }
 
 

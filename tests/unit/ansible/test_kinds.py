@@ -300,7 +300,7 @@ def _state(marker: str) -> dict[str, Any]:
     return json.loads(Path(marker).read_text()) if Path(marker).exists() else {"state": "bare"}
 
 
-JOIN = {"action": "join", "cluster": "c", "config": "canary-token", "emulated": False, "settings": "", "encryption": ""}
+JOIN = {"action": "join", "cluster": "c", "config": "canary-token", "environment": {}, "settings": "", "encryption": ""}
 
 
 def test_a_join_happens_once(kubeadm: Path, tmp_path: Path) -> None:
