@@ -159,6 +159,7 @@ def patches(node: Node) -> dict[str, list[Document] | Document]:
         found["kube-apiserver0+json.yaml"] = [_bind(node)]
     if node.profile.probes:
         found |= {f"{name}1+strategic.yaml": _patience(name, node.profile) for name in STATIC_PODS}
+        found["corednsdeployment1+strategic.yaml"] = _dns_patience(node.profile)
     return found
 
 
@@ -169,7 +170,7 @@ def endpoint(node: Node) -> str:
 
 
 # A patch of a probe that kubeadm did not write would be a probe of nothing, and the pod invalid.
-_LACKING = {"kube-controller-manager": ("readinessProbe",)}
+_LACKING = {"kube-controller-manager": ("readinessProbe",), "coredns": ("startupProbe",)}
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 _TLS = {"tls-min-version": "VersionTLS12", "tls-cipher-suites": ",".join(apiserver.TLS_CIPHERS)}
@@ -235,11 +236,23 @@ def _bind(node: Node) -> Document:
 
 
 def _patience(name: str, profile: Profile) -> Document:
-    lacking = _LACKING.get(name, ())
-    container: Document = {"name": name, **{p: body for p, body in profile.probes.items() if p not in lacking}}
-    container["env"] = _arguments(profile.environment)
+    container = {**_probes(name, profile), "env": _arguments(profile.environment)}
     metadata = {"name": name, "namespace": "kube-system"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+
+
+def _dns_patience(profile: Profile) -> Document:
+    """Upstream gives CoreDNS 1 s to be ready and 5 s to be alive: it is restarted every few minutes."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "coredns", "namespace": "kube-system"},
+        "spec": {"template": {"spec": {"containers": [_probes("coredns", profile)]}}},
+    }
+
+
+def _probes(name: str, profile: Profile) -> Document:
+    return {"name": name, **{p: body for p, body in profile.probes.items() if p not in _LACKING.get(name, ())}}
 
 
 def dns_address(services: str) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 
 Timing = Literal["standard", "emulated"]
 
-# Of Go programs on an emulated machine. Post-quantum key exchange doubles the price of a handshake; switching between the
+# Of Go programs on an emulated machine. Post-quantum key exchange doubles the price of a handshake; switching between
 # threads of one program takes longer than they compute; there is memory to spare, and no processor to collect it.
 GO = {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0", "GOGC": "400", "GOMAXPROCS": "1"}
 

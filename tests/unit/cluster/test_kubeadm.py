@@ -81,6 +81,15 @@ def test_every_static_pod_is_patient_when_emulated(node: Make) -> None:
         assert container["startupProbe"]["failureThreshold"] >= 60
 
 
+def test_names_are_served_by_a_slow_pod_too(node: Make) -> None:
+    """Without KVM no probe may kill CoreDNS either; kubeadm takes its patch by this name."""
+    deployment = patches(node(timing="emulated"))["corednsdeployment1+strategic.yaml"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]  # type: ignore[call-overload]
+    assert container["name"] == "coredns"
+    assert container["livenessProbe"]["timeoutSeconds"] == container["readinessProbe"]["timeoutSeconds"] == 120
+    assert "startupProbe" not in container
+
+
 def test_nothing_makes_a_token_of_a_day(node: Make) -> None:
     """The token that kubeadm insists on at init lives for a minute and may not sign."""
     (token,) = init_documents(node())[0]["bootstrapTokens"]
