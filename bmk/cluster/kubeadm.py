@@ -237,12 +237,14 @@ def _bind(node: Node) -> Document:
 
 def _patience(name: str, profile: Profile) -> Document:
     container = {**_probes(name, profile), "env": _arguments(profile.environment)}
+    if name == "etcd":
+        container["resources"] = {"requests": {"cpu": profile.etcd_share}}
     metadata = {"name": name, "namespace": "kube-system"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
 
 def _dns_patience(profile: Profile) -> Document:
-    """Upstream gives CoreDNS 1 s to be ready and 5 s to be alive: it is restarted every few minutes."""
+    """CoreDNS has no more to lose than the static pods: upstream takes it for dead after 5 s without an answer."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -11,9 +11,10 @@ from typing import Literal
 
 Timing = Literal["standard", "emulated"]
 
-# Of Go programs on an emulated machine. Post-quantum key exchange doubles the price of a handshake; switching between
-# threads of one program takes longer than they compute; there is memory to spare, and no processor to collect it.
-GO = {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0", "GOGC": "400", "GOMAXPROCS": "1"}
+# Of Go programs on an emulated machine. Post-quantum key exchange doubles the price of a handshake. Switches between
+# threads of one program, and signals that make goroutines take turns, take longer than what they are for. There is
+# memory to spare, and no processor to collect it.
+GO = {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0,asyncpreemptoff=1", "GOGC": "400", "GOMAXPROCS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Profile:
     scheduler: dict[str, str] = field(default_factory=dict)
     kubelet_arguments: dict[str, str] = field(default_factory=dict)
     kubelet: dict[str, str | int] = field(default_factory=dict)
+    etcd_share: str = ""
     probes: dict[str, dict[str, int]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -59,7 +61,15 @@ PROFILES: dict[Timing, Profile] = {
             "discovery": "10m0s",
             "upgradeManifests": "20m0s",
         },
-        etcd={"heartbeat-interval": "500", "election-timeout": "5000"},
+        etcd={
+            "heartbeat-interval": "500",
+            "election-timeout": "5000",
+            # its own remarks about being slow: three lines for nearly every request
+            "log-level": "warn",
+            "warning-apply-duration": "10s",
+            "warning-unary-request-duration": "30s",
+        },
+        etcd_share="500m",  # the API server waits for it, and takes the processor from it by upstream's requests
         api_server={
             # its start is what everything waits for; a fifth of it is for queues that one client at a time never fills
             "enable-priority-and-fairness": "false",
