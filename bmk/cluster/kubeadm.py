@@ -105,7 +105,7 @@ def cluster_configuration(node: Node) -> Document:
         **_certificates(node),
         "apiServer": _api_server(node),
         "controllerManager": {"extraArgs": _arguments(_controller_manager(node))},
-        "scheduler": {"extraArgs": _arguments({**_SCHEDULER, **node.profile.scheduler})},
+        "scheduler": {"extraArgs": _arguments({**_SCHEDULER, **_lease(node)})},
         "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _arguments({**_ETCD, **node.profile.etcd})}},
     }
 
@@ -193,7 +193,13 @@ def _controller_manager(node: Node) -> dict[str, str]:
     network = node.cluster["network"]
     ranges = {"allocate-node-cidrs": "false"} if node.routed else {"node-cidr-mask-size": str(network["node_prefix"])}
     own = {"profiling": "false", "terminated-pod-gc-threshold": "1000", **_TLS}
-    return {**own, **ranges, **node.profile.controller_manager}
+    return {**own, **ranges, **node.profile.controller_manager, **_lease(node)}
+
+
+def _lease(node: Node) -> dict[str, str]:
+    """A single control plane has nobody to hand over to; a slow one lost its lease, and starting anew was more work."""
+    lease = node.profile.lease
+    return {"leader-elect": "false"} if lease and len(node.cluster["control_plane"]) == 1 else lease
 
 
 def _names(node: Node) -> list[str]:

@@ -13,8 +13,14 @@ Timing = Literal["standard", "emulated"]
 
 # Of Go programs on an emulated machine. Post-quantum key exchange doubles the price of a handshake. Switches between
 # threads of one program, and signals that make goroutines take turns, take longer than what they are for. There is
-# memory to spare, and no processor to collect it.
-GO = {"GODEBUG": "tlsmlkem=0,tlssecpmlkem=0,asyncpreemptoff=1", "GOGC": "400", "GOMAXPROCS": "1"}
+# memory to spare, and no processor to collect it. After 15 seconds without an answer to a ping every watch would begin
+# anew, each with a handshake, and the API server would not catch up.
+GO = {
+    "GODEBUG": "tlsmlkem=0,tlssecpmlkem=0,asyncpreemptoff=1",
+    "GOGC": "400",
+    "GOMAXPROCS": "1",
+    "HTTP2_PING_TIMEOUT_SECONDS": "120",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Profile:
     etcd: dict[str, str] = field(default_factory=dict)
     api_server: dict[str, str] = field(default_factory=dict)
     controller_manager: dict[str, str] = field(default_factory=dict)
-    scheduler: dict[str, str] = field(default_factory=dict)
+    lease: dict[str, str] = field(default_factory=dict)
     kubelet_arguments: dict[str, str] = field(default_factory=dict)
     kubelet: dict[str, str | int] = field(default_factory=dict)
     etcd_share: str = ""
@@ -41,12 +47,6 @@ SHARED_TIMEOUTS = {
     "etcdAPICall": "5m0s",
     "tlsBootstrap": "8m0s",
     "discovery": "8m0s",
-}
-
-_LEASE = {
-    "leader-elect-lease-duration": "120s",
-    "leader-elect-renew-deadline": "90s",
-    "leader-elect-retry-period": "20s",
 }
 
 PROFILES: dict[Timing, Profile] = {
@@ -80,8 +80,12 @@ PROFILES: dict[Timing, Profile] = {
             "etcd-count-metric-poll-period": "0s",
             "etcd-db-metric-poll-interval": "0s",
         },
-        controller_manager={**_LEASE, "node-monitor-period": "30s", "node-monitor-grace-period": "240s"},
-        scheduler=dict(_LEASE),
+        controller_manager={"node-monitor-period": "30s", "node-monitor-grace-period": "240s"},
+        lease={
+            "leader-elect-lease-duration": "120s",
+            "leader-elect-renew-deadline": "90s",
+            "leader-elect-retry-period": "20s",
+        },
         kubelet_arguments={"housekeeping-interval": "60s"},
         kubelet={
             "nodeStatusUpdateFrequency": "30s",

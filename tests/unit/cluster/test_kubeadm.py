@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,19 @@ def test_every_static_pod_is_patient_when_emulated(node: Make) -> None:
         container = found[f"{name}1+strategic.yaml"]["spec"]["containers"][0]  # type: ignore[call-overload]
         assert container["livenessProbe"]["timeoutSeconds"] == 120
         assert container["startupProbe"]["failureThreshold"] >= 60
+
+
+def test_only_a_slow_control_plane_without_others_holds_no_election(node: Make) -> None:
+    """Losing a lease to nobody is a restart for nothing; two control planes always elect, and so does real hardware."""
+
+    def elects(made: Node) -> bool:
+        return '"leader-elect"' not in json.dumps(init_documents(made))
+
+    slow, quick = node(timing="emulated"), node()
+    alone = {"cluster": {**slow.cluster, "control_plane": slow.cluster["control_plane"][:1]}}
+    assert not elects(replace(slow, **alone))
+    assert elects(slow)
+    assert elects(replace(quick, **alone))
 
 
 def test_names_are_served_by_a_slow_pod_too(node: Make) -> None:
