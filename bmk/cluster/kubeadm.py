@@ -243,8 +243,8 @@ def _bind(node: Node) -> Document:
 
 def _patience(name: str, profile: Profile) -> Document:
     container = {**_probes(name, profile), "env": _arguments(profile.environment)}
-    if name == "etcd":
-        container["resources"] = {"requests": {"cpu": profile.etcd_share}}
+    if name in profile.cpu_requests:
+        container["resources"] = {"requests": {"cpu": profile.cpu_requests[name]}}
     metadata = {"name": name, "namespace": "kube-system"}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 

@@ -34,7 +34,7 @@ class Profile:
     lease: dict[str, str] = field(default_factory=dict)
     kubelet_arguments: dict[str, str] = field(default_factory=dict)
     kubelet: dict[str, str | int] = field(default_factory=dict)
-    etcd_share: str = ""
+    cpu_requests: dict[str, str] = field(default_factory=dict)
     probes: dict[str, dict[str, int]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -69,7 +69,8 @@ PROFILES: dict[Timing, Profile] = {
             "warning-apply-duration": "10s",
             "warning-unary-request-duration": "30s",
         },
-        etcd_share="500m",  # the API server waits for it, and takes the processor from it by upstream's requests
+        # the API server waits for it, and takes the processor from it by upstream's requests
+        cpu_requests={"etcd": "500m"},
         api_server={
             # its start is what everything waits for; a fifth of it is for queues that one client at a time never fills
             "enable-priority-and-fairness": "false",
