@@ -75,9 +75,9 @@ def test_a_container_waits_longer_than_a_machine_of_its_own(node: Make) -> None:
 
 def test_every_static_pod_is_patient_when_emulated(node: Make) -> None:
     """Without KVM no probe may kill a static pod that is merely slow."""
-    found = patches(node(timing="emulated"))
+    found: Any = patches(node(timing="emulated"))
     for name in STATIC_PODS:
-        container = found[f"{name}1+strategic.yaml"]["spec"]["containers"][0]  # type: ignore[call-overload]
+        container = found[f"{name}1+strategic.yaml"]["spec"]["containers"][0]
         assert container["livenessProbe"]["timeoutSeconds"] == 120
         assert container["startupProbe"]["failureThreshold"] >= 60
 
@@ -97,8 +97,8 @@ def test_only_a_slow_control_plane_without_others_holds_no_election(node: Make) 
 
 def test_names_are_served_by_a_slow_pod_too(node: Make) -> None:
     """Without KVM no probe may kill CoreDNS either; kubeadm takes its patch by this name."""
-    deployment = patches(node(timing="emulated"))["corednsdeployment1+strategic.yaml"]
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]  # type: ignore[call-overload]
+    deployment: Any = patches(node(timing="emulated"))["corednsdeployment1+strategic.yaml"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["name"] == "coredns"
     assert container["livenessProbe"]["timeoutSeconds"] == container["readinessProbe"]["timeoutSeconds"] == 120
     assert "startupProbe" not in container
