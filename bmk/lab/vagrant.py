@@ -23,6 +23,7 @@ from bmk.artifacts.mirror import load_mirror
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, PreflightRefused
+from bmk.lab.crashes import started_again
 from bmk.lab.enter import inside_command
 from bmk.lab.hardware import parse_size
 from bmk.lab.keeper import lab_dir, supervisor_pid
@@ -32,9 +33,10 @@ from bmk.paths import cache_dir, content_dir, state_dir
 
 SNAPSHOT = "prepared"
 SPACE = 6 << 30  # bytes, where boxes are and where machines write: a box is 12 GiB that are mostly empty
+VIRSH = ("virsh", "--quiet", "--connect", "qemu:///system")
 _DISKLESS = f"""\
 <domain type="{{kind}}"><name>{{name}}</name><memory unit="MiB">512</memory>
-<os><type arch="x86_64">hvm</type><boot dev="network"/></os>
+<os><type arch="x86_64">hvm</type><boot dev="network"/></os><features><acpi/></features>
 <devices>
 <interface type="network"><mac address="{{mac}}"/><source network="{NETWORK}"/><model type="virtio"/></interface>
 </devices></domain>
@@ -80,7 +82,8 @@ def up(reference: str, names: Sequence[str]) -> None:
     try:
         bring_up(dc, reference, say)
         _add_box(dc, box)
-        _vagrant(dc, box, names, "up", "--no-tty", "--no-provision", *names)
+        with started_again(reached(dc, VIRSH), lab_dir(dc.name) / "libvirt" / "log" / "qemu", say):
+            _vagrant(dc, box, names, "up", "--no-tty", "--no-provision", *names)
         for name in names:
             _pin(dc, dc.hosts[name])
         _ssh_config(dc, names)
@@ -195,14 +198,18 @@ def _console(dc: DataCenter, name: str) -> Path:
 
 
 def _virsh(dc: DataCenter, *arguments: str) -> None:
-    _inside(dc, ["virsh", "--quiet", "--connect", "qemu:///system", *arguments], dict(os.environ))
+    _inside(dc, [*VIRSH, *arguments], dict(os.environ))
+
+
+def reached(dc: DataCenter, command: Sequence[str]) -> list[str]:
+    """libvirtd's socket is in the lab's mount namespace, its machines in the network namespace."""
+    wrapped = inside_command(dc.name, list(command))
+    wrapped.insert(wrapped.index("--net"), "--mount")
+    return wrapped
 
 
 def _inside(dc: DataCenter, command: list[str], environment: dict[str, str]) -> None:
-    """libvirtd's socket is in the lab's mount namespace, its machines in the network namespace."""
-    wrapped = inside_command(dc.name, command)
-    wrapped.insert(wrapped.index("--net"), "--mount")
-    done = subprocess.run(wrapped, env=environment, stdout=2, check=False)
+    done = subprocess.run(reached(dc, command), env=environment, stdout=2, check=False)
     if done.returncode != 0:
         hint = "read what it said above; the daemons' words: " + str(lab_dir(dc.name) / "services")
         raise BmkError(f"{' '.join(command[:2])} failed", where=dc.name, why=f"exit {done.returncode}", hint=hint)

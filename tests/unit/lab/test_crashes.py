@@ -1,0 +1,33 @@
+"""Which machines of libvirt have a QEMU that crashed."""
+
+from __future__ import annotations
+
+from bmk.lab.crashes import crashed
+
+STATS = """\
+Domain: 'vagrant_cp-1'
+  state.state=1
+  state.reason=1
+
+Domain: 'vagrant_worker-1'
+  state.state=5
+  state.reason=3
+
+Domain: 'vagrant_worker-2'
+  state.state=5
+  state.reason=2
+
+"""
+
+
+def test_only_a_crash_is_one() -> None:
+    """Not what runs (for whatever reason), was destroyed, or was shut down."""
+    assert crashed(STATS) == ["vagrant_worker-1"]
+    assert crashed(STATS.replace("state.state=1\n  state.reason=1", "state.state=1\n  state.reason=3")) == [
+        "vagrant_worker-1"
+    ]
+
+
+def test_no_answer_is_no_crash() -> None:
+    """A libvirtd that is busy or has no machines."""
+    assert crashed("") == crashed("\n") == []
