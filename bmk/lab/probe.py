@@ -1,7 +1,7 @@
 """What this machine can and cannot do for a lab: tried, not guessed. Each limit is named with its reason.
 
-A device file proves nothing (`/dev/kvm` may open and QEMU abort a moment later), so KVM counts when a tiny machine
-really ran on it.
+A device file proves nothing (`/dev/kvm` may open and QEMU abort a moment later, or its processor stop), so KVM counts
+when real firmware got to its boot menu on it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+from threading import Timer
 from typing import Literal
 
 from bmk.errors import PreflightRefused
 from bmk.lab import cgroups
+from bmk.lab.vm import OVMF_CODE
 
 _CAP_SYS_RESOURCE = 24
 # A container's systemd, containerd and kubelet take some 20 of the instances that root has on the whole machine.
@@ -64,7 +68,7 @@ class Facts:
 
 
 def probe() -> Facts:
-    """Try everything. About a second, up to ten where KVM hangs."""
+    """Try everything. About two seconds, up to twenty where KVM hangs."""
     kvm_why = _kvm()
     userns_why = _user_namespaces()
     return Facts(
@@ -82,33 +86,49 @@ def probe() -> Facts:
 
 
 def _kvm() -> str:
-    """Start a machine that has nothing and ask it to leave; the reason when it cannot."""
+    """The reason why machines cannot have KVM; empty when they can."""
     if not Path("/dev/kvm").exists():
         return "/dev/kvm is not there"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "/dev/kvm may not be opened; is this user in the group kvm?"
-    qemu = shutil.which("qemu-system-x86_64")
-    if qemu is None:
+    if shutil.which("qemu-system-x86_64") is None:
         return "QEMU is not installed"
-    machine = ["-machine", "q35", "-accel", "kvm", "-cpu", "host", "-m", "64M"]
-    quiet = ["-nodefaults", "-display", "none", "-qmp", "stdio"]
-    # The CPU runs while these are answered: some hosts fail only when it is first entered.
-    talk = [{"execute": "qmp_capabilities"}, {"execute": "query-status"}, {"execute": "quit"}]
-    try:
-        done = subprocess.run(
-            [qemu, *machine, *quiet],
-            input="".join(json.dumps(line) + "\n" for line in talk),
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "a machine with KVM hangs"
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        return lines[-1] if lines else f"QEMU ended with {done.returncode}"
-    return ""
+    return try_firmware("-accel", "kvm", "-cpu", "host")
+
+
+def try_firmware(*accelerator: str, patience: float = 20.0) -> str:
+    """Start a machine that has nothing but UEFI firmware: why it does not get to its boot menu in `patience` seconds.
+
+    Less proves nothing: there is KVM on which a BIOS runs, and UEFI stops at an instruction that it does not know.
+    """
+    code = next((path for path in OVMF_CODE if Path(path).exists()), None)
+    if code is None:
+        return "there is no UEFI firmware to try it with: apt-get install ovmf"
+    flash = f"if=pflash,format=raw,unit=0,readonly=on,file={code}"
+    machine = ["-machine", "q35", *accelerator, "-m", "128M", "-drive", flash]
+    quiet = ["-nodefaults", "-display", "none", "-serial", "stdio"]
+    with subprocess.Popen(
+        ["qemu-system-x86_64", *machine, *quiet], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True, errors="replace"
+    ) as qemu:
+        end = Timer(patience, qemu.kill)
+        end.start()
+        try:
+            return verdict(qemu.stdout or ())
+        finally:
+            end.cancel()
+            qemu.kill()
+
+
+def verdict(lines: Iterable[str]) -> str:
+    """Why firmware got no further, of what it and QEMU said to their end; empty when it got to its boot menu. Pure."""
+    words = ""
+    for line in lines:
+        if "BdsDxe: " in line:
+            return ""
+        if "KVM internal error" in line:
+            return line[line.index("KVM") :].strip()
+        words = line.strip() if line.startswith("qemu") else words
+    return words or "firmware does not get to its boot menu"
 
 
 def _user_namespaces() -> str:

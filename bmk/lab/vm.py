@@ -162,6 +162,9 @@ class VmBody:
     def _event(self, name: str, data: dict[str, Any]) -> None:
         if name == "SHUTDOWN":
             self._reset = data.get("reason") in RESETS
+        elif name == "STOP":  # nobody here asks for it
+            why = (self._chassis.directory / "qemu.log").read_text(errors="replace").partition("\n")[0]
+            self._chassis.say("lab.note", f"QEMU stopped the processors: {why}")
 
     def _firmware_began(self) -> None:
         """Firmware may reset the machine once more before it looks at the boot order, which keeps an override."""

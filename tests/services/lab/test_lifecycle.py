@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bmk.lab.init import start_ticks
+from bmk.lab.probe import try_firmware
 
 from .conftest import Lab, eventually
 
@@ -189,3 +190,9 @@ def test_environment_facts_are_kept(lab: Lab) -> None:
     facts = json.loads((lab.directory / "facts.json").read_text())
     assert facts["timing"] == ("standard" if facts["kvm"] else "emulated")
     assert facts["kvm"] or "no KVM" in " ".join(facts["limits"])
+
+
+def test_firmware_that_is_tried_runs() -> None:
+    """Emulated, it gets to its boot menu: a no of the probe is the accelerator's; one that is not there is named."""
+    assert try_firmware("-accel", "tcg", "-cpu", "max", patience=120) == ""
+    assert "invalid accelerator nothing" in try_firmware("-accel", "nothing")
