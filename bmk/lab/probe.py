@@ -69,7 +69,7 @@ class Facts:
 
 def probe() -> Facts:
     """Try everything. About two seconds, up to twenty where KVM hangs."""
-    kvm_why = _kvm()
+    kvm_why = why_no_kvm()
     userns_why = _user_namespaces()
     return Facts(
         root=os.geteuid() == 0,
@@ -85,7 +85,7 @@ def probe() -> Facts:
     )
 
 
-def _kvm() -> str:
+def why_no_kvm() -> str:
     """The reason why machines cannot have KVM; empty when they can."""
     if not Path("/dev/kvm").exists():
         return "/dev/kvm is not there"

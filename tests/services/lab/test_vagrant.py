@@ -16,6 +16,7 @@ import pytest
 from bmk.artifacts.box import box_of
 from bmk.artifacts.mirror import load_mirror
 from bmk.errors import Exit
+from bmk.lab.probe import why_no_kvm
 from bmk.paths import cache_dir, content_dir
 
 pytestmark = pytest.mark.services
@@ -159,9 +160,20 @@ def test_by_hand_the_deployer_gets_packages_where_this_machine_does(place: Place
     """Where apt has no source here, the mirror has to be said; no address is taken that nobody chose."""
     put_box(place, b"", "0" * 64)
     bare = "mount -t tmpfs tmpfs /etc/apt"
-    code, said = place.by_hand(bare, LIBVIRT_DEFAULT_URI="qemu:///system")
+    daemon = {"LIBVIRT_DEFAULT_URI": "qemu:///system", "BMK_VAGRANT_DRIVER": "qemu"}
+    code, said = place.by_hand(bare, **daemon)
     assert code == 1
     assert said == "no Debian mirror is known for the deployer\n  next: BMK_DEBIAN_MIRROR=URI vagrant up\n"
+    code, said = place.by_hand(bare, BMK_DEBIAN_MIRROR="http://mirror.example/debian", **daemon)
+    assert (code, said) == (0, "")
+
+
+def test_by_hand_machines_have_kvm_where_it_works(place: Place) -> None:
+    """As the lab finds out; where it does not, that and the reason are said. Who names a driver gets it, unasked."""
+    put_box(place, b"", "0" * 64)
     there = {"LIBVIRT_DEFAULT_URI": "qemu:///system", "BMK_DEBIAN_MIRROR": "http://mirror.example/debian"}
-    code, said = place.by_hand(bare, **there)
-    assert code == 0, said
+    why = why_no_kvm()
+    code, said = place.by_hand(**there)
+    assert (code, said) == (0, f"no KVM ({why}): machines are emulated\n" if why else "")
+    code, said = place.by_hand(**there, BMK_VAGRANT_DRIVER="kvm")
+    assert (code, said) == (0, "")
