@@ -22,10 +22,7 @@ from bmk.artifacts.box import make_box
 from bmk.artifacts.mirror import load_mirror
 
 MARK = "bmk-turns:"
-TURNS = {
-    "short": "",
-    "long": "20000000 NO_WAKEUP_PREEMPTION",
-}  # nanoseconds and feature; short: what the kernel begins with
+LONG = "20000000 NO_WAKEUP_PREEMPTION"  # nanoseconds and feature of the scheduler; short: what the kernel begins with
 SCRIPT = f"""\
 cd /sys/kernel/debug/sched
 own=$(cat base_slice_ns)
@@ -36,12 +33,17 @@ work() {{
 seen() {{ echo "$(cut -d' ' -f1 /proc/uptime) $(sed -n 's/^ctxt //p' /proc/stat)"; }}
 look() {{ echo $2 > base_slice_ns; echo $3 > features; a=$(seen); work; echo "{MARK} $1 $a $(seen)" > /dev/ttyS0; }}
 work
-for round in $(seq ROUNDS); do look short $own WAKEUP_PREEMPTION; look long {TURNS["long"]}; done
+for round in $(seq ROUNDS); do look short $own WAKEUP_PREEMPTION; look long {LONG}; done
 echo "{MARK} end" > /dev/ttyS0
 """
-UNIT = (
-    "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/bin/sh -c '. $CREDENTIALS_DIRECTORY/turns'\n"
-)
+UNIT = """\
+[Unit]
+After=multi-user.target
+[Service]
+Type=oneshot
+ImportCredential=turns
+ExecStart=/bin/sh -c '. $CREDENTIALS_DIRECTORY/turns'
+"""
 
 
 def credential(name: str, text: str) -> list[str]:
@@ -55,7 +57,7 @@ def command(disk: Path, console: Path, rounds: int) -> list[str]:
     argv += ["-display", "none", "-vga", "none", "-nic", "none", "-serial", f"file:{console}"]
     argv += ["-drive", f"file={disk},format=qcow2,if=virtio,snapshot=on,cache=unsafe"]
     argv += credential("turns", SCRIPT.replace("ROUNDS", str(rounds)))
-    argv += credential("systemd.extra-unit.turns.service", UNIT + "ImportCredential=turns\n")
+    argv += credential("systemd.extra-unit.turns.service", UNIT)
     return argv + credential("systemd.unit-dropin.multi-user.target", "[Unit]\nWants=turns.service\n")
 
 
@@ -86,7 +88,7 @@ def main() -> None:
         box.extract("box.img", directory)
         lines = said(Path(directory) / "box.img", rounds)
     spent = {}
-    for kind in TURNS:
+    for kind in ("short", "long"):
         looks = [[float(word) for word in words[1:]] for words in lines if words[0] == kind]
         spent[kind] = median(after - before for before, _, after, _ in looks)
         changes = median(after - before for _, before, _, after in looks)

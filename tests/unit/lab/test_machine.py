@@ -16,6 +16,7 @@ from bmk.errors import ConfigError
 from bmk.lab.faults import FAULTS, BrokenImages, Faults, flip_byte
 from bmk.lab.hardware import hardware_of
 from bmk.lab.machine import Boot, Chassis, Target
+from bmk.lab.vm import VmBody
 
 
 class Remembering:
@@ -284,3 +285,12 @@ def test_one_flipped_byte_is_one_flipped_bit(tmp_path: Path) -> None:
     offset = flip_byte(image)
     differing = [i for i, byte in enumerate(image.read_bytes()) if byte != i]
     assert differing == [offset]
+
+
+def test_processors_that_stop_are_said_with_what_qemu_said(hall: DataCenter, tmp_path: Path) -> None:
+    """QEMU stays then, and its machine stands still: nothing else would tell."""
+    said: list[tuple[str, str]] = []
+    body = VmBody(Chassis(hardware_of(hall)["one"], tmp_path, lambda kind, text: said.append((kind, text))), kvm=True)
+    (tmp_path / "qemu.log").write_text("KVM internal error. Suberror: 1\nextra data[0]: 0x0000000000000001\n")
+    body._event("STOP", {})
+    assert said == [("lab.note", "QEMU stopped the processors: KVM internal error. Suberror: 1")]
