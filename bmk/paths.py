@@ -29,6 +29,14 @@ def cache_dir() -> Path:
     return Path(root) if root else _xdg("XDG_CACHE_HOME", ".cache") / "bmk"
 
 
+def private_dir(path: Path) -> Path:
+    """Make a directory and each that is missing above it, for its owner only; `mkdir(mode=)` sets the last alone."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
 def _state() -> Path:
     root = os.environ.get("BMK_STATE_DIR")
     return Path(root) if root else _xdg("XDG_STATE_HOME", ".local/state") / "bmk"

@@ -16,7 +16,7 @@ from typing import Any
 import paramiko
 
 from bmk.errors import PreflightRefused, Unreachable
-from bmk.paths import state_dir
+from bmk.paths import private_dir, state_dir
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of its threads; errors reach us anyway
 
@@ -132,7 +132,7 @@ def deployer_key(dc: str) -> Path:
     """The deployer's private key of a data center, made on first use; its public half is beside it."""
     key = state_dir(dc) / "ssh" / "id_ed25519"
     if not key.exists():
-        key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_dir(key.parent)
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"bmk {dc}", "-f", str(key)]
         subprocess.run(command, check=True, capture_output=True)
     return key

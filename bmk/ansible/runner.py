@@ -29,7 +29,7 @@ from bmk.ansible.events import HostResult, Recorder
 from bmk.ansible.manifest import with_digests
 from bmk.errors import BmkError
 from bmk.journal import Event
-from bmk.paths import content_dir
+from bmk.paths import content_dir, private_dir
 
 __all__ = ["ConvergeRequest", "HostResult", "converge"]
 
@@ -104,7 +104,7 @@ def _arguments(request: ConvergeRequest, private: Path) -> list[str]:
 @contextmanager
 def _private_data(request: ConvergeRequest) -> Iterator[tuple[Path, Path]]:
     """The private data directory and one for ssh's control sockets (short: a socket's path has 108 bytes at most)."""
-    request.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(request.run_dir)
     private = Path(tempfile.mkdtemp(prefix=f"{Path(request.playbook).stem}-", dir=request.run_dir)).resolve()
     sockets = Path(tempfile.mkdtemp(prefix="bmk-"))
     secrets = private / "secrets.json"

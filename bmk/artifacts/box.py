@@ -21,7 +21,7 @@ from bmk.artifacts.node.disk import ROOT_START, SECTOR
 from bmk.artifacts.node.tree import SUITE, run_tool, tools_tree
 from bmk.artifacts.work import alone
 from bmk.errors import BmkError
-from bmk.paths import cache_dir
+from bmk.paths import cache_dir, private_dir
 
 NAME = "bmk/node"
 DISK = 12 << 30  # bytes; the file system fills it
@@ -95,7 +95,7 @@ def _make_once(box: Box, image: FileArtifact, say: Callable[[str], None]) -> Non
     if box.catalog.exists():
         return  # another process made it meanwhile
     say(f"Vagrant box of node image {image.version}")
-    box.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(box.file.parent)
     with TemporaryDirectory(prefix="bmk-box-", dir=box.file.parent) as work:
         _make(box, image.check().local, Path(work))
 

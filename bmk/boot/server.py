@@ -16,7 +16,7 @@ from bmk.boot import dnsmasq, nginx
 from bmk.boot.desk import ARTIFACTS
 from bmk.boot.spec import Artifacts, installer_path
 from bmk.datacenter.resolve import DataCenter
-from bmk.paths import cache_dir
+from bmk.paths import cache_dir, private_dir
 
 LISTEN = "127.0.0.1:8081"
 
@@ -152,7 +152,8 @@ def _json(value: Artifacts) -> str:
 
 
 def _replace(path: Path, text: str) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    private_dir(path.parent.parent)
+    path.parent.mkdir(exist_ok=True, mode=0o755)  # nginx and dnsmasq read here, as users of their own
     if path.exists() and path.read_text() == text:
         return False
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bmk-")

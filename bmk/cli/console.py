@@ -13,6 +13,7 @@ import click
 
 from bmk.cli.options import dc_argument, host_argument
 from bmk.cli.output import say
+from bmk.paths import private_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def _listen(dc: DataCenter, host: Host, everything: bool, seconds: float | None)
 
     site = enter(dc)
     log = serial.kept(dc.name, host.name)
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(log.parent)
     log.touch(mode=0o600)
     say(f"console of {host.name}, kept in {log}; Ctrl-C ends")
     stop, failed, go_on = threading.Event(), list[Exception](), _for(seconds)

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from bmk import __version__
-from bmk.paths import crash_dir
+from bmk.paths import crash_dir, private_dir
 
 _KEPT = 20  # newest logs; a command in a loop must not fill the disk
 
@@ -21,7 +21,7 @@ def write_crash(error: Exception) -> Path:
     Arguments of the command are written, environment variables are not: they may hold secrets.
     """
     directory = crash_dir()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(directory)
     path = directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
     head = f"bmk {__version__}, Python {platform.python_version()}, {platform.platform()}\n{sys.argv}\n\n"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:

@@ -1,5 +1,8 @@
 """What a converge left on a host, signed with a key that no host has, in the journal with its history.
 
+A signature covers the host's name, a counter and the body, so a row that was given another host's name is refused. The
+newest counter of each host is also in a file beside the key: an older journal that was put back is seen.
+
 A seal holds the sections of the host's manifest (what roles wanted), the facts of the moment (what nobody declared:
 versions, users, listeners, what kubeadm wrote) and the texts of configuration files. The host cannot change it
 afterwards, and not by the next converge either: a section whose input is the same keeps its items, and what was
@@ -26,8 +29,10 @@ from bmk.drift.model import Attributes, Facts
 from bmk.drift.watched import FILES, LOOSE, LOOSE_BELOW, NO_TEXT, SEALED
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
+from bmk.paths import private_dir
 
-SCHEMA = 2  # of what is sealed; a host with an older seal is sealed again
+SCHEMA = 3  # of what is sealed and signed; a host with an older seal is sealed again
+_UNBOUND = 2  # the last schema whose signatures covered the body alone
 MANIFEST = "/etc/bmk/manifest.json"
 _KEPT = 20  # seals of one host in the journal
 
@@ -118,19 +123,36 @@ def _loosened(path: str, attributes: Attributes) -> dict[str, Any]:
 
 
 def store(journal: Journal, seal: Seal) -> None:
-    """Sign it and keep it, with its history."""
-    body = json.dumps(asdict(seal), sort_keys=True)
-    row = (seal.host, seal.at, seal.digest, _signature(journal, body), zlib.compress(body.encode()), seal.schema)
+    """Sign it and keep it, with its history. Killed before the counter is on disk, the seal counts all the same."""
+    packed = zlib.compress(json.dumps(asdict(seal), sort_keys=True).encode())
     with journal.transaction() as db:
-        db.execute("INSERT INTO seals (host, at, digest, signature, body, schema) VALUES (?,?,?,?,?,?)", row)
+        count = "SELECT coalesce(max(counter), 0) FROM seals WHERE host = ?"
+        counter = max(db.execute(count, (seal.host,)).fetchone()[0], _counters(journal).get(seal.host, 0)) + 1
+        signed = _signature(journal, _bound(seal.host, counter, packed))
+        row = (seal.host, counter, seal.at, seal.digest, signed, packed, seal.schema)
+        db.execute("INSERT INTO seals (host, counter, at, digest, signature, body, schema) VALUES (?,?,?,?,?,?,?)", row)
         old = "SELECT id FROM seals WHERE host = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
         db.execute(f"DELETE FROM seals WHERE id IN ({old})", (seal.host, _KEPT))  # noqa: S608 - a constant
+    _count(journal, seal.host, counter)
 
 
 def newest(journal: Journal, host: str) -> Seal | None:
-    """The seal that counts. Raises PreflightRefused when its signature is not ours."""
-    rows = journal.query("SELECT signature, body FROM seals WHERE host = ? ORDER BY id DESC LIMIT 1", (host,))
-    return _opened(journal, host, *rows[0]) if rows else None
+    """The seal that counts. Raises PreflightRefused when it is not ours, of another host, or older than the last."""
+    query = "SELECT counter, signature, body, schema FROM seals WHERE host = ? ORDER BY counter DESC, id DESC LIMIT 1"
+    rows, last = journal.query(query, (host,)), _counters(journal).get(host, 0)
+    if not rows and not last:
+        return None
+    counter, signature, packed, schema = rows[0] if rows else (0, "", b"", SCHEMA)
+    if schema <= _UNBOUND and not last:
+        return _opened(journal, host, signature, packed, zlib.decompress(packed))
+    if counter < last:
+        raise PreflightRefused(
+            f"the newest seal of this host is number {counter}, number {last} was made",
+            where=host,
+            why="an older journal was put back, or somebody removed seals from it",
+            hint="provision this host again: that makes a new one",
+        )
+    return _opened(journal, host, signature, packed, _bound(host, counter, packed))
 
 
 def history(journal: Journal, host: str) -> list[tuple[float, str]]:
@@ -144,20 +166,50 @@ def sealed(journal: Journal) -> dict[str, float]:
     return dict(journal.query("SELECT host, max(at) FROM seals WHERE schema = ? GROUP BY host", (SCHEMA,)))
 
 
-def _opened(journal: Journal, host: str, signature: str, packed: bytes) -> Seal:
-    body = zlib.decompress(packed).decode()
-    if not hmac.compare_digest(signature, _signature(journal, body)):
+def _opened(journal: Journal, host: str, signature: str, packed: bytes, signed: bytes) -> Seal:
+    if not hmac.compare_digest(signature, _signature(journal, signed)):
         raise PreflightRefused(
-            "the seal of this host was not signed here: what it says is not believed",
+            "the seal of this host was not signed here for this host: what it says is not believed",
             where=host,
             why="somebody wrote to the journal, or seal.key is that of another deployer",
             hint="provision this host again: that makes a new one",
         )
-    return Seal(**json.loads(body))
+    return Seal(**json.loads(zlib.decompress(packed)))
 
 
-def _signature(journal: Journal, body: str) -> str:
-    return hmac.new(_key(journal.path.with_name("seal.key")), body.encode(), hashlib.sha256).hexdigest()
+def _bound(host: str, counter: int, packed: bytes) -> bytes:
+    """What a signature covers."""
+    return b"%s\0%d\0" % (host.encode(), counter) + packed
+
+
+def _signature(journal: Journal, signed: bytes) -> str:
+    return hmac.new(_key(journal.path.with_name("seal.key")), signed, hashlib.sha256).hexdigest()
+
+
+def _counters(journal: Journal) -> dict[str, int]:
+    """Number of the newest seal of each host. Outside of the journal, which the boot service may write too."""
+    path = journal.path.with_name("seal.counters")
+    try:
+        return {str(host): int(counter) for host, counter in json.loads(path.read_text()).items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise PreflightRefused(
+            "the numbers of the newest seals cannot be read", where=str(path), why=str(error),
+            hint="put the file back from a backup; without it, remove it and provision all hosts",
+        ) from None  # fmt: skip
+
+
+def _count(journal: Journal, host: str, counter: int) -> None:
+    path = journal.path.with_name("seal.counters")
+    with journal.transaction():  # one writer at a time, also of other processes
+        counters = _counters(journal)
+        counters[host] = max(counter, counters.get(host, 0))
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".seal-", delete=False) as own:
+            json.dump(counters, own)
+            own.flush()
+            os.fsync(own.fileno())
+        Path(own.name).replace(path)
 
 
 def _key(path: Path) -> bytes:
@@ -165,7 +217,7 @@ def _key(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_dir(path.parent)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".seal-") as own:  # for its owner only
             own.write(os.urandom(32))
             own.flush()

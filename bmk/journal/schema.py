@@ -39,4 +39,5 @@ MIGRATIONS = [
         unknown INTEGER NOT NULL, counts TEXT NOT NULL);
     """,
     "ALTER TABLE seals ADD COLUMN schema INTEGER NOT NULL DEFAULT 1;",
+    "ALTER TABLE seals ADD COLUMN counter INTEGER NOT NULL DEFAULT 0;",
 ]

@@ -14,7 +14,7 @@ from typing import Any, cast
 from bmk.errors import PreflightRefused
 from bmk.journal.events import Event, Level, Source
 from bmk.journal.schema import MIGRATIONS
-from bmk.paths import state_dir
+from bmk.paths import private_dir, state_dir
 
 _COLUMNS = "seq, at, run, host, phase, source, kind, level, text, data"
 _INSERT = "INSERT INTO events (at, run, host, phase, source, kind, level, text, data) VALUES (?,?,?,?,?,?,?,?,?)"
@@ -35,7 +35,7 @@ class Journal:
     """One open journal. Safe to use from threads; several processes may have it open."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_dir(path.parent)
         self.path = path
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)

@@ -21,7 +21,7 @@ from bmk.errors import BmkError, PreflightRefused
 from bmk.lab import cgroups
 from bmk.lab.client import is_up, request
 from bmk.lab.init import start_ticks
-from bmk.paths import state_dir
+from bmk.paths import private_dir, state_dir
 
 
 def lab_dir(dc: str) -> Path:
@@ -49,7 +49,7 @@ def start(dc: str, inventory: str) -> None:
     Returns at once: ask the control socket how far it is. `inventory` as the user gave it.
     """
     directory = lab_dir(dc)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(directory)
     with (directory / "lab.log").open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "bmk.lab.keeper", dc, inventory],

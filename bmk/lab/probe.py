@@ -20,6 +20,7 @@ from typing import Literal
 from bmk.errors import PreflightRefused
 from bmk.lab import cgroups
 from bmk.lab.vm import OVMF_CODE
+from bmk.paths import private_dir
 
 _CAP_SYS_RESOURCE = 24
 # A container's systemd, containerd and kubelet take some 20 of the instances that root has on the whole machine.
@@ -170,6 +171,6 @@ def require(facts: Facts, kinds: set[str]) -> None:
 
 def write_facts(facts: Facts, lab: Path) -> None:
     """Keep what was found in `lab/facts.json`, for whoever chooses a timing profile."""
-    lab.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(lab)
     found = {**asdict(facts), "timing": facts.timing, "limits": facts.limits}
     (lab / "facts.json").write_text(json.dumps(found, indent=1))

@@ -29,7 +29,7 @@ from bmk.lab.hardware import parse_size
 from bmk.lab.keeper import lab_dir, supervisor_pid
 from bmk.lab.libvirt import NETWORK, has_vagrant
 from bmk.lab.lifecycle import bring_up, take_down
-from bmk.paths import cache_dir, content_dir, state_dir
+from bmk.paths import cache_dir, content_dir, private_dir, state_dir
 
 SNAPSHOT = "prepared"
 SPACE = 6 << 30  # bytes, where boxes are and where machines write: a box is 12 GiB that are mostly empty
@@ -134,7 +134,7 @@ def _domain(name: str) -> str:
 def _let_in(dc: DataCenter, box: Box) -> None:
     """The box knows its own key: it is this data center's deployer key."""
     identity = state_dir(dc.name) / "ssh" / "id_ed25519"
-    identity.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(identity.parent)
     shutil.copyfile(box.key, identity)
     identity.chmod(0o600)
 

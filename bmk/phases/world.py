@@ -19,7 +19,7 @@ from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import Event, Journal
-from bmk.paths import state_dir
+from bmk.paths import private_dir, state_dir
 from bmk.phases import bmcs
 from bmk.phases.drifting import Asked, seal
 from bmk.phases.known_hosts import write_known_hosts
@@ -145,7 +145,7 @@ class World:
         if answer.code != 0:
             raise Unreachable("this host has no administrator's kubeconfig", where=host.name, why=answer.err.strip())
         path = self.kubeconfig(host.cluster or "")
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_dir(path.parent)
         path.touch(mode=0o600)
         path.write_text(answer.out)
 
@@ -159,7 +159,7 @@ class World:
         cluster = self.dc.hosts[hosts[0]].cluster
         if cluster is None:
             return {}
-        self.kubeconfig(cluster).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_dir(self.kubeconfig(cluster).parent)
         return {"bmk_kubeconfig": str(self.kubeconfig(cluster))}
 
     def _artifacts(self) -> dict[str, Any]:

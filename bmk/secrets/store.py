@@ -17,6 +17,7 @@ from typing import Any
 
 from bmk.document import parse_document, read_document, to_yaml
 from bmk.errors import ConfigError
+from bmk.paths import private_dir
 from bmk.secrets.secret import Credentials, Secret
 from bmk.secrets.vault import HEADER, Vault
 
@@ -30,7 +31,7 @@ def resolve(ref: str, dc_dir: Path, state_dir: Path) -> Credentials:
 
 def write_generated(state_dir: Path, credentials: Mapping[str, tuple[str, str]]) -> Path:
     """Write references with (user name, password) into the private file of a data center's state; for the lab."""
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_dir(state_dir)
     path = state_dir / FILE
     content = {ref: {"username": user, "password": password} for ref, (user, password) in credentials.items()}
     fresh = path.with_suffix(".new")

@@ -58,6 +58,65 @@ def test_a_forged_seal_is_refused(journal: Journal) -> None:
         newest(journal, "one")
 
 
+def test_a_seal_of_another_host_is_refused(journal: Journal) -> None:
+    """A row that was given another host's name is not believed: one host's record cannot excuse another."""
+    store(journal, seal("d1"))
+    with journal.transaction() as db:
+        db.execute("UPDATE seals SET host = 'two'")
+    with pytest.raises(PreflightRefused, match="not signed here for this host"):
+        newest(journal, "two")
+
+
+def test_a_journal_that_was_put_back_is_seen(journal: Journal) -> None:
+    """Without its newest seal, or without any, a host's older record does not count; the next one does again."""
+    store(journal, seal("d1"))
+    store(journal, seal("d2"))
+    with journal.transaction() as db:
+        db.execute("DELETE FROM seals WHERE digest = 'd2'")
+    with pytest.raises(PreflightRefused, match="number 1, number 2 was made"):
+        newest(journal, "one")
+    with journal.transaction() as db:
+        db.execute("DELETE FROM seals")
+    with pytest.raises(PreflightRefused, match="number 0, number 2 was made"):
+        newest(journal, "one")
+    store(journal, seal("d3"))
+    found = newest(journal, "one")
+    assert found is not None
+    assert found.digest == "d3"
+
+
+def test_a_renumbered_seal_is_refused(journal: Journal) -> None:
+    """An older row cannot be made the newest by giving it a higher number."""
+    store(journal, seal("d1"))
+    store(journal, seal("d2"))
+    with journal.transaction() as db:
+        db.execute("UPDATE seals SET counter = 3 WHERE digest = 'd1'")
+    with pytest.raises(PreflightRefused, match="not signed here"):
+        newest(journal, "one")
+
+
+def test_a_kill_before_the_counter_loses_nothing(journal: Journal) -> None:
+    """A seal whose number did not get to disk counts; numbers go on from it."""
+    store(journal, seal("d1"))
+    counters = journal.path.with_name("seal.counters")
+    before = counters.read_text()
+    store(journal, seal("d2"))
+    counters.write_text(before)
+    found = newest(journal, "one")
+    assert found is not None
+    assert found.digest == "d2"
+    store(journal, seal("d3"))
+    assert '"one": 3' in counters.read_text()
+
+
+def test_broken_counters_are_said(journal: Journal) -> None:
+    """Numbers that cannot be read are no permission to believe any seal."""
+    store(journal, seal("d1"))
+    journal.path.with_name("seal.counters").write_text("[1]")
+    with pytest.raises(PreflightRefused, match="cannot be read"):
+        newest(journal, "one")
+
+
 def test_a_seal_of_less_does_not_count_as_sealed(journal: Journal) -> None:
     """What an older bmk sealed is read, and the host is due to be sealed again."""
     store(journal, seal("d1", schema=1))
