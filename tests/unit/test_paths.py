@@ -1,0 +1,45 @@
+"""State belongs to its owner alone, whoever makes the directory first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bmk.cli.crash import write_crash
+from bmk.drift.seal import Seal, store
+from bmk.journal import Journal
+from bmk.journal.store import open_journal
+from bmk.paths import private_dir, state_dir
+from bmk.secrets.store import write_generated
+from bmk.ssh import deployer_key
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A state directory that is not there yet, and the usual umask."""
+    monkeypatch.setenv("BMK_STATE_DIR", str(tmp_path / "a" / "state"))
+    before = os.umask(0o022)
+    yield tmp_path / "a" / "state"
+    os.umask(before)
+
+
+MAKERS: list[Callable[[], object]] = [
+    lambda: open_journal("par"),
+    lambda: deployer_key("par"),
+    lambda: write_generated(state_dir("par"), {"bmc/par": ("admin", "x")}),
+    lambda: store(Journal(state_dir("par") / "journal.db"), Seal("one", 1.0, "d")),
+    lambda: private_dir(state_dir("par") / "runs" / "1"),
+    lambda: write_crash(ValueError("x")),
+]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_whoever_is_first_makes_private_directories(state: Path, make: Callable[[], object]) -> None:
+    """Nobody else can look into the state, nor list which data centers there are."""
+    make()
+    made = [state, *(path for path in state.rglob("*") if path.is_dir())]
+    assert len(made) > 1
+    assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o700"}
