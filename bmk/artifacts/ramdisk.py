@@ -91,7 +91,8 @@ def pack_agent() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         texts = {"bmk/__init__.py": "", "bmk/boot/__init__.py": ""}
-        texts |= {f"bmk/boot/agent/{path.name}": path.read_text() for path in sorted(package.glob("*.py"))}
+        modules = {f"bmk/boot/agent/{path.relative_to(package)}": path for path in sorted(package.rglob("*.py"))}
+        texts |= {name: path.read_text() for name, path in modules.items()}
         texts["__main__.py"] = "from bmk.boot.agent.__main__ import main\n\nmain()\n"
         for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name, (2026, 11, 1, 0, 0, 0)), text)

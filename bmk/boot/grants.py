@@ -41,6 +41,7 @@ class Grant:
     confirmed: str | None
     image: str  # name of the image artifact
     image_sha256: str  # of the compressed bytes
+    attest: str  # the way by which the ramdisk proves itself
     opened: float
     expires: float
     claimed: float | None = None
@@ -63,6 +64,7 @@ class Permission:
     confirmed: str | None
     image: str
     image_sha256: str
+    attest: str
 
 
 def permission(
@@ -81,6 +83,7 @@ def permission(
         confirmed=confirmed,
         image=image[0],
         image_sha256=image[1],
+        attest="none",
     )
 
 
@@ -216,7 +219,7 @@ def _grant(row: tuple[Any, ...]) -> Grant:
         id=grant_id,
         host=host,
         attempt=attempt,
-        **{**fields, "macs": tuple(fields["macs"])},
+        **{"attest": "none", **fields, "macs": tuple(fields["macs"])},  # grants that are over may be older than proofs
         opened=opened,
         expires=expires,
         claimed=claimed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bmk.boot.decide import Decision, Install, Refuse
+from bmk.boot.grants import Grant
 
 KERNEL, INITRD, IMAGE = "vmlinuz", "initrd.img", "image.zst"  # names below /install/<grant>/
 
@@ -19,7 +20,7 @@ sanboot --no-describe --drive 0x80 || exit 1
 def script(decision: Decision, host: str, url: str) -> str:
     """The script that carries out a decision. `url` is the boot server's, without a slash at its end."""
     if isinstance(decision, Install):
-        return _install(decision.grant.id, host, url)
+        return _install(decision.grant, host, url)
     if isinstance(decision, Refuse):
         said = [f"install of {host} refused: {decision.reason}", decision.hint]
     else:
@@ -33,10 +34,11 @@ def discover(url: str) -> str:
     return f"#!ipxe\nchain --replace --autofree {url}/boot/ipxe?{query} || goto local\n{_LOCAL}"
 
 
-def _install(grant: str, host: str, url: str) -> str:
-    base = f"{url}/install/{grant}"
+def _install(grant: Grant, host: str, url: str) -> str:
+    base = f"{url}/install/{grant.id}"
     # EFI kernels find their ramdisk by the name on their command line; BIOS ones do not mind it.
-    arguments = f"initrd={INITRD} bmk.url={url} bmk.grant={grant} console=ttyS0,115200 console=tty0"
+    ours = f"bmk.url={url} bmk.grant={grant.id} bmk.attest={grant.attest}"
+    arguments = f"initrd={INITRD} {ours} console=ttyS0,115200 console=tty0"
     return (
         f"#!ipxe\necho bmk: installing {host}\n"
         f"kernel {base}/{KERNEL} {arguments} || goto local\n"

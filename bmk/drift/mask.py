@@ -12,7 +12,7 @@ _WORD = (
     r"(?:password|passwd|passphrase|secret|token|auth_?pass|psk|api[_-]?key|access[_-]?key|private[_-]?key|"
     r"account[_-]?key|signing[_-]?key|encryption[_-]?key|credential|client-key-data|certificate-key)"
 )
-# From the start of a word only, and bounded behind: hosts choose the texts, whose cost must not be their length squared.
+# From the start of a word only, and bounded behind: hosts choose the texts, and the cost must not be quadratic in them.
 _NAME = rf"(?<![\w./-])[\"']?[\w./-]*{_WORD}[\w.-]{{0,100}}[\"']?"
 
 # Whole blocks first, then names with a value, then values that show by their form what they are.

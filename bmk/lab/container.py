@@ -18,7 +18,8 @@ import threading
 from pathlib import Path
 from typing import Any, Literal
 
-from bmk.boot.agent import AgentError, install
+from bmk.boot.agent import AgentError, Order, install
+from bmk.boot.agent.hardware import one_line
 from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.lab import cgroups, firmware, network, pivot
 from bmk.lab.container_hardware import ContainerHardware, PowerCut
@@ -99,14 +100,14 @@ class ContainerBody:
             return False
         for line in answer.said:
             self._print(line)
-        if answer.grant is None:
+        if answer.order is None:
             return False
         loop, off = asyncio.get_running_loop(), self._off
 
         def say(text: str) -> None:
-            loop.call_soon_threadsafe(self._print, text)
+            loop.call_soon_threadsafe(self._print, one_line(text).strip())
 
-        await asyncio.to_thread(_install, answer, ContainerHardware(hardware, self.disk, say, off))
+        await asyncio.to_thread(_install, answer.order, ContainerHardware(hardware, self.disk, say, off))
         return not off.is_set()
 
     async def _run_systemd(self) -> int:
@@ -217,7 +218,7 @@ class ContainerBody:
         os.kill(int(inside[0]) if inside else pid, number)
 
 
-def _install(answer: firmware.Answer, hardware: ContainerHardware) -> None:
+def _install(order: Order, hardware: ContainerHardware) -> None:
     """The install agent, as the ramdisk runs it. A power cut ends it in silence."""
     with contextlib.suppress(PowerCut):
-        install(answer.url, answer.grant or "", hardware)
+        install(order, hardware)

@@ -11,28 +11,29 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 
+from bmk.boot.agent import Order
+from bmk.boot.agent.__main__ import asked
 from bmk.errors import Unreachable
 from bmk.lab.hardware import Hardware
 
 _PLATFORM = {"uefi": "efi", "bios": "pcbios"}  # iPXE's words
-_KERNEL = re.compile(r"^kernel \S+/install/([0-9A-Za-z_-]+)/\S+ .*\bbmk\.url=(\S+)", re.MULTILINE)
+_KERNEL = re.compile(r"^kernel \S+/install/[0-9A-Za-z_-]+/\S+ (.*\bbmk\.grant=.*)", re.MULTILINE)
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to boot. `grant` None: the local disk. `said` are the lines that iPXE would print."""
+    """What to boot. `order` None: the local disk. `said` are the lines that iPXE would print."""
 
     said: tuple[str, ...]
-    url: str = ""
-    grant: str | None = None
+    order: Order | None = None
 
 
 def parse(script: str) -> Answer:
     """The answer in an iPXE script."""
     said = tuple(line.removeprefix("echo ") for line in script.splitlines() if line.startswith("echo "))
     found = _KERNEL.search(script)
-    return Answer(said, found[2], found[1]) if found else Answer(said)
+    return Answer(said, asked(found[1].removesuffix(" || goto local")) if found else None)
 
 
 def query(hardware: Hardware) -> str:

@@ -87,9 +87,9 @@ class SimulatedBody:
     def _network_boot(self, off: threading.Event) -> None:
         chassis = self._chassis
         answer = firmware.ask(self._url, chassis.fitted)
-        if answer.grant is not None:
+        if answer.order is not None:
             with contextlib.suppress(PowerCut):
-                install(answer.url, answer.grant, _Hardware(chassis, off))
+                install(answer.order, _Hardware(chassis, off))
 
     async def stop(self) -> None:
         self._off.set()

@@ -8,26 +8,27 @@ from pathlib import Path
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.flow import install
 from bmk.boot.agent.linux import LinuxHardware
+from bmk.boot.agent.model import Order
 
 
-def asked(command_line: str) -> tuple[str, str]:
-    """URL of the boot service and grant. AgentError when the command line names none."""
+def asked(command_line: str) -> Order:
+    """What the command line asks for. AgentError when it names no boot service or no grant."""
     words = dict(word.partition("=")[::2] for word in command_line.split())
     if not words.get("bmk.url") or not words.get("bmk.grant"):
         raise AgentError("the kernel's command line names no grant", hint="boot this ramdisk by bmk provision only")
-    return words["bmk.url"], words["bmk.grant"]
+    return Order(words["bmk.url"], words["bmk.grant"], words.get("bmk.attest", ""))
 
 
 def main() -> None:
     """Install; exit 1 when that failed (everybody was told by then)."""
     hardware = LinuxHardware()
     try:
-        url, grant = asked(Path("/proc/cmdline").read_text())
+        order = asked(Path("/proc/cmdline").read_text())
     except AgentError as error:
         hardware.say(f"FAILED: {error.what}; {error.hint}")
         sys.exit(1)
     try:
-        install(url, grant, hardware)
+        install(order, hardware)
     except AgentError:
         sys.exit(1)
 

@@ -15,7 +15,7 @@ class DirectoryHardware:
     """Implements `Hardware` for a directory `root`.
 
     `fill` brings the image's root there (unpacks it, or nothing where `root` lies over one that is unpacked already);
-    `restarted` is called when the agent would reboot. Where nothing is streamed, the digest is the granted one.
+    `restarted` is called when the agent would reboot, Where nothing is streamed, the digest is the granted one.
     """
 
     def __init__(
@@ -26,6 +26,10 @@ class DirectoryHardware:
 
     def facts(self) -> Facts:
         return self._facts
+
+    def nonces(self) -> dict[str, bytes]:
+        """A directory has no BMC."""
+        return {}
 
     def open_for_a_look(self, spec: Spec) -> None:
         """The directory can be looked at from outside."""

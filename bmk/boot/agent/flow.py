@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bmk.boot.agent.choose import choose_disk
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.hardware import Hardware
-from bmk.boot.agent.model import Facts, Report, Spec
+from bmk.boot.agent.model import Facts, Order, Report, Spec
+from bmk.boot.agent.nonces import choose, console
 from bmk.boot.agent.policy import check_foreign, check_identity
 from bmk.boot.agent.progress import text as words
+from bmk.boot.agent.proof import Key
 from bmk.boot.agent.service import Service, Telling
 
 
-def install(url: str, grant: str, hardware: Hardware, service: Service | None = None) -> Report:
+def install(order: Order, hardware: Hardware, service: Service | None = None) -> Report:
     """Claim the grant, write, prove, configure, report, restart. Blocks for as long as that takes.
 
     Every failure is told to the boot service (once the grant was claimed) and raised as AgentError.
     """
-    service = service or Service(url, grant)
+    service = service or Service(order)
     try:
         facts = hardware.facts()
-        hardware.say(f"{facts.serial or 'no serial'}, {len(facts.disks)} disks: asking {url} for grant {grant}")
-        spec = service.claim(facts)
+        hardware.say(f"{facts.serial or 'no serial'}, {len(facts.disks)} disks: asking {order.url} for {order.grant}")
+        spec = service.claim(facts, _prove(order, hardware, service))
     except AgentError as error:
         hardware.say(_failure(error))
         raise
     return _claimed(hardware, service, facts, spec)
+
+
+def _prove(order: Order, hardware: Hardware, service: Service) -> Callable[[], None]:
+    """Give the service the key of this grant; returns what to do before each try of a claim."""
+    found = hardware.nonces()
+    nonce = choose(found, order.attest)
+    if nonce is None:
+        hardware.say("nothing proves to this machine who installs it: its profile says attest: none")
+        return lambda: None
+    service.key = Key.derive(nonce, order.grant)
+    if found:
+        return lambda: None
+    return lambda: hardware.say(console.line(order.grant, nonce))
 
 
 def _claimed(hardware: Hardware, service: Service, facts: Facts, spec: Spec) -> Report:

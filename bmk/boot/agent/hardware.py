@@ -16,6 +16,9 @@ class Hardware(Protocol):
     def facts(self) -> Facts:
         """Who the machine is and what its disks hold. Changes nothing."""
 
+    def nonces(self) -> dict[str, bytes]:
+        """Way -> secret that the deployer left in the machine's BMC. What cannot be read is not there: no failure."""
+
     def open_for_a_look(self, spec: Spec) -> None:
         """Let the deployer's key log in while the agent works and after it failed."""
 
@@ -32,4 +35,12 @@ class Hardware(Protocol):
         """Leave for the installed system: `reboot` or `kexec`. Returns only if it could not."""
 
     def say(self, text: str) -> None:
-        """One line to whoever watches the machine's console."""
+        """One line to whoever watches the machine's console. It has `bmk: ` before it and stays one line."""
+
+
+def one_line(text: str) -> str:
+    """As `say` writes it. A stranger on the network chose parts of it: nothing in it may begin a line of its own, which
+    the deployer might read as this machine's.
+    """
+    plain = "".join(c if c.isprintable() else "?" for c in text)
+    return f"\r\nbmk: {plain}\r\n"

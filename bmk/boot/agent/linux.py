@@ -12,8 +12,9 @@ from pathlib import Path
 from bmk.boot.agent.boot_order import boot_first
 from bmk.boot.agent.configure import File, host_files, make_keys, write_files
 from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.hardware import Tell
+from bmk.boot.agent.hardware import Tell, one_line
 from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.nonces import left
 from bmk.boot.agent.partitions import ESP, ROOT, grown, partition, rename
 from bmk.boot.agent.probe import mounted, parse_blkid
 from bmk.boot.agent.stream import write_image
@@ -27,6 +28,9 @@ class LinuxHardware:
 
     def facts(self) -> Facts:
         return machine_facts()
+
+    def nonces(self) -> dict[str, bytes]:
+        return left()
 
     def open_for_a_look(self, spec: Spec) -> None:
         """sshd of the ramdisk: the deployer's key only, and host keys that die with it."""
@@ -68,7 +72,7 @@ class LinuxHardware:
     def say(self, text: str) -> None:
         for line in Path("/proc/consoles").read_text().splitlines():
             with suppress(OSError):
-                Path("/dev", line.split()[0]).write_text(f"bmk: {text}\r\n")
+                Path("/dev", line.split()[0]).write_text(one_line(text))
 
     def _take_whole_disk(self, device: str) -> None:
         with Path(device).open("rb") as file:

@@ -8,6 +8,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What the kernel's command line says: who to ask, for which grant, and by which way the two prove themselves."""
+
+    url: str
+    grant: str
+    attest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something on a disk. `foreign`: a person would miss it."""
 

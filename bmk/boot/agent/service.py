@@ -12,24 +12,33 @@ from collections.abc import Callable
 from typing import Any
 
 from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Facts, Spec
+from bmk.boot.agent.model import Facts, Order, Spec
+from bmk.boot.agent.proof import HEADER, Key, same
 
 TRIES = 40
+_LONGEST = 1 << 20  # bytes of an answer
 _TIMEOUT = 20.0  # seconds per request
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # boot networks have no proxies
 
 
 class Service:
-    """One grant's routes. `pause` is what waits between tries (seconds); tests pass one that does not."""
+    """One grant's routes. `pause` is what waits between tries (seconds); tests pass one that does not.
 
-    def __init__(self, url: str, grant: str, pause: Callable[[float], None] = time.sleep) -> None:
-        self._base = f"{url.rstrip('/')}/agent/{grant}"
+    With a `key` every request is proven, and an answer without its proof is none.
+    """
+
+    def __init__(self, order: Order, pause: Callable[[float], None] = time.sleep) -> None:
+        self._base = f"{order.url.rstrip('/')}/agent/{order.grant}"
         self._token = ""
         self._pause = pause
+        self.key: Key | None = None
 
-    def claim(self, facts: Facts) -> Spec:
-        """Take the grant. A claim counts once, so only a service that could not be reached is asked again."""
-        answer = self._post("claim", facts.said())
+    def claim(self, facts: Facts, each: Callable[[], None] = lambda: None) -> Spec:
+        """Take the grant. A claim counts once, so only a service that could not be reached is asked again.
+
+        `each` is called before every try: the deployer may still have to read what is on the console.
+        """
+        answer = self._post("claim", facts.said(), each=each)
         try:
             self._token = str(answer["token"])
             return Spec.read(answer["spec"])
@@ -46,11 +55,12 @@ class Service:
     def events(self, events: list[dict[str, Any]]) -> None:
         self._post("events", events, tries=3)
 
-    def _post(self, route: str, body: Any, tries: int = TRIES) -> Any:
+    def _post(self, route: str, body: Any, tries: int = TRIES, each: Callable[[], None] = lambda: None) -> Any:
         problem = ""
         for attempt in range(tries):
             if attempt:
                 self._pause(min(0.5 * 2**attempt, 10.0))
+            each()
             try:
                 return self._once(route, body)
             except urllib.error.HTTPError as error:
@@ -69,9 +79,22 @@ class Service:
         if not self._token:
             del headers["Authorization"]
         data = json.dumps(body).encode()
+        proof = self.key.request(route, data) if self.key else ""
+        headers |= {HEADER: proof} if proof else {}
         request = urllib.request.Request(f"{self._base}/{route}", data, headers)  # noqa: S310 - http by design
         with _opener.open(request, timeout=_TIMEOUT) as answer:
-            return json.loads(answer.read() or b"null")
+            text = answer.read(_LONGEST)
+            if self.key and not same(answer.headers.get(HEADER, ""), self.key.answer(route, proof, text)):
+                raise _unproven(route)
+            return json.loads(text or b"null")
+
+
+def _unproven(route: str) -> AgentError:
+    return AgentError(
+        f"the answer to the {route} is not from this data center's boot service, or was changed on its way",
+        why="it is not proven with the secret that came through this machine's BMC",
+        hint="look for a stranger on the boot network; nothing it said was done",
+    )
 
 
 def _refusal(route: str, error: urllib.error.HTTPError) -> AgentError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bmk.boot.agent.hardware import Tell
 from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
@@ -13,12 +15,15 @@ from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
 class SimulatedHardware:
     """Implements `Hardware` without hardware; `restarts` counts how often it would have rebooted."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self, facts: Facts, nonces: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        self._facts, self._nonces = facts, nonces
         self.restarts = 0
 
     def facts(self) -> Facts:
         return self._facts
+
+    def nonces(self) -> dict[str, bytes]:
+        return dict(self._nonces)
 
     def open_for_a_look(self, spec: Spec) -> None:
         """There is nothing to look at."""

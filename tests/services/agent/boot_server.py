@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from bmk.boot.agent.proof import HEADER, Key
 
 TOKEN = "a-token-of-the-test"
 
@@ -20,6 +23,9 @@ class BootServer:
         self.cut_after: list[int] = []
         self.dead_after: int | None = None  # bytes of the image after which nothing is answered any more
         self.refuse_claim = ""
+        self.key: Key | None = None  # answers are proven with it, and requests have to be
+        self.not_yet = 0  # claims that are answered "ask again"
+        self.change: Callable[[bytes], bytes] = lambda body: body  # what a man in the middle makes of a proven answer
         self.said: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
         self.ended = threading.Event()
@@ -52,8 +58,13 @@ class BootServer:
         self._http.server_close()
 
     def post(self, request: Any) -> None:
-        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
-        route = request.path.rsplit("/", 1)[1]
+        text = request.rfile.read(int(request.headers["Content-Length"]))
+        body, route, proof = json.loads(text), request.path.rsplit("/", 1)[1], request.headers.get(HEADER, "")
+        if route == "claim" and self.not_yet:
+            self.not_yet -= 1
+            return _answer(request, 503, {})
+        if self.key and proof != self.key.request(route, text):
+            return _answer(request, 403, {"reason": "unproven"})
         if route == "claim" and self.refuse_claim:
             return _answer(request, 403, {"reason": self.refuse_claim, "hint": "bmk plan"})
         if route != "claim" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -61,10 +72,15 @@ class BootServer:
         if route == "events":
             self.events += body
         self.said[route] = body
-        _answer(request, 200, {"token": TOKEN, "spec": self.spec} if route == "claim" else {})
+        self._accept(request, route, proof, {"token": TOKEN, "spec": self.spec} if route == "claim" else {})
         if route in ("done", "failed"):
             self.ended.set()
         return None
+
+    def _accept(self, request: Any, route: str, proof: str, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        proven = {HEADER: self.key.answer(route, proof, data)} if self.key else {}
+        _send(request, 200, self.change(data), proven)
 
     def get(self, request: Any) -> None:
         size = self.image.stat().st_size
@@ -92,9 +108,14 @@ class BootServer:
 
 
 def _answer(request: Any, status: int, body: dict[str, Any]) -> None:
-    data = json.dumps(body).encode()
+    _send(request, status, json.dumps(body).encode(), {})
+
+
+def _send(request: Any, status: int, data: bytes, headers: dict[str, str]) -> None:
     request.send_response(status)
     request.send_header("Content-Length", str(len(data)))
+    for name, value in headers.items():
+        request.send_header(name, value)
     request.end_headers()
     request.wfile.write(data)
 

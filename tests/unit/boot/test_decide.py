@@ -41,7 +41,7 @@ grants = st.builds(
     ended=st.none() | MOMENTS,
     outcome=st.sampled_from([None, "spent", "failed", "expired", "revoked"]),
 )
-GOOD = Grant("g1", "cp-1", 1, (MACS[0],), UUIDS[0], "SN-0001", {}, None, "node-image", "a" * 64, 10.0, 20.0)
+GOOD = Grant("g1", "cp-1", 1, (MACS[0],), UUIDS[0], "SN-0001", {}, None, "node-image", "a" * 64, "none", 10.0, 20.0)
 OWN = Facts((MACS[0],), UUIDS[0], "SN-0001", complete=True)
 
 

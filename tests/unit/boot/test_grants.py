@@ -136,7 +136,7 @@ class GrantsInAnyOrder(RuleBasedStateMachine):
 
     @rule(target=opened, host=st.sampled_from(["a", "b"]), lifetime=st.sampled_from([0.5, 10.0, 60.0]))
     def open(self, host: str, lifetime: float) -> str:
-        wanted = Permission(host, (f"mac-{host}",), None, host, {}, None, "node-image", "a" * 64)
+        wanted = Permission(host, (f"mac-{host}",), None, host, {}, None, "node-image", "a" * 64, "none")
         try:
             return grants.open_grant(self.journal, wanted, self.now, lifetime).id
         except PreflightRefused:

@@ -16,7 +16,7 @@ from bmk.datacenter.resolve import DataCenter
 Golden = Callable[[str, str], None]
 BOOT = Path("/var/lib/bmk/hall/boot")
 URL = "http://10.20.0.2:8080"
-GRANT = Grant("0123abcd", "cp-1", 1, (), None, "SN-0001", {}, None, "node-image", "a" * 64, 0.0, 1.0)
+GRANT = Grant("0123abcd", "cp-1", 1, (), None, "SN-0001", {}, None, "node-image", "a" * 64, "none", 0.0, 1.0)
 SERVER = nginx.Server("10.20.0.2", 8080, BOOT, Path("/srv/mirror/files"), "127.0.0.1:8081", dnsmasq.LOADER_DIR)
 
 
@@ -84,11 +84,11 @@ def test_ipxe_scripts_are_as_reviewed(name: str, text: str, golden: Golden) -> N
 
 
 def test_the_installer_is_told_nothing_but_its_grant() -> None:
-    """The installer's kernel command line holds the boot URL, the grant and consoles: nothing secret, nothing else."""
+    """Boot URL, grant, way of proof and consoles are on the kernel command line: nothing secret, nothing else."""
     text = ipxe.script(Install(GRANT, ""), "cp-1", URL)
     kernel = next(line for line in text.splitlines() if line.startswith("kernel "))
     names = [word.partition("=")[0] for word in kernel.removesuffix(" || goto local").split()[2:]]
-    assert names == ["initrd", "bmk.url", "bmk.grant", "console", "console"]
+    assert names == ["initrd", "bmk.url", "bmk.grant", "bmk.attest", "console", "console"]
 
 
 @pytest.mark.parametrize(

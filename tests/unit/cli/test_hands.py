@@ -15,7 +15,9 @@ from bmk.cli.ssh import _pinned, ssh_command
 from bmk.datacenter.load import load_datacenter
 from bmk.journal import serial
 
-PERMISSION = grants.Permission("cp-1", ("52:54:00:77:00:11",), None, "S", {"serial": "D"}, None, "node-image", "0" * 64)
+PERMISSION = grants.Permission(
+    "cp-1", ("52:54:00:77:00:11",), None, "S", {"serial": "D"}, None, "node-image", "0" * 64, "none"
+)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGq0cZTYFPYmwE0XW5Vn4oOFnmJOqOpLB3bFjHrKj3Qb"
 
 

@@ -12,7 +12,9 @@ import pytest
 from bmk.boot import grants
 from bmk.cli.power import occupied
 
-PERMISSION = grants.Permission("cp-1", ("52:54:00:77:00:11",), None, "S", {"serial": "D"}, None, "node-image", "0" * 64)
+PERMISSION = grants.Permission(
+    "cp-1", ("52:54:00:77:00:11",), None, "S", {"serial": "D"}, None, "node-image", "0" * 64, "none"
+)
 
 
 @pytest.fixture

@@ -1,0 +1,44 @@
+"""Where a ramdisk finds the secret that it shares with the deployer. A way by which a BMC hands it over is one module
+with `read()`, and one line in READERS.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from bmk.boot.agent.errors import AgentError
+from bmk.boot.agent.proof import NONCE, unpack
+
+# way -> what the BMC holds for this machine; None: no such hardware, or nothing there
+READERS: Mapping[str, Callable[[], bytes | None]] = {}
+
+
+def left() -> dict[str, bytes]:
+    """Way -> nonce, for every way by which this machine was left one."""
+    return opened({way: read() for way, read in READERS.items()})
+
+
+def opened(held: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    """The nonces in what a BMC holds, by way."""
+    return {way: nonce for way, data in held.items() if data and (nonce := unpack(data))}
+
+
+def choose(found: Mapping[str, bytes], way: str) -> bytes | None:
+    """The nonce to prove oneself with when the command line says `way`; None: it says that there is no proof.
+
+    The command line came over the boot network. So a nonce that the BMC handed over counts whatever it says: nobody on
+    that network can talk a machine out of asking for the proof.
+    """
+    if found:
+        return found.get(way) or next(iter(found.values()))
+    if way == "console":
+        return os.urandom(NONCE)
+    if way == "none":
+        return None
+    raise AgentError(
+        f"no nonce was found by way of {way or 'any BMC'}, so the boot service cannot be told from a stranger",
+        why="nothing is left in the BMC for this machine, or the ramdisk has no driver for what holds it",
+        hint="bmk provision powers it on with one; docs/attestation.md says what each way needs",
+        retry=True,
+    )
