@@ -15,9 +15,12 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
+from bmk.ansible.answers import Garbage, heard
 from bmk.ansible.direct import COMMAND, answer, program
 
 Result = dict[str, Any]
+
+_LAST_WORDS = 4096  # characters of what a module that broke off had printed
 
 
 class DirectModule(ActionBase):  # type: ignore[misc]
@@ -47,9 +50,17 @@ class DirectModule(ActionBase):  # type: ignore[misc]
         done = self._low_level_execute_command(f"{python} {COMMAND}", in_data=text.encode())
         said = answer(done.get("stdout", ""))
         if said is None:
-            why = (done.get("stderr") or done.get("stdout") or "no output").strip().splitlines()[-1:]
-            return {"failed": True, "msg": f"{self.name} ended with {done.get('rc')}: {''.join(why)}", **done}
-        return {"changed": False, **said}
+            return self._without_answer(done)
+        try:
+            return heard(self.name, said)
+        except Garbage as error:
+            return {"failed": True, "msg": f"{self.name}: the host answers what this module never says: {error}"}
+
+    def _without_answer(self, done: Mapping[str, Any]) -> Result:
+        """The module did not come to its end: the last words of its Python."""
+        last = {key: str(done.get(key) or "").strip()[-_LAST_WORDS:] for key in ("stdout", "stderr")}
+        why = (last["stderr"] or last["stdout"] or "no output").splitlines()[-1:]
+        return {"failed": True, "msg": f"{self.name} ended with {done.get('rc')}: {''.join(why)}", **last}
 
 
 class ActionModule(DirectModule):

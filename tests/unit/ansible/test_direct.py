@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bmk.ansible.answers import heard
 from bmk.ansible.direct import COMMAND, answer, program
 
 
@@ -17,7 +18,7 @@ def _run(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
     done = subprocess.run(argv, input=program(name, params, check), capture_output=True, text=True, check=False)
     said = answer(done.stdout)
     assert said is not None, done.stderr
-    return said
+    return heard(name, said)
 
 
 def test_a_module_needs_nothing_but_python(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_failure_is_an_answer() -> None:
 def test_no_answer_is_none(output: str) -> None:
     """What a shell prints around is no answer."""
     assert answer(output) is None
-    assert answer(f'{output}\n@bmk@{{"changed": false}}\n') == {"changed": False}
+    assert answer(f'{output}\n@bmk@{{"changed": false}}\n') == '{"changed": false}'
 
 
 def test_every_module_can_go_both_ways() -> None:

@@ -1,0 +1,165 @@
+"""What our modules may answer, one model for each. Whoever owns a host chooses every byte of what its Python prints.
+
+A result of Ansible is more than data: `add_host` puts a host into the inventory with any variable, a proxy command for
+example, `ansible_facts` and `_ansible_*` steer the play, `results` and `exception` change what others make of it. So
+only the fields that our modules document pass, with their types, and everything else is dropped. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+LONGEST = 8 << 20  # bytes of one answer; who says more is not our module
+
+Line = Annotated[str, Field(max_length=4096)]
+Token = Annotated[str, Field(pattern=r"^[a-z0-9]{6}\.[a-z0-9]{16}$")]
+
+
+class Garbage(ValueError):
+    """An answer that no module of ours gives; the text says where it differs."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class Item(_Part):
+    """What became of one item of a list."""
+
+    id: Line
+    changed: bool
+
+
+class Diff(_Part):
+    """One difference, as Ansible shows it. `kubeadm` answers with an empty one when it did nothing."""
+
+    before_header: Line = ""
+    after_header: Line = ""
+    before: str = ""
+    after: str = ""
+
+
+class Answer(_Part):
+    """What every module may say."""
+
+    changed: bool = False
+    failed: bool = False
+    msg: str = ""
+
+
+class Batch(Answer):
+    """A list of items."""
+
+    items: tuple[Item, ...] = ()
+    diff: tuple[Diff, ...] = ()
+    inputs: Line = ""
+
+
+class KubeadmState(_Part):
+    """What kubeadm did on the host."""
+
+    state: Literal["bare", "joined", "unfinished", "foreign"]
+    action: Line = ""
+    cluster: Line = ""
+    at: int = 0
+    found: tuple[Line, ...] = ()
+
+
+class Facts(_Part):
+    """What roles decide by; some of it goes into what a control plane is told about this host."""
+
+    os: Line
+    os_version: Line
+    kernel: Line
+    architecture: Line
+    container: bool
+    cgroup: Literal[1, 2]
+    systemd: bool
+    sys_resource: bool
+    nofile_hard: int
+    swap: bool
+    memory_mb: int
+    cpus: int
+    user_namespaces: int
+    nftables: bool
+    interfaces: dict[Line, Line]
+    kubeadm: KubeadmState
+    encryption: bool
+
+
+class Section(_Part):
+    """Whether a recorded list still holds."""
+
+    inputs: Line | None
+    holds: bool
+    differs: tuple[Line, ...]
+
+
+class Probe(Answer):
+    """One look at a host. A probe that failed has no facts."""
+
+    facts: Facts | None = None
+    notes: tuple[Line, ...] = ()
+    sections: dict[Line, Section] = {}
+
+
+class Outputs(_Part):
+    """What a run keeps of a host."""
+
+    manifest: Line
+    notes: tuple[Line, ...]
+    content: Line
+
+
+class Manifest(Answer):
+    """The record of a converge was written."""
+
+    bmk_outputs: Outputs | None = None
+
+
+class Kubeadm(Batch):
+    """kubeadm's last lines; with `refresh` also what was put right."""
+
+    diff: tuple[Diff, ...] | Diff = ()
+    stdout: str = ""
+
+
+class Ticket(Answer):
+    """What a control plane minted for another host."""
+
+    token: Token | None = None
+    token_id: Annotated[str, Field(pattern=r"^[a-z0-9]{6}$")] | None = None
+    ca_hash: Annotated[str, Field(pattern=r"^sha256:([0-9a-f]{64}|none)$")] | None = None
+    certificate_key: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None = None
+    encryption: Annotated[str, Field(max_length=1 << 16)] | None = None
+    problem: str | None = None
+
+
+MODELS: dict[str, type[Answer]] = {
+    "bmk_applied": Batch,
+    "bmk_downloads": Batch,
+    "bmk_files": Batch,
+    "bmk_groups": Batch,
+    "bmk_kernel_modules": Batch,
+    "bmk_kubeadm": Kubeadm,
+    "bmk_manifest": Manifest,
+    "bmk_packages": Batch,
+    "bmk_probe": Probe,
+    "bmk_sysctls": Batch,
+    "bmk_ticket": Ticket,
+    "bmk_units": Batch,
+}
+
+
+def heard(module: str, said: str) -> dict[str, Any]:
+    """The result of a module from the line of JSON that its host printed. Raises Garbage."""
+    if len(said) > LONGEST:
+        raise Garbage(f"it is longer than {LONGEST >> 20} MiB")
+    try:
+        answer = MODELS[module].model_validate_json(said)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        raise Garbage(f"{'.'.join(map(str, first['loc'][:2])) or 'all of it'}: {first['msg']}") from None
+    return {"changed": False, **answer.model_dump(mode="json", exclude_unset=True)}

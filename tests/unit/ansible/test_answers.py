@@ -1,0 +1,75 @@
+"""What a host may answer for a module, when whoever owns the host chooses every byte."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.ansible.answers import LONGEST, MODELS, Garbage, heard
+
+HARMLESS = {"changed", "failed", "msg", "items", "diff", "inputs", "facts", "notes", "sections", "bmk_outputs", "stdout",
+            "token", "token_id", "ca_hash", "certificate_key", "encryption", "problem"}  # fmt: skip
+STEERING = ["add_host", "add_group", "ansible_facts", "ansible_stats", "_ansible_no_log", "_ansible_parsed",
+            "_ansible_delegated_vars", "invocation", "exception", "results", "warnings", "deprecations", "skipped",
+            "unreachable", "bmk_known", "current", "ansible_job_id", "stderr"]  # fmt: skip
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+keys = st.sampled_from(sorted({*HARMLESS, *STEERING})) | st.text(max_size=12)
+
+
+@pytest.mark.parametrize("key", STEERING)
+@pytest.mark.parametrize("module", MODELS)
+def test_no_answer_steers_the_play(module: str, key: str) -> None:
+    """A key by which Ansible acts, or by which our plug-ins know that nothing was asked, is dropped."""
+    host = {"host_name": "cp-1", "host_vars": {"ansible_ssh_common_args": "-o ProxyCommand=x"}}
+    assert heard(module, json.dumps({"changed": True, key: host})) == {"changed": True}
+
+
+@given(st.sampled_from(sorted(MODELS)), st.dictionaries(keys, json_values))
+def test_whatever_a_host_says_only_documented_fields_pass(module: str, said: dict[str, Any]) -> None:
+    """Any JSON object is either refused as a whole or becomes a result of documented fields only."""
+    try:
+        result = heard(module, json.dumps(said))
+    except Garbage:
+        return
+    assert set(result) <= HARMLESS
+    assert isinstance(result["changed"], bool)
+
+
+@given(st.sampled_from(sorted(MODELS)), st.text())
+def test_what_is_no_answer_is_garbage(module: str, said: str) -> None:
+    """Text that is no JSON object never raises anything but Garbage."""
+    try:
+        heard(module, said)
+    except Garbage as error:
+        assert str(error)
+    else:
+        assert isinstance(json.loads(said), dict)
+
+
+def test_an_answer_has_bounds() -> None:
+    """Too long, too deep, and a field of another type are refused, with the place and not with the content."""
+    with pytest.raises(Garbage, match="longer than 8 MiB"):
+        heard("bmk_files", json.dumps({"msg": "x" * LONGEST}))
+    with pytest.raises(Garbage):
+        heard("bmk_files", '{"diff":' + "[" * 100_000)
+    with pytest.raises(Garbage, match=r"sections\.a") as raised:
+        heard("bmk_probe", json.dumps({"sections": {"a": {"inputs": "i", "holds": "secret-text", "differs": []}}}))
+    assert "secret-text" not in str(raised.value)
+
+
+def test_a_ticket_has_the_shape_of_a_ticket() -> None:
+    """What goes into another host's kubeadm configuration is a token and a digest, nothing that only looks like one."""
+    good = {"token": "abcdef.0123456789abcdef", "token_id": "abcdef", "ca_hash": "sha256:" + 64 * "a"}
+    assert heard("bmk_ticket", json.dumps(good)) == {"changed": False, **good}
+    for key, odd in (("token", "abcdef.0123456789abcdef\n"), ("token_id", "--all"), ("ca_hash", "sha256:x")):
+        with pytest.raises(Garbage, match=key):
+            heard("bmk_ticket", json.dumps({**good, key: odd}))
