@@ -119,10 +119,22 @@ def parse_document(text: str, path: Path, tags: Tags | None = None) -> Document:
     return Document(path, text, value, tuple(builder.flaws))
 
 
+class _Writer(Dumper):  # type: ignore[misc]
+    """What JSON for Ansible writes as a mapping, a text that is no template, has a tag in YAML."""
+
+    def mapping(self, value: dict[str, Any]) -> Any:
+        if value.keys() == {"__ansible_unsafe"}:
+            return self.represent_scalar("!unsafe", value["__ansible_unsafe"], style='"')
+        return self.represent_dict(value)
+
+
+_Writer.add_representer(dict, _Writer.mapping)
+
+
 def to_yaml(value: Any) -> str:
     """YAML text of plain values, keys in their order."""
     style: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "default_flow_style": False, "width": 120}
-    text: str = yaml.dump(value, Dumper=Dumper, **style)
+    text: str = yaml.dump(value, Dumper=_Writer, **style)
     return text
 
 

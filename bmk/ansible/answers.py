@@ -50,11 +50,12 @@ class Answer(_Part):
 
 
 class Batch(Answer):
-    """A list of items."""
+    """A list of items; kubeadm tells one difference, and its last lines."""
 
     items: tuple[Item, ...] = ()
-    diff: tuple[Diff, ...] = ()
+    diff: tuple[Diff, ...] | Diff = ()
     inputs: Line = ""
+    stdout: str = ""
 
 
 class KubeadmState(_Part):
@@ -119,13 +120,6 @@ class Manifest(Answer):
     bmk_outputs: Outputs | None = None
 
 
-class Kubeadm(Batch):
-    """kubeadm's last lines; with `refresh` also what was put right."""
-
-    diff: tuple[Diff, ...] | Diff = ()
-    stdout: str = ""
-
-
 class Ticket(Answer):
     """What a control plane minted for another host."""
 
@@ -143,7 +137,7 @@ MODELS: dict[str, type[Answer]] = {
     "bmk_files": Batch,
     "bmk_groups": Batch,
     "bmk_kernel_modules": Batch,
-    "bmk_kubeadm": Kubeadm,
+    "bmk_kubeadm": Batch,
     "bmk_manifest": Manifest,
     "bmk_packages": Batch,
     "bmk_probe": Probe,

@@ -27,6 +27,7 @@ import ansible_runner
 
 from bmk.ansible.events import HostResult, Recorder
 from bmk.ansible.manifest import with_digests
+from bmk.datacenter.inert import inert
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.paths import content_dir, private_dir
@@ -109,10 +110,10 @@ def _private_data(request: ConvergeRequest) -> Iterator[tuple[Path, Path]]:
     sockets = Path(tempfile.mkdtemp(prefix="bmk-"))
     secrets = private / "secrets.json"
     try:
-        _write(private / "inventory.json", json.dumps(with_digests(request.inventory)))
+        _write(private / "inventory.json", json.dumps(inert(with_digests(request.inventory))))
         _write(private / "inventory", f'#!/bin/sh\nexec cat "{private}/inventory.json"\n', 0o700)
-        _write(private / "variables.json", json.dumps(dict(request.variables)))
-        _write(secrets, json.dumps(dict(request.secrets)))
+        _write(private / "variables.json", json.dumps(inert(request.variables)))
+        _write(secrets, json.dumps(inert(request.secrets)))
         _write(private / "ansible.cfg", "")
         (private / "bin").mkdir()
         _write(private / "bin/ansible-playbook", _launcher(), 0o700)

@@ -26,7 +26,9 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     """Print the Ansible inventory of a data center.
 
     Beside each dc.yml lies a script `inventory` that calls this: ansible-playbook -i inventories/DC/inventory PLAYBOOK.
+    Texts that could be taken for a template are marked, so that Ansible takes them to the letter.
     """
+    from bmk.datacenter.inert import inert
     from bmk.datacenter.inventory import ansible_inventory
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import host_named
@@ -39,7 +41,7 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     _pin(loaded)
     if host is not None and host not in inventory["_meta"]["hostvars"]:
         host_named(loaded, host)
-    dump(inventory if host is None else inventory["_meta"]["hostvars"][host], output)
+    dump(inert(inventory if host is None else inventory["_meta"]["hostvars"][host]), output)
 
 
 def _pin(dc: DataCenter) -> None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bmk.datacenter.inert import Template
 from bmk.datacenter.model import Cluster
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.paths import state_dir
@@ -14,7 +15,7 @@ DEPLOYER = "deployer"  # the boot server's name in the inventory; no host may be
 
 
 def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapping[str, str]) -> dict[str, Any]:
-    """What `--list` prints: groups, and the variables of every host below `_meta`.
+    """What `--list` prints, once it is inert: groups, and the variables of every host below `_meta`.
 
     `artifacts` holds `bmk_artifacts` and `bmk_images`; `timing` is "standard" or "emulated" by host (absent: standard).
     """
@@ -96,7 +97,7 @@ def _deployer(dc: DataCenter) -> dict[str, Any]:
     """The boot server is the machine that bmk runs on: the journal and the mirror are there."""
     return {
         "ansible_connection": "local",
-        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        "ansible_python_interpreter": Template("{{ ansible_playbook_python }}"),
         "ansible_host": str(dc.spec.deployer.address),
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.artifacts.mirror import load_mirror
+from bmk.datacenter.inert import inert
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.timing import host_timing
@@ -51,4 +52,4 @@ def _platforms() -> frozenset[str]:
 
 
 if __name__ == "__main__":
-    json.dump(inventory(sys.argv[1]), sys.stdout)
+    json.dump(inert(inventory(sys.argv[1])), sys.stdout)

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bmk.ansible.runner import ConvergeRequest, HostResult, converge
+from bmk.datacenter.inert import inert
 from bmk.errors import BmkError
 from bmk.journal import Event
 
@@ -35,6 +37,32 @@ PLAY = """\
         section: test
         items: [{path: "{{ target }}/{{ inventory_hostname }}", content: "{{ canary }}", secret: true}]
       no_log: true
+"""
+LETTERS = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Write
+      bmk_files:
+        section: test
+        items: "{{ wanted[inventory_hostname] + [{'path': target ~ '/label', 'content': 'label ' ~ (label | quote)}] }}"
+    - name: Run
+      ansible.builtin.shell: "printf %s {{ label | quote }} > {{ target | quote }}/printed"
+    - name: Decide
+      ansible.builtin.assert: {that: "label != 'x' and kept.serial != 'x'"}
+"""
+COMPROMISED = """\
+- hosts: good
+  gather_facts: false
+  tasks:
+    - name: Look
+      bmk_probe:
+      register: bmk_probe
+- hosts: gone
+  gather_facts: false
+  tasks:
+    - name: Reach the next host
+      ansible.builtin.raw: "true"
 """
 SLOW = """\
 - hosts: all
@@ -136,3 +164,53 @@ def _until(true: Any, seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+def test_what_a_host_or_a_file_chose_is_no_template(tmp_path: Path) -> None:
+    """Texts full of templates, as extra variables, as secrets and in the inventory, arrive to the letter; none runs."""
+    marker = tmp_path / "marker"
+    evil = f"{{{{ lookup('pipe', 'touch {marker}') }}}}"
+    odd = f"#jinja2:variable_start_string:'[['\n[[ lookup('pipe', 'touch {marker}') ]] {{% raw %}} {{# x #}} $(x) 'y"
+    items = [{"path": f"{tmp_path}/{n}", "content": text} for n, text in enumerate([evil, odd, "{{ honest }}\n"])]
+    variables = {"target": str(tmp_path), "wanted": {"good": items, "{{ evil }}": [evil]}}
+    request = replace(_request(tmp_path, LETTERS, ("good",), variables=variables, secrets={"label": evil}), check=False)
+    hostvars = request.inventory["_meta"]["hostvars"]
+    hostvars["good"]["kept"] = {"serial": evil, evil: odd}
+    results, _ = _run(request)
+    assert results["good"].ok, results
+    assert [(tmp_path / str(n)).read_text() for n in range(3)] == [evil, odd, "{{ honest }}\n"]
+    assert (tmp_path / "printed").read_text() == evil
+    assert not marker.exists()
+
+
+def test_an_inventory_script_is_inert_for_plain_ansible(tmp_path: Path) -> None:
+    """What `bmk inventory` prints of a dc.yml with templates in it says them to whoever runs ansible by hand."""
+    marker, script = tmp_path / "marker", tmp_path / "inventory"
+    evil = f"{{{{ lookup('pipe', 'touch {marker}') }}}}"
+    hostvars = {"good": {"ansible_connection": "local", "ntp": [evil], "text": evil}}
+    groups = {"all": {"hosts": ["good"], "vars": {"shared": {"a": evil}}}, "_meta": {"hostvars": hostvars}}
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(inert(groups))}\nEND\n")
+    script.chmod(0o700)
+    program = Path(sys.executable).parent / "ansible"
+    command = [program, "-i", script, "all", "-m", "debug", "-a", "msg={{ [text, ntp, shared] }}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.count("lookup(") == 3
+    assert not marker.exists()
+
+
+def test_a_compromised_host_reaches_no_other_host(tmp_path: Path) -> None:
+    """A Python that answers with `add_host` sets no proxy command for the next host, and its host is said to be odd."""
+    marker, python = tmp_path / "marker", tmp_path / "python3"
+    answer = {
+        "changed": True,
+        "add_host": {"host_name": "gone", "groups": [], "host_vars": {
+            "ansible_ssh_common_args": f"-o ProxyCommand='touch {marker}'"}},
+        "ansible_facts": {"discovered_interpreter_python": "/bin/false"},
+    }  # fmt: skip
+    python.write_text(f"#!/bin/sh\ncat >/dev/null\ncat <<'END'\n@bmk@{json.dumps(answer)}\nEND\n")
+    python.chmod(0o700)
+    request = replace(_request(tmp_path, COMPROMISED, ("good", "gone")), check=False)
+    request.inventory["_meta"]["hostvars"]["good"]["ansible_python_interpreter"] = str(python)
+    results, _ = _run(request)
+    assert results["gone"].unreachable
+    assert not marker.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from bmk.ansible.answers import LONGEST, MODELS, Garbage, heard
 
-HARMLESS = {"changed", "failed", "msg", "items", "diff", "inputs", "facts", "notes", "sections", "bmk_outputs", "stdout",
-            "token", "token_id", "ca_hash", "certificate_key", "encryption", "problem"}  # fmt: skip
+HARMLESS = {"changed", "failed", "msg", "items", "diff", "inputs", "facts", "notes", "sections", "bmk_outputs",
+            "stdout", "token", "token_id", "ca_hash", "certificate_key", "encryption", "problem"}  # fmt: skip
 STEERING = ["add_host", "add_group", "ansible_facts", "ansible_stats", "_ansible_no_log", "_ansible_parsed",
             "_ansible_delegated_vars", "invocation", "exception", "results", "warnings", "deprecations", "skipped",
             "unreachable", "bmk_known", "current", "ansible_job_id", "stderr"]  # fmt: skip
@@ -47,11 +48,8 @@ def test_whatever_a_host_says_only_documented_fields_pass(module: str, said: dic
 @given(st.sampled_from(sorted(MODELS)), st.text())
 def test_what_is_no_answer_is_garbage(module: str, said: str) -> None:
     """Text that is no JSON object never raises anything but Garbage."""
-    try:
+    with contextlib.suppress(Garbage):
         heard(module, said)
-    except Garbage as error:
-        assert str(error)
-    else:
         assert isinstance(json.loads(said), dict)
 
 
