@@ -119,7 +119,6 @@ class Inventory(Variables):
     bmk_timing: Literal["standard", "emulated"] = Field(description="how patient to be")
     bmk_probe: dict[str, Any] = Field(description="what bmk_probe saw; the playbook registers it")
     bmk_via: str = Field(description="a control plane whose API answers")
-    bmk_kubeconfig: str | None = Field(None, description="where the administrator's kubeconfig goes on the controller")
 
 
 class SocketGroup(Variables):
@@ -296,7 +295,7 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "cluster_network": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts")},
     "control_plane": {
         "main": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe"),
-        "init": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_kubeconfig"),
+        "init": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe"),
         "join": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via"),
     },
     "worker": {"main": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via")},

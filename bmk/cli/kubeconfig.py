@@ -33,12 +33,25 @@ def command(dc: str, cluster: str | None, path: bool) -> None:
     loaded = load_datacenter(dc)
     name = _chosen(loaded, cluster)
     file = state_dir(loaded.name) / "kubeconfig" / name
-    if not file.exists():
+    if not _is_ours(loaded, name, file):
         _fetch(loaded, name, dc)
     file.chmod(0o600)  # whatever wrote it: it opens the whole cluster
     click.echo(str(file) if path else file.read_text(), nl=path)
     if is_lab(loaded):
         say(f"its API is inside the lab: bmk ssh {dc} {_first(loaded, name)} {_KUBECTL}")
+
+
+def _is_ours(dc: DataCenter, cluster: str, file: Path) -> bool:
+    """Whether the file is there and is what bmk writes: a copy of a host's own could name a command to run."""
+    from bmk.cluster.kubeconfig import credentials, kubeconfig
+    from bmk.datacenter.inventory import endpoint
+    from bmk.errors import BmkError
+
+    try:
+        text = file.read_text()
+        return text == kubeconfig(cluster, endpoint(dc, cluster), credentials(text))
+    except (BmkError, OSError, ValueError):
+        return False
 
 
 def _first(dc: DataCenter, cluster: str) -> str:

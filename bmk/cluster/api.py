@@ -91,6 +91,8 @@ class Api:
         self._seconds = seconds
         with self._errors():
             self._config = KubeConfig.from_file(kubeconfig)
+            if any(user.exec or user.auth_provider for user in self._config.users.values()):
+                raise ConfigError("it names a command to run, which bmk never does")
             self._client = self._connect()
 
     def __enter__(self) -> Api:

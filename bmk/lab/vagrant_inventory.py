@@ -27,10 +27,8 @@ def inventory(reference: str) -> dict[str, Any]:
     emulated = facts.exists() and json.loads(facts.read_text())["timing"] == "emulated"
     timing = host_timing(dc, "emulated" if emulated else "standard")
     found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images}, timing)
-    for name, host in dc.hosts.items():
-        variables = found["_meta"]["hostvars"][name]
-        variables["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
-        variables["bmk_kubeconfig"] = str(state_dir(dc.name) / "kubeconfig" / (host.cluster or ""))
+    for name in dc.hosts:
+        found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
     return only(found, _platforms()) if _platforms() else found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from bmk.ssh import Target, WrongKey, deployer_key
 from bmk.ssh import run as ssh_run
 
 NODE_IMAGE = "node-image"
+BEGINNING = "init.yml"
 
 
 class World:
@@ -106,7 +108,7 @@ class World:
         from bmk.ansible.runner import ConvergeRequest, converge  # noqa: PLC0415 - half a second that most commands never need
 
         write_known_hosts(self.dc, self.journal)
-        variables = {**request.variables, **self._kubeconfig(request.hosts)}
+        variables = dict(request.variables)
         if request.playbook == PLAYBOOK:
             variables |= restoring(self.journal, request.hosts)
         wanted = ConvergeRequest(
@@ -118,7 +120,10 @@ class World:
             timeout=int(request.seconds),
             phase=request.phase,
         )
-        return await converge(wanted, on_event)
+        results = await converge(wanted, on_event)
+        if request.playbook == BEGINNING and results[request.hosts[0]].ok:
+            await asyncio.to_thread(self.fetch_kubeconfig, self.dc.hosts[request.hosts[0]])
+        return results
 
     def seal(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
         done = seal(self.dc, self.journal, [Asked(name, self.wanted(self.dc.hosts[name])) for name in hosts])
@@ -153,14 +158,6 @@ class World:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})
         return LiveCluster(self.dc, name, self.kubeconfig(name), images, "emulated" if emulated else "standard")
-
-    def _kubeconfig(self, hosts: tuple[str, ...]) -> dict[str, str]:
-        """Where `init.yml` puts the kubeconfig it fetches: all hosts of one run of it are of one cluster."""
-        cluster = self.dc.hosts[hosts[0]].cluster
-        if cluster is None:
-            return {}
-        private_dir(self.kubeconfig(cluster).parent)
-        return {"bmk_kubeconfig": str(self.kubeconfig(cluster))}
 
     def _artifacts(self) -> dict[str, Any]:
         """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""

@@ -1,5 +1,6 @@
-"""Runs inside the lab's network: drive.py FILE converge|smoke JSON. Prints one line of JSON.
+"""Runs inside the lab's network: drive.py FILE begin|converge|smoke JSON. Prints one line of JSON.
 
+begin {host}                                   make the cluster there, as the phase does; the host's result
 converge {playbook, hosts, variables, check}   the adapter's results, events and the directory of the run
 smoke {}                                       approve certificates, then the rows of the smoke test
 """
@@ -20,9 +21,11 @@ from bmk.cluster.api import Api, live_control_planes
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
-from bmk.journal import Event
+from bmk.journal import Event, open_journal
 from bmk.lab.enter import ensure_inside
 from bmk.paths import state_dir
+from bmk.phases.services import Converge
+from bmk.phases.world import World
 
 
 def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +49,13 @@ def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def begin(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
+    """Make the cluster, with what the phase does around the playbook."""
+    world = World(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs")
+    request = Converge("joined", "init.yml", (asked["host"],), {})
+    return asdict(asyncio.run(world.converge(request, lambda event: None))[asked["host"]])
+
+
 def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     """Approve, then prove with pods."""
     members = dc.members("roles")
@@ -61,5 +71,5 @@ def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
 if __name__ == "__main__":
     data_center = load_datacenter(sys.argv[1])
     ensure_inside(data_center)
-    what = {"converge": run_playbook, "smoke": prove}[sys.argv[2]]
+    what = {"begin": begin, "converge": run_playbook, "smoke": prove}[sys.argv[2]]
     sys.stdout.write(json.dumps(what(data_center, json.loads(sys.argv[3]))) + "\n")

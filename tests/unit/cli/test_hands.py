@@ -12,8 +12,11 @@ import pytest
 
 from bmk.boot import grants
 from bmk.cli.ssh import _pinned, ssh_command
+from bmk.cluster.kubeconfig import credentials, kubeconfig
+from bmk.datacenter.inventory import endpoint
 from bmk.datacenter.load import load_datacenter
 from bmk.journal import serial
+from tests.admin_conf import admin_conf
 
 PERMISSION = grants.Permission(
     "cp-1", ("52:54:00:77:00:11",), None, "S", {"serial": "D"}, None, "node-image", "0" * 64, "none"
@@ -106,12 +109,22 @@ def test_openssh_reads_paths_with_spaces(tmp_path):
 def test_kubeconfig_is_printed_and_private(cli, state):
     """The stored file comes on stdout, whole; its mode is corrected when it was too wide."""
     file = state / "lab" / "kubeconfig" / "lab"
+    text = kubeconfig("lab", endpoint(load_datacenter("lab"), "lab"), credentials(admin_conf()))
     file.parent.mkdir(parents=True)
-    file.write_text("apiVersion: v1\n")
+    file.write_text(text)
     file.chmod(0o644)
-    assert cli("kubeconfig", "lab").out == "apiVersion: v1\n"
+    assert cli("kubeconfig", "lab").out == text
     assert file.stat().st_mode & 0o777 == 0o600
     assert cli("kubeconfig", "lab", "--path").out == f"{file}\n"
+
+
+def test_a_kubeconfig_that_is_not_ours_is_not_given_out(cli, state):
+    """What an earlier bmk copied from a host may name a command: it is fetched anew, or there is none."""
+    file = state / "lab" / "kubeconfig" / "lab"
+    file.parent.mkdir(parents=True)
+    file.write_text(admin_conf(exec={"command": "/bin/sh"}))
+    said = cli("kubeconfig", "lab")
+    assert (said.code, said.out) == (6, "")
 
 
 def test_kubeconfig_of_no_cluster(cli, state):
