@@ -148,6 +148,8 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
         "ANSIBLE_LIBRARY": str(_PACKAGE / "modules"),
         "ANSIBLE_MODULE_UTILS": str(_PACKAGE / "module_utils"),
         "ANSIBLE_ACTION_PLUGINS": str(_PACKAGE / "action"),
+        "ANSIBLE_CONNECTION_PLUGINS": str(_PACKAGE / "connection"),
+        "ANSIBLE_TRANSPORT": "bmk_ssh",
         "ANSIBLE_FORKS": str(request.forks),
         "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_INJECT_FACT_VARS": "False",
@@ -157,6 +159,7 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets),
         "ANSIBLE_SSH_RETRIES": "3",
         "ANSIBLE_TIMEOUT": "60",
+        "ANSIBLE_TASK_TIMEOUT": str(request.timeout - max(10, request.timeout // 10)),  # before the run's own
         "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_NOCOLOR": "True",

@@ -64,6 +64,14 @@ COMPROMISED = """\
     - name: Reach the next host
       ansible.builtin.raw: "true"
 """
+TALK = """\
+- hosts: all
+  gather_facts: false
+  strategy: ansible.builtin.host_pinned
+  tasks:
+    - name: Look
+      bmk_probe:
+"""
 SLOW = """\
 - hosts: all
   gather_facts: false
@@ -214,3 +222,19 @@ def test_a_compromised_host_reaches_no_other_host(tmp_path: Path) -> None:
     results, _ = _run(request)
     assert results["gone"].unreachable
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("talk", "message"), [("yes", "says more than 8 MiB"), ("while printf x; do sleep 1; done", "imed out")]
+)
+def test_a_host_that_goes_on_talking_costs_nobody_else(tmp_path: Path, talk: str, message: str) -> None:
+    """Endless and dripping answers end within bounds of size and time, as that host's failure only."""
+    endless = tmp_path / "ssh"
+    endless.write_text(f"#!/bin/sh\n{talk}\n")
+    endless.chmod(0o700)
+    request = replace(_request(tmp_path, TALK, ("good", "gone")), timeout=20)
+    request.inventory["_meta"]["hostvars"]["gone"]["ansible_ssh_executable"] = str(endless)
+    results, _ = _run(request)
+    assert results["good"].ok, results["good"]
+    assert not results["gone"].ok
+    assert message in results["gone"].message
