@@ -1,58 +1,61 @@
-"""The routes that the install ramdisk asks: claim a grant once, tell how it goes, and end it."""
+"""The routes that the install ramdisk asks: claim a grant once, tell how it goes, and end it.
+
+Until the claim, whoever has the host's address may ask; from then on only the claimer, by its address and its token.
+What a machine is refused with is the same whatever the reason: only the journal tells what was expected.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from bmk.boot import grants
+from bmk.boot.asked import Asker, Claim, Done, Failed, Told
 from bmk.boot.decide import Facts, Install, decide
 from bmk.boot.desk import Desk
-from bmk.boot.grants import Grant
-from bmk.boot.http import Reply, Request
+from bmk.boot.grants import Grant, Taken
+from bmk.boot.reply import Reply, json_reply
 from bmk.boot.spec import Server, install_spec
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
 
-_KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+){0,3}")
-_OURS = ("grant.", "boot.", "install.", "phase.", "run.", "bmc.")  # kinds that only bmk itself may write
-_HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{40,1400}={0,3}( [\w.@-]{0,100})?")
-_LEVELS = ("debug", "info", "warning", "error")
-_MOST_EVENTS, _LONGEST = 500, 2000
+_REFUSED = json_reply(403, {"reason": "refused: bmk why of this host, on the deployer, says why"})
+_UNREADABLE = json_reply(400, {"reason": "the boot service cannot read this"})
+_UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: bmk why of this host says why"})
 
 
-async def claim(desk: Desk, request: Request, grant_id: str) -> Reply:
-    """Facts against a token and a spec, once; 403 with the reason for everybody else."""
-    said = _object(request)
+async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> Reply:
+    """Facts against a spec, once, for the machine of the grant; the same claim again is answered the same."""
     try:
+        if said is None:
+            raise PreflightRefused("the claim cannot be read", hint="is the ramdisk of this version of bmk?")
         grant = grants.get(desk.reader, grant_id)
-        host = _checked(desk, request, grant, said)
-        server = Server(desk.dc.name, desk.url, _keys(desk))
-        token = await desk.recorder.run(lambda journal: grants.claim(journal, grant_id, desk.now()))
+        host = _checked(desk, asker, grant, said)
+        spec = install_spec(host, grant, desk.artifacts(), Server(desk.dc.name, desk.url, _keys(desk)))
+        taken = Taken(asker.client, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
+        before = await desk.recorder.run(lambda journal: _claimed(journal, grant, said, taken, desk.now()))
     except PreflightRefused as error:
-        return await _refused(desk, request, grant_id, error)
-    inspected = {key: said.get(key) for key in ("disks", "firmware", "macs", "uuid", "serial")}
-    await desk.recorder.run(lambda journal: journal.record(host.name, "inspection", {**inspected, "at": desk.now()}))
-    await desk.tell("agent.claimed", "the ramdisk took the grant", host.name, grant=grant_id, client=request.client)
-    return _json(200, {"token": token, "spec": install_spec(host, grant, desk.artifacts(), server)})
+        return await _refused(desk, asker, grant_id, error)
+    return Reply(200, before.spec.encode(), "application/json")
 
 
-def _checked(desk: Desk, request: Request, grant: Grant, said: Mapping[str, Any]) -> Host:
+def _checked(desk: Desk, asker: Asker, grant: Grant, said: Claim) -> Host:
     """The host of the grant, if this is it that asks. PreflightRefused says why not."""
     host = desk.dc.hosts.get(grant.host)
     if host is None:
         raise PreflightRefused("the host is not in the data center file any more", where=grant.host)
-    if not desk.speaks_for(request.client, host):
-        what = f"the claim comes from {request.client or 'nowhere'}, {host.name} has {host.address}"
-        raise PreflightRefused(what, where=host.name, hint="reserve the address for the host's MAC in your DHCP server")
-    macs = tuple(str(mac) for mac in said.get("macs") or ())
-    facts = Facts(macs, _text(said.get("uuid")), _text(said.get("serial")), complete=True)
+    if grant.claimed is not None:
+        return host  # grants.claim() lets nobody in but the claimer, who says again what was checked then
+    own_address = desk.speaks_for(asker.client, host)
+    facts = Facts(said.macs, said.uuid, said.serial, complete=True, own_address=own_address)
     decision = decide(facts, grant, desk.now())
     if not isinstance(decision, Install):
-        raise PreflightRefused(decision.reason, where=host.name, hint=getattr(decision, "hint", "run bmk plan again"))
+        hint = "" if own_address else "reserve the address for the host's MAC in your DHCP server"
+        hint = hint or getattr(decision, "hint", "run bmk plan again")
+        raise PreflightRefused(decision.reason, where=host.name, hint=hint)
     return host
 
 
@@ -64,127 +67,114 @@ def _keys(desk: Desk) -> tuple[str, ...]:
     return keys
 
 
-async def _refused(desk: Desk, request: Request, grant_id: str, error: PreflightRefused) -> Reply:
+def _claimed(journal: Journal, grant: Grant, said: Claim, taken: Taken, now: float) -> Taken:
+    with journal.transaction():
+        before = grants.claim(journal, grant.id, said.token, taken, now)
+        journal.record(grant.host, "inspection", {**said.facts(), "at": now})
+        data = {"grant": grant.id, "client": taken.client}
+        journal.append(Event("http", "agent.claimed", "the ramdisk took the grant", host=grant.host, data=data, at=now))
+    return before
+
+
+async def events(desk: Desk, asker: Asker, grant_id: str, said: list[Any] | None) -> Reply:
+    """A list of {kind, text, level, data} from the one who claimed the grant, while it is open."""
+    grant = grants.claimant(desk.reader, grant_id, asker.token, asker.client)
+    if grant is None or not grant.open_at(desk.now()):
+        return await _no_claimer(desk, asker, grant_id)
+    if said is None:
+        return _UNREADABLE
+    found = [_event(grant, one, desk.now()) for one in said]
+    await desk.recorder.run(lambda journal: journal.extend(found))
+    return json_reply(200, {"stored": len(found)})
+
+
+def _event(grant: Grant, one: Any, now: float) -> Event:
     try:
-        host = grants.get(desk.reader, grant_id).host
+        told = Told.model_validate(one)
+    except ValidationError:
+        told = Told(text="an event that cannot be read", level="warning")
+    data = told.data.model_dump() if told.data is not None and told.kind == "image.progress" else {}
+    return Event("agent", told.kind, told.text, grant.host, level=told.level, data={**data, "grant": grant.id}, at=now)
+
+
+async def done(desk: Desk, asker: Asker, grant_id: str, said: Done | None) -> Reply:
+    """The proof of an install. It spends the grant; the same report again is answered the same for a while."""
+    grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
+    if grant is not None and grant.ended_as("spent", now):
+        return json_reply(200, {"outcome": "spent"})
+    if grant is None or not grant.may_finish(now):
+        return await _no_claimer(desk, asker, grant_id)
+    problem = "it cannot be read" if said is None else _problem(grant, said)
+    if said is None or problem:
+        await _end(desk, grant, Failed(what=f"the report does not prove the install: {problem}"))
+        return _UNPROVEN
+    if not await desk.recorder.run(lambda journal: _installed(journal, grant, said, now)):
+        return await _no_claimer(desk, asker, grant_id)
+    return json_reply(200, {"outcome": "spent"})
+
+
+def _problem(grant: Grant, report: Done) -> str:
+    """What is wrong with a report; "" when it proves that the granted image is on the granted disk."""
+    if report.image_sha256 != grant.image_sha256:
+        return "another image was written than the one that was granted"
+    if report.readback_sha256 != grant.raw_sha256:
+        return "what was read back from the disk is not what the image unpacks to"
+    wanted = grant.disk.get("serial")
+    if wanted and report.disk_serial != wanted:
+        return f"disk {report.disk_serial} was written, {wanted} was granted"
+    return ""
+
+
+def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool:
+    """All of it or nothing: killed before the end of the transaction, the ramdisk reports again and nothing is lost."""
+    proof = report.model_dump(mode="json", exclude={"image_sha256", "host_keys"})
+    installed = {"image_sha256": grant.image_sha256, "disk_serial": report.disk_serial, "grant": grant.id, "at": now}
+    proven = {"installed": {**installed, "proof": proof}, "host_keys": list(report.host_keys)}
+    data = {"grant": grant.id, **proof}
+    told = Event("agent", "agent.done", "installed and read back", grant.host, data=data, at=now)
+    with journal.transaction():
+        finished = grants.finish(journal, grant.id, proven, now)
+        if finished:
+            journal.append(told)
+    return finished
+
+
+async def failed(desk: Desk, asker: Asker, grant_id: str, said: Failed | None) -> Reply:
+    """The ramdisk gave up: what and why. The grant is over; the machine stays reachable for a look."""
+    grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
+    if grant is not None and grant.ended_as("failed", now):
+        return json_reply(200, {"outcome": "failed"})
+    if grant is None or not grant.open_at(now):
+        return await _no_claimer(desk, asker, grant_id)
+    await _end(desk, grant, said or Failed(what="the ramdisk gave up with words that cannot be read"))
+    return json_reply(200, {"outcome": "failed"})
+
+
+async def _end(desk: Desk, grant: Grant, said: Failed) -> None:
+    """Grant and reason together: who waits for the end of the grant finds the reason."""
+    now, data = desk.now(), {**said.model_dump(exclude={"what"}), "grant": grant.id}
+    text = said.what or "the ramdisk gave up"
+    told = Event("agent", "agent.failed", text, host=grant.host, level="error", data=data, at=now)
+
+    def end(journal: Journal) -> None:
+        with journal.transaction():
+            if grants.end(journal, grant.id, "failed", now):
+                journal.append(told)
+
+    await desk.recorder.run(end)
+
+
+async def _no_claimer(desk: Desk, asker: Asker, grant_id: str) -> Reply:
+    what = "this is not the address and the token of the grant's claim, or the grant is over"
+    return await _refused(desk, asker, grant_id, PreflightRefused(what, where=grant_id))
+
+
+async def _refused(desk: Desk, asker: Asker, grant_id: str, error: PreflightRefused) -> Reply:
+    """One text for the machine, all of it for the journal."""
+    try:
+        host = desk.dc.hosts.get(grants.get(desk.reader, grant_id).host)
     except PreflightRefused:
         host = None
-    data = {"level": "warning", "client": request.client, "hint": error.hint}
-    await desk.tell("agent.refused", f"claim refused: {error.what}", host, **data)
-    return _json(403, {"reason": error.what, "hint": error.hint})
-
-
-async def events(desk: Desk, request: Request, grant_id: str) -> Reply:
-    """A list of {kind, text, level, data} from the one who claimed the grant."""
-    grant = grants.authenticate(desk.reader, grant_id, request.bearer)
-    if grant is None:
-        return await _unknown(desk, request, grant_id)
-    told = _body(request)
-    if not isinstance(told, list) or len(told) > _MOST_EVENTS:
-        return _json(400, {"reason": f"a list of at most {_MOST_EVENTS} events is expected"})
-    found = [_event(grant, one if isinstance(one, dict) else {"text": str(one)}) for one in told]
-    await desk.recorder.run(lambda journal: journal.extend(found))
-    return _json(200, {"stored": len(told)})
-
-
-def _event(grant: Grant, one: Mapping[str, Any]) -> Event:
-    kind = str(one.get("kind", ""))
-    if not _KIND.fullmatch(kind) or kind.startswith(_OURS):
-        kind = "agent.said"
-    level = one.get("level") if one.get("level") in _LEVELS else "info"
-    data = one.get("data") if isinstance(one.get("data"), dict) else {}
-    text = str(one.get("text", ""))[:_LONGEST]
-    return Event("agent", kind, text, host=grant.host, level=level, data={**(data or {}), "grant": grant.id})  # type: ignore[arg-type]
-
-
-async def done(desk: Desk, request: Request, grant_id: str) -> Reply:
-    """The proof of an install. It spends the grant; the same report again is answered the same."""
-    grant = grants.authenticate(desk.reader, grant_id, request.bearer)
-    if grant is None:
-        return await _unknown(desk, request, grant_id)
-    if grant.outcome == "spent":
-        return _json(200, {"outcome": "spent"})
-    report = _object(request)
-    problem = _problem(grant, report)
-    if problem:
-        await _end(desk, grant, "failed", f"the report does not prove the install: {problem}")
-        return _json(409, {"reason": problem})
-    await desk.recorder.run(lambda journal: _install_is_done(journal, grant, report, desk.now()))
-    await desk.tell(
-        "agent.done", "installed and read back", grant.host, source="agent", grant=grant.id, **_figures(report)
-    )
-    return _json(200, {"outcome": "spent"})
-
-
-def _problem(grant: Grant, report: Mapping[str, Any]) -> str:
-    """What is wrong with a report; "" when it proves that the granted image is on the granted disk."""
-    if report.get("image_sha256") != grant.image_sha256:
-        return "another image was written than the one that was granted"
-    if not report.get("readback_sha256"):
-        return "nothing was read back"
-    wanted = grant.disk.get("serial")
-    if wanted and report.get("disk_serial") != wanted:
-        return f"disk {report.get('disk_serial')} was written, {wanted} was granted"
-    keys = report.get("host_keys")
-    if not isinstance(keys, list) or not keys or not all(_HOST_KEY.fullmatch(str(key)) for key in keys):
-        return "no ssh host keys were reported"
-    return "" if grant.ended is None or grant.outcome == "expired" else f"the grant is {grant.outcome}"
-
-
-def _install_is_done(journal: Journal, grant: Grant, report: Mapping[str, Any], now: float) -> None:
-    """Facts first, then the grant: killed between the two, the ramdisk reports again and nothing is lost."""
-    installed = {
-        "image_sha256": grant.image_sha256,
-        "disk_serial": report.get("disk_serial"),
-        "grant": grant.id,
-        "at": now,
-    }
-    journal.record(grant.host, "installed", {**installed, "proof": _figures(report)})
-    journal.record(grant.host, "host_keys", list(report["host_keys"]))
-    grants.end(journal, grant.id, "spent", now)
-
-
-def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: report.get(key) for key in ("readback_sha256", "bytes", "seconds", "boot_order", "disk_serial")}
-
-
-async def failed(desk: Desk, request: Request, grant_id: str) -> Reply:
-    """The ramdisk gave up: what, why, hint. The grant is over; the machine stays reachable for a look."""
-    grant = grants.authenticate(desk.reader, grant_id, request.bearer)
-    if grant is None:
-        return await _unknown(desk, request, grant_id)
-    report = _object(request)
-    said = {key: str(report.get(key, ""))[:_LONGEST] for key in ("what", "why", "hint")}
-    more = {"why": said["why"], "hint": said["hint"], "retry": report.get("retry") is True}
-    await _end(desk, grant, "failed", said["what"] or "the ramdisk gave up", **more)
-    return _json(200, {"outcome": "failed"})
-
-
-async def _end(desk: Desk, grant: Grant, outcome: grants.Outcome, text: str, **data: Any) -> None:
-    await desk.recorder.run(lambda journal: grants.end(journal, grant.id, outcome, desk.now()))
-    await desk.tell("agent.failed", text, grant.host, source="agent", level="error", grant=grant.id, **data)
-
-
-async def _unknown(desk: Desk, request: Request, grant_id: str) -> Reply:
-    error = PreflightRefused("the token is not the one of this grant's claim", where=grant_id)
-    return await _refused(desk, request, grant_id, error)
-
-
-def _object(request: Request) -> dict[str, Any]:
-    body = _body(request)
-    return body if isinstance(body, dict) else {}
-
-
-def _body(request: Request) -> Any:
-    try:
-        return json.loads(request.body or b"null")
-    except ValueError:
-        return None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _json(status: int, value: Any) -> Reply:
-    return Reply(status, json.dumps(value).encode() + b"\n", "application/json")
+    data = {"level": "warning", "hint": error.hint, "grant": grant_id if host else None}
+    await desk.overhear("agent.refused", f"refused: {error.what}", host, asker.client, **data)
+    return _REFUSED

@@ -19,13 +19,15 @@ class Facts:
     """What a machine says about itself: firmware through iPXE, or the ramdisk from DMI tables and permanent MACs.
 
     `complete` is for the ramdisk, which can read everything: there, a fact that the grant names and the machine does
-    not report is a mismatch. iPXE may leave UUID and serial empty; its MAC is always known.
+    not report is a mismatch. iPXE may leave UUID and serial empty; its MAC is always known. `own_address`: the request
+    came from an address that speaks for the host's MAC (`Desk.speaks_for`).
     """
 
     macs: tuple[str, ...]
     uuid: str | None = None
     serial: str | None = None
     complete: bool = False
+    own_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,17 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Boot the local disk."""
+    """Boot the local disk. `reason` is for the journal, never for the machine."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """A grant is open, but not for this machine: boot the local disk and tell people."""
+    """A grant is open, but not for this machine: boot the local disk and tell people.
+
+    `reason` and `hint` are for the journal: they name what was expected, which a stranger would repeat.
+    """
 
     reason: str
     hint: str
@@ -65,15 +70,14 @@ def decide(facts: Facts, grant: Grant | None, now: float) -> Decision:
     return Install(grant, f"attempt {grant.attempt} of {grant.host} is granted")
 
 
-def may_write(facts: Facts, grant: Grant | None, now: float) -> Decision:
-    """The image's bytes: only while a grant is open, and for the machine that claimed it."""
-    if grant is None or grant.claimed is None:
+def may_write(grant: Grant, now: float, claimer: bool) -> Decision:
+    """The image's bytes: only while a grant is open, and only for who claimed it (`claimer`: by address and token)."""
+    if grant.claimed is None:
         return Local("nobody claimed this grant")
+    if not claimer:
+        return Refuse("this is not the machine that claimed the grant", f"run bmk why for {grant.host}")
     closed = _closed(replace(grant, claimed=None), now)
-    stranger = _stranger(facts, grant)
-    if closed or stranger:
-        return Refuse(closed or stranger, f"run bmk why for {grant.host}")
-    return Install(grant, f"attempt {grant.attempt} of {grant.host} is being written")
+    return Local(closed) if closed else Install(grant, f"attempt {grant.attempt} of {grant.host} is being written")
 
 
 def _closed(grant: Grant | None, now: float) -> str:
@@ -91,6 +95,8 @@ def _closed(grant: Grant | None, now: float) -> str:
 
 def _stranger(facts: Facts, grant: Grant) -> str:
     """Why this is not the machine of the grant; "" when it is."""
+    if not facts.own_address:
+        return f"the request does not come from an address of {grant.host}"
     macs = {mac.lower().replace("-", ":") for mac in facts.macs}
     if not macs & set(grant.macs):
         return f"no MAC of the machine ({', '.join(sorted(macs)) or 'none reported'}) belongs to {grant.host}"

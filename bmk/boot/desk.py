@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bmk.boot.dnsmasq import base_url
+from bmk.boot.fold import Fold
+from bmk.boot.neighbours import Neighbours
 from bmk.boot.recorder import Recorder
 from bmk.boot.spec import Artifacts
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.journal import Event, Journal
 
 ARTIFACTS = "artifacts.json"  # below the boot directory; written by whoever knows the mirror
-_NEIGHBOURS = Path("/proc/net/arp")
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class Desk:
     reader: Journal
     recorder: Recorder
     now: Callable[[], float] = time.time
+    fold: Fold[tuple[str | None, bool]] = field(default_factory=Fold)
+    neighbours: Neighbours = field(default_factory=Neighbours)
     _by_mac: dict[str, Host] = field(default_factory=dict)
     _by_address: dict[str, Host] = field(default_factory=dict)
     _artifacts: tuple[int, Artifacts] = (0, {})
@@ -54,15 +57,15 @@ class Desk:
     def speaks_for(self, client: str, host: Host) -> bool:
         """Whether a request from address `client` can come from this host.
 
-        Its own address, which DHCP gives to its MAC only; or one that the kernel's neighbour table ties to one of its
-        MACs (proxy mode: addresses come from elsewhere). Hosts that the lab plays on this very machine ask from here.
+        On a directly attached network the kernel's neighbour table says whose address it is: one of the host's MACs, or
+        it does not speak for it. Elsewhere it must be the host's own address, which DHCP gives to its MAC only. Hosts
+        that the lab plays on this very machine ask from here.
         """
-        if client == str(host.address):
-            return True
         lab = host.profile.lab
         if lab is not None and lab.kind != "vm" and client == str(self.dc.spec.deployer.address):
             return True
-        return _neighbour(client) in {nic.mac for nic in host.nics}
+        mac = self.neighbours.mac(client)
+        return client == str(host.address) if mac is None else mac in {nic.mac for nic in host.nics}
 
     def artifacts(self) -> Artifacts:
         """What the mirror holds, read again when the file changed; nothing while there is none."""
@@ -88,11 +91,11 @@ class Desk:
         source = data.pop("source", "http")
         await self.recorder.tell(Event(source, kind, text, host=host, level=level, data=data, at=self.now()))
 
+    async def overhear(self, kind: str, text: str, host: Host | None, client: str, **data: Any) -> None:
+        """Like `tell`, for what anybody may ask: the same again within a minute is only counted.
 
-def _neighbour(address: str) -> str | None:
-    """MAC behind an IPv4 address on a directly attached network, by the kernel's table."""
-    try:
-        rows = [line.split() for line in _NEIGHBOURS.read_text().splitlines()[1:]]
-    except OSError:
-        return None
-    return next((row[3].lower() for row in rows if row and row[0] == address), None)
+        Who speaks for the host is counted apart from those who only name it: they cannot crowd its own events out.
+        """
+        name, own = (None, False) if host is None else (host.name, self.speaks_for(client, host))
+        if self.fold.worth_telling((name, own), (kind, text, client, data.get("mac"), data.get("grant")), self.now()):
+            await self.tell(kind, text, name, client=client, **data)

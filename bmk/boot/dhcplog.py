@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bmk.journal.quoted import plain
+
 _DHCP = re.compile(
     r"dnsmasq-dhcp\[\d+\]: \d+ (?P<what>DHCP[A-Z]+|PXE)\((?P<link>[^)]+)\) (?:(?P<address>\d[\d.]+) )?"
     r"(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?: (?P<more>.*))?$"
 )
 _TFTP = re.compile(r"dnsmasq-tftp\[\d+\]: (?P<what>sent|failed sending|error .*) (?P<file>/\S+) to (?P<address>[\d.]+)")
 _CHUNK = 1 << 20  # bytes read at once
+_LONGEST = 300  # characters of a text: machines choose parts of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,10 @@ def parse(line: str) -> Entry | None:
     if found := _DHCP.search(line):
         what, more = found["what"].removeprefix("DHCP").lower(), (found["more"] or "").strip()
         text = " ".join(filter(None, (found["what"], found["address"], "on", found["link"], more)))
-        return Entry(f"dhcp.{what}", text, mac=found["mac"], address=found["address"])
+        return Entry(f"dhcp.{what}", plain(text, _LONGEST), mac=found["mac"], address=found["address"])
     if found := _TFTP.search(line):
-        return Entry("dhcp.tftp", f"TFTP {found['what']} {Path(found['file']).name}", address=found["address"])
+        text = f"TFTP {found['what']} {Path(found['file']).name}"
+        return Entry("dhcp.tftp", plain(text, _LONGEST), address=found["address"])
     return None
 
 
@@ -51,7 +55,7 @@ class Tail:
         return self.offset - len(self._rest)
 
     def lines(self) -> Iterator[str]:
-        """Complete new lines; none while the file does not exist."""
+        """Complete new lines, at most a chunk of them at a time; none while the file does not exist."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -60,7 +64,7 @@ class Tail:
             self.inode, self.offset, self._rest = found.st_ino, 0, b""
         with self.path.open("rb") as log:
             log.seek(self.offset)
-            while chunk := log.read(_CHUNK):
-                self.offset += len(chunk)
-                *whole, self._rest = (self._rest + chunk).split(b"\n")
-                yield from (line.decode("utf-8", "replace") for line in whole)
+            chunk = log.read(_CHUNK)
+        self.offset += len(chunk)
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in whole)

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
@@ -18,8 +18,17 @@ from bmk.journal import Event, Journal
 Outcome = Literal["spent", "failed", "expired", "revoked"]
 
 LIFETIME = 3600.0  # seconds; an image write over a slow link under emulation takes minutes, not hours
+GRACE = 600.0  # seconds after a grant ran out in which its claimer may still report that it is done, or repeat that
 
 _COLUMNS = "id, host, attempt, body, opened, expires, claimed, ended, outcome"
+
+
+class Image(NamedTuple):
+    """An image artifact. `sha256` is of the compressed bytes, `raw_sha256` of the whole disk that they unpack to."""
+
+    name: str
+    sha256: str
+    raw_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Grant:
 
     A grant is open until `expires`, or until it ended. The first claim takes it; a second machine, or the same one
     after a reset, gets nothing. `disk` is a DiskSelector as a dict; `confirmed` names the disk serial whose foreign
-    data a person agreed to lose.
+    data a person agreed to lose. `raw_sha256` is what the disk must read back as; empty in grants of earlier versions.
     """
 
     id: str
@@ -47,9 +56,19 @@ class Grant:
     claimed: float | None = None
     ended: float | None = None
     outcome: Outcome | None = None
+    raw_sha256: str = ""
 
     def open_at(self, now: float) -> bool:
         return self.ended is None and now < self.expires
+
+    def may_finish(self, now: float) -> bool:
+        """Whether its claimer may report success: while it is open, and shortly after it ran out during the write."""
+        running = self.ended is None or self.outcome == "expired"
+        return self.claimed is not None and running and now < self.expires + GRACE
+
+    def ended_as(self, outcome: Outcome, now: float) -> bool:
+        """Whether it ended so just now: a claimer that did not hear the answer reports again, and is answered again."""
+        return self.outcome == outcome and self.ended is not None and now < self.ended + GRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +84,11 @@ class Permission:
     image: str
     image_sha256: str
     attest: str
+    raw_sha256: str = ""
 
 
-def permission(
-    host: Host, image: tuple[str, str], *, uuid: str | None = None, confirmed: str | None = None
-) -> Permission:
-    """The permission to put `image` (artifact name, sha256) on the disk that the data center file selects for a host.
+def permission(host: Host, image: Image, *, uuid: str | None = None, confirmed: str | None = None) -> Permission:
+    """The permission to put an image on the disk that the data center file selects for a host.
 
     `uuid` is the one its BMC reported; without it that of the file. `confirmed`: see Grant.
     """
@@ -81,9 +99,10 @@ def permission(
         serial=host.serial,
         disk=host.disk.model_dump(mode="json"),
         confirmed=confirmed,
-        image=image[0],
-        image_sha256=image[1],
+        image=image.name,
+        image_sha256=image.sha256,
         attest="none",
+        raw_sha256=image.raw_sha256,
     )
 
 
@@ -138,49 +157,81 @@ def listed(journal: Journal, host: str | None = None) -> list[Grant]:
     return [_grant(row) for row in journal.query(query, (host, host))]
 
 
-def claim(journal: Journal, grant_id: str, now: float) -> str:
-    """Take an open grant and return the bearer token of the one who did; only its sha256 is kept.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How a grant was claimed: from which address, and with which words on both sides, as JSON texts.
 
-    Atomic: of any number of claims, also from several processes, one succeeds. PreflightRefused for the others.
+    `claim` is what the machine said of itself, without its token; `spec` is what it was answered.
     """
-    token = secrets.token_urlsafe(32)
+
+    client: str
+    claim: str
+    spec: str
+
+
+def claim(journal: Journal, grant_id: str, token: str, taken: Taken, now: float) -> Taken:
+    """Take an open grant for the machine that made up `token`, of which only the sha256 is kept.
+
+    Atomic: of any number of claims, also from several processes, one succeeds. The very same claim again (token, words
+    and address) is the same machine that did not hear the answer: what was stored is returned, so the answer is the
+    same. PreflightRefused for everybody else.
+    """
     with journal.transaction() as db:
-        taken = db.execute(
-            "UPDATE grants SET claimed = ?, token_sha256 = ?"
+        first = db.execute(
+            "UPDATE grants SET claimed = ?, token_sha256 = ?, client = ?, claim = ?, spec = ?"
             " WHERE id = ? AND claimed IS NULL AND ended IS NULL AND opened <= ? AND expires > ?",
-            (now, _digest(token), grant_id, now, now),
+            (now, _digest(token), taken.client, taken.claim, taken.spec, grant_id, now, now),
         ).rowcount
-    if taken != 1:
-        what = "the grant is not open, or was claimed already"
+        if first:
+            _tell(journal, "claimed", get(journal, grant_id).host, grant_id, now)
+    grant, before = claimant(journal, grant_id, token, taken.client), how_taken(journal, grant_id)
+    if grant is None or before is None or not grant.open_at(now) or before.claim != taken.claim:
+        what = "the grant is not open, or was claimed already by another machine or another start of this one"
         raise PreflightRefused(what, where=grant_id, hint="run bmk grant list")
-    grant = get(journal, grant_id)
-    _tell(journal, "claimed", grant.host, grant_id, now)
-    return token
+    return before
 
 
-def authenticate(journal: Journal, grant_id: str, token: str) -> Grant | None:
-    """The grant, open or ended, if `token` is the one that its claim was given; else None."""
-    rows = journal.query("SELECT token_sha256 FROM grants WHERE id = ?", (grant_id,))
-    stored = rows[0][0] if rows else None
-    if not stored or not hmac.compare_digest(stored, _digest(token)):
+def claimant(journal: Journal, grant_id: str, token: str, client: str) -> Grant | None:
+    """The grant, open or ended, if it was claimed with `token` and from the address `client`; else None."""
+    rows = journal.query("SELECT token_sha256, client FROM grants WHERE id = ?", (grant_id,))
+    stored, claimed_from = rows[0] if rows else (None, None)
+    if not stored or claimed_from != client or not hmac.compare_digest(stored, _digest(token)):
         return None
     return get(journal, grant_id)
 
 
-def end(journal: Journal, grant_id: str, outcome: Outcome, now: float) -> bool:
-    """Close a grant for good. False when it was closed before.
+def how_taken(journal: Journal, grant_id: str) -> Taken | None:
+    """How a grant was claimed; None when it was not."""
+    rows = journal.query("SELECT client, claim, spec FROM grants WHERE id = ? AND claim IS NOT NULL", (grant_id,))
+    return Taken(*rows[0]) if rows else None
 
-    A finished install also spends a grant that expired while its image was being written: what is on the disk is a
-    fact, and forgetting it would wipe the host once more.
+
+def finish(journal: Journal, grant_id: str, proven: Mapping[str, Any], now: float) -> bool:
+    """Spend a grant and record what its install proved (`installed`, `host_keys`) of its host, both or neither.
+
+    False, and nothing is recorded, unless its claimer may still report and it is the newest grant of its host: keys
+    that are pinned are never replaced without a new grant.
     """
-    late = " OR (outcome = 'expired' AND claimed IS NOT NULL)" if outcome == "spent" else ""
+    with journal.transaction() as db:
+        grant = get(journal, grant_id)
+        newest = latest(journal, grant.host)
+        if not grant.may_finish(now) or newest is None or newest.id != grant_id:
+            return False
+        db.execute("UPDATE grants SET ended = ?, outcome = 'spent' WHERE id = ?", (now, grant_id))
+        for key, value in proven.items():
+            journal.record(grant.host, key, value)
+        _tell(journal, "spent", grant.host, grant_id, now)
+    return True
+
+
+def end(journal: Journal, grant_id: str, outcome: Outcome, now: float) -> bool:
+    """Close a grant for good. False when it was closed before."""
     with journal.transaction() as db:
         changed = db.execute(
-            f"UPDATE grants SET ended = ?, outcome = ? WHERE id = ? AND (ended IS NULL{late})",  # noqa: S608 - constants
-            (now, outcome, grant_id),
+            "UPDATE grants SET ended = ?, outcome = ? WHERE id = ? AND ended IS NULL", (now, outcome, grant_id)
         ).rowcount
-    if changed:
-        _tell(journal, outcome, get(journal, grant_id).host, grant_id, now)
+        if changed:
+            _tell(journal, outcome, get(journal, grant_id).host, grant_id, now)
     return bool(changed)
 
 
@@ -191,8 +242,8 @@ def expire(journal: Journal, now: float) -> list[str]:
             "UPDATE grants SET ended = ?, outcome = 'expired' WHERE ended IS NULL AND expires <= ? RETURNING host, id",
             (now, now),
         ).fetchall()
-    for host, grant_id in over:
-        _tell(journal, "expired", host, grant_id, now)
+        for host, grant_id in over:
+            _tell(journal, "expired", host, grant_id, now)
     return [host for host, _ in over]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.boot.decide import Decision, Install, Refuse
+from bmk.boot.decide import Decision, Install
 from bmk.boot.grants import Grant
 
 KERNEL, INITRD, IMAGE = "vmlinuz", "initrd.img", "image.zst"  # names below /install/<grant>/
@@ -18,14 +18,13 @@ sanboot --no-describe --drive 0x80 || exit 1
 
 
 def script(decision: Decision, host: str, url: str) -> str:
-    """The script that carries out a decision. `url` is the boot server's, without a slash at its end."""
+    """The script that carries out a decision. `url` is the boot server's, without a slash at its end.
+
+    Whoever is not installed is told the same, whatever the reason: it would teach a stranger what to say next time.
+    """
     if isinstance(decision, Install):
         return _install(decision.grant, host, url)
-    if isinstance(decision, Refuse):
-        said = [f"install of {host} refused: {decision.reason}", decision.hint]
-    else:
-        said = [f"{host}: {decision.reason}"]
-    return "#!ipxe\n" + "".join(f"echo bmk: {_plain(line)}\n" for line in said) + "goto local\n" + _LOCAL
+    return f"#!ipxe\necho bmk: {host}: nothing to install now, bmk why tells the reason\ngoto local\n{_LOCAL}"
 
 
 def discover(url: str) -> str:
@@ -45,8 +44,3 @@ def _install(grant: Grant, host: str, url: str) -> str:
         f"initrd {base}/{INITRD} || goto local\n"
         f"boot || goto local\n{_LOCAL}"
     )
-
-
-def _plain(text: str) -> str:
-    """Text that iPXE cannot take for settings, operators or a second line: machines choose parts of it."""
-    return "".join(c if c.isalnum() or c in " .,:;()_-/+" else "?" for c in text)[:200]

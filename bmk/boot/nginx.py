@@ -35,6 +35,24 @@ http {{
     send_timeout 60s;
     keepalive_timeout 30s;
     client_max_body_size 1m;
+    # Headers and body come at once from an honest machine.
+    client_header_timeout 10s;
+    client_body_timeout 10s;
+    reset_timedout_connection on;
+
+    # Limits are per address. This machine's own has none: all hosts that a lab plays ask from it.
+    geo $bmk_limited {{
+        default 1;
+        127.0.0.0/8 0;
+        {address} 0;
+    }}
+    map $bmk_limited $bmk_asker {{
+        1 $binary_remote_addr;
+        default "";
+    }}
+    limit_req_zone $bmk_asker zone=bmk_questions:10m rate=20r/s;
+    limit_conn_zone $bmk_asker zone=bmk_connections:10m;
+
     client_body_temp_path "{boot}/nginx-body";
     proxy_temp_path "{boot}/nginx-proxy";
     fastcgi_temp_path "{boot}/nginx-fastcgi";
@@ -49,6 +67,7 @@ http {{
     server {{
         listen {address}:{port} backlog=4096;
         autoindex off;
+        limit_conn bmk_connections 64;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Host $host;
@@ -57,6 +76,7 @@ http {{
         proxy_read_timeout 60s;
 
         location = /boot/ipxe {{
+            limit_req zone=bmk_questions burst=40 nodelay;
             proxy_pass http://boot_service;
         }}
 
@@ -70,18 +90,19 @@ http {{
         }}
 
         location /agent/ {{
+            limit_req zone=bmk_questions burst=40 nodelay;
             proxy_pass http://boot_service;
         }}
 
-        # The installer's bytes: only for the machine of an open grant, and only the file that the service names.
+        # The installer's bytes: only for the machine of an open grant, and only the file that the service names. Why a
+        # machine is refused stands in the journal; it is told nothing that it could say the next time.
         location ~ "^/install/[0-9A-Za-z_-]{{1,64}}/({names})$" {{
             limit_except GET {{
                 deny all;
             }}
+            limit_req zone=bmk_questions burst=40 nodelay;
             auth_request /authorize;
             auth_request_set $bmk_file $upstream_http_x_bmk_file;
-            auth_request_set $bmk_reason $upstream_http_x_bmk_reason;
-            add_header X-Bmk-Reason $bmk_reason always;
             alias "{files}/$bmk_file";
         }}
 

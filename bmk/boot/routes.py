@@ -2,85 +2,90 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 from bmk.boot import grants
+from bmk.boot.asked import Asker, BootQuestion, FileQuestion
 from bmk.boot.decide import Decision, Facts, Install, Local, Refuse, decide, may_write
 from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant
-from bmk.boot.http import Reply, Request
 from bmk.boot.ipxe import IMAGE, discover, script
+from bmk.boot.reply import Reply
 from bmk.boot.spec import installer_path
+from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 
-_INSTALL = re.compile(r"/install/(?P<grant>[0-9A-Za-z_-]{1,64})/(?P<name>[a-z.]{1,32})(?:\?.*)?")
 _WORD = {Install: "install", Local: "local", Refuse: "refuse"}
+_NOTHING = Reply(403)  # without a reason: it would teach a stranger what to say
 
 
-async def healthz(desk: Desk, _request: Request) -> Reply:
+async def healthz(desk: Desk) -> Reply:
     """Alive, and the journal can be read."""
-    return Reply(200, f"ok {desk.dc.name} {desk.reader.last_seq()}\n".encode())
+    desk.reader.last_seq()
+    return Reply(200, b"ok\n")
 
 
-async def boot(desk: Desk, request: Request) -> Reply:
+async def boot(desk: Desk, asker: Asker, asked: BootQuestion) -> Reply:
     """The iPXE script of a machine; the script that asks who it is when it did not say."""
-    asked = request.query
-    mac = asked.get("mac", "").lower().replace("-", ":")
-    if not mac:
-        known = desk.host_by_address(request.client)
-        await desk.tell("boot.asked", "asks what to boot", known.name if known else None, client=request.client)
+    if not asked.mac:
+        await desk.overhear("boot.asked", "asks what to boot", desk.host_by_address(asker.client), asker.client)
         return Reply(200, discover(desk.url).encode())
-    facts = Facts((mac,), asked.get("uuid"), asked.get("serial"))
-    host = desk.host_by_mac(mac)
+    host = desk.host_by_mac(asked.mac)
+    grant = grants.latest(desk.reader, host.name) if host else None
     decision: Decision = Local("this machine is not in the data center file")
     if host is not None:
-        decision = decide(facts, grants.latest(desk.reader, host.name), desk.now())
-    seen = {key: asked.get(key, "")[:80] for key in ("mac", "uuid", "serial", "platform")}
-    await _answered(desk, {**seen, "client": request.client}, host.name if host else None, decision)
+        facts = Facts((asked.mac,), asked.uuid, asked.serial, own_address=desk.speaks_for(asker.client, host))
+        decision = decide(facts, grant, desk.now())
+    data = {**asked.model_dump(), "grant": grant.id if grant else None}
+    await _answered(desk, asker, data, host, decision)
     return Reply(200, script(decision, host.name if host else "unknown machine", desk.url).encode())
 
 
-async def _answered(desk: Desk, seen: dict[str, str], host: str | None, decision: Decision) -> None:
+async def _answered(desk: Desk, asker: Asker, data: dict[str, Any], host: Host | None, decision: Decision) -> None:
     word = _WORD[type(decision)]
     hint = {"hint": decision.hint} if isinstance(decision, Refuse) else {}
     level = "warning" if host is None or isinstance(decision, Refuse) else "info"
     text = f"answered {word}: {decision.reason}"
-    await desk.tell("boot.answered", text, host, level=level, decision=word, **seen, **hint)
+    await desk.overhear("boot.answered", text, host, asker.client, level=level, decision=word, **data, **hint)
 
 
-async def authorize(desk: Desk, request: Request) -> Reply:
-    """nginx's question before it serves a byte of the installer: 204 and the file's path, or 403 and the reason."""
-    found = _INSTALL.fullmatch(request.headers.get("x-original-uri", ""))
-    if not found:
-        return Reply(403, headers={"X-Bmk-Reason": "not a file of the installer"})
-    name = found["name"]
+async def authorize(desk: Desk, asker: Asker, asked: FileQuestion | None) -> Reply:
+    """nginx's question before it serves a byte of the installer: 204 and the file's path, or 403."""
+    if asked is None:
+        return _NOTHING
     try:
-        grant = grants.get(desk.reader, found["grant"])
+        grant = grants.get(desk.reader, asked.grant)
     except PreflightRefused as error:
-        await desk.tell("install.refused", f"{name}: {error.what}", None, level="warning", client=request.client)
-        return Reply(403, headers={"X-Bmk-Reason": error.what})
-    reason = _refusal(desk, request, grant, name)
-    path = installer_path(desk.artifacts(), name)
+        await desk.overhear("install.refused", f"{asked.name}: {error.what}", None, asker.client, level="warning")
+        return _NOTHING
+    host, path = desk.dc.hosts.get(grant.host), installer_path(desk.artifacts(), asked.name)
+    reason = _refusal(desk, asker, grant, asked.name)
     if reason or path is None:
-        reason = reason or f"the mirror has no {name}: run bmk artifacts sync"
-        await desk.tell("install.refused", f"{name}: {reason}", grant.host, level="warning", client=request.client)
-        return Reply(403, headers={"X-Bmk-Reason": reason})
-    await desk.tell("install.served", f"serves {name}", grant.host, grant=grant.id, client=request.client)
+        text = f"{asked.name}: {reason or 'the mirror does not have it, run bmk artifacts build'}"
+        await desk.overhear("install.refused", text, host, asker.client, level="warning", grant=grant.id)
+        return _NOTHING
+    await desk.overhear("install.served", f"serves {asked.name}", host, asker.client, grant=grant.id)
     return Reply(204, headers={"X-Bmk-File": path})
 
 
-def _refusal(desk: Desk, request: Request, grant: Grant, name: str) -> str:
+def _refusal(desk: Desk, asker: Asker, grant: Grant, name: str) -> str:
     """Why a file of the installer is not for this client; "" when it is."""
     host = desk.dc.hosts.get(grant.host)
     if host is None:
         return f"{grant.host} is not in the data center file any more"
-    if not desk.speaks_for(request.client, host):
-        return f"{request.client or 'the client'} is not the address of {host.name}"
-    facts = Facts(tuple(nic.mac for nic in host.nics))
-    decision = (may_write if name == IMAGE else decide)(facts, grant, desk.now())
+    decision = _opened(desk, asker, grant, host, name)
     if not isinstance(decision, Install):
         return decision.reason
     pinned = desk.artifacts().get(grant.image, {}).get("sha256")
     if name == IMAGE and pinned != grant.image_sha256:
         return "the mirror holds another image than the one that was granted"
     return ""
+
+
+def _opened(desk: Desk, asker: Asker, grant: Grant, host: Host, name: str) -> Decision:
+    """Kernel and ramdisk for the host's address before the claim, the image for the claimer after it."""
+    if name == IMAGE:
+        claimer = grants.claimant(desk.reader, grant.id, asker.token, asker.client) is not None
+        return may_write(grant, desk.now(), claimer)
+    macs = tuple(nic.mac for nic in host.nics)
+    return decide(Facts(macs, own_address=desk.speaks_for(asker.client, host)), grant, desk.now())

@@ -40,6 +40,7 @@ def install_spec(host: Host, grant: Grant, artifacts: Artifacts, server: Server)
         "image": {
             "url": f"{server.url}/install/{grant.id}/{IMAGE}",
             "sha256": grant.image_sha256,
+            "raw_sha256": grant.raw_sha256,
             "size": artifacts.get(grant.image, {}).get("size"),
         },
         "authorized_keys": list(server.authorized_keys),

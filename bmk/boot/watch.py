@@ -3,101 +3,146 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bmk.boot import grants
 from bmk.boot.desk import Desk
 from bmk.boot.dhcplog import Entry, Tail, parse
+from bmk.boot.fold import Fold
 from bmk.boot.server import write_hosts
+from bmk.boot.supervise import OWNER, Work
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal
 
 _EVERY = 0.25  # seconds between looks at the log
-_SLOW = 8  # looks between two looks at grants and at the data center's files
-_QUIET = 60.0  # seconds in which the same machine that nobody knows is journaled once
-_OWNER = "@boot"  # the journal's records of the service itself
+_SELDOM = 2.0  # seconds between looks at grants, at the data center's files, and at what was folded
+_DHCP_EACH = 100  # messages of one host that are told in a minute: a boot has about twenty
+
+Stamp = frozenset[tuple[str, int, int, int]]
 
 
-async def watch(desk: Desk, reload: Callable[[], DataCenter]) -> None:
-    """Look again and again until cancelled."""
-    log = DhcpWatch(desk, _resumed(desk))
-    seen, looks = _stamp(desk.dc), 0
+def tasks(desk: Desk, reload: Callable[[], DataCenter]) -> dict[str, Work]:
+    """What the service does beside answering, by name; each runs for ever. Begun again, it goes on where it was."""
+    changes = Changes(desk, reload)
+    return {
+        "dhcp-log": lambda: again(_EVERY, DhcpWatch(desk, _resumed(desk)).look),
+        "grants": lambda: again(_SELDOM, lambda: _expire(desk)),
+        "files": lambda: again(_SELDOM, changes.look),
+        "repeats": lambda: again(_SELDOM, lambda: _tell_repeats(desk)),
+    }
+
+
+async def again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    """Do it for ever, with that pause."""
     while True:
-        await log.look()
-        looks += 1
-        if looks % _SLOW == 0:
-            await desk.recorder.run(lambda journal: grants.expire(journal, desk.now()))
-            seen = await _reloaded(desk, reload, seen)
-        await asyncio.sleep(_EVERY)
+        await look()
+        await asyncio.sleep(seconds)
+
+
+async def _expire(desk: Desk) -> None:
+    await desk.recorder.run(lambda journal: grants.expire(journal, desk.now()))
+
+
+async def _tell_repeats(desk: Desk) -> None:
+    for (host, _), count in desk.fold.over(desk.now()):
+        text = f"{count} more questions within a minute were only counted"
+        await desk.tell("boot.repeated", text, host, level="warning", count=count)
 
 
 @dataclass(slots=True)
 class DhcpWatch:
-    """Turns new lines of dnsmasq's log into events. The place in the log is kept, so that a restart repeats nothing."""
+    """Turns new lines of dnsmasq's log into events. The place in the log is kept, so that a restart repeats nothing.
+
+    Strangers ask for ever on a shared network: the same message of the same one is told once a minute, of all together
+    not many. Of a host each is told, up to a number that no honest machine reaches.
+    """
 
     desk: Desk
     tail: Tail
-    _told: dict[tuple[str, str], float] = field(default_factory=dict)
+    _strangers: Fold[str | None] = field(default_factory=Fold)
+    _hosts: Fold[str | None] = field(default_factory=lambda: Fold(most=_DHCP_EACH))
 
     async def look(self) -> None:
         """Journal what was logged since the last look."""
         events = [event for line in self.tail.lines() if (entry := parse(line)) and (event := self._event(entry))]
-        if not events:
-            return
+        events += self._folded()
         place = {"inode": self.tail.inode, "offset": self.tail.complete}
-        await self.desk.recorder.run(lambda journal: _store(journal, events, place))
+        if events:
+            await self.desk.recorder.run(lambda journal: _store(journal, events, place))
 
     def _event(self, entry: Entry) -> Event | None:
         host = self.desk.host_by_mac(entry.mac) if entry.mac else None
         host = host or (self.desk.host_by_address(entry.address) if entry.address and not entry.mac else None)
-        data = {"mac": entry.mac, "address": entry.address}
-        if host is None and not self._worth_telling(entry):
-            return None
-        return Event("dhcp", entry.kind, entry.text, host=host.name if host else None, data=data, at=self.desk.now())
+        data, now = {"mac": entry.mac, "address": entry.address}, self.desk.now()
+        if host is None:
+            worth = self._strangers.worth_telling(None, (entry.kind, entry.mac or entry.address), now)
+        else:
+            worth = self._hosts.worth_telling(host.name, object(), now)
+        return Event("dhcp", entry.kind, entry.text, host.name if host else None, data=data, at=now) if worth else None
 
-    def _worth_telling(self, entry: Entry) -> bool:
-        """Strangers ask for ever on a shared network: each is told once a minute."""
-        key, now = (entry.kind, entry.mac or entry.address or ""), self.desk.now()
-        if now - self._told.get(key, 0.0) < _QUIET:
-            return False
-        if len(self._told) > 10_000:
-            self._told.clear()
-        self._told[key] = now
-        return True
+    def _folded(self) -> list[Event]:
+        now = self.desk.now()
+        counts = [*self._strangers.over(now), *self._hosts.over(now)]
+        text = "{} more DHCP messages within a minute were only counted"
+        return [
+            Event("dhcp", "dhcp.repeated", text.format(count), host, data={"count": count}, at=now)
+            for host, count in counts
+        ]
 
 
 def _resumed(desk: Desk) -> Tail:
-    place = desk.reader.facts(_OWNER).get("dhcp_log", {})
+    place = desk.reader.facts(OWNER).get("dhcp_log", {})
     path = desk.state / "boot" / "dnsmasq.log"
     return Tail(path, place.get("inode", 0), place.get("offset", 0))
 
 
 def _store(journal: Journal, events: list[Event], place: dict[str, int]) -> None:
-    journal.extend(events)
-    journal.record(_OWNER, "dhcp_log", place)
+    with journal.transaction():
+        journal.extend(events)
+        journal.record(OWNER, "dhcp_log", place)
 
 
-async def _reloaded(desk: Desk, reload: Callable[[], DataCenter], seen: int) -> int:
-    """Load the data center again if its files changed, also for dnsmasq; a broken one changes nothing."""
-    stamp = _stamp(desk.dc)
-    if stamp == seen:
-        return seen
-    try:
-        desk.serve(await asyncio.to_thread(reload))
-        await asyncio.to_thread(write_hosts, desk.dc, desk.state)
-        event = Event("bmk", "boot.reloaded", f"{desk.dc.name} was loaded again: {len(desk.dc.hosts)} hosts")
-    except BmkError as error:
-        text = f"the changed data center file is not valid, the old one stays in use: {error.what}"
-        event = Event(
-            "bmk", "boot.reload_failed", text, level="error", data={"hint": f"run bmk validate {desk.dc.name}"}
-        )
-    await desk.recorder.tell(event)
-    return stamp
+class Changes:
+    """Loads the data center again when its files changed, also for dnsmasq; a broken one changes nothing."""
+
+    def __init__(self, desk: Desk, reload: Callable[[], DataCenter]) -> None:
+        self._desk, self._reload = desk, reload
+        self._seen = stamp(desk.dc.source.parent)
+
+    async def look(self) -> None:
+        """Whatever fails but the file itself is tried again at the next look: the change is not lost."""
+        desk = self._desk
+        now = await asyncio.to_thread(stamp, desk.dc.source.parent)
+        if now == self._seen:
+            return
+        try:
+            desk.serve(await asyncio.to_thread(self._reload))
+            await asyncio.to_thread(write_hosts, desk.dc, desk.state)
+            event = Event("bmk", "boot.reloaded", f"{desk.dc.name} was loaded again: {len(desk.dc.hosts)} hosts")
+        except BmkError as error:
+            text = f"the changed data center file is not valid, the old one stays in use: {error.what}"
+            data = {"hint": f"run bmk validate {desk.dc.name}"}
+            event = Event("bmk", "boot.reload_failed", text, level="error", data=data)
+        await desk.recorder.tell(event)
+        self._seen = now
 
 
-def _stamp(dc: DataCenter) -> int:
-    """Newest change (ns) of any YAML file beside the data center's, where racks may lie in files of their own."""
-    found = (path.stat().st_mtime_ns for path in dc.source.parent.rglob("*.yml"))
-    return max(found, default=0)
+def stamp(directory: Path) -> Stamp:
+    """Path, time, size and inode of all YAML files below a data center's directory: racks may have files of their own.
+
+    Hidden files are an editor's, and a file may vanish or be unreadable while one looks: neither is an error.
+    """
+    found = set()
+    for parent, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.endswith(".yml") and not name.startswith("."):
+                with suppress(OSError):
+                    seen = Path(parent, name).stat()
+                    found.add((str(Path(parent, name)), seen.st_mtime_ns, seen.st_size, seen.st_ino))
+    return frozenset(found)

@@ -40,4 +40,10 @@ MIGRATIONS = [
     """,
     "ALTER TABLE seals ADD COLUMN schema INTEGER NOT NULL DEFAULT 1;",
     "ALTER TABLE seals ADD COLUMN counter INTEGER NOT NULL DEFAULT 0;",
+    # Who claimed a grant: its address, what it said of itself, and what it was answered.
+    """
+    ALTER TABLE grants ADD COLUMN client TEXT;
+    ALTER TABLE grants ADD COLUMN claim TEXT;
+    ALTER TABLE grants ADD COLUMN spec TEXT;
+    """,
 ]

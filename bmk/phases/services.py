@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bmk.bmc.protocol import Bmc, Power
+from bmk.boot.grants import Image
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmkError
 from bmk.journal import Event
@@ -88,8 +89,8 @@ class Services(Protocol):
     def power(self, host: Host) -> Power:
         """Ask once, for a look: a BMC that is silent now is not waited for."""
 
-    def image(self) -> tuple[str, str]:
-        """Name and sha256 of the node image that the data center serves."""
+    def image(self) -> Image:
+        """The node image that the data center serves."""
 
     def ssh(self, host: Host) -> SshState:
         """Log in with the deployer's key, pinned host key only."""

@@ -15,10 +15,13 @@ from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
 from bmk.bmc import Timing as Patience
 from bmk.bmc import open_bmc
 from bmk.bmc.protocol import Bmc, Power
+from bmk.boot.agent.errors import AgentError
+from bmk.boot.agent.stream import HEAD, About
+from bmk.boot.grants import Image
 from bmk.boot.server import write_artifacts
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.errors import BmkError, Unreachable
+from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import private_dir, state_dir
 from bmk.phases import bmcs
@@ -45,7 +48,7 @@ class World:
         self.state = state_dir(dc.name)
         self.cluster = cache(self._cluster)
         self._secrets = SecretStore(dc.source.parent, self.state)
-        self._served: tuple[int, str] | None = None  # when the mirror was last recorded, and its image then
+        self._served: tuple[int, Image] | None = None  # when the mirror was last recorded, and its image then
         self._serving = threading.Lock()
 
     def bmc(self, host: Host, patience: Patience = Patience()) -> Bmc:  # noqa: B008 - frozen
@@ -64,18 +67,19 @@ class World:
     def power(self, host: Host) -> Power:
         return self.bmc(host, Patience(connect=4, request=8, patience=4)).power()
 
-    def image(self) -> tuple[str, str]:
+    def image(self) -> Image:
         with self._serving:
             recorded = recorded_at()
             if self._served is None or self._served[0] != recorded:
                 self._served = (recorded, self._serve())
-            return NODE_IMAGE, self._served[1]
+            return self._served[1]
 
-    def _serve(self) -> str:
-        """The digest of the mirror's image. The boot service serves what is granted: it is told where that lies."""
+    def _serve(self) -> Image:
+        """The mirror's image. The boot service serves what is granted: it is told where that lies."""
         mirror = load_mirror()
         write_artifacts(self.state, mirror.as_vars(self.dc.spec.deployer)[0])
-        return mirror.file(NODE_IMAGE).sha256
+        image = mirror.file(NODE_IMAGE)
+        return Image(NODE_IMAGE, image.sha256, _raw_digest(image.local))
 
     def ssh(self, host: Host) -> SshState:
         try:
@@ -166,3 +170,12 @@ class World:
 
     def _tell(self, event: Event, host: Host) -> None:
         self.journal.append(replace(event, host=host.name))
+
+
+def _raw_digest(image: Path) -> str:
+    """The sha256 of the disk that an image unpacks to, as its first bytes say; the grant holds installs to it."""
+    try:
+        with image.open("rb") as file:
+            return About.read(file.read(HEAD)).raw_sha256
+    except AgentError as error:
+        raise PreflightRefused(error.what, where=str(image), why=error.why, hint=error.hint) from error

@@ -15,7 +15,7 @@ class DirectoryHardware:
     """Implements `Hardware` for a directory `root`.
 
     `fill` brings the image's root there (unpacks it, or nothing where `root` lies over one that is unpacked already);
-    `restarted` is called when the agent would reboot, Where nothing is streamed, the digest is the granted one.
+    `restarted` is called when the agent would reboot. Where nothing is streamed, the digests are the granted ones.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class DirectoryHardware:
         self._root.mkdir(parents=True)
         self._fill(self._root)
         tell({"stage": "image", "bytes": image.size or 0, "total": image.size, "mb_per_s": 0.0, "seconds_left": 0})
-        return Written(image.sha256, image.sha256, image.size or 0)
+        return Written(image.sha256, image.raw_sha256, image.size or 0)
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:
         write_files(self._root, host_files(spec, match="MACAddress"))

@@ -70,6 +70,8 @@ class Download:
 
     def _connection(self) -> Iterator[memoryview]:
         headers = {"Range": f"bytes={self.position}-"} if self.position else {}
+        if self._image.token:
+            headers["Authorization"] = f"Bearer {self._image.token}"
         request = urllib.request.Request(self._image.url, headers=headers)  # noqa: S310 - http by design
         with _opener.open(request, timeout=_TIMEOUT) as answer:
             self._learn_size(answer)

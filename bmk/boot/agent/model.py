@@ -71,11 +71,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Bytes to write: `sha256` and `size` are of the compressed bytes."""
+    """Bytes to write: `sha256` and `size` are of the compressed bytes, `raw_sha256` is of what they unpack to.
+
+    `token` opens them: they are for the claimer of the grant only.
+    """
 
     url: str
     sha256: str
     size: int | None = None
+    raw_sha256: str = ""
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +117,8 @@ class Spec:
     dc: str = "DC"  # the data center's name, for commands in error messages
 
     @classmethod
-    def read(cls, said: Mapping[str, Any]) -> Spec:
-        """From the service's JSON. KeyError or TypeError when it is not one."""
+    def read(cls, said: Mapping[str, Any], token: str = "") -> Spec:
+        """From the service's JSON, claimed with `token`. KeyError or TypeError when it is not one."""
         network, image = said["network"], said["image"]
         nics = tuple(Nic(nic["mac"].lower(), nic["name"]) for nic in network["nics"])
         return cls(
@@ -125,7 +130,7 @@ class Spec:
             ),
             disk=dict(said.get("disk") or {}),
             confirmed=said.get("confirmed"),
-            image=Image(image["url"], image["sha256"], image.get("size")),
+            image=Image(image["url"], image["sha256"], image.get("size"), image.get("raw_sha256", ""), token),
             authorized_keys=tuple(said["authorized_keys"]),
             next=said.get("next", "reboot"),
             dc=said.get("dc", "DC"),

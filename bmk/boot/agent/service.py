@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import secrets
 import threading
 import time
 import urllib.error
@@ -29,19 +30,19 @@ class Service:
 
     def __init__(self, order: Order, pause: Callable[[float], None] = time.sleep) -> None:
         self._base = f"{order.url.rstrip('/')}/agent/{order.grant}"
-        self._token = ""
+        # Made up here and sent with the claim: whoever repeats a claim with it is this very start of this machine.
+        self._token = secrets.token_urlsafe(32)
         self._pause = pause
         self.key: Key | None = None
 
     def claim(self, facts: Facts, each: Callable[[], None] = lambda: None) -> Spec:
-        """Take the grant. A claim counts once, so only a service that could not be reached is asked again.
+        """Take the grant. A claim counts once; the same one is answered the same, so it is repeated until heard.
 
         `each` is called before every try: the deployer may still have to read what is on the console.
         """
-        answer = self._post("claim", facts.said(), each=each)
+        answer = self._post("claim", {**facts.said(), "token": self._token}, each=each)
         try:
-            self._token = str(answer["token"])
-            return Spec.read(answer["spec"])
+            return Spec.read(answer, self._token)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AgentError("the boot service answered a claim with something else", why=repr(error)) from None
 
@@ -76,8 +77,6 @@ class Service:
 
     def _once(self, route: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
-        if not self._token:
-            del headers["Authorization"]
         data = json.dumps(body).encode()
         proof = self.key.request(route, data) if self.key else ""
         headers |= {HEADER: proof} if proof else {}

@@ -30,7 +30,7 @@ class SimulatedHardware:
 
     def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
         tell({"stage": "image", "bytes": image.size or 0, "total": image.size, "mb_per_s": 0.0, "seconds_left": 0})
-        return Written(image.sha256, image.sha256, image.size or 0)
+        return Written(image.sha256, image.raw_sha256, image.size or 0)
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:
         kind = b"ssh-ed25519"

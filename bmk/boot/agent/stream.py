@@ -33,7 +33,7 @@ MARKER = "bmk-installing"  # name of the partition that an unfinished disk shows
 SKIPPABLE = 0x184D2A50  # zstd frame that decoders skip: ours leads an image and says what the raw bytes must be
 _F_SETPIPE_SZ = 1031
 _READ = 4 * MIB
-_HEAD = 4096  # bytes that surely hold the frame that leads an image
+HEAD = 4096  # bytes that surely hold the frame that leads an image
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -119,7 +119,7 @@ class _Writer:
             for block in self._download:
                 if about is None:
                     head += block
-                    if len(head) < _HEAD and self._download.position != self._download.total:
+                    if len(head) < HEAD and self._download.position != self._download.total:
                         continue  # the connection broke very early
                     about, block = self._fitting(About.read(head)), memoryview(head)  # noqa: PLW2901
                     mark(self._device, self._size)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bmk.boot.agent.proof import HEADER, Key
 
-TOKEN = "a-token-of-the-test"
+RAW = "b" * 64  # what images without a frame are said to unpack to
 
 
 class BootServer:
@@ -26,6 +26,7 @@ class BootServer:
         self.key: Key | None = None  # answers are proven with it, and requests have to be
         self.not_yet = 0  # claims that are answered "ask again"
         self.change: Callable[[bytes], bytes] = lambda body: body  # what a man in the middle makes of a proven answer
+        self.token = ""  # of the newest claim
         self.said: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
         self.ended = threading.Event()
@@ -67,12 +68,14 @@ class BootServer:
             return _answer(request, 403, {"reason": "unproven"})
         if route == "claim" and self.refuse_claim:
             return _answer(request, 403, {"reason": self.refuse_claim, "hint": "bmk plan"})
-        if route != "claim" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if route == "claim":
+            self.token = body["token"]
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _answer(request, 403, {"reason": "no token"})
         if route == "events":
             self.events += body
         self.said[route] = body
-        self._accept(request, route, proof, {"token": TOKEN, "spec": self.spec} if route == "claim" else {})
+        self._accept(request, route, proof, self.spec if route == "claim" else {})
         if route in ("done", "failed"):
             self.ended.set()
         return None
@@ -124,10 +127,11 @@ def spec_for(image: Path, url: str, **changes: Any) -> dict[str, Any]:
     """A claim's spec as the boot service writes it."""
     with image.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    size = image.stat().st_size
     network = {"address": "10.0.2.15", "prefix": 24, "gateway": "10.0.2.2", "dns": ["10.0.2.3"], "ntp": [], "mtu": 1500}
     return {
         "host": "node-1", "hostname": "node-1", "disk": {"serial": "DISK-1"}, "confirmed": None,
         "network": {**network, "nics": [{"mac": "52:54:00:00:00:01", "name": "lan0"}]},
-        "image": {"url": f"{url}/install/g/image.zst", "sha256": digest, "size": image.stat().st_size},
+        "image": {"url": f"{url}/install/g/image.zst", "sha256": digest, "raw_sha256": RAW, "size": size},
         "authorized_keys": [], "next": "reboot", "dc": "par", **changes,
     }  # fmt: skip

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from bmk.boot import grants, server
-from bmk.boot.grants import Grant, permission
+from bmk.boot.grants import Grant, Image, permission
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.journal import Journal
 
 HALL = Path(__file__).parents[2] / "unit" / "boot" / "hall"
 OFFICE = Path(__file__).parent / "office"
+RAW = "b" * 64  # what the image is said to unpack to
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Boot:
         return found
 
     def grant(self, host: str, lifetime: float = 600.0) -> Grant:
-        image = ("node-image", str(self.artifacts()["node-image"]["sha256"]))
+        image = Image("node-image", str(self.artifacts()["node-image"]["sha256"]), RAW)
         return grants.open_grant(self.journal, permission(self.dc.hosts[host], image), time.time(), lifetime)
 
     def machine(self, mac: str) -> Room:

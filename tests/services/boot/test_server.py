@@ -15,11 +15,12 @@ import pytest
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
-from tests.services.boot.conftest import Boot, Room, until
+from tests.services.boot.conftest import RAW, Boot, Room, until
 
 pytestmark = pytest.mark.services
 
 KEY = "ssh-ed25519 " + "A" * 68 + " root@host"
+TOKEN = "t" * 43
 
 
 def get(machine: Room, url: str, *more: str) -> tuple[int, str]:
@@ -38,22 +39,22 @@ def post(machine: Room, url: str, body: Any, token: str = "") -> tuple[int, Any]
 def install(boot: Boot, host: Host, machine: Room, grant: Grant) -> list[tuple[str, Any, str]]:
     """The way of a ramdisk through the routes, with everything checked; returns the requests for a replay."""
     base = f"{boot.url}/agent/{grant.id}"
-    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac], "disks": []}
+    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac], "disks": [], "token": TOKEN}
     assert f"/install/{grant.id}/vmlinuz" in get(machine, f"{boot.url}/boot/ipxe?mac={host.mac}&platform=efi")[1]
     for name, artifact in (("vmlinuz", "install-kernel"), ("initrd.img", "install-initrd")):
         assert get(machine, f"{boot.url}/install/{grant.id}/{name}")[1].startswith(f"bytes of {artifact}")
-    status, claim = post(machine, f"{base}/claim", facts)
-    assert status == 200, claim
-    token = claim["token"]
-    assert get(machine, claim["spec"]["image"]["url"], "-r", "0-20") == (206, "bytes of node-image b")
-    assert post(machine, f"{base}/events", [{"kind": "image.progress", "text": "half"}], token)[0] == 200
-    sha256 = claim["spec"]["image"]["sha256"]
-    report = {"image_sha256": sha256, "readback_sha256": sha256, "host_keys": [KEY], "bytes": 1, "seconds": 1}
+    status, spec = post(machine, f"{base}/claim", facts)
+    assert status == 200, spec
+    bearer = ("-H", f"Authorization: Bearer {TOKEN}")
+    assert get(machine, spec["image"]["url"], "-r", "0-20")[0] == 403
+    assert get(machine, spec["image"]["url"], "-r", "0-20", *bearer) == (206, "bytes of node-image b")
+    assert post(machine, f"{base}/events", [{"kind": "image.progress", "text": "half"}], TOKEN)[0] == 200
+    report = {"image_sha256": spec["image"]["sha256"], "readback_sha256": RAW, "host_keys": [KEY], "bytes": 1}
     report["disk_serial"] = host.disk.serial or "any"
-    assert post(machine, f"{base}/done", report, token)[0] == 200
+    assert post(machine, f"{base}/done", report, TOKEN)[0] == 200
     requests: list[tuple[str, Any, str]] = [(f"{boot.url}/boot/ipxe?mac={host.mac}", None, "")]
     requests += [(f"{boot.url}/install/{grant.id}/{name}", None, "") for name in ("vmlinuz", "initrd.img", "image.zst")]
-    requests += [(f"{base}/{verb}", body, token) for verb, body in (("claim", facts), ("done", report), ("events", []))]
+    requests += [(f"{base}/{verb}", body, TOKEN) for verb, body in (("claim", facts), ("done", report), ("events", []))]
     return requests
 
 
@@ -126,18 +127,20 @@ def test_a_killed_service_comes_back_where_it_was(boot: Boot) -> None:
     host, machine = boot.host("cp-1")
     grant = boot.grant("cp-1")
     base = f"{boot.url}/agent/{grant.id}"
-    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac]}
-    _, claim = post(machine, f"{base}/claim", facts)
+    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac], "token": TOKEN}
+    _, spec = post(machine, f"{base}/claim", facts)
+    bearer = ("-H", f"Authorization: Bearer {TOKEN}")
     boot.running["boot-service"].send_signal(signal.SIGKILL)
     boot.running.pop("boot-service").wait(10)
     assert get(machine, f"{boot.url}/boot/ipxe?mac={host.mac}")[0] == 502
     assert get(machine, f"{boot.url}/install/{grant.id}/image.zst")[0] == 500
     boot.start("boot-service")
-    assert get(machine, f"{boot.url}/install/{grant.id}/image.zst")[0] == 200
-    assert post(machine, f"{base}/claim", facts)[0] == 403
-    sha256 = claim["spec"]["image"]["sha256"]
-    report = {"image_sha256": sha256, "readback_sha256": sha256, "host_keys": [KEY], "disk_serial": "DISK-0001"}
-    assert post(machine, f"{base}/done", report, claim["token"])[0] == 200
+    assert get(machine, f"{boot.url}/install/{grant.id}/image.zst", *bearer)[0] == 200
+    assert post(machine, f"{base}/claim", facts) == (200, spec)
+    assert post(machine, f"{base}/claim", {**facts, "token": "u" * 43})[0] == 403
+    sha256 = spec["image"]["sha256"]
+    report = {"image_sha256": sha256, "readback_sha256": RAW, "host_keys": [KEY], "disk_serial": "DISK-0001"}
+    assert post(machine, f"{base}/done", report, TOKEN)[0] == 200
     assert grants.get(boot.journal, grant.id).outcome == "spent"
 
 
@@ -193,10 +196,9 @@ def test_no_secret_is_in_a_served_byte_or_a_log_line(boot: Boot, monkeypatch: py
     grant = boot.grant("cp-1")
     served = [get(machine, boot.url + path)[1] for path in ("/boot/ipxe", "/healthz", "/", "/files/", "/boot/loader/")]
     served.append(get(machine, f"{boot.url}/boot/ipxe?mac={host.mac}")[1])
-    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac]}
-    _, claim = post(machine, f"{boot.url}/agent/{grant.id}/claim", facts)
-    token = claim.pop("token")
-    served.append(json.dumps(claim))
+    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac], "token": TOKEN}
+    served.append(json.dumps(post(machine, f"{boot.url}/agent/{grant.id}/claim", facts)[1]))
+    token = TOKEN
     for verb, body in (("events", [{"kind": "x", "text": "y"}]), ("failed", {"what": "no"}), ("claim", facts)):
         served.append(json.dumps(post(machine, f"{boot.url}/agent/{grant.id}/{verb}", body, token)[1]))
     for secret in (*canaries, token):

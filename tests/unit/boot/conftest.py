@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmk.boot.desk import Desk
-from bmk.boot.grants import Permission, permission
+from bmk.boot.grants import Image, Permission, permission
 from bmk.boot.recorder import Recorder
 from bmk.boot.server import write_artifacts
 from bmk.datacenter.load import load_datacenter
@@ -17,7 +17,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.journal import Journal
 
 HERE = Path(__file__).parent
-IMAGE = "a" * 64
+IMAGE, RAW = "a" * 64, "b" * 64
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def wanted(hall: DataCenter) -> Callable[[str], Permission]:
-    return lambda host: permission(hall.hosts[host], ("node-image", IMAGE))
+    return lambda host: permission(hall.hosts[host], Image("node-image", IMAGE, RAW))
 
 
 @pytest.fixture

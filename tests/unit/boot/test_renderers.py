@@ -95,13 +95,8 @@ def test_the_installer_is_told_nothing_but_its_grant() -> None:
     "nasty", ["x\nkernel http://evil/k", "${net0/mac}", "a && reboot", "; sanboot", "naïve \x1b[2J"]
 )
 def test_text_from_machines_cannot_become_a_command(nasty: str) -> None:
-    """Whatever a machine calls itself is one harmless line of an iPXE script."""
-    text = ipxe.script(Refuse(nasty, nasty), "cp-1", URL)
-    assert [line.split()[0] for line in text.splitlines()] == [
-        "#!ipxe", "echo", "echo", "goto", ":local", "echo", "iseq", "sanboot"
-    ]  # fmt: skip
-    said = text.split("goto local")[0]
-    assert not set("$&|\x1b{}") & set(said)
+    """Whatever the reason of a refusal says, and whoever chose parts of it: a script holds none of it."""
+    assert ipxe.script(Refuse(nasty, nasty), "cp-1", URL) == ipxe.script(Local(""), "cp-1", URL)
 
 
 def test_every_script_ends_at_the_local_disk() -> None:

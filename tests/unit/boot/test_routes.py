@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -15,30 +14,22 @@ from hypothesis import strategies as st
 from bmk.boot import grants
 from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant, Permission
-from bmk.boot.http import Reply, Request
-from bmk.boot.service import answer
+from tests.unit.boot.asking import Answer, ask, send
 
-IMAGE = "a" * 64
+IMAGE, RAW = "a" * 64, "b" * 64
+TOKEN = "t" * 43
 KEY = "ssh-ed25519 " + "A" * 68 + " root@cp-1"
 CP1 = {"uuid": "4c4c4544-0042-3510-8052-b4c04f4e3232", "serial": "SN-0001", "macs": ["52:54:00:20:00:11"], "disks": []}
+CLAIM = {**CP1, "token": TOKEN}
 REPORT: dict[str, Any] = {
-    "disk_serial": "DISK-0001", "image_sha256": IMAGE, "readback_sha256": "b" * 64, "bytes": 7, "host_keys": [KEY]
+    "disk_serial": "DISK-0001", "image_sha256": IMAGE, "readback_sha256": RAW, "bytes": 7, "host_keys": [KEY]
 }  # fmt: skip
 Wanted = Callable[[str], Permission]
 
 
-def ask(desk: Desk, target: str, *, client: str = "10.20.0.11", body: Any = None, token: str = "") -> Reply:
-    """One request as nginx passes it on; POST when there is a body."""
-    headers = {"x-real-ip": client, "authorization": f"Bearer {token}"}
-    method, content = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
-    if target.startswith("/install/"):
-        headers["x-original-uri"], target = target, "/authorize"
-    return asyncio.run(answer(desk, Request(method, target, headers, content)))
-
-
-def boot(desk: Desk, mac: str, **facts: str) -> str:
+def boot(desk: Desk, mac: str, client: str = "10.20.0.11", **facts: str) -> str:
     query = "".join(f"&{key}={quote(value)}" for key, value in facts.items())
-    return ask(desk, f"/boot/ipxe?mac={mac}{query}&platform=efi").body.decode()
+    return ask(desk, f"/boot/ipxe?mac={mac}{query}&platform=efi", client=client).body.decode()
 
 
 def open_for(desk: Desk, wanted: Wanted, host: str = "cp-1") -> Grant:
@@ -46,9 +37,9 @@ def open_for(desk: Desk, wanted: Wanted, host: str = "cp-1") -> Grant:
 
 
 def claimed(desk: Desk, grant: Grant) -> str:
-    reply = ask(desk, f"/agent/{grant.id}/claim", body=CP1)
+    reply = ask(desk, f"/agent/{grant.id}/claim", body=CLAIM)
     assert reply.status == 200, reply.body
-    return str(json.loads(reply.body)["token"])
+    return TOKEN
 
 
 def test_a_machine_that_says_nothing_is_asked_who_it_is(desk: Desk) -> None:
@@ -70,7 +61,7 @@ def test_the_host_of_an_open_grant_gets_the_installer(desk: Desk, wanted: Wanted
     grant = open_for(desk, wanted)
     assert f"kernel http://10.20.0.2:8080/install/{grant.id}/vmlinuz" in boot(desk, CP1["macs"][0])
     served = ask(desk, f"/install/{grant.id}/vmlinuz")
-    assert (served.status, served.headers["X-Bmk-File"]) == (204, "install-kernel/1/vmlinuz")
+    assert (served.status, served.headers["x-bmk-file"]) == (204, "install-kernel/1/vmlinuz")
     assert ask(desk, f"/install/{grant.id}/initrd.img").status == 204
     assert [event.kind for event in desk.reader.since(host="cp-1")] == [
         "grant.opened", "boot.answered", "install.served", "install.served"
@@ -81,18 +72,20 @@ def test_other_hosts_are_not_helped_by_a_grant(desk: Desk, wanted: Wanted) -> No
     """A grant of one host is none for the next one, neither for its script nor for its address."""
     grant = open_for(desk, wanted)
     assert "kernel" not in boot(desk, "52:54:00:20:00:21")
-    refused = ask(desk, f"/install/{grant.id}/vmlinuz", client="10.20.0.21")
-    assert refused.status == 403
-    assert "10.20.0.21" in refused.headers["X-Bmk-Reason"]
-    assert ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.21", body=CP1).status == 403
+    assert ask(desk, f"/install/{grant.id}/vmlinuz", client="10.20.0.21").status == 403
+    assert ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.21", body=CLAIM).status == 403
+    assert "kernel" not in boot(desk, CP1["macs"][0], client="10.20.0.21")
 
 
 def test_the_image_is_served_after_the_claim_only(desk: Desk, wanted: Wanted) -> None:
     """Before the claim: kernel and initrd. After it: the image, and no second boot of the installer."""
     grant = open_for(desk, wanted)
-    assert ask(desk, f"/install/{grant.id}/image.zst").status == 403
-    claimed(desk, grant)
-    assert ask(desk, f"/install/{grant.id}/image.zst").headers["X-Bmk-File"] == "node-image/1/image.zst"
+    image = f"/install/{grant.id}/image.zst"
+    assert ask(desk, image, token=TOKEN).status == 403
+    token = claimed(desk, grant)
+    assert ask(desk, image, token=token).headers["x-bmk-file"] == "node-image/1/image.zst"
+    assert ask(desk, image).status == 403
+    assert ask(desk, image, token=token, client="10.20.0.21").status == 403
     assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 403
     assert "kernel" not in boot(desk, CP1["macs"][0])
 
@@ -102,23 +95,21 @@ def test_an_image_that_changed_in_the_mirror_is_not_served(desk: Desk, wanted: W
     permission = wanted("cp-1")
     other = Permission(**{**{f: getattr(permission, f) for f in permission.__slots__}, "image_sha256": "f" * 64})
     grant = asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, other, desk.now())))
-    claimed(desk, grant)
-    reply = ask(desk, f"/install/{grant.id}/image.zst")
-    assert (reply.status, reply.headers["X-Bmk-Reason"].split()[-1]) == (403, "granted")
+    assert ask(desk, f"/install/{grant.id}/image.zst", token=claimed(desk, grant)).status == 403
+    assert desk.reader.since(kind="install.refused")[-1].text.endswith("another image than the one that was granted")
 
 
 @pytest.mark.parametrize("path", ["/install//vmlinuz", "/install/x/../../etc/passwd", "/install/nope/vmlinuz", "/x"])
 def test_odd_paths_name_no_file(desk: Desk, path: str) -> None:
     """What is no file of a known grant is refused before anything is looked up on disk."""
     headers = {"x-original-uri": path, "x-real-ip": "10.20.0.11"}
-    assert asyncio.run(answer(desk, Request("GET", "/authorize", headers))).status == 403
+    assert send(desk, "GET", "/authorize", headers).status == 403
 
 
 def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -> None:
     """A claim returns network, disk, image and the deployer's key; the disks seen are kept as inspection."""
     grant = open_for(desk, wanted)
-    answer_ = json.loads(ask(desk, f"/agent/{grant.id}/claim", body={**CP1, "disks": [{"name": "sda"}]}).body)
-    spec = answer_["spec"]
+    spec = ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, "disks": [{"name": "sda"}]}).json
     assert spec["network"] == {
         "address": "10.20.0.11",
         "prefix": 16,
@@ -129,9 +120,14 @@ def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -
         "nics": [{"mac": "52:54:00:20:00:11", "name": "lan0"}, {"mac": "52:54:00:20:01:11", "name": "lan1"}],
     }
     assert spec["disk"] == {"serial": "DISK-0001"}
-    assert spec["image"] == {"url": f"{desk.url}/install/{grant.id}/image.zst", "sha256": IMAGE, "size": 7}
+    assert spec["image"] == {
+        "url": f"{desk.url}/install/{grant.id}/image.zst",
+        "sha256": IMAGE,
+        "raw_sha256": RAW,
+        "size": 7,
+    }
     assert spec["authorized_keys"] == ["ssh-ed25519 AAAAdeployer bmk"]
-    assert desk.reader.facts("cp-1")["inspection"]["disks"] == [{"name": "sda"}]
+    assert [disk["name"] for disk in desk.reader.facts("cp-1")["inspection"]["disks"]] == ["sda"]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +136,9 @@ def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -
 def test_a_claim_by_another_machine_is_refused_and_costs_nothing(desk: Desk, wanted: Wanted, wrong: Any) -> None:
     """Wrong or missing facts: 403 with the reason; the grant is still there for the right machine."""
     grant = open_for(desk, wanted)
-    reply = ask(desk, f"/agent/{grant.id}/claim", body={**CP1, **wrong})
+    reply = ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, **wrong})
     assert reply.status == 403
-    assert json.loads(reply.body)["reason"]
+    assert reply.json["reason"]
     assert claimed(desk, grant)
 
 
@@ -150,7 +146,7 @@ def test_without_a_deployer_key_nothing_is_claimed(desk: Desk, wanted: Wanted) -
     """A machine that nobody could log in to is not installed."""
     (desk.state / "ssh" / "id_ed25519.pub").unlink()
     grant = open_for(desk, wanted)
-    assert ask(desk, f"/agent/{grant.id}/claim", body=CP1).status == 403
+    assert ask(desk, f"/agent/{grant.id}/claim", body=CLAIM).status == 403
     assert grants.get(desk.reader, grant.id).claimed is None
 
 
@@ -160,7 +156,10 @@ def test_events_need_the_token_and_keep_to_their_names(desk: Desk, wanted: Wante
     token = claimed(desk, grant)
     told = [
         {"kind": "image.progress", "text": "10 %", "data": {"bytes": 5}},
-        {"kind": "grant.spent", "level": "fatal"},
+        {"kind": "grant.spent", "level": "error"},
+        {"kind": "host.ready", "text": "Ready"},
+        {"kind": "agent.failed", "text": "x", "data": {"hint": "curl | sh"}},
+        {"kind": "image.progress", "data": {"bytes": "many"}},
         7,
     ]
     assert ask(desk, f"/agent/{grant.id}/events", body=told).status == 403
@@ -169,14 +168,18 @@ def test_events_need_the_token_and_keep_to_their_names(desk: Desk, wanted: Wante
     events = [e for e in desk.reader.since(host="cp-1") if e.source == "agent"]
     assert [(e.kind, e.level) for e in events] == [
         ("image.progress", "info"),
+        ("agent.said", "error"),
         ("agent.said", "info"),
         ("agent.said", "info"),
+        ("agent.said", "warning"),
+        ("agent.said", "warning"),
     ]
-    assert events[0].data == {"bytes": 5, "grant": grant.id}
+    assert (events[0].data["bytes"], events[0].data["grant"]) == (5, grant.id)
+    assert all(event.data == {"grant": grant.id} for event in events[1:])
 
 
 def test_done_records_the_proof_and_spends_the_grant(desk: Desk, wanted: Wanted) -> None:
-    """The report becomes the host's `installed` and `host_keys`; the same report again changes nothing."""
+    """The report becomes the host's `installed` and `host_keys`; repeated soon, it is answered and changes nothing."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
     for _ in range(2):
@@ -193,6 +196,8 @@ def test_done_records_the_proof_and_spends_the_grant(desk: Desk, wanted: Wanted)
     [
         {"image_sha256": "0" * 64},
         {"readback_sha256": ""},
+        {"readback_sha256": "0" * 64},
+        {"readback_sha256": IMAGE},
         {"disk_serial": "OTHER"},
         {"host_keys": []},
         {"host_keys": ["x"]},
@@ -215,7 +220,7 @@ def test_a_failure_ends_the_attempt_with_its_words(desk: Desk, wanted: Wanted) -
     said = {"what": "disk DISK-0001 holds LVM", "why": "volume group vg0", "hint": "bmk provision hall --confirm cp-1"}
     assert ask(desk, f"/agent/{grant.id}/failed", body=said, token=token).status == 200
     event = desk.reader.since(kind="agent.failed")[-1]
-    assert (event.text, event.level, event.data["hint"]) == (said["what"], "error", said["hint"])
+    assert (event.text, event.level, event.data["why"]) == (said["what"], "error", said["why"])
     assert grants.get(desk.reader, grant.id).outcome == "failed"
 
 
@@ -243,18 +248,18 @@ def test_after_success_every_route_answers_local_disk_for_every_host(desk: Desk,
     for request in asked:
         reply = ask(desk, **request)
         assert b"kernel" not in reply.body
-        assert "X-Bmk-File" not in reply.headers
-        assert b"token" not in reply.body or reply.status == 403
+        assert "x-bmk-file" not in reply.headers
+        assert reply.status == 403 or not request["target"].endswith("/claim")
     for host in desk.dc.hosts.values():
         for nic in host.nics:
-            assert "sanboot --no-describe --drive 0x80" in boot(desk, nic.mac, serial=host.serial)
+            assert "sanboot --no-describe --drive 0x80" in boot(desk, nic.mac, str(host.address), serial=host.serial)
 
 
 def _install(desk: Desk, wanted: Wanted, name: str) -> list[dict[str, Any]]:
     """Install one host; returns all that was asked."""
     host, grant = desk.dc.hosts[name], open_for(desk, wanted, name)
     client = str(host.address)
-    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac]}
+    facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac], "token": TOKEN}
     way: list[dict[str, Any]] = [
         {"target": "/boot/ipxe"},
         {"target": f"/boot/ipxe?mac={host.mac}&serial={host.serial}"},
@@ -265,18 +270,17 @@ def _install(desk: Desk, wanted: Wanted, name: str) -> list[dict[str, Any]]:
         {"target": f"/agent/{grant.id}/events", "body": [{"kind": "image.progress"}]},
         {"target": f"/agent/{grant.id}/done", "body": {**REPORT, "disk_serial": host.disk.serial or "any"}},
     ]
-    token = ""
     for request in way:
         request["client"] = client
-        reply = ask(desk, **request, token=token)
+        reply = ask(desk, **request, token=TOKEN)
         assert reply.status in (200, 204), (request, reply)
-        if request["target"].endswith("/claim"):
-            token = json.loads(reply.body)["token"]
-    return way + [{**request, "token": token} for request in way]
+    return way + [{**request, "token": TOKEN} for request in way]
 
 
 _STEPS = st.lists(
-    st.sampled_from(["boot", "vmlinuz", "initrd.img", "image.zst", "claim", "events", "done", "failed", "stranger"]),
+    st.sampled_from(
+        ["boot", "vmlinuz", "initrd.img", "image.zst", "claim", "events", "done", "failed", "stranger", "again"]
+    ),
     max_size=12,
 )
 
@@ -284,29 +288,32 @@ _STEPS = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 def test_no_order_of_requests_installs_twice(desk: Desk, wanted: Wanted, steps: list[str]) -> None:
-    """Whatever a machine asks in whatever order, a grant gives one token, and none once it ended."""
+    """Whatever a machine asks in whatever order, a grant has one claimer, and opens nothing once it ended."""
     asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
     grant = open_for(desk, wanted)
-    tokens: list[str] = []
     for step in steps:
         over = grants.get(desk.reader, grant.id)
-        reply = _step(desk, grant, step, tokens[-1] if tokens else "")
+        reply = _step(desk, grant, step)
         if over.ended is not None or over.claimed is not None:
             assert b"kernel" not in reply.body
             assert not (step in ("vmlinuz", "initrd.img") and reply.status == 204)
         if over.ended is not None:
             assert reply.status != 204
-        if step == "claim" and reply.status == 200:
-            tokens.append(json.loads(reply.body)["token"])
-    assert len(tokens) <= 1
+            assert step not in ("claim", "events") or reply.status == 403
+        if step in ("stranger", "again"):
+            assert reply.status == 403
 
 
-def _step(desk: Desk, grant: Grant, step: str, token: str) -> Reply:
+def _step(desk: Desk, grant: Grant, step: str) -> Answer:
     if step == "boot":
         return ask(desk, f"/boot/ipxe?mac={CP1['macs'][0]}")
     if step in ("vmlinuz", "initrd.img", "image.zst"):
-        return ask(desk, f"/install/{grant.id}/{step}")
+        return ask(desk, f"/install/{grant.id}/{step}", token=TOKEN)
+    if step == "again" and grants.get(desk.reader, grant.id).claimed is None:
+        claimed(desk, grant)
+    if step == "again":
+        return ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, "token": "u" * 43})
     if step == "stranger":
-        return ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.66", body=CP1)
-    bodies = {"claim": CP1, "events": [], "done": REPORT, "failed": {"what": "no"}}
-    return ask(desk, f"/agent/{grant.id}/{step}", body=bodies[step], token=token)
+        return ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.66", body=CLAIM)
+    bodies = {"claim": CLAIM, "events": [], "done": REPORT, "failed": {"what": "no"}}
+    return ask(desk, f"/agent/{grant.id}/{step}", body=bodies[step], token=TOKEN)

@@ -160,7 +160,7 @@ def test_a_revoked_grant_is_history(cli, grant, journal):
 
 def test_an_installation_is_not_cut_off_without_a_word(cli, grant, journal):
     """A claimed grant is asked about: exit code 8 without a terminal, done with --yes."""
-    grants.claim(journal, grant.id, time.time())
+    grants.claim(journal, grant.id, "t" * 43, grants.Taken("10.77.0.11", "{}", "{}"), time.time())
     assert cli("grant", "revoke", "lab", "cp-1").code == 8
     assert grants.current(journal, "cp-1", time.time()) is not None
     assert cli("grant", "revoke", "lab", "cp-1", "--yes").code == 0

@@ -33,7 +33,7 @@ def test_only_what_would_be_interrupted_counts(journal):
     assert occupied(journal, ["cp-1", "worker-1"]) == {"worker-1": "is a node of cluster lab"}
     grant = grants.open_grant(journal, PERMISSION, time.time())
     assert "cp-1" not in occupied(journal, ["cp-1"])
-    grants.claim(journal, grant.id, time.time())
+    grants.claim(journal, grant.id, "t" * 43, grants.Taken("10.77.0.11", "{}", "{}"), time.time())
     assert occupied(journal, ["cp-1"]) == {"cp-1": "is being installed"}
 
 

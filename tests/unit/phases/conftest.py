@@ -6,6 +6,7 @@ Machines live on their own (as real ones do) while runs of bmk come, die and go.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pytest
 
 from bmk.bmc.protocol import Identity, Inventory
 from bmk.boot import grants
+from bmk.boot.grants import Image, Taken
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.seal import Seal, store
@@ -32,7 +34,7 @@ from bmk.phases.session import Options, new_run_id, perform
 from bmk.plan import Actual, Plan, build_plan
 
 ROOT = Path(__file__).resolve().parents[3]
-IMAGE = ("node-image", "f" * 64)
+IMAGE = Image("node-image", "f" * 64, "e" * 64)
 FAST = Limits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05)
 
 
@@ -235,7 +237,7 @@ class World:
             self.tick()
         return self.bmc(host).power()
 
-    def image(self) -> tuple[str, str]:
+    def image(self) -> Image:
         return IMAGE
 
     def ssh(self, host: Host) -> Any:
@@ -332,7 +334,8 @@ class World:
 
     def _claim(self, m: Machine) -> None:
         try:
-            m.token = grants.claim(self.service, m.grant, time.time())
+            m.token = secrets.token_hex(16)
+            grants.claim(self.service, m.grant, m.token, Taken("", "{}", "{}"), time.time())
         except PreflightRefused as error:
             self._say(m, "agent", "claim.refused", str(error), reason=error.what)
             m.system = "firmware-prompt"
@@ -366,9 +369,7 @@ class World:
             "serial": m.host.serial,
             "grant": m.grant,
         }
-        self.service.record(m.host.name, "installed", record)
-        self.service.record(m.host.name, "host_keys", ["ssh-ed25519 AAAA"])
-        grants.end(self.service, m.grant, "spent", time.time())
+        grants.finish(self.service, m.grant, {"installed": record, "host_keys": ["ssh-ed25519 AAAA"]}, time.time())
         m.system = "disk"
 
     def _say(self, m: Machine, source: Any, kind: str, text: str, **data: Any) -> None:

@@ -1,0 +1,109 @@
+"""The boot service as an ASGI application: every request is bounded in size and time and read by a model."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bmk.boot import agent_routes, routes
+from bmk.boot.asked import Asker, BootQuestion, Claim, Done, Events, Failed, FileQuestion
+from bmk.boot.desk import Desk
+from bmk.boot.reply import Reply
+
+MOST_BYTES = 1 << 20  # of a body
+DEADLINE = 45.0  # seconds for a request; a journal that others write to is waited for, for as long as nginx waits
+_FAILED = Reply(500, b"the boot service failed; see its log\n")  # machines take that as "local disk"
+
+Answer = Callable[[Desk, Request], Awaitable[Reply]]
+
+
+class _TooLarge(Exception):
+    """The body is longer than any honest one."""
+
+
+def application(desk: Desk) -> Starlette:
+    """All routes of the boot service for one desk."""
+    agent: dict[str, tuple[Callable[..., Awaitable[Reply]], type[BaseModel] | TypeAdapter[Any]]] = {
+        "claim": (agent_routes.claim, Claim),
+        "events": (agent_routes.events, Events),
+        "done": (agent_routes.done, Done),
+        "failed": (agent_routes.failed, Failed),
+    }
+    table = [
+        _route(desk, "/boot/ipxe", _boot),
+        _route(desk, "/authorize", _authorize),
+        _route(desk, "/healthz", lambda desk, _: routes.healthz(desk)),
+    ]
+    for verb, (handler, model) in agent.items():
+        table.append(_route(desk, f"/agent/{{grant}}/{verb}", _agent(handler, model), "POST"))
+    return Starlette(routes=table)
+
+
+async def _boot(desk: Desk, request: Request) -> Reply:
+    return await routes.boot(desk, _asker(request), BootQuestion.model_validate(dict(request.query_params)))
+
+
+async def _authorize(desk: Desk, request: Request) -> Reply:
+    return await routes.authorize(desk, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", "")))
+
+
+def _agent(handler: Callable[..., Awaitable[Reply]], model: type[BaseModel] | TypeAdapter[Any]) -> Answer:
+    """A route of the ramdisk. What cannot be read reaches its handler as None: first comes who asks."""
+    read = model.validate_json if isinstance(model, TypeAdapter) else model.model_validate_json
+
+    async def answer(desk: Desk, request: Request) -> Reply:
+        body = await _body(request)
+        try:
+            said = read(body)
+        except ValidationError:
+            said = None
+        return await handler(desk, _asker(request), request.path_params["grant"][:64], said)
+
+    return answer
+
+
+def _asker(request: Request) -> Asker:
+    """nginx is the only one who may say which address asks, and the only one who can connect."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return Asker(request.headers.get("x-real-ip", ""), token.strip() if scheme.lower() == "bearer" else "")
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise _TooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _route(desk: Desk, path: str, answer: Answer, method: str = "GET") -> Route:
+    async def endpoint(request: Request) -> Response:
+        reply = await _guarded(desk, request, answer)
+        kind = reply.kind if reply.body else None
+        return Response(reply.body, reply.status, dict(reply.headers), kind)
+
+    return Route(path, endpoint, methods=[method])
+
+
+async def _guarded(desk: Desk, request: Request, answer: Answer) -> Reply:
+    """Something wrong with us: an answer without details, and a line in the log. It never ends the service."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            return await answer(desk, request)
+    except _TooLarge:
+        return Reply(413)
+    except ClientDisconnect:
+        return Reply(400)
+    except Exception as error:
+        sys.stderr.write(f"bmk: {request.method} {request.url.path}: {type(error).__name__}: {error}\n")
+        return _FAILED

@@ -1,0 +1,47 @@
+"""What anybody may ask is not journaled as often as anybody asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Subject = TypeVar("Subject", bound=Hashable)
+
+PERIOD = 60.0  # seconds
+MOST = 30  # different things of one subject that are told in a period
+
+
+@dataclass(slots=True)
+class _Seen:
+    since: float
+    told: set[Hashable] = field(default_factory=set)
+    folded: int = 0
+
+
+@dataclass(slots=True)
+class Fold(Generic[Subject]):
+    """Of each subject the same thing is told once in a period, and no more than `most` things; the rest is counted.
+
+    A subject is a host, or one for all machines that nobody knows: what strangers make up costs no memory.
+    """
+
+    most: int = MOST
+    period: float = PERIOD
+    _seen: dict[Subject, _Seen] = field(default_factory=dict)
+
+    def worth_telling(self, subject: Subject, thing: Hashable, now: float) -> bool:
+        """Whether to journal it. `now` in seconds, on any clock that goes forward."""
+        seen = self._seen.setdefault(subject, _Seen(now))
+        if thing in seen.told or len(seen.told) >= self.most:
+            seen.folded += 1
+            return False
+        seen.told.add(thing)
+        return True
+
+    def over(self, now: float) -> list[tuple[Subject, int]]:
+        """Begin a new period for each subject whose period is over; how much was folded for it, where anything was."""
+        over = {subject: seen for subject, seen in self._seen.items() if now - seen.since >= self.period}
+        for subject in over:
+            del self._seen[subject]
+        return [(subject, seen.folded) for subject, seen in over.items() if seen.folded]

@@ -1,0 +1,13 @@
+"""What a machine said of itself, fit to be kept and shown: data of a stranger, never a command or advice of bmk."""
+
+from __future__ import annotations
+
+
+def plain(text: str, longest: int) -> str:
+    """One printable line of at most `longest` characters: what a terminal would obey becomes a question mark."""
+    return "".join(character if character.isprintable() else "?" for character in text[:longest])
+
+
+def quote(text: str) -> str:
+    """A stranger's words in quotation marks that they cannot close."""
+    return '"' + plain(text, 1000).replace('"', "'") + '"'
