@@ -35,7 +35,7 @@ spec:
     bmc: {cidr: 10.64.0.0/24}
   profiles:
     container:
-      bmc: {kind: redfish, secret: bmc/bench, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/bench}
       lab: {kind: container, cpus: 2, memory: 2GiB, disk: 8GiB}
   clusters:
     roles:

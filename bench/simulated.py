@@ -36,7 +36,7 @@ spec:
     bmc: {cidr: 10.71.0.0/16}
   profiles:
     sim:
-      bmc: {kind: redfish, secret: bmc/simulated, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/simulated}
       lab: {kind: simulated}
   racks:
     r1:

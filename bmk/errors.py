@@ -5,7 +5,8 @@ BmkError                     1   failed for a reason not listed
 ├── SomeHostsFailed          4   the others are done
 ├── Unreachable              5   a machine, BMC or API does not answer
 │   └── BmcError             5   a BMC refuses, lies or is silent
-│       └── BmcIgnores       5   it said yes, was asked twice and does not do it: no patience helps
+│       ├── BmcIgnores       5   it said yes, was asked twice and does not do it: no patience helps
+│       └── BmcRefuses       5   it refuses our user: asking again would lock the account
 ├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
 │   └── DigestMismatch       6   bytes are not those that the lock names
 ├── LockHeld                 7   somebody else is at work on this data center
@@ -105,6 +106,12 @@ class BmcIgnores(BmcError):
     """A BMC said yes, was asked twice, and does not do it: asking for minutes would not change it."""
 
     code, retryable = "bmc-ignores", False
+
+
+class BmcRefuses(BmcError):
+    """A BMC refuses our user name and password, or what this user may do: asking again would lock the account."""
+
+    code, retryable = "bmc-refuses", False
 
 
 class PreflightRefused(BmkError):

@@ -1,11 +1,13 @@
-"""How to reach one BMC: address, credentials, patience, and whom to tell what happens."""
+"""How to reach one BMC: address, credentials, whom to believe, patience, and whom to tell what happens."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from bmk.bmc.logins import Logins
 from bmk.journal.events import Event, Level
 from bmk.secrets import Credentials
 
@@ -20,17 +22,30 @@ def nobody(event: Event) -> None:
 class Timing:
     """Seconds. A BMC that reboots itself is silent for one to three minutes, so `patience` outlives that.
 
-    `request`: one request; `connect`: until TCP answers; `patience`: all tries of one call together; `first_pause`
-    doubles up to `longest_pause` between tries; `settle`: until a power change or an override must be visible.
+    `request`: one exchange, from the connection to the last byte, however slowly it drips; `connect`: until TCP
+    answers; `patience`: all tries of one call together; `call`: one call with all its exchanges, however many;
+    `first_pause` doubles up to `longest_pause` between tries; `settle`: until a power change or an override must be
+    visible.
     """
 
     connect: float = 10.0
     request: float = 30.0
     patience: float = 180.0
+    call: float = 600.0
     first_pause: float = 1.0
     longest_pause: float = 15.0
     settle: float = 90.0
     poll: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose TLS certificate is believed to be the BMC's: the one with this SHA-256 fingerprint, else one that the
+    authorities in a PEM file signed, else one of an authority that this machine trusts.
+    """
+
+    fingerprint: str | None = None
+    authorities: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +55,10 @@ class Access:
     address: str
     port: int | None
     credentials: Credentials
-    verify_tls: bool = True
+    trust: Trust = Trust()
     notify: Notify = field(default=nobody, repr=False)
     timing: Timing = Timing()
+    logins: Logins = field(default_factory=Logins, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
 

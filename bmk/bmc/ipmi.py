@@ -6,13 +6,14 @@ import os
 import re
 import select
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from bmk.bmc.access import Access
 from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_bytes, parse_fields, parse_log_line
-from bmk.bmc.patience import Busy, persist, settle
+from bmk.bmc.patience import Busy, persist, refuse_again, settle, turned_away, wary
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of
 from bmk.errors import BmcError, ConfigError
@@ -20,25 +21,27 @@ from bmk.errors import BmcError, ConfigError
 SUITES = ("17", "3")  # SHA-256, then SHA-1 for older BMCs; never asked of the BMC, which takes 10 s when it cannot say
 DEVICES: dict[BootTarget, str] = {"pxe": "pxe", "disk": "disk"}
 SELECTORS: dict[BootTarget, int] = {"pxe": 0x1, "disk": 0x2}
-LONGEST_PASSWORD = 20  # longer ones are cut off in silence by ipmitool and by BMCs
+LONGEST_PASSWORD = 20  # bytes; longer ones are cut off in silence by ipmitool and by BMCs
+LONGEST_ANSWER = 4 << 20  # bytes; no event log of IPMI has as many
 NO_SUITE = ("invalid authentication algorithm", "invalid integrity algorithm", "no matching cipher suite")
 NO_SESSION = "Unable to establish"
 NO_LOGIN = ("unauthorized name", "RAKP 2 HMAC is invalid", "RAKP 2 message indicates an error")
 
 
+@wary
 class IpmiBmc:
     """One BMC on UDP port 623. Nothing is asked of it before the first call."""
 
     def __init__(self, access: Access) -> None:
-        if len(access.credentials.password.reveal()) > LONGEST_PASSWORD:
+        if len(access.credentials.password.reveal().encode()) > LONGEST_PASSWORD:
             raise ConfigError(
-                f"IPMI passwords have at most {LONGEST_PASSWORD} characters",
+                f"IPMI passwords have at most {LONGEST_PASSWORD} bytes",
                 where=access.address,
                 hint="shorten the BMC's password and its secret, or use `kind: redfish`",
             )
         self._access = access
         self._suite = 0
-        self._asked_why = False  # only a verbose run says that the password is wrong
+        self._let_in = False
         self._known: Quirk | None = None
 
     def identity(self) -> Identity:
@@ -164,29 +167,41 @@ class IpmiBmc:
         return persist(self._access, what, lambda: self._run(what, command, may_fail))
 
     def _run(self, what: str, command: tuple[str, ...], may_fail: bool) -> str:
-        with self._ipmitool(*command) as process:
-            try:
-                out, err = process.communicate(timeout=self._access.timing.request)
-            except subprocess.TimeoutExpired:
-                raise Busy("no answer") from None
-        text = err.decode(errors="replace")
-        if process.returncode and any(word in text for word in NO_SUITE) and self._suite + 1 < len(SUITES):
+        """One command. Raises Busy or BmcError; a BMC that was never let us in is asked first whether it does."""
+        if not self._let_in:
+            self._knock()
+        code, out, err = self._answer(command)
+        if code and NO_SESSION in err:
+            self._let_in = False
+        if code and not (may_fail and NO_SESSION not in err):
+            raise self._failure(what, err)
+        return out
+
+    def _knock(self) -> None:
+        """Log in once, verbosely: only so does ipmitool tell a wrong password from silence."""
+        refuse_again(self._access)
+        code, _, err = self._answer(("-v", "chassis", "power", "status"))
+        if code and any(word in err for word in NO_SUITE) and self._suite + 1 < len(SUITES):
             self._suite += 1
-            return self._run(what, command, may_fail)
-        if process.returncode and NO_SESSION in text and not self._asked_why:
-            self._asked_why = True
-            return self._run(what, ("-v", *command), may_fail)
-        if process.returncode and not (may_fail and NO_SESSION not in text):
-            raise self._failure(what, " ".join(text.split()))
-        return out.decode(errors="replace")
+            self._knock()
+        elif code and any(word in err for word in NO_LOGIN):
+            raise turned_away(self._access, err[-300:])
+        elif code and NO_SESSION in err:
+            raise Busy("no answer")
+        self._let_in = True
+        self._access.logins.took(self._access.address, self._access.credentials)
+
+    def _answer(self, command: tuple[str, ...]) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr, within the time and size of one exchange."""
+        with self._ipmitool(*command) as process:
+            said = _hear(process, self._access.timing.request)
+            if sum(map(len, said)) > LONGEST_ANSWER:
+                raise self._error("the BMC's answer is longer than any honest one", hint="restart the BMC")
+            code = process.wait()
+        out, err = (text.decode(errors="replace") for text in said)
+        return code, out, " ".join(err.split())
 
     def _failure(self, what: str, text: str) -> Exception:
-        if any(word in text for word in NO_LOGIN):
-            return self._error(
-                "the BMC refuses this username and password",
-                why=text,
-                hint="correct the profile's BMC secret; check that the user may use IPMI over LAN",
-            )
         if NO_SESSION in text or "Unspecified error" in text or "Node busy" in text or "Timeout" in text:
             return Busy(text)
         return self._error(f"the BMC did not {what}", why=text, hint="check the BMC's firmware version and licence")
@@ -219,3 +234,22 @@ class IpmiBmc:
     def _lie(self, what: str, why: str, hint: str) -> BmcError:
         self._access.tell("bmc.lie", what, "error")
         return self._error(what, why, hint)
+
+
+def _hear(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
+    """What a process says until it ends, or until it is more than LONGEST_ANSWER. Raises Busy when it takes longer."""
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
+    process.stdin.close()
+    end = time.monotonic() + seconds
+    said = {process.stdout: bytearray(), process.stderr: bytearray()}
+    open_ = list(said)
+    while open_ and sum(map(len, said.values())) <= LONGEST_ANSWER:
+        ready, _, _ = select.select(open_, [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            raise Busy("no answer")
+        for pipe in ready:
+            piece = os.read(pipe.fileno(), 65536)
+            said[pipe] += piece
+            if not piece:
+                open_.remove(pipe)
+    return bytes(said[process.stdout]), bytes(said[process.stderr])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import wraps
+from typing import Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.errors import BmcError
+from bmk.errors import BmcError, BmcRefuses
 
 T = TypeVar("T")
+# What reading a document raises that is not what it should be. Never OSError: that is our own machine's trouble.
+_ODD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 
 
 class Busy(Exception):
@@ -47,6 +50,58 @@ def settle(access: Access, read: Callable[[], T], wanted: Callable[[T], bool]) -
         if access.clock() >= deadline:
             return False, value
         access.sleep(access.timing.poll)
+
+
+def refuse_again(access: Access) -> None:
+    """Raise BmcRefuses for a user and password that this BMC refused before: it is not asked again."""
+    if access.logins.refused(access.address, access.credentials):
+        raise _refuses(access, "it refused them before in this run, and was not asked again")
+
+
+def turned_away(access: Access, why: str) -> Exception:
+    """A BMC refused user and password: BmcRefuses; Busy, a few times, when it took the same before."""
+    if access.logins.refuse(access.address, access.credentials):
+        return _refuses(access, why)
+    return Busy("it refuses a password that it took before; it may be starting")
+
+
+def _refuses(access: Access, why: str) -> BmcRefuses:
+    return BmcRefuses(
+        "the BMC refuses this username and password",
+        where=access.address,
+        why=why.replace(access.credentials.password.reveal(), "********"),
+        hint="correct the secret of this host's BMC; some BMCs lock the account for minutes after wrong passwords",
+    )
+
+
+def wary(kind: type[T]) -> type[T]:
+    """A class of BMCs whose public methods raise BmcError whatever an answer holds: one odd answer is one host's."""
+    for name, method in list(vars(kind).items()):
+        if callable(method) and not name.startswith("_"):
+            setattr(kind, name, _wary(method))
+    return kind
+
+
+def _wary(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: Any, *args: Any, **named: Any) -> Any:
+        try:
+            return method(self, *args, **named)
+        except _ODD as error:
+            raise _not_understood(self._access, error) from error
+
+    return call
+
+
+def _not_understood(access: Access, error: Exception) -> BmcError:
+    why = f"{type(error).__name__}: {error}"[:200]
+    access.tell("bmc.odd", f"the BMC's answer cannot be understood: {why}", "error")
+    return BmcError(
+        "the BMC's answer cannot be understood",
+        where=access.address,
+        why=why,
+        hint="restart the BMC, or update its firmware; report it with its manufacturer and model when it stays",
+    )
 
 
 def _gave_up(access: Access, what: str, busy: Busy, tries: int, seconds: float) -> BmcError:

@@ -11,24 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import Busy, persist, settle
-from bmk.bmc.protocol import BootTarget, Disk, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
+from bmk.bmc.patience import Busy, persist, settle, wary
+from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of, send_mode
+from bmk.bmc.redfish_documents import Lacking, drives_of, log_of, macs_of, managers_of, members
 from bmk.bmc.redfish_text import (
     Json,
     Override,
-    disk_of,
-    log_entry_of,
+    at,
+    links_of,
     lower_of,
+    number_at,
     override_of,
     same_override,
     settings_of,
-    text_of,
+    text_at,
 )
 from bmk.errors import BmcError, BmcIgnores, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from bmk.bmc.https import OneOrigin
+    from bmk.bmc.login import Login
 
 T = TypeVar("T")
 
@@ -38,40 +43,44 @@ RESETS: dict[Power, tuple[str, ...]] = {"on": ("On", "ForceOn"), "off": ("ForceO
 POWER: dict[str, Power] = {"On": "on", "PoweringOff": "on", "Off": "off", "PoweringOn": "off"}
 BUSY_CODES = frozenset({429, 500, 502, 503, 504})
 BUSY_WORDS = ("UnableToModifyDuringSystemPOST", "SYS518", "InvalidOperationForSystemState")
-LOG_LIMIT = 200
+NOT_THERE = frozenset({400, 403, 404, 405, 500, 501, 503})  # answers of a part that this BMC lacks or cannot show
 
 
+@wary
 class RedfishBmc:
     """One BMC with one system. Nothing is asked of it before the first call."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._line: OneOrigin | None = None
+        self._login: Login | None = None
         self._root: Any = None
         self._path = ""
 
     def identity(self) -> Identity:
         def read() -> Identity:
-            system = self._fresh()
-            quirk = _quirk(system)
+            system = self._fresh().json
+            managers = managers_of(self._part, system)
             return Identity(
-                uuid=lower_of(system.json.get("UUID")),
-                serial=text_of(system.json.get(quirk.serial_field)),
-                macs=_macs(system),
-                manufacturer=text_of(system.json.get("Manufacturer")),
-                model=text_of(system.json.get("Model")),
-                bmc_version=_optional(lambda: system.managers[0].firmware_version),
+                uuid=lower_of(system.get("UUID")),
+                serial=text_at(system, _quirk(system).serial_field),
+                macs=macs_of(self._part, system),
+                manufacturer=text_at(system, "Manufacturer"),
+                model=text_at(system, "Model"),
+                bmc_version=text_at(managers[0], "FirmwareVersion") if managers else None,
             )
 
         return self._call("say who the machine is", read)
 
     def inventory(self) -> Inventory:
         def read() -> Inventory:
-            system = self._fresh()
-            memory = (system.json.get("MemorySummary") or {}).get("TotalSystemMemoryGiB")
+            system = self._fresh().json
+            cpus = number_at(system, "ProcessorSummary", "Count")
+            memory = number_at(system, "MemorySummary", "TotalSystemMemoryGiB")
             return Inventory(
-                cpus=(system.json.get("ProcessorSummary") or {}).get("Count"),
+                cpus=int(cpus) if cpus else None,
                 memory=int(memory * 2**30) if memory else None,
-                disks=_optional(lambda: _drives(system)) or (),
+                disks=drives_of(self._part, system),
             )
 
         return self._call("list its hardware", read)
@@ -132,7 +141,7 @@ class RedfishBmc:
         self._access.tell("bmc.boot", "boot override cleared, read back")
 
     def event_log(self) -> list[LogEntry]:
-        return self._call("read its event log", lambda: [log_entry_of(e) for e in self._log_members()])
+        return self._call("read its event log", lambda: log_of(self._part, self._fresh().json))
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         from bmk.bmc import ipmi  # noqa: PLC0415 - only for BMCs that offer the console over IPMI
@@ -149,8 +158,11 @@ class RedfishBmc:
             self._access.sleep(self._access.timing.poll)
 
     def hang_up(self) -> None:
-        if self._root is not None:
-            self._root._conn.close()
+        if self._line is None or self._login is None:
+            return
+        self._line.begin()
+        self._login.leave()
+        self._line.close()
 
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
 
@@ -181,7 +193,7 @@ class RedfishBmc:
             import sushy  # noqa: PLC0415
 
             system = self._fresh()
-            rule = "always" if insist else _quirk(system).mode
+            rule = "always" if insist else _quirk(system.json).mode
             mode = send_mode(rule, override_of(system.json).mode, str(wanted.mode))
             system.set_system_boot_options(
                 target=sushy.BootSource(wanted.target),
@@ -197,7 +209,7 @@ class RedfishBmc:
         import sushy  # noqa: PLC0415
 
         system = self._fresh()
-        quirk, offered = _quirk(system), {v.value for v in system.get_allowed_system_boot_source_values()}
+        quirk, offered = _quirk(system.json), {v.value for v in system.get_allowed_system_boot_source_values()}
         mode = override_of(system.json).mode
         system.set_system_boot_options(
             target=sushy.BootSource(quirk.clear_target) if quirk.clear_target in offered else None,
@@ -217,35 +229,24 @@ class RedfishBmc:
             system = self._fresh().json
             link = settings_of(system)
             documents = [system, *([self._get(link)] if link else [])]
-            return tuple(override_of(d) for d in documents if "BootSourceOverrideEnabled" in (d.get("Boot") or {}))
+            return tuple(o for o in map(override_of, documents) if o.enabled is not None)
 
         seen = self._call("report the boot override", read)
         return seen or (Override(None, None, None),)
 
-    def _log_members(self) -> list[Json]:
-        system = self._fresh()
-        holders = [system.json, *(m.json for m in _optional(lambda: system.managers) or ())]
-        link = next((h["LogServices"]["@odata.id"] for h in holders if "LogServices" in h), None)
-        services = [self._get(m["@odata.id"]) for m in self._get(link)["Members"]] if link else []
-        chosen = [s for s in services if str(s.get("Id", "")).lower() == "sel"] or services
-        entries = [e for s in chosen if "Entries" in s for e in self._get(s["Entries"]["@odata.id"])["Members"]]
-        if len(entries) > LOG_LIMIT:  # some list the newest first, some the oldest
-            entries = [*entries[: LOG_LIMIT // 2], *entries[-LOG_LIMIT // 2 :]]
-        return [e if "Message" in e else self._get(e["@odata.id"]) for e in entries]
-
     def _console_link(self) -> str | None:
         """Where the console is read over HTTP (the lab's BMCs); None: over IPMI. SSH consoles differ by vendor."""
-        system = self._fresh()
-        link = ((system.json.get("Oem") or {}).get("Bmk") or {}).get("SerialConsole", {}).get("@odata.id")
-        managers = _optional(lambda: system.managers) or ()
-        types = [t for m in managers for t in (m.json.get("SerialConsole") or {}).get("ConnectTypesSupported", ())]
+        system = self._fresh().json
+        link = text_at(system, "Oem", "Bmk", "SerialConsole", "@odata.id")
+        offers = [at(m, "SerialConsole", "ConnectTypesSupported") for m in managers_of(self._part, system)]
+        types = [str(t) for offer in offers if isinstance(offer, list) for t in offer]
         if link is None and "IPMI" not in types:
             raise BmcError(
                 f"this BMC does not offer its console over IPMI (it offers: {', '.join(types) or 'none'})",
                 where=self._access.address,
                 hint="read it with the vendor's own way (often `ssh <user>@<bmc>`), or enable IPMI over LAN on the BMC",
             )
-        return str(link) if link else None
+        return link
 
     # -- the connection ---------------------------------------------------------------------------------------------
 
@@ -259,94 +260,119 @@ class RedfishBmc:
 
     def _call(self, what: str, operation: Callable[[], T]) -> T:
         def guarded() -> T:
-            with _translated(self._access, what):
-                return operation()
+            with self._translated(what):
+                result = operation()
+                if self._login is not None:
+                    self._login.took()
+                return result
 
+        if self._line is not None:
+            self._line.begin()
         return persist(self._access, what, guarded)
 
     def _fresh(self) -> Any:
         """The one system, read again. A new object, because refreshing one reads again all that hangs on it."""
         if self._root is None:
-            self._root, self._path = self._connect()
+            self._connect()
+        if self._login is not None and not self._login.inside:
+            self._login.enter(self._root.json)
+        if not self._path:
+            self._path = self._system()
         return self._root.get_system(self._path)
 
-    def _connect(self) -> tuple[Any, str]:
+    def _connect(self) -> None:
+        """Read what the BMC shows to everybody. Nothing of us is sent."""
         import sushy  # noqa: PLC0415
-        import sushy.auth  # noqa: PLC0415
         import sushy.connector  # noqa: PLC0415
 
+        from bmk.bmc.https import OneOrigin  # noqa: PLC0415 - requests costs as much
+        from bmk.bmc.login import Login  # noqa: PLC0415
+
         logging.getLogger("sushy").propagate = False  # what it would say there, we say as events
-        timing, user = self._access.timing, self._access.credentials
         url = f"https://{self._access.address}:{self._access.port or 443}"
-        connector = sushy.connector.Connector(
-            url,
-            verify=self._access.verify_tls,
-            tls_min_version="1.2",
-            server_side_retries=1,
-            server_side_retries_delay=0,
-            default_request_timeout=timing.request,
-            connect_timeout=timing.connect,
-        )
-        # A handshake costs a BMC's processor up to a second, so one conversation is one connection: `hang_up` ends it.
-        # sushy would close after each request, for BMCs that do not bear connections which last.
-        connector._session.headers.pop("Connection", None)
-        # Basic, not sessions: a killed run leaves no session behind, and BMCs have few
-        login = sushy.auth.BasicAuth(username=user.username, password=user.password.reveal())
-        root = sushy.Sushy(url, auth=login, connector=connector)
-        systems = root.get_system_collection().members_identities
-        if len(systems) != 1:
+        connector = sushy.connector.Connector(url, server_side_retries=1, server_side_retries_delay=0)
+        self._line = OneOrigin(self._access, url)
+        self._login = Login(self._access, connector._session, url)
+        _go_by(connector._session, self._line)
+        # where sushy would ask the internet (for the texts of messages), it asks this BMC, and is refused elsewhere
+        self._root = sushy.Sushy(url, auth=_Outside(), connector=connector, public_connector=connector)
+
+    def _system(self) -> str:
+        """Where the one system is. While a BMC starts, it may show none yet."""
+        found = list(links_of(list(members(self._get, text_at(self._root.json, "Systems", "@odata.id")))))
+        if not found:
+            raise Busy("it shows no system; it may be starting")
+        if len(found) > 1:
             raise BmcError(
-                f"the BMC manages {len(systems)} systems, bmk handles BMCs of one",
+                f"the BMC manages {len(found)} systems, bmk handles BMCs of one",
                 where=self._access.address,
                 hint="give the address of the node's own BMC, not the chassis manager's",
             )
-        return root, systems[0]
+        return found[0]
 
     def _get(self, path: str) -> Json:
-        answer: Json = self._root._conn.get(path).json()
+        answer = self._root._conn.get(path).json()
+        if not isinstance(answer, dict):
+            raise TypeError(f"{path[:100]} is {type(answer).__name__}, not an object")
         return answer
+
+    def _part(self, path: str) -> Json:
+        """A document that may be lacking. Raises Lacking."""
+        import sushy.exceptions as errors  # noqa: PLC0415
+
+        try:
+            return self._get(path)
+        except errors.HTTPError as error:
+            if error.status_code not in NOT_THERE:
+                raise
+            raise Lacking(f"HTTP {error.status_code}") from None
 
     def _get_bytes(self, path: str) -> bytes:
         content: bytes = self._root._conn.get(path).content
         return content
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """sushy's errors as ours: Busy when trying again may help, BmcError when it will not."""
+        import sushy.exceptions as errors  # noqa: PLC0415
+
+        try:
+            yield
+        except errors.AccessError as error:
+            assert self._login is not None  # noqa: S101 - somebody answered
+            raise self._login.turned_away(error.status_code, str(error)) from None
+        except errors.HTTPError as error:
+            starting = error.status_code == 404 and not self._path
+            if starting or error.status_code in BUSY_CODES or any(word in str(error) for word in BUSY_WORDS):
+                raise Busy(f"HTTP {error.status_code}") from None
+            raise _refused(self._access, what, str(error)) from None
+        except (errors.SushyError, OSError) as error:  # requests' errors are OSErrors
+            raise _refused(self._access, what, str(error)) from None
 
     def _lie(self, what: str, why: str, hint: str) -> BmcError:
         self._access.tell("bmc.lie", what, "error")
         return BmcError(what, where=self._access.address, why=why, hint=hint)
 
 
-@contextmanager
-def _translated(access: Access, what: str) -> Iterator[None]:
-    """sushy's errors as ours: Busy when trying again may help, BmcError when it will not."""
-    import sushy.exceptions as errors  # noqa: PLC0415
+class _Outside:
+    """What sushy asks to log in before it reads anything. We log in ourselves, when there is something to ask."""
 
-    try:
-        yield
-    except errors.AccessError:
-        raise BmcError(
-            "the BMC refuses this username and password",
-            where=access.address,
-            hint="correct the profile's BMC secret; some BMCs lock the account for minutes after wrong passwords",
-        ) from None
-    except errors.ConnectionError as error:
-        if "CERTIFICATE_VERIFY" in str(error) or "certificate verify" in str(error):
-            raise _untrusted(access) from None
-        raise Busy("no answer") from None
-    except errors.HTTPError as error:
-        if error.status_code in BUSY_CODES or any(word in str(error) for word in BUSY_WORDS):
-            raise Busy(f"HTTP {error.status_code}") from None
-        raise _refused(access, what, str(error)) from None
-    except errors.SushyError as error:
-        raise _refused(access, what, str(error)) from None
+    def set_context(self, root: object, connector: object) -> None: ...
+    def authenticate(self) -> None: ...
+    def close(self) -> None: ...
 
 
-def _untrusted(access: Access) -> BmcError:
-    return BmcError(
-        "the BMC's certificate is not signed by an authority that this machine trusts",
-        where=access.address,
-        hint="name your authority's file in REQUESTS_CA_BUNDLE, give the BMC a signed certificate, "
-        "or set `verify_tls: false` in the profile's bmc",
-    )
+def _go_by(session: Any, line: OneOrigin) -> None:
+    """All that this session sends goes by one line, whatever the environment says of proxies and passwords.
+
+    A handshake costs a BMC's processor up to a second, so one conversation is one connection: `hang_up` ends it. sushy
+    would close after each request, for BMCs that do not bear connections which last.
+    """
+    session.trust_env = False
+    session.adapters.clear()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, line)
+    session.headers.pop("Connection", None)
 
 
 def _refused(access: Access, what: str, why: str) -> BmcError:
@@ -359,25 +385,5 @@ def _cleared(seen: tuple[Override, ...]) -> bool:
     return all(one.enabled == "Disabled" for one in seen)
 
 
-def _quirk(system: Any) -> Quirk:
-    return quirk_of(system.json.get("Manufacturer"), system.json.get("Model"))
-
-
-def _macs(system: Any) -> tuple[str, ...]:
-    interfaces = _optional(lambda: list(system.ethernet_interfaces.get_members())) or ()
-    addresses = [i.json.get("PermanentMACAddress") or i.json.get("MACAddress") for i in interfaces]
-    return tuple(dict.fromkeys(str(a).lower().replace("-", ":") for a in addresses if a))
-
-
-def _drives(system: Any) -> tuple[Disk, ...]:
-    return tuple(disk_of(d.json) for storage in system.storage.get_members() for d in storage.drives)
-
-
-def _optional(read: Callable[[], T]) -> T | None:
-    """A part that many BMCs lack: None when this one does."""
-    import sushy.exceptions as errors  # noqa: PLC0415
-
-    try:
-        return read()
-    except (errors.MissingAttributeError, errors.ResourceNotFoundError, IndexError):
-        return None
+def _quirk(system: Json) -> Quirk:
+    return quirk_of(text_at(system, "Manufacturer"), text_at(system, "Model"))

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("bmk.cli.why", "Show one host's timeline, the likely cause and the next command"),
     "events": ("bmk.cli.events", "Print the journal as it was written"),
     "power": ("bmk.cli.power", "Switch machines on, off, or ask"),
+    "fingerprint": ("bmk.cli.fingerprint", "Show the TLS certificates of BMCs, to compare and pin"),
     "console": ("bmk.cli.console", "Show a machine's serial console"),
     "ssh": ("bmk.cli.ssh", "Open a shell on a host, with its pinned key"),
     "grant": ("bmk.cli.grant", "List or revoke permissions to install"),

@@ -80,8 +80,11 @@ def _listen(dc: DataCenter, host: Host, everything: bool, seconds: float | None)
 
 
 def _record(bmc: Bmc, log: Path, stop: threading.Event, failed: list[Exception]) -> None:
+    from bmk.bmc import conversation
+
     try:
-        bmc.console(log, stop.is_set)
+        with conversation(bmc):
+            bmc.console(log, stop.is_set)
     except Exception as error:  # told by the main thread
         failed.append(error)
 

@@ -87,7 +87,7 @@ def occupied(journal: Journal, hosts: Sequence[str]) -> Mapping[str, str]:
 
 def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
     """Do it to one host; what goes wrong is a cell of its row."""
-    from bmk.bmc import Timing
+    from bmk.bmc import Timing, conversation
     from bmk.errors import BmkError
     from bmk.phases.identity import mismatches
 
@@ -99,13 +99,13 @@ def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
         "next": None,
     }
     try:
-        bmc = site.world.bmc(host, Timing(connect=5, patience=_PATIENCE))
-        wrong = mismatches(host, bmc.identity()) if action != "status" else []
-        if wrong:
-            return {**row, "problem": f"another machine: {'; '.join(wrong)}", "next": f"correct {site.dc.source}"}
-        if action in ("on", "off", "cycle"):
-            bmc.set_power(action)  # type: ignore[arg-type] # one of the three, as mypy cannot see
-        return {**row, "power": bmc.power()}
+        with conversation(site.world.bmc(host, Timing(connect=5, patience=_PATIENCE))) as bmc:
+            wrong = mismatches(host, bmc.identity()) if action != "status" else []
+            if wrong:
+                return {**row, "problem": f"another machine: {'; '.join(wrong)}", "next": f"correct {site.dc.source}"}
+            if action in ("on", "off", "cycle"):
+                bmc.set_power(action)  # type: ignore[arg-type] # one of the three, as mypy cannot see
+            return {**row, "power": bmc.power()}
     except BmkError as error:
         return {**row, **_problem(error)}
 

@@ -59,6 +59,8 @@ def _host(
         network=spec.networks[host.nics[0].network],
         address=host.address or allocations.addresses[host.name],
         bmc_address=host.bmc.address,
+        bmc_secret=host.bmc.secret or profile.bmc.secret,
+        bmc_fingerprint=host.bmc.fingerprint,
         disk=effective_disk(host, profile),
         labels=host.labels,
         role=role,

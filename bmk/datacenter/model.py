@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="lower case, with colons")]
 Size = Annotated[str, Field(pattern=r"^(>=|<=|=)?\s*[0-9]+(\.[0-9]+)?\s*(MB|GB|TB|MiB|GiB|TiB)$")]
+SecretRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$")]
+Fingerprint = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+BelowHere = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 # What a kubelet accepts of node labels; a wrong one would only show when the node fails to register.
 LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
@@ -55,10 +58,15 @@ class Deployer(Spec):
 
 
 class BmcProfile(Spec):
+    """`tls` says whose certificate is a BMC's: one that an authority signed, or the one pinned for each host."""
+
     kind: Literal["redfish", "ipmi"]
-    secret: str = Field(description="reference to username and password in the secret store, such as bmc/par")
+    secret: SecretRef = Field(description="reference to username and password in the secret store, such as bmc/par")
     port: Port | None = None
-    verify_tls: bool = True
+    tls: Literal["ca", "pin"] = "ca"
+    authorities: BelowHere | None = Field(
+        None, description="with tls: ca, PEM file beside this one; by default the authorities that this machine trusts"
+    )
 
 
 class DiskSelector(Spec):
@@ -97,8 +105,12 @@ class Nic(Spec):
     network: Name = "nodes"
 
 
-class BmcAddress(Spec):
+class BmcSpec(Spec):
     address: IPv4Address
+    secret: SecretRef | None = Field(None, description="user and password of this BMC, instead of its profile's")
+    fingerprint: Fingerprint | None = Field(
+        None, description="with tls: pin, of the BMC's certificate, as bmk fingerprint prints it"
+    )
 
 
 class HostSpec(Spec):
@@ -108,7 +120,7 @@ class HostSpec(Spec):
     uuid: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")] | None = None
     nics: Annotated[tuple[Nic, ...], Field(min_length=1)]
     address: IPv4Address | None = Field(None, description="reserves this address; otherwise one is allocated")
-    bmc: BmcAddress
+    bmc: BmcSpec
     disk: DiskSelector | None = None
     labels: Labels = {}
 

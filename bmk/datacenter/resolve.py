@@ -30,6 +30,8 @@ class Host:
     network: Network
     address: IPv4Address
     bmc_address: IPv4Address
+    bmc_secret: str
+    bmc_fingerprint: str | None
     disk: DiskSelector
     labels: Mapping[str, str]
     role: Role

@@ -23,7 +23,15 @@ _PATTERNS = {
     "{1,253}/": "a label's name, such as role or example.net/zone",
     "_.-]{0,61}[A-Za-z0-9])?)?": "a label's value: at most 63 letters, digits, dots, dashes and underscores",
     "[a-z_]+:.+": "kind:id as bmk drift prints it, such as sysctls:vm.swappiness or files:/etc/cron.d/*",
+    "sha256:": "a fingerprint as bmk fingerprint prints it, sha256: and 64 digits",
+    "[A-Za-z0-9_./-]{0,127}": "a reference such as bmc/par",
+    "([./][A-Za-z0-9_-]+)*": "the path of a file below this one's directory",
     r"1\.[0-9]+\.[0-9]+": "a full Kubernetes version such as 1.37.2",
+}
+# Keys of earlier versions -> what to write instead.
+_GONE = {
+    "verify_tls": "leave it out when an authority signed the certificate (authorities: FILE), else tls: pin, and for "
+    "each host bmc.fingerprint, which bmk fingerprint DC shows"
 }
 _MAC = re.compile(r"[0-9a-fA-F]{12}")
 
@@ -38,8 +46,8 @@ def shape_problems(error: ValidationError, model: type[BaseModel] = DataCenterFi
 
 
 def _extra(loc: Loc, _: Mapping[str, Any], model: type[BaseModel]) -> Problem:
-    fields = _fields(model, loc[:-1])
-    return Problem(loc, f"unknown key {loc[-1]!r}", did_you_mean(str(loc[-1]), fields), key=True)
+    hint = _GONE.get(str(loc[-1])) or did_you_mean(str(loc[-1]), _fields(model, loc[:-1]))
+    return Problem(loc, f"unknown key {loc[-1]!r}", hint, key=True)
 
 
 def _missing(loc: Loc, _: Mapping[str, Any], model: type[BaseModel]) -> Problem:

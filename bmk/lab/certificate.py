@@ -18,6 +18,11 @@ from bmk.paths import private_dir
 DAY = datetime.timedelta(days=1)
 
 
+def authority(state: Path) -> Path:
+    """Where a lab keeps the certificate that its BMCs show, which signed itself, in its state directory."""
+    return state / "lab" / "bmc.pem"
+
+
 def self_signed(path: Path, addresses: Sequence[str]) -> Path:
     """Write key and certificate for these addresses into one PEM file (0600), replacing what is there."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -122,7 +122,7 @@ def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) 
         for i, nic in enumerate(host.nics)
     )
     bmc = host.profile.bmc
-    plate = BmcPlate(bmc.kind, str(host.bmc_address), bmc.port or _BMC_PORTS[bmc.kind], bmc.secret)
+    plate = BmcPlate(bmc.kind, str(host.bmc_address), bmc.port or _BMC_PORTS[bmc.kind], host.bmc_secret)
     return Hardware(
         name=host.name,
         kind=lab.kind,

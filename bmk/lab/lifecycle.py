@@ -97,7 +97,7 @@ def make_credentials(dc: DataCenter) -> None:
     """User and password for every BMC reference of the lab that has none yet, in the private file of its state."""
     state = state_dir(dc.name)
     found: dict[str, tuple[str, str]] = {}
-    for ref in sorted({h.profile.bmc.secret for h in dc.hosts.values() if h.profile.lab is not None}):
+    for ref in sorted({h.bmc_secret for h in dc.hosts.values() if h.profile.lab is not None}):
         try:
             known = resolve(ref, dc.source.parent, state)
             found[ref] = (known.username, known.password.reveal())

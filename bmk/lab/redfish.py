@@ -20,7 +20,7 @@ from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems.base import AbstractSystemsDriver
 
 from bmk.errors import BmkError
-from bmk.lab.certificate import self_signed
+from bmk.lab.certificate import authority, self_signed
 from bmk.lab.client import request
 from bmk.lab.https import TlsServer
 from bmk.lab.redfish_shape import (
@@ -270,7 +270,7 @@ def serve(dc: str, directory: Path, listen: str) -> None:
     bmcs = LabBmcs(dc, SecretStore(directory, state_dir(dc)))
     redfish = [m["bmc"] for m in request(dc, "list")["machines"] if m["bmc"]["kind"] == "redfish"]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(self_signed(state_dir(dc) / "lab" / "bmc.pem", [b["address"] for b in redfish]))
+    context.load_cert_chain(self_signed(authority(state_dir(dc)), [b["address"] for b in redfish]))
     app = lab_application(bmcs)
     threads = [
         threading.Thread(target=TlsServer(listen, port, app, context).serve_forever)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from bmk.bmc import conversation
 from bmk.bmc.protocol import Bmc, LogEntry
 from bmk.datacenter.resolve import Host
 from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
@@ -24,11 +25,11 @@ Connect = Callable[[Host], Bmc]
 def ask(connect: Connect, journal: Journal, host: Host) -> Outside:
     """Who the machine is, whether it is on, what it would boot next, and what went wrong since it was sealed."""
     try:
-        bmc = connect(host)
-        identity, power, boot = bmc.identity(), bmc.power(), bmc.boot_override()
+        with conversation(connect(host)) as bmc:
+            identity, power, boot = bmc.identity(), bmc.power(), bmc.boot_override()
+            log, troubles = _log(bmc, host)
     except BmkError as error:
         return Outside(troubles={host.name: (_trouble(host, error),)})
-    log, troubles = _log(bmc, host)
     known = _known(journal, host, log) if not troubles else []
     facts = bmc_facts({"serial": identity.serial, "uuid": identity.uuid}, power, boot, log)
     return Outside({host.name: [(desired_bmc(host, known), facts)]}, troubles={host.name: troubles})
@@ -62,8 +63,8 @@ def mark(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
     """
 
     def one(host: Host) -> None:
-        with suppress(BmkError):
-            _known(journal, host, connect(host).event_log())
+        with suppress(BmkError), conversation(connect(host)) as bmc:
+            _known(journal, host, bmc.event_log())
 
     known = journal.records(_RECORD)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bmc-logs") as pool:

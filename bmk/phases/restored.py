@@ -49,9 +49,9 @@ def _of_bmc(actual: Actual) -> list[Drifted]:
 
 async def _boot_from_disk(ctx: Context) -> None:
     """Nothing is written to the BMC of another machine."""
-    bmc = await ctx.call(ctx.run.services.bmc, ctx.host)
-    await check_identity(ctx, bmc)
-    await ctx.call(bmc.clear_boot_once)
+    async with ctx.bmc() as bmc:
+        await check_identity(ctx, bmc)
+        await ctx.call(bmc.clear_boot_once)
 
 
 def node_patches(nodes: Mapping[str, Mapping[str, Any]], found: Sequence[Drifted]) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
+from bmk.bmc import Logins, conversation, open_bmc
 from bmk.bmc import Timing as Patience
-from bmk.bmc import open_bmc
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.stream import HEAD, About
@@ -25,6 +25,7 @@ from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import private_dir, state_dir
 from bmk.phases import bmcs
+from bmk.phases.bmc_trust import bmc_trust
 from bmk.phases.drifting import Asked, seal
 from bmk.phases.known_hosts import write_known_hosts
 from bmk.phases.member import LiveCluster
@@ -48,24 +49,26 @@ class World:
         self.state = state_dir(dc.name)
         self.cluster = cache(self._cluster)
         self._secrets = SecretStore(dc.source.parent, self.state)
+        self._logins = Logins()
         self._served: tuple[int, Image] | None = None  # when the mirror was last recorded, and its image then
         self._serving = threading.Lock()
 
     def bmc(self, host: Host, patience: Patience = Patience()) -> Bmc:  # noqa: B008 - frozen
         """A BMC whose writes and retries are journaled under this host's name."""
-        found = self._secrets.resolve(host.profile.bmc.secret)
         return open_bmc(
             host.profile.bmc.kind,
             str(host.bmc_address),
             host.profile.bmc.port,
-            (found.username, found.password.reveal()),
-            host.profile.bmc.verify_tls,
+            self._secrets.resolve(host.bmc_secret),
+            bmc_trust(self.dc, host),
             notify=lambda event: self._tell(event, host),
             timing=patience,
+            logins=self._logins,
         )
 
     def power(self, host: Host) -> Power:
-        return self.bmc(host, Patience(connect=4, request=8, patience=4)).power()
+        with conversation(self.bmc(host, Patience(connect=4, request=8, patience=4, call=30))) as bmc:
+            return bmc.power()
 
     def image(self) -> Image:
         with self._serving:

@@ -26,7 +26,7 @@ spec:
     bmc: {cidr: 10.64.0.0/24}
   profiles:
     box:
-      bmc: {kind: redfish, secret: bmc/boxes, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/boxes}
       lab: {kind: container}
   racks:
     r1:

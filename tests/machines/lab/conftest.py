@@ -25,11 +25,11 @@ spec:
     bmc: {cidr: 10.66.0.0/24}
   profiles:
     bios:
-      bmc: {kind: redfish, secret: bmc/firmware, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/firmware}
       firmware: bios
       lab: {kind: vm, cpus: 1, memory: 256MiB, disk: 1GiB}
     uefi:
-      bmc: {kind: redfish, secret: bmc/firmware, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/firmware}
       firmware: uefi
       lab: {kind: vm, cpus: 1, memory: 512MiB, disk: 1GiB}
   racks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ spec:
     nodes: {cidr: 10.77.0.0/24, dhcp: {pool: 10.77.0.192/26}}
     bmc: {cidr: 10.78.0.0/24}
   profiles:
-    box: {bmc: {kind: redfish, secret: bmc/lab, verify_tls: false}, firmware: uefi, disk: {size: ">=1GB"}}
+    box: {bmc: {kind: redfish, secret: bmc/lab, authorities: bmc.pem}, firmware: uefi, disk: {size: ">=1GB"}}
   racks:
     r1:
       hosts:
@@ -31,8 +32,9 @@ spec:
 
 
 @pytest.fixture
-def dc(tmp_path: Path) -> str:
-    """Two machines without a cluster, as a file."""
+def dc(redfish: Lab, tmp_path: Path) -> str:
+    """Two machines without a cluster, as a file, and the authority of their BMCs beside it."""
+    shutil.copy(redfish.state / "lab" / "bmc.pem", tmp_path)
     (tmp_path / "dc.yml").write_text(HOSTS % DC)
     return str(tmp_path / "dc.yml")
 

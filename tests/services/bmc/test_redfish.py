@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timing, open_bmc
+from bmk.bmc import Bmc, Timing, Trust, open_bmc
 from bmk.errors import BmcError, ConfigError
 from bmk.journal.events import Event
 
@@ -27,12 +27,11 @@ Connect = Callable[..., Bmc]
 
 @pytest.fixture
 def bmc(redfish: Any, events: list[Event]) -> Connect:
-    def connect(name: str = "cp-1", password: str = PASSWORD, verify_tls: bool = False, **timing: float) -> Bmc:
+    def connect(name: str = "cp-1", password: str = PASSWORD, trust: Trust | None = None, **timing: float) -> Bmc:
         plate = redfish[name]["bmc"]
+        whom = trust or Trust(authorities=redfish.state / "lab" / "bmc.pem")
         seconds = Timing(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
-        return open_bmc(
-            "redfish", plate["address"], None, (USER, password), verify_tls, notify=events.append, timing=seconds
-        )
+        return open_bmc("redfish", plate["address"], None, (USER, password), whom, notify=events.append, timing=seconds)
 
     return connect
 
@@ -136,7 +135,7 @@ def test_a_slow_bmc_is_waited_for(redfish: Any, bmc: Connect) -> None:
 
 def test_a_silent_address_is_given_up(redfish: Any, bmc: Connect) -> None:
     """Nobody at the address: unreachable within the patience, with the reason."""
-    silent = open_bmc("redfish", "10.78.0.99", 444, (USER, PASSWORD), False, timing=Timing(connect=1, patience=1))
+    silent = open_bmc("redfish", "10.78.0.99", 444, (USER, PASSWORD), timing=Timing(connect=1, patience=1))
     with pytest.raises(BmcError, match="did not") as caught:
         silent.power()
     assert "no answer" in caught.value.why
@@ -150,11 +149,12 @@ def test_a_wrong_password_is_not_retried(bmc: Connect, events: list[Event]) -> N
 
 
 def test_an_unknown_certificate_is_refused(redfish: Any, bmc: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With verify_tls a self-signed certificate is refused, and accepted once its authority is named."""
-    with pytest.raises(BmcError, match="not signed by an authority"):
-        bmc(verify_tls=True).power()
+    """A certificate that signed itself is refused at once, and accepted when it is named as authority."""
+    with pytest.raises(BmcError, match="certificate is not trusted") as caught:
+        bmc(trust=Trust()).power()
+    assert "self-signed" in caught.value.why
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(redfish.state / "lab" / "bmc.pem"))
-    assert bmc(verify_tls=True).power() == "off"
+    assert bmc(trust=Trust()).power() == "off"
 
 
 def test_a_wrong_serial_shows_in_the_identity(redfish: Any, bmc: Connect) -> None:

@@ -25,7 +25,7 @@ spec:
     bmc: {{cidr: 10.62.0.0/24}}
   profiles:
     vm:
-      bmc: {{kind: redfish, secret: bmc/test, verify_tls: false}}
+      bmc: {{kind: redfish, secret: bmc/test}}
       firmware: bios
       lab: {{kind: vm, cpus: 1, memory: 256MiB, disk: 1GiB}}
     vm-ipmi:

@@ -13,7 +13,7 @@ from bmk.datacenter.addresses import Pool, node_ranges, settle
 from bmk.datacenter.allocate import write_addresses
 from bmk.datacenter.draft import Allocations, Draft, Placed
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.model import BmcAddress, Cluster, Dhcp, HostSpec, Network, Nic
+from bmk.datacenter.model import BmcSpec, Cluster, Dhcp, HostSpec, Network, Nic
 from bmk.errors import ConfigError
 
 NETWORK = Network(
@@ -44,7 +44,7 @@ def draft(hosts: list[str], have: Allocations, reserved: dict[str, IPv4Address] 
 
 
 def _host(name: str, number: int, address: IPv4Address | None) -> HostSpec:
-    nic, bmc = Nic(mac=f"52:54:00:00:00:{number:02x}"), BmcAddress(address=IPv4Address(f"10.2.0.{number + 1}"))
+    nic, bmc = Nic(mac=f"52:54:00:00:00:{number:02x}"), BmcSpec(address=IPv4Address(f"10.2.0.{number + 1}"))
     return HostSpec(name=name, profile="p", serial=name, nics=(nic,), bmc=bmc, address=address)
 
 

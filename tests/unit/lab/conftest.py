@@ -21,7 +21,7 @@ spec:
     bmc: {cidr: 10.2.0.0/24}
   profiles:
     big:
-      bmc: {kind: redfish, secret: bmc/hall, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/hall}
       lab: {kind: vm, cpus: 4, memory: 3GiB, disk: 12GiB}
     old:
       bmc: {kind: ipmi, secret: bmc/hall}

@@ -34,6 +34,9 @@ class Machine:
     def boot_override(self) -> str:
         return ""
 
+    def hang_up(self) -> None:
+        """Nothing is open."""
+
     def event_log(self) -> list[LogEntry]:
         if isinstance(self.log, BmcError):
             raise self.log
