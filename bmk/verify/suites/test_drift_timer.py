@@ -36,6 +36,11 @@ def test_its_program_can_be_run(host: Any, unit: str) -> None:
     assert host.run(f"test -x {start[1]}").rc == 0, f"{start[1]} cannot be run"
 
 
+def test_it_is_not_root(host: Any, unit: str) -> None:
+    """Journal and keys belong to the user that runs bmk; without capabilities root cannot read them."""
+    assert host.check_output(f"systemctl show -P User {unit}.service") not in ("", "root")
+
+
 def test_it_may_do_little(host: Any, unit: str) -> None:
     """systemd's own judgement of the sandbox: at most 2.0 of 10 are left open."""
     said = host.run(f"systemd-analyze security --no-pager {unit}.service").stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,20 +23,25 @@ PAGES, METRICS = "/var/lib/bmk-drift", "/var/lib/prometheus/node-exporter/bmk-dr
 
 
 @pytest.fixture(scope="module", autouse=True)
-def key(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The deployer's key: this container has no ssh-keygen to make one."""
+def state(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What bmk leaves when its user runs it: a journal and a key for that user alone; there is no ssh-keygen here."""
+    machine.play()
     path = tmp_path_factory.mktemp("key") / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     for name in ("id_ed25519", "id_ed25519.pub"):
         text = path.with_name(name).read_text()
-        machine.says("sh", "-c", f"mkdir -p {STATE}/ssh; umask 077; printf '%s' '{text}' > {STATE}/ssh/{name}")
+        machine.says("sh", "-c", f"umask 077; mkdir -p {STATE}/ssh; printf '%s' '{text}' > {STATE}/ssh/{name}")
+    machine.says("chown", "-R", "bmk:bmk", STATE)
+    journal = f"from bmk.journal import Journal; from pathlib import Path; Journal(Path('{STATE}/journal.db'))"
+    assert machine.run(sys.executable, "-c", journal, user="bmk").returncode == 0
+    assert machine.says("stat", "-c", "%U %a", f"{STATE}/journal.db").split() == ["bmk", "600"]
 
 
 def test_the_timer_runs_the_look_by_itself(machine: Machine) -> None:
     """Nobody starts the service: its timer does. Page, JSON and metrics are there, and say that nothing is known."""
     assert recap(machine.play(*OFTEN, book="drift.yml"))["failed"] == 0
     end = time.monotonic() + 120
-    while machine.run("test", "-f", METRICS).returncode != 0:
+    while machine.run("test", "-s", METRICS).returncode != 0:
         assert time.monotonic() < end, machine.run("journalctl", "-u", UNIT, "--no-pager").stdout[-3000:]
         time.sleep(1)
     assert "<!doctype html>" in machine.says("cat", f"{PAGES}/index.html")
@@ -43,6 +49,9 @@ def test_the_timer_runs_the_look_by_itself(machine: Machine) -> None:
     assert {t["cause"] for s in document["standings"] for t in s["troubles"]} == {"never-converged", "api"}
     assert 'bmk_drift_hosts{datacenter="example",state="unknown"}' in machine.says("cat", METRICS)
     assert machine.says("systemctl", "show", "-P", "Result", UNIT).strip() == "success"
+    count = f"import sqlite3; print(*sqlite3.connect('{STATE}/journal.db').execute('select count(*) from drift_runs'))"
+    runs = machine.run(sys.executable, "-c", count, user="bmk")
+    assert runs.stdout.strip() not in ("", "(0,)"), "the look did not write the journal of the user"
 
 
 def test_a_second_run_changes_nothing(machine: Machine) -> None:
