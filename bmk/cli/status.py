@@ -49,6 +49,8 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
     emit(rows, output, ("host", "role", "state", "phase", "for", "now"), ("cluster", "address", "bmc", "since", "next"))
     if output in ("table", "wide"):
         _say_next([at for _, at in found], dc)
+        if journal is not None:
+            _say_kept(journal, loaded.spec.retention_days)
 
 
 def _find(journal: Journal | None, hosts: Sequence[Host], dc: str) -> list[Where]:
@@ -101,6 +103,15 @@ def _say_next(found: Sequence[Where], dc: str) -> None:
     for hint, names in list(hints.items())[:_TOLD]:
         who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         say(f"  next ({who}): {hint}")
+
+
+def _say_kept(journal: Journal, days: int) -> None:
+    """How much of the past there is, so that nobody learns it from a full disk."""
+    from bmk.journal.retention import figures
+
+    kept = figures(journal)
+    since = f" since {_iso(kept.oldest)}" if kept.oldest else ""
+    say(f"journal: {kept.events} events{since}, {kept.size / 1e6:.1f} MB; {kept.runs} runs; kept for {days} days")
 
 
 def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:

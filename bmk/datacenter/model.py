@@ -227,6 +227,9 @@ class DataCenterSpec(Spec):
     racks: dict[Name, Rack]
     clusters: dict[Name, Cluster] = {}
     waivers: tuple[Waiver, ...] = Field((), description="controls of bmk hardening that are relaxed, and why")
+    retention_days: Annotated[int, Field(ge=7, le=36500)] = Field(
+        400, description="days for which events, findings that are gone and files of runs are kept"
+    )
     expected: tuple[Expected, ...] = Field((), description="intended differences that drift does not count")
 
 

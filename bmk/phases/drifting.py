@@ -21,6 +21,7 @@ from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
 from bmk.drift.model import Answer, Desired, Facts, Standing, Trouble
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal
+from bmk.journal.retention import prune
 from bmk.paths import state_dir
 from bmk.phases import bmcs
 from bmk.phases.known_hosts import write_known_hosts
@@ -50,6 +51,7 @@ def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: Wi
     found = asyncio.run(_look(on, hosts, wish))
     standings = history.remember(journal, wish.run, began, time.time(), found)
     journal.extend(_event(wish.run, s) for s in standings)
+    prune(journal, dc.spec.retention_days, time.time())
     return standings
 
 

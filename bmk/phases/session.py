@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import Exit
 from bmk.journal import Event, Journal
+from bmk.journal.retention import prune
 from bmk.journal.sinks import Sink
 from bmk.phases.actions import ACTIONS
 from bmk.phases.executor import Outcome, execute
@@ -61,6 +62,7 @@ async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
         failed = [o.host for o in outcomes if o.error is not None]
         text = f"{len(outcomes) - len(failed)} hosts done, {len(failed)} failed"
         _end(run, Exit.SOME_HOSTS if failed else Exit.OK, text)
+        await run.call(prune, journal, dc.spec.retention_days, time.time())
     return outcomes
 
 
