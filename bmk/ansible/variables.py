@@ -265,7 +265,7 @@ class DriftTimer(Variables):
     drift_timer_jitter: str = Field("30min", description="Looks begin at random within this time.")
     drift_timer_longest: str = Field("4h", description="A look that takes longer is ended.")
     drift_timer_user: str = Field(
-        "bmk", description="Runs the look: whose journal and keys it is, as boot_server_user."
+        "bmk", description="Runs the look: whose journal and keys it is. playbooks/boot.yml makes it."
     )
     drift_timer_bmk: str = Field("/opt/bmk/bin/bmk", description="The program.")
     drift_timer_datacenter: str = Field("", description="Path of the data center, when not inventories/NAME.")
