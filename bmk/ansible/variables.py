@@ -150,6 +150,9 @@ class NodeBaseline(Variables):
             "net.ipv4.icmp_echo_ignore_broadcasts": 1,
             "net.ipv4.icmp_ignore_bogus_error_responses": 1,
             "net.ipv4.tcp_syncookies": 1,
+            # what kube-proxy sets elsewhere, where it may do everything
+            "net.netfilter.nf_conntrack_tcp_timeout_established": 86400,
+            "net.netfilter.nf_conntrack_tcp_timeout_close_wait": 3600,
             "vm.overcommit_memory": 1,
             "vm.panic_on_oom": 0,
             "kernel.panic": 10,

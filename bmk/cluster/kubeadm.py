@@ -6,6 +6,8 @@ and the facts that the probe saw on it. Secrets (tokens, certificate keys) come 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -13,7 +15,7 @@ from typing import Any, cast
 
 from bmk.cluster.kubelet import kubelet_configuration, kubelet_patch
 from bmk.cluster.timing import PROFILES, SHARED_TIMEOUTS, Profile, Timing
-from bmk.hardening import apiserver
+from bmk.hardening import accounts, apiserver
 
 API = "kubeadm.k8s.io/v1beta4"
 PATCHES = "/etc/kubernetes/patches"
@@ -111,14 +113,14 @@ def cluster_configuration(node: Node) -> Document:
 
 
 def kube_proxy_configuration(node: Node) -> Document:
-    """nftables; the limit of conntrack is a setting of the node, which kube-proxy may not change in a container."""
+    """nftables; conntrack is set by node_baseline, as kube-proxy may not."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
         "clusterCIDR": node.cluster["network"]["pods"],
         "metricsBindAddress": "127.0.0.1:10249",
-        "conntrack": {"maxPerCore": 0, "min": 0},
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
 
 
@@ -160,7 +162,7 @@ def patches(node: Node) -> dict[str, list[Document] | Document]:
     if node.profile.probes:
         found |= {f"{name}1+strategic.yaml": _patience(name, node.profile) for name in STATIC_PODS}
         found["corednsdeployment1+strategic.yaml"] = _dns_patience(node.profile)
-    return found
+    return found | _identities(node)
 
 
 def endpoint(node: Node) -> str:
@@ -171,7 +173,7 @@ def endpoint(node: Node) -> str:
 
 # A patch of a probe that kubeadm did not write would be a probe of nothing, and the pod invalid.
 _LACKING = {"kube-controller-manager": ("readinessProbe",), "coredns": ("startupProbe",)}
-STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+STATIC_PODS = tuple(accounts.STATIC_PODS)
 
 _TLS = {"tls-min-version": "VersionTLS12", "tls-cipher-suites": ",".join(apiserver.TLS_CIPHERS)}
 _ETCD = {"tls-min-version": "TLS1.2", "cipher-suites": ",".join(apiserver.TLS_CIPHERS)}
@@ -249,14 +251,60 @@ def _patience(name: str, profile: Profile) -> Document:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
 
+def _identities(node: Node) -> dict[str, list[Document] | Document]:
+    """Patches by which no program of Kubernetes runs with root's group, and all but kube-proxy as a user of their own.
+
+    kubeadm's gate RootlessControlPlane is alpha, deprecated, and unknown to its dry run, which renders for bmk.
+    """
+    static = {f"{name}2+strategic.yaml": _static_identity(name, user) for name, user in accounts.STATIC_PODS.items()}
+    addons = {"corednsdeployment2+strategic.yaml": _dns_identity(), "kubeproxydaemonset2+strategic.yaml": _proxy(node)}
+    return {**static, **addons}
+
+
+def _static_identity(name: str, user: accounts.Account) -> Document:
+    container: Document = {"name": name, "securityContext": accounts.container_context()}
+    if name == "etcd":  # it reads its keys; kubeadm would let it write them
+        container["volumeMounts"] = [{"name": "etcd-certs", "mountPath": "/etc/kubernetes/pki/etcd", "readOnly": True}]
+    metadata = {"name": name, "namespace": "kube-system"}
+    spec = {"securityContext": accounts.pod_context(user), "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _dns_identity() -> Document:
+    """The image's user, said aloud. Port 53 is open to it: the runtime opens low ports to pods."""
+    return _workload("Deployment", "coredns", {"spec": {"securityContext": accounts.pod_context(accounts.DNS)}})
+
+
+def _proxy(node: Node) -> Document:
+    """One capability instead of all, no file of the host, and a group of its own; of root only the user is left.
+
+    A program without root's number has capabilities only by its file, or by the ambient set that Kubernetes does not
+    have; `nft`, which it calls, would lose them again. The digest of its configuration, which it reads at its start, is
+    beside it: with another one it is made anew.
+    """
+    context = {k: v for k, v in accounts.pod_context(accounts.PROXY).items() if k != "runAsNonRoot"} | {"runAsUser": 0}
+    container = {
+        "name": "kube-proxy",
+        "securityContext": {"privileged": False, **accounts.container_context("NET_ADMIN")},
+        "volumeMounts": [{"mountPath": path, "$patch": "delete"} for path in ("/run/xtables.lock", "/lib/modules")],
+    }
+    volumes = [{"name": name, "$patch": "delete"} for name in ("xtables-lock", "lib-modules")]
+    digest = hashlib.sha256(json.dumps(kube_proxy_configuration(node), sort_keys=True).encode()).hexdigest()[:16]
+    template = {
+        "metadata": {"annotations": {"bmk.dev/configuration": digest}},
+        "spec": {"securityContext": context, "containers": [container], "volumes": volumes},
+    }
+    return _workload("DaemonSet", "kube-proxy", template)
+
+
+def _workload(kind: str, name: str, template: Document) -> Document:
+    metadata = {"name": name, "namespace": "kube-system"}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {"template": template}}
+
+
 def _dns_patience(profile: Profile) -> Document:
     """CoreDNS has no more to lose than the static pods: upstream takes it for dead after 5 s without an answer."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "coredns", "namespace": "kube-system"},
-        "spec": {"template": {"spec": {"containers": [_probes("coredns", profile)]}}},
-    }
+    return _workload("Deployment", "coredns", {"spec": {"containers": [_probes("coredns", profile)]}})
 
 
 def _probes(name: str, profile: Profile) -> Document:

@@ -85,7 +85,7 @@ RULES: tuple[Rule, ...] = (
     Rule("*", "*", "degraded"),
 )
 
-_BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups")
+_BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups", "users")
 _BY_PLAY = ("boot", "kubelet")  # tasks of the play, not items of a role
 _BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*", "policies:*")
 _BY_BMC = ("bmc:boot",)

@@ -12,8 +12,6 @@ COUNTS = {
 IDS = tuple(f"{section}.{number}" for section, count in COUNTS.items() for number in range(1, count + 1))
 
 NOT_APPLICABLE = {
-    "1.1.12": "kubeadm's etcd runs as root and its data is for root only (etcd-data checks 0700); a user etcd would "
-    "own files that no process of its uses",
     "1.2.11": "AlwaysPullImages would stop every pod while the mirror is away; images come from the data center's own "
     "mirror only (runtime-registry), so a tag names what the mirror has",
     "3.1.1": "a matter of whom the kubeconfig is given to: bmk makes one, the administrator's, in a private file",

@@ -46,6 +46,20 @@ class File:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Numbers of users and of groups (primary and further ones) of a process; its capabilities as masks."""
+
+    uids: frozenset[int]
+    gids: frozenset[int]
+    effective: int
+    bounding: int
+
+    def __str__(self) -> str:
+        users, groups = (",".join(map(str, sorted(ids))) for ids in (self.uids, self.gids))
+        return f"user {users}, groups {groups}, capabilities {self.effective:x} of {self.bounding:x}"
+
+
+@dataclass(frozen=True)
 class Node:
     """One node. `raw` is the answer of `on_node.py`."""
 
@@ -93,6 +107,15 @@ class Node:
     def started(self, process: str) -> float:
         """When a process began, in seconds since the epoch; 0 when it does not run."""
         return float(self.raw["processes"].get(process, {}).get("started", 0))
+
+    def identity(self, process: str) -> Identity | None:
+        """Whom a process is as it runs; None when it does not."""
+        running = self.raw["processes"].get(process)
+        if running is None:
+            return None
+        capabilities = running["capabilities"]
+        ids = (frozenset(running["uids"]), frozenset([*running["gids"], *running["groups"]]))
+        return Identity(*ids, capabilities["effective"], capabilities["bounding"])
 
     def listeners(self, process: str) -> list[str]:
         return list(self.raw["listeners"].get(process, ()))

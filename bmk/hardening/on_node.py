@@ -42,6 +42,8 @@ SSHD = (
     "permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords",
     "x11forwarding", "allowagentforwarding", "permituserenvironment", "maxauthtries", "hostbasedauthentication",
 )  # fmt: skip
+IDS = (("uids", "Uid"), ("gids", "Gid"), ("groups", "Groups"))
+CAPABILITIES = (("effective", "CapEff"), ("bounding", "CapBnd"))
 ENCRYPTION = "/etc/kubernetes/bmk/encryption.yaml"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
@@ -108,8 +110,16 @@ def processes() -> dict[str, Any]:
         if name in PROCESSES and name not in found:
             fields = read("/proc/%s/stat" % entry).rpartition(")")[2].split()
             if len(fields) > 19:
-                found[name] = {"pid": int(entry), "args": argv[1:], "started": boot + int(fields[19]) / ticks}
+                known = {"pid": int(entry), "args": argv[1:], "started": boot + int(fields[19]) / ticks}
+                found[name] = dict(known, **identity(entry))
     return found
+
+
+def identity(entry: str) -> dict[str, Any]:
+    """All user and group numbers of a process; the capabilities that it has and may ever get, as masks."""
+    status = dict(line.split(":", 1) for line in read("/proc/%s/status" % entry).splitlines() if ":" in line)
+    numbers = {key: [int(n) for n in status.get(line, "").split()] for key, line in IDS}
+    return dict(numbers, capabilities={key: int(status.get(line, "0"), 16) for key, line in CAPABILITIES})
 
 
 def listeners(known: dict[str, Any]) -> dict[str, list[str]]:

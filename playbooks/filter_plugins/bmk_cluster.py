@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from bmk.cluster import kubeadm
 from bmk.cluster.timing import PROFILES, Timing
-from bmk.hardening import apiserver
+from bmk.hardening import accounts, apiserver
 
 
 def bmk_init(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
@@ -41,13 +41,31 @@ def bmk_patches(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> list[
 def bmk_api_files(variables: Mapping[str, Any]) -> list[dict[str, str]]:
     """Directories and files that an API server is started with, as items of bmk_files."""
     cluster = json.loads(json.dumps(variables["bmk_cluster"], default=str))
-    directories = [
-        {"path": path, "state": "directory", "mode": "0700"} for path in (apiserver.DIRECTORY, apiserver.AUDIT_LOGS)
-    ]
+    directories = [{**_owned(path), "state": "directory"} for path in (apiserver.DIRECTORY, apiserver.AUDIT_LOGS)]
     return directories + [
-        {"path": path, "mode": "0600", "content": json.dumps(document, indent=2) + "\n"}
+        {**_owned(path), "content": json.dumps(document, indent=2) + "\n"}
         for path, document in apiserver.files(cluster["kubernetes"]["version"], cluster["hardening"]).items()
     ]
+
+
+def bmk_users(role: str) -> list[dict[str, Any]]:
+    """Whom the static pods of a host run as, as items of bmk_users."""
+    return accounts.users(role)
+
+
+def bmk_owners(role: str) -> dict[str, str]:
+    """The file that says whose kubeadm's files are, as an item of bmk_files."""
+    return {"path": accounts.CONF, "content": accounts.tmpfiles(role)}
+
+
+def _owned(path: str) -> dict[str, str]:
+    owned = accounts.owned_at(path)
+    return {
+        "path": path,
+        "mode": f"{owned.mode:04o}",
+        "owner": owned.owner.name,
+        "group": (owned.group or owned.owner).name,
+    }
 
 
 def _node(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> kubeadm.Node:
@@ -76,7 +94,10 @@ def bmk_binary(name: str, artifacts: Mapping[str, Any]) -> dict[str, str]:
     return {"dest": f"/usr/local/bin/{name}", "url": artifact["url"], "sha256": artifact["sha256"], "mode": "0755"}
 
 
-FILTERS = (bmk_api_files, bmk_binary, bmk_environment, bmk_init, bmk_join, bmk_named, bmk_patches, bmk_upload_certs)
+FILTERS = (
+    *(bmk_api_files, bmk_binary, bmk_environment, bmk_init, bmk_join, bmk_named, bmk_owners, bmk_patches),
+    *(bmk_upload_certs, bmk_users),
+)
 
 
 class FilterModule:

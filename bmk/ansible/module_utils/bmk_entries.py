@@ -79,6 +79,13 @@ def _units(module: Any) -> None:
     run_batch(module, Units())
 
 
+def _users(module: Any) -> None:
+    from ansible.module_utils.bmk_batch import run_batch
+    from ansible.module_utils.bmk_users import Users
+
+    run_batch(module, Users())
+
+
 def _probe(module: Any) -> None:
     from ansible.module_utils.bmk_facts import facts, notes
 
@@ -146,4 +153,5 @@ ENTRIES: dict[str, Callable[[Any], None]] = {
     "bmk_sysctls": _sysctls,
     "bmk_ticket": _ticket,
     "bmk_units": _units,
+    "bmk_users": _users,
 }

@@ -9,6 +9,7 @@ import os
 import pwd
 import shutil
 import stat
+from collections.abc import Iterator
 
 from ansible.module_utils.bmk_batch import Failed, Item, Kind, text, write_atomically
 
@@ -16,9 +17,10 @@ _ACL = "system.posix_acl_access"
 
 
 class Files(Kind):
-    """Items: {path, content | state: directory|link|absent|file|kept, target, owner, group, mode, secret}.
+    """Items: {path, content | state: directory|link|absent|file|kept, target, owner, group, mode, tree, secret}.
 
-    `kept` is a file that somebody else writes: owner and mode only, and no fault when it is not there.
+    `kept` is a file that somebody else writes: owner and mode only, and no fault when it is not there. With `tree`
+    everything below a directory has its owner and group as well.
     """
 
     name = "files"
@@ -51,13 +53,15 @@ class Files(Kind):
             "type": "directory" if stat.S_ISDIR(info.st_mode) else "file",
             "mode": "%04o" % stat.S_IMODE(info.st_mode) + ("+" if _listed(item["path"]) else ""),
         }
-        known.update(owner=_user(info.st_uid), group=_group(info.st_gid))
+        uid, gid = (item.get("tree") and astray(item["path"], info.st_uid, info.st_gid)) or (info.st_uid, info.st_gid)
+        known.update(owner=_user(uid), group=_group(gid))
         if known["type"] == "file" and item.get("state") != "kept":
             known["sha256"] = _hash(item["path"])
         return known
 
     def record(self, item: Item, desired: Item) -> Item:
         kept = {key: item[key] for key in ("state", "mode") if item.get("state") == "kept"}
+        kept.update({"tree": True} if item.get("tree") else {})
         return dict(kept, path=item["path"], desired=desired)
 
     def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
@@ -145,8 +149,35 @@ def _set(item: Item, state: str) -> None:
 def _own(item: Item) -> None:
     if _listed(item["path"]):
         os.removexattr(item["path"], _ACL)
-    os.chown(item["path"], *_ids(item))
+    ids = _ids(item)
+    os.chown(item["path"], *ids)
     os.chmod(item["path"], int(_mode(item), 8))
+    if item.get("tree"):
+        for _ in foreign(item["path"], *ids, give=True):
+            pass
+
+
+def astray(path: str, uid: int, gid: int) -> tuple[int, int] | None:
+    """Owner and group of the first thing below a directory that belongs to somebody else."""
+    return next(foreign(path, uid, gid), None)
+
+
+def foreign(path: str, uid: int, gid: int, give: bool = False) -> Iterator[tuple[int, int]]:
+    """Owners of what does not belong to (uid, gid) below a directory; with `give` it does afterwards.
+
+    Its owner may change it meanwhile, so every step is taken from an open directory and no link is followed.
+    """
+    for _, directories, names, at in os.fwalk(path, follow_symlinks=False):
+        for name in (*directories, *names):
+            try:
+                info = os.stat(name, dir_fd=at, follow_symlinks=False)
+                if (info.st_uid, info.st_gid) == (uid, gid):
+                    continue
+                if give:
+                    os.chown(name, uid, gid, dir_fd=at, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield info.st_uid, info.st_gid
 
 
 def _same(item: Item) -> bool:

@@ -17,14 +17,18 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
+from ansible.module_utils.bmk_addons import put_right
 from ansible.module_utils.bmk_batch import Failed, Item, command, digest, note
+from ansible.module_utils.bmk_etcd import healthy, may_stop
 from ansible.module_utils.bmk_files import Files
 
 KUBEADM = "/usr/local/bin/kubeadm"
 MANIFESTS = "/etc/kubernetes/manifests"
-API = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+API, ETCD = MANIFESTS + "/kube-apiserver.yaml", MANIFESTS + "/etcd.yaml"
+OWNERS = "/etc/tmpfiles.d/bmk-kubernetes.conf"  # whose the files are that kubeadm makes; see bmk/hardening/accounts.py
 KUBELET = ("config.yaml", "instance-config.yaml", "kubeadm-flags.env")
 # What the two daemons read at their start, and never again.
 READ_ONCE = {
@@ -53,15 +57,22 @@ def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
     differing = [item for item in items if actual[item["path"]] != desired[item["path"]]]
     paths = [item["path"] for item in differing]
     if check:
-        return paths + stale()
+        return paths + stale() + addons(config, environment, check)
     began = time.time()
     changed = [p for p in paths if actual[p].get("sha256") != desired[p].get("sha256")]  # modes need no restart
+    if ETCD in changed:
+        may_stop()
     kind.apply(differing, actual)
     note(kind, SECTION, digest(sorted(desired.items())), items, desired)
-    old = take_effect(changed, began)
+    old = take_effect(changed, began, [item for item in items if item.get("tree")])
     if API in changed:
         command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
-    return paths + old
+    return paths + old + addons(config, environment, check)
+
+
+def addons(config: str, environment: dict[str, str], check: bool) -> list[str]:
+    """Names of kubeadm's addons that are not as patched, on a control plane; put right unless only to be told."""
+    return put_right(config, environment, check) if os.path.exists(API) else []
 
 
 def wanted(config: str, environment: dict[str, str]) -> list[Item]:
@@ -102,30 +113,31 @@ def as_joined(path: str, text: str) -> str:
 
 
 def _kept() -> list[Item]:
-    modes = {
-        "/etc/kubernetes/*.conf": "0600",
-        "/etc/kubernetes/pki/*.key": "0600",
-        "/etc/kubernetes/pki/etcd/*.key": "0600",
-        "/etc/kubernetes/pki/*.crt": "0644",
-        "/etc/kubernetes/pki/etcd/*.crt": "0644",
-        "/etc/kubernetes/pki/*.pub": "0600",
-        "/etc/kubernetes/bmk/encryption.yaml": "0600",
-    }
-    found = [
-        {"path": path, "state": "kept", "mode": mode}
-        for pattern, mode in sorted(modes.items())
-        for path in sorted(glob.glob(pattern))
-    ]
-    closed = ("/var/lib/etcd", "/etc/kubernetes/pki", "/etc/kubernetes/pki/etcd")
-    return found + [{"path": p, "state": "directory", "mode": "0700"} for p in closed if os.path.isdir(p)]
+    """What kubeadm made and bmk does not write: owners and modes, from the file that systemd reads."""
+    found: dict[str, Item] = {}
+    for kind, path, mode, owner, group in map(str.split, filter(_is_entry, _text(OWNERS).splitlines())):
+        if kind == "Z":
+            found[path]["tree"] = True
+            continue
+        state = "directory" if kind == "d" or os.path.isdir(path) else "kept"
+        found[path] = {"path": path, "state": state, "mode": mode, "owner": owner, "group": group}
+    return [item for item in found.values() if item["state"] == "kept" or os.path.isdir(item["path"])]
 
 
-def take_effect(changed: list[str], began: float) -> list[str]:
+def _is_entry(line: str) -> bool:
+    return bool(line) and not line.startswith("#")
+
+
+def take_effect(changed: list[str], began: float, trees: list[Item]) -> list[str]:
     """The kubelet sees manifests by itself. Who reads files at its start, and began before them, begins anew: whoever
-    changed them, and when. Returns those.
+    changed them, and when. Returns those. `trees` are given to their owners until all is up: a program that ran as
+    somebody else may have made a file in its last moment.
     """
+    address = _flag(_text(API), "--advertise-address") if os.path.exists(API) else ""
+    if ETCD in changed:
+        _wait_for("etcd", healthy, began, trees)
     if API in changed:
-        _wait_for_api(_flag(_text(API), "--advertise-address"), began)
+        _wait_for("kube-apiserver", lambda: _ready(address), began, trees)
     old = stale()
     if "kubelet" in old:
         command("systemctl", "restart", "kubelet.service")
@@ -133,7 +145,7 @@ def take_effect(changed: list[str], began: float) -> list[str]:
         again = time.time()
         for pid in started("kube-apiserver"):
             os.kill(pid, signal.SIGTERM)  # the kubelet begins its container anew
-        _wait_for_api(_flag(_text(API), "--advertise-address"), again)
+        _wait_for("kube-apiserver", lambda: _ready(address), again, trees)
     return old
 
 
@@ -152,14 +164,15 @@ def _changed(path: str) -> float:
     return at if at <= time.time() else 0.0
 
 
-def _wait_for_api(address: str, began: float) -> None:
+def _wait_for(name: str, well: Callable[[], bool], began: float, trees: list[Item]) -> None:
     end = time.time() + PATIENCE
-    while not (any(at >= began - 1 for at in started("kube-apiserver").values()) and _ready(address)):
+    while not (any(at >= began - 1 for at in started(name).values()) and well()):
         if time.time() >= end:
             raise Failed(
-                "the API server of this host did not come back in %d s with its new manifest. Next: "
-                "crictl or /var/log/pods on the host; the same command tries again" % PATIENCE
+                "%s of this host did not come back in %d s with its new manifest. Next: "
+                "crictl or /var/log/pods on the host; the same command tries again" % (name, PATIENCE)
             )
+        Files().apply(trees, {})
         time.sleep(0.5)
 
 

@@ -18,9 +18,10 @@ from ansible.module_utils.bmk_kernel_modules import KernelModules
 from ansible.module_utils.bmk_packages import Packages
 from ansible.module_utils.bmk_sysctls import Sysctls
 from ansible.module_utils.bmk_units import Units
+from ansible.module_utils.bmk_users import Users
 
 MANIFEST = "/etc/bmk/manifest.json"
-KINDS = (Applied, Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units)
+KINDS = (Applied, Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units, Users)
 
 
 def sections() -> dict[str, Any]:

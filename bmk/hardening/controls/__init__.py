@@ -11,6 +11,7 @@ from bmk.hardening.controls import (
     containerd,
     containers,
     control_plane,
+    identities,
     kubelet,
     socket,
 )
@@ -22,6 +23,7 @@ CONTROLS: tuple[Control, ...] = (
     *kubelet.CONTROLS,
     *baseline.CONTROLS,
     *control_plane.CONTROLS,
+    *identities.CONTROLS,
     *api_server.CONTROLS,
     *components.CONTROLS,
     *cluster.CONTROLS,

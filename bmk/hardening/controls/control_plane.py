@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bmk.hardening import apiserver
+from bmk.hardening.accounts import owned_at
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.controls.family import files
 from bmk.hardening.evidence import Node
@@ -37,10 +38,9 @@ def _kubeconfig(id_: str, title: str, cis: tuple[str, ...], *names: str) -> Cont
 
 
 def _pki_owner(node: Node) -> Verdict:
-    wrong = [str(f) for f in node.files(_PKI, f"{_PKI}/*", f"{_PKI}/etcd/*") if f.uid or f.gid]
-    return holds(
-        not wrong, ", ".join(wrong[:3]) or f"{len(node.files(f'{_PKI}/*', f'{_PKI}/etcd/*'))} files, root:root"
-    )
+    files = node.files(_PKI, f"{_PKI}/*", f"{_PKI}/etcd/*")
+    wrong = [str(f) for f in files if (f.uid, f.gid) != owned_at(f.path).ids]
+    return holds(not wrong, ", ".join(wrong[:3]) or f"{len(files)} files, each of root or of the program that reads it")
 
 
 def _providers(node: Node) -> Verdict:
@@ -120,8 +120,8 @@ CONTROLS = (
     _manifest("manifest-etcd", "etcd", ("1.1.7", "1.1.8")),
     files(
         "etcd-data",
-        "etcd's data is for its owner only",
-        ("1.1.11",),
+        "etcd's data is for etcd only",
+        ("1.1.11", "1.1.12"),
         ["/var/lib/etcd"],
         0o700,
         "control_plane",
@@ -131,16 +131,21 @@ CONTROLS = (
     _kubeconfig(
         "kubeconfig-admin", "The administrator's kubeconfigs are root's", ("1.1.13", "1.1.14"), "admin", "super-admin"
     ),
-    _kubeconfig("kubeconfig-scheduler", "The scheduler's kubeconfig is root's", ("1.1.15", "1.1.16"), "scheduler"),
     _kubeconfig(
-        "kubeconfig-cm", "The controller manager's kubeconfig is root's", ("1.1.17", "1.1.18"), "controller-manager"
+        "kubeconfig-scheduler", "The scheduler's kubeconfig is the scheduler's alone", ("1.1.15", "1.1.16"), "scheduler"
+    ),
+    _kubeconfig(
+        "kubeconfig-cm",
+        "The controller manager's kubeconfig is its own alone",
+        ("1.1.17", "1.1.18"),
+        "controller-manager",
     ),
     Control(
         "pki-owner",
-        "Keys and certificates are root's",
+        "Keys and certificates are root's, or of the one program that reads them",
         "high",
         "Who owns the authority's key is the cluster.",
-        "/etc/kubernetes/pki: root:root",
+        "/etc/kubernetes/pki: root:root, but keys that a program of the control plane uses",
         _pki_owner,
         "control_plane",
         ("1.1.19",),
@@ -155,7 +160,7 @@ CONTROLS = (
     ),
     files(
         "pki-keys",
-        "Keys are read by root only",
+        "A key is read by root and the one program that uses it",
         ("1.1.21",),
         [f"{_PKI}/*.key", f"{_PKI}/etcd/*.key"],
         0o600,
@@ -164,7 +169,7 @@ CONTROLS = (
     ),
     files(
         "api-files",
-        "What the API server is started with is root's",
+        "What the API server is started with is for it only",
         (),
         [f"{apiserver.DIRECTORY}/*"],
         0o600,
@@ -174,7 +179,7 @@ CONTROLS = (
     ),
     files(
         "audit-files",
-        "Audit logs are read by root only",
+        "Audit logs are read by root and the API server only",
         (),
         [apiserver.AUDIT_LOGS, f"{apiserver.AUDIT_LOGS}/*.log"],
         0o700,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
+from bmk.hardening.accounts import BY_PATH, Account, owned_at
 from bmk.hardening.control import Control, Scope, Severity, Verdict, holds, not_applicable
 from bmk.hardening.evidence import Node
 
@@ -21,20 +23,49 @@ def files(  # noqa: PLR0913, PLR0917 - a table of these reads best in columns
     severity: Severity = "medium",
     why: str = "It holds keys or decides what runs as root; who can write or read it owns the node.",
 ) -> Control:
-    """Files exist, are root's, and allow no more than `mode`."""
+    """Files exist, belong to whom accounts.py says (root, mostly), and allow no more than it or `mode` says."""
 
     def check(node: Node) -> Verdict:
         found = node.files(*patterns)
         if not found:
             return not_applicable(f"no {' '.join(patterns)} here")
-        wrong = [str(f) for f in found if f.mode & ~mode or f.uid or f.gid]
+        wrong = [str(f) for f in found if f.mode & ~_loosest(f.path, mode) or (f.uid, f.gid) != owned_at(f.path).ids]
         seen = (
             ", ".join(wrong[:_SHOWN]) if wrong else f"{found[0]}" + (f" and {len(found) - 1} more" if found[1:] else "")
         )
         return holds(not wrong, seen)
 
-    setting = f"{', '.join(patterns)}: at most {mode:04o}, root:root"
+    setting = f"{', '.join(patterns)}: at most {mode:04o}, {_owners(patterns)}"
     return Control(id_, title, severity, why, setting, check, scope, cis)
+
+
+def _loosest(path: str, mode: int) -> int:
+    """A key that two programs use is open to the group of one of them."""
+    return mode | BY_PATH[path].mode if path in BY_PATH else mode
+
+
+def _owners(patterns: Sequence[str]) -> str:
+    """Who may own such files, for people to read."""
+    own = {o.owner.name for o in BY_PATH.values() if any(PurePosixPath(o.path).match(pattern) for pattern in patterns)}
+    return (
+        "root:root"
+        if own <= {"root"}
+        else f"of the program that reads it ({', '.join(sorted(own - {'root'}))}) or root's"
+    )
+
+
+def runs_as(id_: str, title: str, process: str, account: Account, why: str) -> Control:
+    """A program of the control plane runs as its user and group, with no other group and no capability at all."""
+
+    def check(node: Node) -> Verdict:
+        seen = node.identity(process)
+        if seen is None:
+            return Verdict("unknown", f"{process} does not run")
+        own = frozenset([account.number])
+        return holds(seen.uids == seen.gids == own and not seen.effective | seen.bounding, str(seen))
+
+    setting = f"{process}: user and group {account.number} ({account.name}), no capabilities"
+    return Control(id_, title, "high", why, setting, check, "control_plane", ("5.2.7", "5.2.9"))
 
 
 def flag(  # noqa: PLR0913, PLR0917

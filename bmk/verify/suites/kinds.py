@@ -93,6 +93,28 @@ def test_groups(host: Any, recorded: Recorded) -> None:
     nothing(wrong + [f"{i['name']} is the group of {first[str(i['gid'])]}" for i in items if str(i["gid"]) in first])
 
 
+def test_users(host: Any, recorded: Recorded) -> None:
+    """Users have their number, which nobody else has, and a group of their own; nobody can log in as one of them."""
+    items = recorded("users")
+    lines = [
+        line.split(":") for line in host.check_output("cat /etc/passwd; sed 's/^/group:/' /etc/group").splitlines()
+    ]
+    users = {line[0]: line for line in lines if len(line) == 7}
+    groups = {line[1]: line[3:] for line in lines if line[0] == "group"}
+    wrong = []
+    for item in items:
+        name, number = item["name"], str(item["uid"])
+        found = users.get(name, [""] * 7)
+        if (found[2], found[3], found[6]) != (number, number, item["desired"]["shell"]):
+            wrong.append(f"{name} is {':'.join(found)}")
+        if groups.get(name) != [number, ""]:
+            wrong.append(f"its group {name} is {groups.get(name)}")
+        wrong += [
+            f"{other} has the number of {name}" for other, line in users.items() if line[2] == number and other != name
+        ]
+    nothing(wrong)
+
+
 def test_kernel_modules(host: Any, recorded: Recorded, record: Any) -> None:
     """Kernel modules are loaded or built in. A container has the kernel of somebody else."""
     names = [item["name"].replace("-", "_") for item in recorded("kernel_modules") if not record.container]

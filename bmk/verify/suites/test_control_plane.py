@@ -17,7 +17,9 @@ from bmk.verify.suites.kinds import (  # noqa: F401 - tests of this suite
 )
 from bmk.verify.suites.record import Record
 
-PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+# static pod -> the number of its user and its group
+PODS = {"etcd": 953, "kube-apiserver": 954, "kube-controller-manager": 955, "kube-scheduler": 956}
+API, MANAGER = "kube-apiserver", "kube-controller-manager"
 PKI, MANIFESTS = "/etc/kubernetes/pki", "/etc/kubernetes/manifests"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=30s"
 MONTH = 30 * 24 * 3600
@@ -83,10 +85,37 @@ def test_static_pods_are_roots_alone(host: Any) -> None:
 
 
 @joined
-def test_keys_are_roots_alone(host: Any) -> None:
-    """CIS 1.1.21: no private key, and no kubeconfig with one, can be read by another user."""
-    keys = host.check_output("find /etc/kubernetes '(' -name '*.key' -o -name '*.conf' ')' -perm /0077")
+def test_static_pods_run_as_users_of_their_own(host: Any) -> None:
+    """Each of them, as it runs: its own user and group in every place, no other group, no capability to be had."""
+    fields = "Uid|Gid|Groups|CapEff|CapBnd"
+    ask = f'grep -hE "^({fields}):" /proc/$p/status | tr -s "\t" " " | tr "\n" ";"; echo " $n"'
+    said = host.check_output(f"for n in {' '.join(PODS)}; do for p in $(pidof $n); do {ask}; done; done")
+    seen = dict(reversed(line.rsplit(" ", 1)) for line in said.splitlines())
+    wrong = [f"{name} does not run" for name in PODS if name not in seen]
+    for name, text in seen.items():
+        known = {key: set(value.split()) for key, _, value in (part.partition(":") for part in text.split(";"))}
+        ids = known["Uid"] | known["Gid"] | known["Groups"]
+        if ids != {str(PODS[name])} or any(int(mask, 16) for mask in known["CapEff"] | known["CapBnd"]):
+            wrong.append(f"{name}: {text}")
+    nothing(wrong)
+
+
+@joined
+def test_a_key_is_its_programs_alone(host: Any) -> None:
+    """CIS 1.1.21: private keys, and kubeconfigs with one, are read by root and their program; one by two."""
+    shared = f"{PKI}/sa.key"
+    keys = host.check_output(
+        f"find /etc/kubernetes '(' -name '*.key' -o -name '*.conf' ')' -perm /0077 ! -path {shared}"
+    )
     assert not keys, f"{' '.join(keys.split())}: others may read"
+    own = {
+        **_owned(API, 0o600, *(f"{PKI}/{n}.key" for n in ("apiserver", "apiserver-etcd-client", "front-proxy-client"))),
+        **_owned(MANAGER, 0o600, f"{PKI}/ca.key", "/etc/kubernetes/controller-manager.conf"),
+        **_owned("kube-scheduler", 0o600, "/etc/kubernetes/scheduler.conf"),
+        **_owned("etcd", 0o600, f"{PKI}/etcd/server.key", f"{PKI}/etcd/peer.key"),
+        **roots(0o600, "/etc/kubernetes/admin.conf", f"{PKI}/etcd/ca.key", f"{PKI}/front-proxy-ca.key"),
+    }
+    tight(host, {**own, shared: (API, MANAGER, 0o640)})
 
 
 @joined
@@ -102,10 +131,10 @@ def test_certificates_hold_for_a_month(host: Any) -> None:
 
 @joined
 def test_what_is_asked_is_written_down(host: Any) -> None:
-    """The audit log is there, has something in it, and is root's alone."""
+    """The audit log is there, has something in it, and is read by root and the API server only."""
     log = "/var/log/kubernetes/audit/audit.log"
     assert host.run(f"test -s {log}").rc == 0, f"{log} is empty or not there"
-    tight(host, roots(0o600, log))
+    tight(host, _owned(API, 0o600, log))
 
 
 @joined
@@ -132,7 +161,13 @@ def _live(config: dict[str, Any]) -> list[str]:
 
 
 def test_its_files_are_tight(host: Any, record: Record) -> None:
-    """Admission, audit and encryption are root's alone; so is what etcd holds."""
-    directories = ["/etc/kubernetes/bmk", "/var/log/kubernetes/audit", *(["/var/lib/etcd"] if record.joined else [])]
+    """Admission, audit policy and encryption are root's for the API server to read; etcd's data is etcd's alone."""
     names = ["admission", "authentication", "audit-policy", *(["encryption"] if record.joined else [])]
-    tight(host, {**roots(0o700, *directories), **roots(0o600, *(f"/etc/kubernetes/bmk/{n}.yaml" for n in names))})
+    own = {"/etc/kubernetes/bmk": ("root", API, 0o750), **_owned(API, 0o700, "/var/log/kubernetes/audit")}
+    own |= dict.fromkeys((f"/etc/kubernetes/bmk/{name}.yaml" for name in names), ("root", API, 0o640))
+    tight(host, {**own, **(_owned("etcd", 0o700, "/var/lib/etcd") if record.joined else {})})
+
+
+def _owned(name: str, mode: int, *paths: str) -> dict[str, tuple[str, str, int]]:
+    """For `tight`: paths of a program's user and group."""
+    return dict.fromkeys(paths, (name, name, mode))

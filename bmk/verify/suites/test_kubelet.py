@@ -12,6 +12,7 @@ from bmk.verify.suites.kinds import (  # noqa: F401 - tests of this suite
     test_downloads,
     test_files,
     test_units,
+    test_users,
     tight,
 )
 from bmk.verify.suites.record import Record

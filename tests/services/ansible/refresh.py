@@ -6,6 +6,7 @@ Prints one JSON object: what was put right at each step. No daemon runs here, so
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ import bmk.ansible
 
 ansible.module_utils.__path__.append(str(Path(bmk.ansible.__file__).parent / "module_utils"))
 from ansible.module_utils import bmk_kubeadm_files as files  # noqa: E402
+from ansible.module_utils.bmk_users import Users  # noqa: E402
+
+from bmk.hardening import accounts  # noqa: E402
 
 ETC, LIB = Path("/etc/kubernetes"), Path("/var/lib")
 
@@ -35,8 +39,29 @@ def prepare(kubeadm: str, config: str) -> None:
     """A host as it is after kubeadm: keys, kubeconfigs and the directories of the roles."""
     for path in (ETC / "manifests", ETC / "patches", LIB / "kubelet", LIB / "bmk/sections", LIB / "etcd"):
         path.mkdir(parents=True, exist_ok=True)
+    users = accounts.users("control_plane")
+    Users().apply(users, {user["name"]: {"uid": None} for user in users})
+    Path(accounts.CONF).write_text(accounts.tmpfiles("control_plane"))
     for phase in (("certs", "all"), ("kubeconfig", "all")):
         subprocess.run([kubeadm, "init", "phase", *phase, "--config", config], check=True, capture_output=True)
+
+
+def owners_by_systemd() -> list[str]:
+    """What of the table does not hold after kubeadm made everything anew and systemd-tmpfiles ran."""
+    for owned in accounts.BY_PATH.values():
+        if Path(owned.path).exists():
+            os.chown(owned.path, 0, 0)
+            Path(owned.path).chmod(0o755 if Path(owned.path).is_dir() else 0o600)
+    (LIB / "etcd/member/x").write_text("x")
+    os.chown(LIB / "etcd/member/x", 0, 0)
+    subprocess.run(["systemd-tmpfiles", "--create", accounts.CONF], check=True)
+    there = [(owned, Path(owned.path).stat()) for owned in accounts.BY_PATH.values() if Path(owned.path).exists()]
+    there.append((accounts.owned_at("/var/lib/etcd/member/x"), (LIB / "etcd/member/x").stat()))
+    return [
+        o.path
+        for o, info in there
+        if (info.st_uid, info.st_gid) != o.ids or (not o.tree and info.st_mode & 0o777 != o.mode)
+    ]
 
 
 def main() -> None:
@@ -47,12 +72,13 @@ def main() -> None:
     effects: list[list[str]] = []
     files.KUBEADM = kubeadm
 
-    def take_effect(changed: list[str], _began: float) -> list[str]:
+    def take_effect(changed: list[str], _began: float, _trees: list[Any]) -> list[str]:
         effects.append([path for path in changed if not path.endswith("apiserver.yaml")])
         return []
 
     files.take_effect = take_effect
     files.API = ""  # nobody answers here, so nothing can be uploaded
+    files.may_stop = lambda: None
 
     def step() -> list[str]:
         return sorted(files.refresh(config, {}, False))
@@ -61,6 +87,7 @@ def main() -> None:
     manager = ETC / "manifests/kube-controller-manager.yaml"
     manager.write_text(manager.read_text().replace("--profiling=false", "--profiling=true"))
     (ETC / "pki/ca.key").chmod(0o644)
+    (LIB / "etcd/member").mkdir()  # as root would
     (LIB / "kubelet/config.yaml").chmod(0o644)
     effects.clear()
     said["check"] = sorted(files.refresh(config, {}, True))
@@ -69,6 +96,7 @@ def main() -> None:
     said["profiling"] = "--profiling=false" in manager.read_text()
     said["mode"] = oct((ETC / "pki/ca.key").stat().st_mode & 0o777)
     said["third"] = step()
+    said["by systemd"] = owners_by_systemd()
     said["record"] = len(json.loads((LIB / "bmk/sections/kubeadm.files.json").read_text())["items"])
     sys.stdout.write(json.dumps(said) + "\n")
 

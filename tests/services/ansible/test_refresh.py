@@ -35,7 +35,9 @@ VARIABLES: dict[str, Any] = {
 
 
 def test_hands_on_what_kubeadm_wrote_are_put_right(tmp_path: Path) -> None:
-    """An edited manifest, modes of a key and of a file: named in check mode, put right once, nothing else touched."""
+    """An edited manifest, modes of a key and of a file, root's hand in etcd's data: named in check mode, put right
+    once, nothing else touched. systemd makes the same of what kubeadm has just made.
+    """
     kubeadm = load_mirror().file("kubeadm").local
     kubeadm.chmod(0o755)
     config, scratch = tmp_path / "init.yml", tmp_path / "scratch"
@@ -51,8 +53,9 @@ def test_hands_on_what_kubeadm_wrote_are_put_right(tmp_path: Path) -> None:
     assert manifests <= set(said["first"])
     assert said["second"] == said["third"] == []
     manager = "/etc/kubernetes/manifests/kube-controller-manager.yaml"
-    wrong = sorted([manager, "/etc/kubernetes/pki/ca.key", "/var/lib/kubelet/config.yaml"])
+    wrong = sorted([manager, "/etc/kubernetes/pki/ca.key", "/var/lib/etcd", "/var/lib/kubelet/config.yaml"])
     assert said["check"] == said["repaired"] == wrong
     assert said["effects"] == [[manager]], "a mode needs no restart"
     assert (said["profiling"], said["mode"]) == (True, "0o600")
     assert said["record"] > 15
+    assert said["by systemd"] == []

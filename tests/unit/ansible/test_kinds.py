@@ -26,6 +26,7 @@ from ansible.module_utils import (
     bmk_kubeadm_once,
     bmk_sections,
     bmk_units,
+    bmk_users,
 )
 from ansible.module_utils.bmk_batch import Failed, run_batch
 from ansible.module_utils.bmk_downloads import Downloads
@@ -382,3 +383,29 @@ def test_what_is_in_a_kept_file_is_never_shown(tmp_path: Path) -> None:
     done = _run(Files(), [{"path": str(path), "state": "kept", "mode": "0600"}])
     assert "canary" not in json.dumps(done["diff"])
     assert "0644" in done["diff"][0]["before"]
+
+
+@root
+def test_a_tree_belongs_to_one_user(tmp_path: Path) -> None:
+    """A file that root left below etcd's directory is seen, recorded as drift, and given; what a link names is not."""
+    tree, outside = tmp_path / "etcd", tmp_path / "outside"
+    (tree / "member/wal").mkdir(parents=True)
+    outside.write_text("x")
+    item = {"path": str(tree), "state": "directory", "mode": "0700", "owner": "daemon", "group": "daemon", "tree": True}
+    assert _run(Files(), [item])["changed"] is True
+    (tree / "member/wal/0.wal").write_text("x")
+    (tree / "member/link").symlink_to(outside)
+    assert bmk_sections.sections()["test.files"]["differs"] == [str(tree)]
+    assert _run(Files(), [item])["changed"] is True
+    assert _run(Files(), [item])["changed"] is False
+    assert {(p.lstat().st_uid, p.lstat().st_gid) for p in (tree, *tree.rglob("*"))} == {(1, 1)}
+    assert outside.stat().st_uid == 0
+
+
+def test_a_number_is_never_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that has the number would read keys of the cluster: no user is made, and the error names it."""
+    made: list[tuple[str, ...]] = []
+    monkeypatch.setattr(bmk_users, "command", lambda *argv: made.append(argv) or "")
+    said = _run(bmk_users.Users(), [{"name": "etcd", "uid": 1}])
+    assert "daemon has it" in said["msg"]
+    assert made == []

@@ -19,6 +19,8 @@ from bmk.cluster.kubeadm import (
     registration,
     upload_certs_documents,
 )
+from bmk.hardening import accounts
+from bmk.hardening.groups import violations
 
 Make = Callable[..., Node]
 Golden = Callable[[str, str], None]
@@ -58,10 +60,9 @@ def test_patches_are_as_reviewed(node: Make, golden: Golden, name: str, options:
 
 
 def test_standard_hardware_keeps_upstreams_patience(node: Make) -> None:
-    """Real hardware gets no patch, no time-out and no lease of ours."""
-    text = _text(init_documents(node(vip=None)))
-    assert patches(node(vip=None)) == {}
-    for word in ("timeouts", "leader-elect", "heartbeat", "housekeeping", "GODEBUG"):
+    """Real hardware gets no probe, no time-out and no lease of ours."""
+    text = _text(init_documents(node(vip=None))) + json.dumps(patches(node(vip=None)))
+    for word in ("timeouts", "leader-elect", "heartbeat", "housekeeping", "GODEBUG", "Probe"):
         assert word not in text
 
 
@@ -147,3 +148,57 @@ def test_upload_certs_asks_nobody_for_a_version(node: Make) -> None:
     """The phase would otherwise ask the internet which Kubernetes is stable."""
     documents = upload_certs_documents(node(), "k")
     assert documents[1]["kubernetesVersion"] == "v1.37.2"
+
+
+def test_no_program_of_kubernetes_is_root_by_accident(node: Make) -> None:
+    """Each static pod is a user of its own without capabilities, CoreDNS its image's; kube-proxy has one capability."""
+    found: Any = patches(node())
+    pods = {name: found[f"{name}2+strategic.yaml"]["spec"] for name in STATIC_PODS}
+    pods["coredns"] = found["corednsdeployment2+strategic.yaml"]["spec"]["template"]["spec"]
+    pods["kube-proxy"] = found["kubeproxydaemonset2+strategic.yaml"]["spec"]["template"]["spec"]
+    groups = [pod["securityContext"]["runAsGroup"] for pod in pods.values()]
+    assert len(set(groups)) == len(groups), "two programs that share a group read each other's keys"
+    for name, pod in pods.items():
+        assert violations({**pod, "containers": [{"name": name}]}) == [], name
+        assert pod["securityContext"].get("runAsNonRoot", False) is (name != "kube-proxy"), name
+    for name in (*STATIC_PODS, "kube-proxy"):
+        (container,) = pods[name]["containers"]
+        added = container["securityContext"]["capabilities"].get("add", [])
+        assert added == (["NET_ADMIN"] if name == "kube-proxy" else []), name
+
+
+def test_another_configuration_makes_kube_proxy_anew(node: Make) -> None:
+    """It reads its configuration at its start only, so its pods carry the digest of it."""
+
+    def digest(made: Node) -> str:
+        proxy: Any = patches(made)["kubeproxydaemonset2+strategic.yaml"]
+        return str(proxy["spec"]["template"]["metadata"]["annotations"]["bmk.dev/configuration"])
+
+    one = node()
+    other = replace(one, cluster={**one.cluster, "network": {**one.cluster["network"], "pods": "10.99.0.0/16"}})
+    assert digest(one) == digest(node(timing="emulated")) != digest(other)
+
+
+def test_every_user_has_a_number_and_files_of_its_own() -> None:
+    """No number twice, none that people get; what systemd reads names each path once and no pattern."""
+    numbers = [a.number for a in (*accounts.STATIC_PODS.values(), accounts.PROXY)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(0 < number < 1000 for number in numbers)
+    lines = [line.split() for line in accounts.tmpfiles("control_plane").splitlines() if not line.startswith("#")]
+    paths = [path for kind, path, *_ in lines if kind != "Z"]
+    assert len(paths) == len(set(paths))
+    assert not [path for path in paths if set(path) & set("*?[%")]
+    assert {owner for *_, owner, _ in lines} == {"root", *accounts.STATIC_PODS}
+    assert {tuple(line) for line in accounts.tmpfiles("worker").splitlines()} <= {
+        tuple(line) for line in accounts.tmpfiles("control_plane").splitlines()
+    }
+
+
+def test_a_private_key_is_open_to_its_users_only() -> None:
+    """Nobody reads a key but root and its program; one key has two readers, and neither group has more in it."""
+    keys = [o for o in accounts.BY_PATH.values() if o.path.endswith((".key", ".conf", "encryption.yaml"))]
+    assert all(not o.mode & 0o137 for o in keys)
+    assert {o.path for o in keys if o.mode & 0o040} == {
+        "/etc/kubernetes/pki/sa.key",
+        "/etc/kubernetes/bmk/encryption.yaml",
+    }

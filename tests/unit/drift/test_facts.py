@@ -67,7 +67,7 @@ def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> Non
         ("mounts", "/var/lib/etcd", {"filesystem": "ext4", "read_only": False}),
         ("network", "default route", {"gateway": "10.67.0.1"}),
         ("network", "address 10.67.0.11", {"prefix": 24}),
-        ("users", "root", {"uid": 0, "shell": "/bin/bash", "password": "locked"}),
+        ("users", "root", {"uid": 0, "gid": 0, "shell": "/bin/bash", "password": "locked"}),
         ("groups", "bmk-cri", {"gid": 952, "members": ""}),
         ("health", "disk", {"at": "/", "free_kb": 40766196}),
         ("listeners", "tcp 2379 etcd", {"process": "etcd"}),

@@ -90,6 +90,10 @@ def _flag(process: str, name: str, value: str | None) -> Any:
     return change
 
 
+def _process(name: str, **change: Any) -> Any:
+    return lambda raw: raw["processes"][name].update(change)
+
+
 def _dump(old: str, new: str) -> Any:
     def change(raw: dict[str, Any]) -> None:
         assert old in raw["containerd"]["out"], old
@@ -182,6 +186,11 @@ BREAKS: dict[str, Any] = {
     "pod-security": _text(
         "/etc/kubernetes/bmk/admission.yaml", '"enforce-version": "v1.37"', '"enforce-version": "latest"'
     ),
+    "etcd-identity": _process("etcd", uids=[0] * 4),
+    "api-identity": _process("kube-apiserver", groups=[954, 0]),
+    "cm-identity": _process("kube-controller-manager", gids=[955, 955, 955, 0]),
+    "scheduler-identity": _process("kube-scheduler", capabilities={"effective": 0, "bounding": 1 << 21}),
+    "proxy-identity": _process("kube-proxy", gids=[0] * 4),
     "api-no-tokens": _flag("kube-apiserver", "token-auth-file", "/tmp/t"),
     "api-plugins": _flag("kube-apiserver", "disable-admission-plugins", "PodSecurity"),
     "api-kubelet-client": _flag("kube-apiserver", "kubelet-client-key", None),

@@ -1,0 +1,43 @@
+# Copyright bmk contributors. Apache-2.0
+"""etcd's member on this host: whether it is well, and whether the cluster bears that it stops for a moment."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.module_utils.bmk_batch import Failed, command
+
+ETCDCTL = "/usr/local/bin/etcdctl"
+HERE = "https://127.0.0.1:2379"
+PKI = "/etc/kubernetes/pki/etcd"
+PATIENCE = "30s"  # for a member that does not answer; others answer at once
+
+
+def healthy() -> bool:
+    """The member here takes part: it answers a read that a majority agreed to."""
+    return any(member["health"] for member in _health())
+
+
+def may_stop() -> None:
+    """Raises Failed when the cluster would lose its majority by a restart here. A member that is down may be mended."""
+    members = _health("--cluster")
+    well = sum(member["health"] for member in members)
+    # two cannot do without one of them, and one not without itself: a moment without writes is the price
+    if members and healthy() and well - 1 < min(len(members) // 2 + 1, len(members) - 1):
+        ill = ", ".join(sorted(member["endpoint"] for member in members if not member["health"]))
+        raise Failed(
+            "etcd of this host stays as it is: of %d members %s are not well, and without this one nothing could be "
+            "written any more. Next: mend those first; the same command goes on" % (len(members), ill)
+        )
+
+
+def _health(*which: str) -> list[dict[str, Any]]:
+    """Members as etcdctl sees them: {endpoint, health}; none when the one here does not say who they are."""
+    keys = ("--cacert", PKI + "/ca.crt", "--cert", PKI + "/server.crt", "--key", PKI + "/server.key")
+    asked = (ETCDCTL, "--endpoints", HERE, *keys, "--command-timeout", PATIENCE, "endpoint", "health", *which)
+    try:
+        found = json.loads(command(*asked, "--write-out", "json", check=False))
+    except ValueError:
+        return []
+    return [member for member in found if isinstance(member, dict)] if isinstance(found, list) else []

@@ -1,0 +1,41 @@
+"""Whom Kubernetes' own programs are, read from the processes that run: not from a manifest that meant well."""
+
+from __future__ import annotations
+
+from bmk.hardening.accounts import API_SERVER, CONTROLLER_MANAGER, ETCD, PROXY, SCHEDULER
+from bmk.hardening.control import Control, Verdict, holds, not_applicable
+from bmk.hardening.controls.family import runs_as
+from bmk.hardening.evidence import Node
+
+_WHY = "Who breaks out of a static pod that runs as root is root on a control plane, and so on every node."
+_NET_ADMIN = 1 << 12
+
+
+def _proxy(node: Node) -> Verdict:
+    seen = node.identity("kube-proxy")
+    if seen is None:
+        return not_applicable("no kube-proxy")
+    return holds(seen.gids == {PROXY.number} and seen.bounding == _NET_ADMIN, str(seen))
+
+
+CONTROLS = (
+    runs_as("etcd-identity", "etcd runs as a user of its own", "etcd", ETCD, _WHY),
+    runs_as("api-identity", "The API server runs as a user of its own", "kube-apiserver", API_SERVER, _WHY),
+    runs_as(
+        "cm-identity",
+        "The controller manager runs as a user of its own",
+        "kube-controller-manager",
+        CONTROLLER_MANAGER,
+        _WHY,
+    ),
+    runs_as("scheduler-identity", "The scheduler runs as a user of its own", "kube-scheduler", SCHEDULER, _WHY),
+    Control(
+        "proxy-identity",
+        "kube-proxy has a group of its own and one capability",
+        "high",
+        "It is on every node; with all capabilities, as upstream runs it, it is root there.",
+        f"kube-proxy: group {PROXY.number}, no other; capabilities: NET_ADMIN and never another",
+        _proxy,
+        cis=("5.2.2", "5.2.9"),
+    ),
+)
