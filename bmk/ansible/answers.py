@@ -144,6 +144,7 @@ MODELS: dict[str, type[Answer]] = {
     "bmk_sysctls": Batch,
     "bmk_ticket": Ticket,
     "bmk_units": Batch,
+    "bmk_users": Batch,
 }
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import date
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="lower case, with colons")]
@@ -164,22 +164,38 @@ class ClusterNetwork(Spec):
     bgp: Bgp = Bgp()
 
 
+_UNSAID: dict[str, Mode] = {"kube-system": "audit"}
+
+
 class GroupPolicy(Spec):
     """Containers with group 0: `audit` writes them into the audit log, `warn` also tells who asks, `deny` refuses.
 
     A namespace that is named here has that mode; another has that of its label bmk.dev/nonroot-group, or the default.
+    kube-system has `audit` when nothing is said of it: what others put there is counted and goes on.
     """
 
     default: Mode = "warn"
-    namespaces: dict[Name, Mode] = Field({}, description="mode of single namespaces, whatever their label says")
-    exempt: tuple[Name, ...] = Field(("kube-system",), description="namespaces in which group 0 is nobody's business")
+    namespaces: dict[Name, Mode] = Field(_UNSAID, description="mode of single namespaces, whatever their label says")
+    exempt: tuple[Name, ...] = Field((), description="namespaces in which group 0 is nobody's business")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, given: Any) -> Any:
+        """Other namespaces that are named do not make kube-system follow the default."""
+        if not isinstance(given, dict) or not isinstance(given.get("namespaces", {}), dict):
+            return given
+        exempt = given.get("exempt") or ()
+        unsaid = {name: mode for name, mode in _UNSAID.items() if name not in exempt}
+        return {**given, "namespaces": {**unsaid, **given.get("namespaces", {})}}
 
 
 class PodSecurity(Spec):
     """Pod Security of namespaces that have no label of their own; the version is that of the cluster."""
 
     enforce: Literal["privileged", "baseline", "restricted"] = "restricted"
-    exempt: tuple[Name, ...] = Field(("kube-system",), description="namespaces that are not looked at")
+    exempt: tuple[Name, ...] = Field(
+        ("kube-system",), description="namespaces that are not looked at: static pods use the host's files and network"
+    )
 
 
 class HardeningSpec(Spec):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from bmk.datacenter.checks.addressing import addresses_in_their_networks, allocated_pods, unique_addresses
 from bmk.datacenter.checks.clusters import control_planes, endpoints, one_cluster_each, pod_ranges
 from bmk.datacenter.checks.expected import expected_somewhere
-from bmk.datacenter.checks.hardening import known_waivers, living_waivers, settled_namespaces
+from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
 from bmk.datacenter.checks.identity import disks_named, known_members, known_references, unique_identities
 from bmk.datacenter.checks.ranges import overlapping_ranges, pools_inside
 from bmk.datacenter.draft import Draft
@@ -32,5 +32,6 @@ CHECKS: tuple[Check, ...] = (
     known_waivers,
     living_waivers,
     settled_namespaces,
+    plugins_that_are_root,
     expected_somewhere,
 )

@@ -53,5 +53,17 @@ def settled_namespaces(draft: Draft) -> Iterator[Problem]:
                 yield Problem((*loc, "namespaces", namespace), what, "keep one of them", key=True, other=other)
 
 
+def plugins_that_are_root(draft: Draft) -> Iterator[Problem]:
+    """cilium and calico have group 0 in kube-system: denied there, a cluster has no network."""
+    for name, cluster in draft.clusters.items():
+        groups, plugin = cluster.hardening.groups, cluster.network.plugin
+        if plugin in ("cilium", "calico") and groups.namespaces.get("kube-system") == "deny":
+            loc: Loc = ("spec", "clusters", name, "hardening", "groups", "namespaces", "kube-system")
+            what = f"{plugin} runs with group 0 in kube-system, which denies it"
+            yield Problem(
+                loc, what, "say audit there, or take the plug-in routed", other=(*loc[:3], "network", "plugin")
+            )
+
+
 def _same(a: Waiver, b: Waiver) -> bool:
     return a.control == b.control and (not a.hosts or not b.hosts or bool(set(a.hosts) & set(b.hosts)))

@@ -51,6 +51,11 @@ RENAMED = (
     f"sed -i 's#ARGS=\"#&--hostname-override=other #' {FLAGS} && systemctl restart kubelet && "
     "until grep -q hostname-override=other /proc/$(pidof kubelet)/cmdline; do sleep 0.2; done"
 )
+PATCHED = '[{"op": "replace", "path": "/spec/template/spec/securityContext/runAsGroup", "value": 0}]'
+ROOTED = (
+    "k='kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system' && "
+    f"$k patch ds kube-proxy --type=json -p '{PATCHED}' && $k rollout status ds/kube-proxy --timeout=110s"
+)
 # Writing ip_forward resets redirects, which are another control's.
 UNROUTED = (
     "sysctl -qw net.ipv4.ip_forward=0 && for n in all default; do sysctl -qw net.ipv4.conf.$n.accept_redirects=0 "
@@ -60,6 +65,7 @@ UNROUTED = (
 # In this order: what restarts a daemon first, what makes one look stale last.
 NODE = (
     Break("kubelet-hostname", W, RENAMED),
+    Break("proxy-identity", C, ROOTED),
     Break("runtime-socket-grpc", W, f"chgrp root {GRPC}"),
     Break("runtime-socket-ttrpc", W, f"chgrp root {TTRPC}"),
     Break("runtime-socket-refuses", W, python(LISTED)),
@@ -138,7 +144,7 @@ SERVING = f"{PKI}/apiserver.crt,{PKI}/apiserver.key"
 # control -> flags of static pods, each with the value that it gets; None takes it out. All at once: etcd in clear text,
 # so that an API server starts that no longer knows it. Nobody can use it any more, not even bmk.
 PODS: dict[str, list[tuple[str, str, str | None]]] = {
-    "api-no-tokens": [(API, "token-auth-file", f"{OURS}/tokens.csv")],
+    "api-no-tokens": [(API, "token-auth-file", f"{PKI}/tokens.csv")],
     "api-plugins": [(API, "disable-admission-plugins", "PodSecurity")],
     "api-kubelet-client": [(API, "kubelet-client-certificate", None), (API, "kubelet-client-key", None)],
     "api-kubelet-ca": [(API, "kubelet-certificate-authority", None)],
@@ -191,6 +197,8 @@ PODS: dict[str, list[tuple[str, str, str | None]]] = {
     "etcd-ca": [(ETCD, "trusted-ca-file", f"{PKI}/ca.crt")],
     "etcd-tls-floor": [(ETCD, "tls-min-version", None)],
 }
+# control -> static pod that gets root's group beside its own
+GROUPS = {"etcd-identity": ETCD, "api-identity": API, "cm-identity": CM, "scheduler-identity": SCHEDULER}
 # What a container cannot show: kernel, control groups. Broken in tests/machines/planted.
 MACHINE = (
     Break("node-kernel", M, "sysctl -qw kernel.dmesg_restrict=0"),
@@ -201,18 +209,21 @@ MACHINE = (
 
 
 def flags(wanted: dict[str, list[tuple[str, str, str | None]]]) -> str:
-    """A program that sets flags in manifests of static pods."""
+    """A program that sets flags in manifests of static pods, and gives all of them root's group."""
     changes = [change for found in wanted.values() for change in found]
     return python(f"""
 import pathlib
-open("{OURS}/tokens.csv", "w").write("token,user,1")
-pathlib.Path("{OURS}/tokens.csv").chmod(0o600)
+open("{PKI}/tokens.csv", "w").write("token,user,1")
 pods = {{}}
 for pod, name, value in {changes!r}:
     path = pathlib.Path("{MANIFESTS}") / (pod + ".yaml")
     lines = pods.setdefault(path, path.read_text().splitlines())
     lines[:] = [line for line in lines if not line.startswith(f"    - --{{name}}=")]
     lines.insert(lines.index(f"    - {{pod}}") + 1, f"    - --{{name}}={{value}}") if value is not None else None
+for pod in {list(GROUPS.values())!r}:
+    path = pathlib.Path("{MANIFESTS}") / (pod + ".yaml")
+    lines = pods.setdefault(path, path.read_text().splitlines())
+    lines.insert(lines.index("  securityContext:") + 1, "    supplementalGroups: [0]")
 for path, lines in pods.items():
     path.write_text("\\n".join(lines) + "\\n")
 """)

@@ -7,7 +7,7 @@ import pytest
 from bmk.hardening.controls import CONTROLS, SYSCTLS
 from bmk.hardening.evidence import node_evidence, node_program
 from bmk.hardening.judge import judge_node
-from tests.containers.hardening.breaks import MACHINE, NODE, PODS, Break, C, W, flags
+from tests.containers.hardening.breaks import GROUPS, MACHINE, NODE, PODS, Break, C, W, flags
 from tests.containers.hardening.conftest import Place, until
 
 pytestmark = pytest.mark.containers
@@ -28,7 +28,7 @@ def test_every_control_of_a_node_is_broken_somewhere() -> None:
     What a container does not have (MACHINE) is broken on a machine (tests/machines/planted).
     """
     nodes = {control.id for control in CONTROLS if control.scope != "cluster"}
-    broken = [b.control for b in (*NODE, *MACHINE)] + [*PODS, "audit-policy"]
+    broken = [b.control for b in (*NODE, *MACHINE)] + [*PODS, *GROUPS, "audit-policy"]
     assert sorted(broken) == sorted(nodes)
 
 
@@ -54,7 +54,7 @@ def test_flags_of_what_runs_fail_exactly_their_controls(place: Place) -> None:
     """Manifests of all static pods edited: what runs now fails the controls of these flags, and nothing else."""
     before = failing(place, C)
     place.ssh(C, flags(PODS))
-    until(lambda: failing(place, C) - before == set(PODS), 180)
+    until(lambda: failing(place, C) - before == {*PODS, *GROUPS}, 180)
 
 
 def test_provision_puts_everything_right(place: Place) -> None:

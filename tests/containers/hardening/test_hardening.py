@@ -35,12 +35,41 @@ def test_a_fresh_cluster_holds_every_control(place: Place) -> None:
     assert (suites.get("failures"), suites.get("tests")) == ("0", str(len(report["results"])))
 
 
-def test_static_pods_and_namespaces_are_counted(place: Place) -> None:
-    """kubeadm's own pods run with group 0 and are named; so are namespaces that do not deny."""
+def test_nothing_of_kubernetes_is_an_exception(place: Place) -> None:
+    """No static pod, no CoreDNS, no kube-proxy has group 0; namespaces that do not deny are named, and nothing else."""
     found = {(e["kind"], e["what"]) for e in place.report(0)["exceptions"]}
-    for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
-        assert ("static-pod", f"kube-system/{component}-cp-1") in found
-    assert {("namespace", "default"), ("exempt", "kube-system")} <= found
+    names = ("default", "kube-node-lease", "kube-public", "kube-system")
+    assert found == {("namespace", name) for name in names}
+
+
+def test_kube_proxy_needs_roots_number_for_its_one_capability(place: Place) -> None:
+    """`nft` with NET_ADMIN and nothing else: it works as user 0 with a group that is not root's, as another user never.
+
+    The kernel takes capabilities from who has another number at the start of a program, and Kubernetes cannot ask for
+    the ambient set, which alone would keep them.
+    """
+    image = IMAGE.replace("smoke:1", "kube-proxy:v1.37.2")
+    inside = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}
+    for user, phase in ((0, "Succeeded"), (957, "Failed")):
+        context = {"runAsUser": user, "runAsGroup": 957, "supplementalGroupsPolicy": "Strict"}
+        container = {"image": image, "command": ["nft", "add", "table", "ip", "probe"], "securityContext": inside}
+        body = pod("default", f"nft-{user}", "", context, container=container, restartPolicy="Never")
+        assert "created" in place.create(body)
+        seen = f"-n default get pod nft-{user} -o jsonpath={{.status.phase}}"
+        until(lambda asked=seen: place.kubectl(asked) in ("Succeeded", "Failed"))
+        assert place.kubectl(seen) == phase
+    assert "Operation not permitted" in place.log("default", "nft-957")
+
+
+def test_kube_proxy_is_made_anew_when_somebody_gave_it_more(place: Place) -> None:
+    """Its DaemonSet privileged again, by hand: the report says so, and one provision takes it back, on every node."""
+    more = [{"op": "add", "path": "/spec/template/spec/containers/0/securityContext", "value": {"privileged": True}}]
+    place.kubectl("-n kube-system patch ds kube-proxy --type=json -p", f"'{json.dumps(more)}'")
+    place.kubectl("-n kube-system rollout status ds/kube-proxy --timeout=110s")
+    until(lambda: place.failing(2) == {("cp-1", "proxy-identity"), ("worker-1", "proxy-identity")})
+    place.lab.bmk("provision", "--yes")
+    place.kubectl("-n kube-system rollout status ds/kube-proxy --timeout=110s")
+    assert place.failing(0) == set()
 
 
 def test_the_gap_is_reported_in_audit_refused_in_deny_and_closed_by_naming_a_group(place: Place) -> None:

@@ -83,6 +83,11 @@ CASES = {
         GROUPS % "namespaces: {pay: deny}, exempt: [pay]",
         "pay has a mode and is exempt at .*keep one of them",
     ),
+    "no network": (
+        WAIVED,
+        (GROUPS % "namespaces: {kube-system: deny}").replace("{pods", "{plugin: cilium, pods"),
+        "cilium runs with group 0 in kube-system, which denies it .*say audit there",
+    ),
     "no endpoint": ("{vip: 10.1.0.10}", "{port: 6443}", "one has 3 control planes and no common endpoint"),
     "two endpoints": ("{vip: 10.1.0.10}", "{vip: 10.1.0.10, external: lb.example}", "a VIP and an external balancer"),
     "VIP outside": ("vip: 10.1.0.10", "vip: 10.7.0.10", "the VIP 10.7.0.10 is outside of the control planes' network"),
