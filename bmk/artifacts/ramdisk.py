@@ -41,7 +41,7 @@ _LINKS = {
 _TEXTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/shells": "/bin/sh\n",
     "etc/shadow": "root:*:20000::::::\n", "etc/hosts": "127.0.0.1 localhost\n",
-    "etc/nsswitch.conf": "hosts: files dns\n",
+    "etc/nsswitch.conf": "hosts: files dns\n", "etc/modprobe.d/bmk.conf": "blacklist ipmi_si\n",
 }  # fmt: skip
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 STATIC = "usr/bin/busybox"  # loads nothing, and runs anywhere

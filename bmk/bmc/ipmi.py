@@ -8,9 +8,10 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bmk.bmc import mailbox
 from bmk.bmc.access import Access
 from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_bytes, parse_fields, parse_log_line
 from bmk.bmc.patience import Busy, persist, refuse_again, settle, turned_away, wary
@@ -25,6 +26,8 @@ LONGEST_PASSWORD = 20  # bytes; longer ones are cut off in silence by ipmitool a
 LONGEST_ANSWER = 4 << 20  # bytes; no event log of IPMI has as many
 NO_SUITE = ("invalid authentication algorithm", "invalid integrity algorithm", "no matching cipher suite")
 NO_SESSION = "Unable to establish"
+NO_PARAMETER = ("rsp=0x80", "rsp=0xc1", "rsp=0xc9", "rsp=0xcc")  # completion codes of a BMC that has no such parameter
+_SCRIPT = ("exec", "/dev/stdin")  # commands, one a line, that are nobody's business
 NO_LOGIN = ("unauthorized name", "RAKP 2 HMAC is invalid", "RAKP 2 message indicates an error")
 
 
@@ -119,6 +122,24 @@ class IpmiBmc:
         elsewhere = seen.active(self._quirk) and seen.selector != SELECTORS["disk"]
         return str(seen) if elsewhere else ""
 
+    def write_mailbox(self, data: bytes) -> None:
+        wanted = mailbox.image(parse_bytes(self._ask("describe itself", "raw", "0x06", "0x01")), data)
+        self._ask("take what is left in its boot initiator mailbox", *_SCRIPT, script=mailbox.writing(wanted))
+        answer = self._ask("show its boot initiator mailbox", *_SCRIPT, script=mailbox.reading())
+        if mailbox.blocks_of(parse_bytes(answer)) != wanted:
+            raise self._lie(
+                "the BMC accepted what was left in its boot initiator mailbox and shows something else",
+                why="the machine could not prove that it is the one behind this BMC, so it was not powered on",
+                hint="update the BMC's firmware, or set `attest: {way: console}` in the profile",
+            )
+        self._access.tell("bmc.mailbox", f"mailbox {'written' if data else 'cleared'}, read back")
+
+    def insert_media(self, data: bytes) -> None:  # noqa: ARG002 - a protocol's
+        raise self._error("IPMI has no virtual media", hint="set `attest: {way: mailbox}` in the profile")
+
+    def eject_media(self) -> None:
+        raise self._error("IPMI has no virtual media", hint="set `attest: {way: mailbox}` in the profile")
+
     def event_log(self) -> list[LogEntry]:
         # not `elist`: for the names of sensors it reads, and where it likes writes, the repository of the BMC
         lines = self._ask("read its event log", "sel", "list").splitlines()
@@ -163,14 +184,15 @@ class IpmiBmc:
 
     # -- running ipmitool -------------------------------------------------------------------------------------------
 
-    def _ask(self, what: str, *command: str, may_fail: bool = False) -> str:
-        return persist(self._access, what, lambda: self._run(what, command, may_fail))
+    def _ask(self, what: str, *command: str, may_fail: bool = False, script: str = "") -> str:
+        """What ipmitool prints. `script`: its standard input, for _SCRIPT; it may hold secrets."""
+        return persist(self._access, what, lambda: self._run(what, command, may_fail, script))
 
-    def _run(self, what: str, command: tuple[str, ...], may_fail: bool) -> str:
+    def _run(self, what: str, command: tuple[str, ...], may_fail: bool, script: str = "") -> str:
         """One command. Raises Busy or BmcError; a BMC that was never let us in is asked first whether it does."""
         if not self._let_in:
             self._knock()
-        code, out, err = self._answer(command)
+        code, out, err = self._answer(command, script)
         if code and NO_SESSION in err:
             self._let_in = False
         if code and not (may_fail and NO_SESSION not in err):
@@ -191,10 +213,10 @@ class IpmiBmc:
         self._let_in = True
         self._access.logins.took(self._access.address, self._access.credentials)
 
-    def _answer(self, command: tuple[str, ...]) -> tuple[int, str, str]:
+    def _answer(self, command: tuple[str, ...], script: str = "") -> tuple[int, str, str]:
         """Exit code, stdout and stderr, within the time and size of one exchange."""
         with self._ipmitool(*command) as process:
-            said = _hear(process, self._access.timing.request)
+            said = _hear(process, self._access.timing.request, script)
             if sum(map(len, said)) > LONGEST_ANSWER:
                 raise self._error("the BMC's answer is longer than any honest one", hint="restart the BMC")
             code = process.wait()
@@ -204,6 +226,10 @@ class IpmiBmc:
     def _failure(self, what: str, text: str) -> Exception:
         if NO_SESSION in text or "Unspecified error" in text or "Node busy" in text or "Timeout" in text:
             return Busy(text)
+        if "boot initiator mailbox" in what and any(code in text for code in NO_PARAMETER):
+            return self._error(
+                "this BMC has no boot initiator mailbox", why=text, hint="set `attest: {way: console}` in the profile"
+            )
         return self._error(f"the BMC did not {what}", why=text, hint="check the BMC's firmware version and licence")
 
     @contextmanager
@@ -236,10 +262,15 @@ class IpmiBmc:
         return self._error(what, why, hint)
 
 
-def _hear(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
-    """What a process says until it ends, or until it is more than LONGEST_ANSWER. Raises Busy when it takes longer."""
+def _hear(process: subprocess.Popen[bytes], seconds: float, script: str) -> tuple[bytes, bytes]:
+    """What a process says until it ends, or until it is more than LONGEST_ANSWER. Raises Busy when it takes longer.
+
+    `script` is what it is told, less than a pipe holds.
+    """
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
-    process.stdin.close()
+    with suppress(BrokenPipeError):
+        process.stdin.write(script.encode())
+        process.stdin.close()
     end = time.monotonic() + seconds
     said = {process.stdout: bytearray(), process.stderr: bytearray()}
     open_ = list(said)

@@ -77,6 +77,21 @@ class Bmc(Protocol):
     def boot_override(self) -> str:
         """Where the next boot goes instead of the disk, in the BMC's words; "": nowhere else."""
 
+    def write_mailbox(self, data: bytes) -> None:
+        """Leave up to 64 bytes with the BMC where the machine's own system can read them; b"" clears. Read back.
+
+        `data` is a secret: it enters no argument, event or error.
+        """
+
+    def insert_media(self, data: bytes) -> None:
+        """Give the machine a small read-only volume with one file of at most 4096 bytes, instead of an earlier one.
+
+        Read back. `data` is a secret. This process serves it until `eject_media`: what a killed run inserted is dead.
+        """
+
+    def eject_media(self) -> None:
+        """Take our volume out, if it is in; another's stays. Read back."""
+
     def event_log(self) -> list[LogEntry]: ...
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ from bmk.bmc.patience import Busy, persist, settle, wary
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of, send_mode
 from bmk.bmc.redfish_documents import Lacking, drives_of, log_of, macs_of, managers_of, members
+from bmk.bmc.redfish_media import VirtualMedia
 from bmk.bmc.redfish_text import (
     Json,
     Override,
@@ -47,7 +48,7 @@ NOT_THERE = frozenset({400, 403, 404, 405, 500, 501, 503})  # answers of a part 
 
 
 @wary
-class RedfishBmc:
+class RedfishBmc(VirtualMedia):
     """One BMC with one system. Nothing is asked of it before the first call."""
 
     def __init__(self, access: Access) -> None:

@@ -85,6 +85,7 @@ class LabMachine(Spec):
     cpus: Annotated[int, Field(ge=1)] = 2
     memory: Size = "2GiB"
     disk: Size = "12GiB"
+    tpm: bool = Field(False, description="whether virtual machines have a TPM 2.0 (swtpm)")
 
 
 class Profile(Spec):

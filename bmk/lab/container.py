@@ -206,6 +206,9 @@ class ContainerBody:
     async def aim(self, target: Target) -> None:
         self._aim = target
 
+    async def change_medium(self) -> None:
+        """The agent asks what is in the drive when it wants to know."""
+
     async def link(self, up: bool) -> None:
         for port in self._chassis.hardware.ports:
             await network.set_link(port, up)

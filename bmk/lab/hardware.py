@@ -26,6 +26,7 @@ Firmware = Literal["uefi", "bios"]
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _NAMESPACE = uuid.UUID("6b1f7a52-0b3c-4b0e-9d0a-6e1f5d2c9a77")
 _BMC_PORTS = {"redfish": 443, "ipmi": 623}
+_KCS_PORTS = 10_000  # the first; one for each machine, on the lab's own loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,16 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class BmcPlate:
-    """What is printed on the BMC: kind, address, port, and the reference to its credentials."""
+    """What is printed on the BMC: kind, address, port, and the reference to its credentials.
+
+    `kcs`: the port, on the lab's loopback, where it answers its own machine (IPMI); 0: nobody answers there.
+    """
 
     kind: Literal["redfish", "ipmi"]
     address: str
     port: int
     secret: str
+    kcs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Hardware:
     drives: tuple[Drive, ...]
     bmc: BmcPlate
     address: str
+    tpm: bool = False
 
 
 def parse_size(text: str) -> int:
@@ -122,7 +128,9 @@ def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) 
         for i, nic in enumerate(host.nics)
     )
     bmc = host.profile.bmc
-    plate = BmcPlate(bmc.kind, str(host.bmc_address), bmc.port or _BMC_PORTS[bmc.kind], host.bmc_secret)
+    plate = BmcPlate(
+        bmc.kind, str(host.bmc_address), bmc.port or _BMC_PORTS[bmc.kind], host.bmc_secret, _KCS_PORTS + number
+    )
     return Hardware(
         name=host.name,
         kind=lab.kind,
@@ -135,6 +143,7 @@ def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) 
         drives=(_drive(host, lab),),
         bmc=plate,
         address=str(host.address),
+        tpm=lab.tpm,
     )
 
 
@@ -169,7 +178,8 @@ def swapped(bought: Hardware, faults: Collection[str]) -> Hardware:
     """What is in the case when somebody put other parts there: mainboard, disks, settings of the firmware. Pure."""
     serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
     drives = tuple(replace(d, serial=_other(d.serial)) if "wrong-disk" in faults else d for d in bought.drives)
-    return replace(bought, serial=serial, drives=drives, firmware=_mode(bought.firmware, faults))
+    bmc = replace(bought.bmc, kcs=0) if "kcs-silent" in faults else bought.bmc
+    return replace(bought, serial=serial, drives=drives, bmc=bmc, firmware=_mode(bought.firmware, faults))
 
 
 def _other(serial: str) -> str:

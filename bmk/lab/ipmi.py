@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from bmk.errors import BmkError, PreflightRefused
+from bmk.lab import ipmi_mailbox
 from bmk.lab.client import request
-from bmk.lab.ipmi_config import commands, fru_data, lan_conf
+from bmk.lab.ipmi_config import Programs, commands, fru_data, lan_conf, mailbox_limit
 from bmk.paths import state_dir
 from bmk.secrets import SecretStore
 
@@ -86,11 +87,13 @@ class Simulator:
     def update(self, machine: Machine) -> None:
         """Rewrite what ipmi_sim reads at each request."""
         _replace(self._directory / "fru.bin", fru_data(machine))
+        _replace(Path(machine["mailbox"] + ".stores"), f"{mailbox_limit(machine)}\n".encode())
 
     def _write(self, dc: str, machine: Machine, secrets: SecretStore) -> None:
         login = secrets.resolve(machine["bmc"]["secret"])
         script = [sys.executable, "-m", "bmk.lab.ipmi_chassis", dc, machine["name"]]
-        conf = lan_conf(machine, (login.username, login.password.reveal()), shlex.join(script), self._bridge.port)
+        programs = Programs(shlex.join(script), self._bridge.port, ipmi_mailbox.library())
+        conf = lan_conf(machine, (login.username, login.password.reveal()), programs)
         _replace(self._directory / "lan.conf", conf.encode())
         _replace(self._directory / "start.emu", commands(str(self._directory / "fru.bin")).encode())
 

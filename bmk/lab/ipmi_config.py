@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bmk.errors import ConfigError
@@ -27,6 +29,8 @@ endlan
 chassis_control "{chassis}"
 user 2 true "{username}" "{password}" admin 10 none md2 md5 straight
 sol "tcp:127.0.0.1:{console_port}" 115200
+serial kcs 127.0.0.1 {kcs} codec VM
+loadlib "{mailbox_library}" "{mailbox}"
 """
 
 COMMANDS = """\
@@ -38,7 +42,16 @@ mc_enable 0x20
 """
 
 
-def lan_conf(machine: Machine, login: tuple[str, str], chassis: str, console_port: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What a simulator works with: command that controls power, port of the console, the library with the mailbox."""
+
+    chassis: str
+    console_port: int
+    mailbox: Path
+
+
+def lan_conf(machine: Machine, login: tuple[str, str], programs: Programs) -> str:
     """`lan.conf`: holds the password, so it is written for the owner only."""
     username, password = login
     if len(username) > 16 or len(password) > 20 or '"' in username + password:
@@ -52,16 +65,25 @@ def lan_conf(machine: Machine, login: tuple[str, str], chassis: str, console_por
         address=machine["bmc"]["address"],
         port=machine["bmc"]["port"] or 623,
         guid=uuid.UUID(machine["uuid"]).bytes_le.hex(),
-        chassis=chassis,
+        chassis=programs.chassis,
         username=username,
         password=password,
-        console_port=console_port,
+        console_port=programs.console_port,
+        kcs=machine["bmc"]["kcs"],
+        mailbox_library=programs.mailbox,
+        mailbox=machine["mailbox"],
     )
 
 
 def commands(fru: str) -> str:
     """The start-up commands: one controller with an event log and the FRU file."""
     return COMMANDS.format(fru=fru, size=FRU_SIZE)
+
+
+def mailbox_limit(machine: Machine) -> int:
+    """How many bytes of each write to the mailbox the BMC really stores; a block has 16."""
+    limits = {"bmc-forgets-mailbox": 0, "bmc-truncates-mailbox": 8}
+    return min((limit for fault, limit in limits.items() if fault in machine["faults"]), default=16)
 
 
 def fru_data(machine: Machine) -> bytes:

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+from bmk.boot.agent.nonces import mailbox, media
 from bmk.errors import BmkError
 from bmk.lab.hardware import Hardware, swapped
 
 Target = Literal["pxe", "http", "disk"]
 Enabled = Literal["once", "continuous", "disabled"]
+MEDIUM = "medium.iso"  # in the machine's directory
 Say = Callable[[str, str], None]  # (kind, text): goes to the journal
 
 
@@ -59,6 +61,9 @@ class Body(Protocol):
 
     async def link(self, up: bool) -> None: ...
 
+    async def change_medium(self) -> None:
+        """The BMC put a medium into the machine's virtual drive, or took it out: see `Chassis.medium`."""
+
 
 class Chassis:
     """Power, boot order and faults of one machine. All requests of one machine happen one after another."""
@@ -67,6 +72,7 @@ class Chassis:
         self.hardware, self.directory, self.say = hardware, directory, say
         self.boot = Boot()
         self.running = False
+        self.inserted = ""  # where the medium in the virtual drive came from; "": there is none
         self.body: Body = cast(Body, None)  # set right after, because a body needs its chassis
         self.faults: set[str] = set()
         self._turn = asyncio.Lock()
@@ -75,6 +81,23 @@ class Chassis:
     @property
     def console(self) -> Path:
         return self.directory / "console.log"
+
+    @property
+    def mailbox(self) -> Path:
+        """What an IPMI BMC keeps in its boot initiator mailbox."""
+        return self.directory / "mailbox"
+
+    @property
+    def medium(self) -> Path | None:
+        """The image in the virtual drive, as the machine sees it."""
+        return None if not self.inserted or self.has("media-unplugged") else self.directory / MEDIUM
+
+    def left(self) -> dict[str, bytes]:
+        """What the deployer left with the BMC for the machine to read: way -> bytes. For bodies without KCS or USB."""
+        kept = self.mailbox.read_bytes() if self.mailbox.exists() and self.fitted.bmc.kcs else b""
+        volume = self.medium.read_bytes() if self.medium else b""
+        found = {"mailbox": mailbox.content(kept.ljust(mailbox.SIZE, b"\0")), "media": media.file_of(volume)}
+        return {way: data for way, data in found.items() if data is not None}
 
     @property
     def fitted(self) -> Hardware:
@@ -140,6 +163,13 @@ class Chassis:
             if self.running:
                 await self.body.aim(self.boot.next)
 
+    async def insert(self, url: str) -> None:
+        """Say that the BMC has put a medium from `url` at MEDIUM; "": it took the medium out."""
+        async with self._turn:
+            self.inserted = url
+            if self.running:
+                await self.body.change_medium()
+
     def has(self, fault: str) -> bool:
         return fault in self.faults
 
@@ -158,8 +188,16 @@ class Chassis:
             "boot": {"target": self.boot.target, "enabled": self.boot.enabled},
             "macs": [p.mac for p in hw.ports],
             "disks": [{"name": d.name, "serial": d.serial, "size": d.size, "wwn": d.wwn} for d in hw.drives],
-            "bmc": {"kind": hw.bmc.kind, "address": hw.bmc.address, "port": hw.bmc.port, "secret": hw.bmc.secret},
+            "bmc": {
+                "kind": hw.bmc.kind,
+                "address": hw.bmc.address,
+                "port": hw.bmc.port,
+                "secret": hw.bmc.secret,
+                "kcs": hw.bmc.kcs,
+            },
             "console": str(self.console),
+            "mailbox": str(self.mailbox),
+            "medium": {"path": str(self.directory / MEDIUM), "url": self.inserted},
             "faults": dict.fromkeys(sorted(self.faults), True),
         }
 

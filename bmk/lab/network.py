@@ -25,10 +25,14 @@ def plan(dc: DataCenter) -> list[str]:
         for address in _own_addresses(dc, network):
             lines.append(f"address add {address}/{spec.cidr.prefixlen} dev {bridge}")
         lines.append(f"link set {bridge} up")
-    lines += [
-        f"route add local {cidr} dev lo" for cidr in bmc_networks(dc)
-    ]  # AnyIP: every BMC answers at its own address
+    # AnyIP: every BMC answers at its own address, and sees the deployer come from the deployer's.
+    lines += [f"route add local {cidr} dev lo{_from_deployer(dc)}" for cidr in bmc_networks(dc)]
     return lines
+
+
+def _from_deployer(dc: DataCenter) -> str:
+    here = any(dc.spec.deployer.address in _own_addresses(dc, network) for network in bridges(dc))
+    return f" src {dc.spec.deployer.address}" if here else ""
 
 
 def own(addresses: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ list   bmc (optional: only the machine whose BMC has this address) -> machines: 
 status                                           -> stage, services, machines (power only), limits, timing, pid
 power  machine, action (on off cycle reset press)
 boot   machine, target (pxe http disk), enabled (once continuous disabled)
+medium  machine, url                             -> what the BMC put into the virtual drive; "": it took it out
 fault  fault, on, machine (not for faults of the whole lab), seconds (optional: heals by itself)
 preseed  machine                                 -> host_keys; containers only, see `preseed.py`
 up                                               -> added: machines for hosts that the file has got since
@@ -36,6 +37,7 @@ class Operations:
             "status": self.status,
             "power": self.power,
             "boot": self.boot,
+            "medium": self.medium,
             "fault": self.fault,
             "preseed": self.preseed,
             "up": self.up,
@@ -75,6 +77,11 @@ class Operations:
         target = _one_of(question["target"], get_args(Target))
         await machine.set_boot(target, _one_of(question["enabled"], get_args(Enabled)))
         return {"boot": machine.show()["boot"]}
+
+    async def medium(self, question: dict[str, Any]) -> dict[str, Any]:
+        machine = self._machine(question)
+        await machine.insert(str(question["url"]))
+        return {"medium": machine.show()["medium"]}
 
     async def fault(self, question: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine(question) if question.get("machine") else None

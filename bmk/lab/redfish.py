@@ -18,10 +18,12 @@ import flask
 from sushy_tools import error
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems.base import AbstractSystemsDriver
+from sushy_tools.emulator.resources.vmedia import DeviceInfo
 
 from bmk.errors import BmkError
 from bmk.lab.certificate import authority, self_signed
 from bmk.lab.client import request
+from bmk.lab.fetch_medium import fetch
 from bmk.lab.https import TlsServer
 from bmk.lab.redfish_shape import (
     REDFISH_TARGETS,
@@ -37,7 +39,7 @@ from bmk.paths import state_dir
 from bmk.secrets import Secret, SecretStore
 
 Machine = dict[str, Any]
-STORAGE = "1"
+STORAGE, DRIVE = "1", "Cd"
 OPEN = frozenset({"/redfish", "/redfish/v1"})
 SLOW = 8.0  # seconds that a slow BMC thinks about each request
 RESETS = {
@@ -164,6 +166,49 @@ class Storage:
         return [(self._bmcs.here()["uuid"], STORAGE, d["Id"]) for d in drives(self._bmcs.here())]
 
 
+class VirtualMedia:
+    """The emulator's driver of virtual media: one optical drive, whose state lives with the lab's supervisor."""
+
+    def __init__(self, bmcs: LabBmcs) -> None:
+        self._bmcs = bmcs
+
+    @property
+    def devices(self) -> list[str]:
+        return [DRIVE]
+
+    def get_device_name(self, identity: str, device: str) -> str:  # noqa: ARG002 - one system
+        if device != DRIVE:
+            raise error.NotFound(f"there is no virtual drive {device}")
+        return "Virtual CD"
+
+    def get_device_media_types(self, identity: str, device: str) -> list[str]:  # noqa: ARG002
+        return ["CD", "DVD"]
+
+    def get_device_image_info(self, identity: str, device: str) -> DeviceInfo:  # noqa: ARG002
+        url = self._bmcs.here()["medium"]["url"]
+        return DeviceInfo(url.rpartition("/")[2], url, bool(url), True, "", "", False)
+
+    def insert_image(self, identity: str, device: str, image_url: str, *_: Any, **__: Any) -> str:
+        self.get_device_name(identity, device)
+        machine = self._bmcs.here()
+        path = Path(machine["medium"]["path"])
+        if machine["medium"]["url"]:
+            raise Refused("a medium is inserted already")
+        if "bmc-ignores-media" not in machine["faults"]:
+            fresh = path.with_suffix(".new")
+            fresh.write_bytes(fetch(image_url, machine["bmc"]["address"]))
+            fresh.replace(path)
+            request(self._bmcs.dc, "medium", machine=machine["name"], url=image_url)
+        return str(path)
+
+    def eject_image(self, identity: str, device: str) -> None:
+        self.get_device_name(identity, device)
+        machine = self._bmcs.here()
+        if "bmc-ignores-media" not in machine["faults"]:
+            request(self._bmcs.dc, "medium", machine=machine["name"], url="")
+            Path(machine["medium"]["path"]).unlink(missing_ok=True)
+
+
 class LabApplication(emulator.Application):  # type: ignore[misc] # sushy-tools is not typed
     """The emulator's application with the lab's drivers. Its routes look the drivers up here."""
 
@@ -172,6 +217,10 @@ class LabApplication(emulator.Application):  # type: ignore[misc] # sushy-tools 
     @property
     def systems(self) -> Systems:
         return Systems(self.bmcs)
+
+    @property
+    def vmedia(self) -> VirtualMedia:
+        return VirtualMedia(self.bmcs)
 
     @property
     def storage(self) -> Storage:
@@ -194,6 +243,7 @@ def lab_application(bmcs: LabBmcs) -> LabApplication:
     app.__class__ = LabApplication  # the routes are bound to that object, so it cannot be a new one
     app.bmcs = bmcs
     app.before_request(lambda: gate(bmcs))
+    app.register_error_handler(Refused, lambda refusal: _error(400, str(refusal)))
     app.register_error_handler(BmkError, lambda error: _error(503, str(error)))
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices", view_func=log_services)
     app.add_url_rule("/redfish/v1/Systems/<identity>/LogServices/SEL", view_func=log_service)

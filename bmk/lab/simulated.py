@@ -110,3 +110,6 @@ class SimulatedBody:
 
     async def link(self, up: bool) -> None:
         """The cable is looked at when it boots."""
+
+    async def change_medium(self) -> None:
+        """The agent asks what is in the drive when it wants to know."""

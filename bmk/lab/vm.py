@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from bmk.errors import PreflightRefused, Unreachable
-from bmk.lab import network
+from bmk.lab import network, tpm
 from bmk.lab.hardware import Drive, Hardware
 from bmk.lab.machine import Chassis, Target
 from bmk.lab.qmp import Qmp
+from bmk.lab.sockets import short_path
+from bmk.lab.tpm import Tpm
 
 RESETS = ("guest-reset", "host-qmp-system-reset")  # why QEMU ends: of its RunState's ShutdownCause
 _SETTLE = 3.0  # seconds without a further reset after which the firmware has taken its boot order
@@ -51,7 +53,8 @@ def arguments(hardware: Hardware, target: Target, *, kvm: bool, qmp_fd: int) -> 
         index = bootindex(target, "nic", number)
         lines += ["-netdev", f"tap,id=net{number},ifname={port.tap},script=no,downscript=no"]
         lines += ["-device", f"virtio-net-pci,id=nic{number},netdev=net{number},mac={port.mac}" + _index(index)]
-    return lines
+    lines += _DOORS[hardware.bmc.kind](hardware)
+    return [*lines, *(tpm.arguments(hardware.firmware) if hardware.tpm else ())]
 
 
 def bootindex(target: Target, device: str, number: int) -> int:
@@ -89,6 +92,34 @@ def _drive(drive: Drive, number: int, index: int) -> list[str]:
     return ["-drive", back, "-device", f"ide-hd,bus=ide.{number},{common}{wwn}{spin}"]
 
 
+def _kcs(hardware: Hardware) -> list[str]:
+    """The machine's own door to its IPMI BMC, which SMBIOS (type 38) and ACPI tell of.
+
+    With `reconnect` QEMU connects later than at once, when it would end with a segmentation fault (seen with 10.0).
+    """
+    port = hardware.bmc.kcs
+    where = f"host=127.0.0.1,port={port}" if port else f"path={_SILENCE}"
+    chardev = f"socket,id=kcs,{where},reconnect=1"
+    return [
+        *("-chardev", chardev),
+        *("-device", "ipmi-bmc-extern,id=bmc,chardev=kcs", "-device", "isa-ipmi-kcs,bmc=bmc"),
+    ]
+
+
+def _virtual_drive(_hardware: Hardware) -> list[str]:
+    """What a Redfish BMC's virtual media are for the machine: an optical drive on USB, empty, nothing that boots."""
+    drive = f"if=none,id={_DRIVE},media=cdrom,readonly=on"
+    return ["-device", "qemu-xhci", "-drive", drive, "-device", f"usb-storage,drive={_DRIVE}"]
+
+
+_DRIVE = "virtual-drive"
+_SILENCE = "kcs.sock"  # where somebody listens and never says a word
+_DOORS = {
+    "ipmi": _kcs,
+    "redfish": _virtual_drive,
+}  # how a machine reads what its BMC was given; last, so nothing else moves
+
+
 def _first(candidates: tuple[str, ...]) -> str:
     for path in candidates:
         if Path(path).exists():
@@ -116,6 +147,8 @@ class VmBody:
         self._watch: asyncio.Task[None] | None = None
         self._taps = False
         self._settling: asyncio.TimerHandle | None = None
+        self._silence: socket.socket | None = None
+        self._tpm = Tpm(chassis.directory)
         self._reset = False  # the process ends, or ended, to start again
         make_disks(chassis.hardware, chassis.directory)
 
@@ -123,9 +156,11 @@ class VmBody:
         self._prepare_files()
         await self._prepare_taps()
         self._reset = False
+        hardware = self._chassis.fitted
+        if hardware.tpm:
+            await self._tpm.start()
         ours, theirs = socket.socketpair()
         with theirs:
-            hardware = self._chassis.fitted
             self._process = await asyncio.create_subprocess_exec(
                 "qemu-system-x86_64",
                 *arguments(hardware, target, kvm=self._kvm, qmp_fd=theirs.fileno()),
@@ -138,6 +173,8 @@ class VmBody:
         self._qmp = Qmp(self._event)
         try:
             await self._qmp.connect(ours)
+            if self._chassis.medium:
+                await self.change_medium()
             await self._qmp.command("cont")
         except (Unreachable, TimeoutError, OSError) as error:
             await self.stop()
@@ -153,6 +190,12 @@ class VmBody:
         if self._chassis.fitted.firmware == "uefi" and not (directory / "vars.fd").exists():
             shutil.copyfile(_first(OVMF_VARS), directory / "vars.fd")
         (directory / "console.sock").unlink(missing_ok=True)
+        if self._chassis.fitted.bmc.kcs == 0:
+            (directory / _SILENCE).unlink(missing_ok=True)
+            self._silence = socket.socket(socket.AF_UNIX)
+            with short_path(directory / _SILENCE) as path:
+                self._silence.bind(path)
+            self._silence.listen()
 
     async def _prepare_taps(self) -> None:
         if not self._taps:
@@ -192,6 +235,7 @@ class VmBody:
             await process.wait()
         if qmp is not None:
             await qmp.close()
+        await self._tpm.stop()
 
     async def press(self) -> None:
         await self._command("system_powerdown")
@@ -205,6 +249,14 @@ class VmBody:
     async def link(self, up: bool) -> None:
         for number in range(len(self._chassis.hardware.ports)):
             await self._command("set_link", name=f"nic{number}", up=up)
+
+    async def change_medium(self) -> None:
+        medium = self._chassis.medium
+        if medium is None:
+            await self._command("eject", device=_DRIVE, force=True)
+            return
+        image = {"filename": str(medium), "format": "raw", "read-only-mode": "read-only"}
+        await self._command("blockdev-change-medium", device=_DRIVE, **image)
 
     async def _command(self, name: str, /, **arguments: Any) -> None:
         if self._qmp is None:

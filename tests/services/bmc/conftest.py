@@ -40,7 +40,10 @@ def machine(name: str, kind: str, address: str, firmware: str) -> dict[str, Any]
         "boot": {"target": "disk", "enabled": "disabled"},
         "macs": [f"52:54:00:77:00:{number:02x}"],
         "disks": [{"name": "vda", "serial": f"LABDISK{number:04d}", "size": 12 * 2**30, "wwn": None}],
-        "bmc": {"kind": kind, "address": address, "port": 443 if kind == "redfish" else 623, "secret": "bmc/lab"},
+        "bmc": {
+            **{"kind": kind, "address": address, "port": 443 if kind == "redfish" else 623, "secret": "bmc/lab"},
+            "kcs": 10_000 + number,
+        },
         "faults": {},
     }
 
@@ -54,6 +57,8 @@ class Lab:
         (state / "lab").mkdir(parents=True, exist_ok=True)
         for name, known in self.machines.items():
             known["console"] = str(state / "lab" / f"{name}.log")
+            known["mailbox"] = str(state / "lab" / f"{name}.mailbox")
+            known["medium"] = {"path": str(state / "lab" / f"{name}.iso"), "url": ""}
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         return self.machines[name]
@@ -72,6 +77,9 @@ class Lab:
             known["faults"].clear()
             known.update(power="off", boot={"target": "disk", "enabled": "disabled"})
             known.pop("booted", None)
+            known["medium"]["url"] = ""
+            for left in ("mailbox", "medium"):
+                Path(known[left] if left == "mailbox" else known[left]["path"]).unlink(missing_ok=True)
             Path(known["console"]).write_text("")
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
@@ -86,6 +94,8 @@ class Lab:
             known["boot"] = question
         elif op == "power":
             self._power(known, question["action"])
+        elif op == "medium":
+            known["medium"]["url"] = question["url"]
         else:
             return {"ok": False, "error": f"no operation {op}"}
         return {"ok": True}

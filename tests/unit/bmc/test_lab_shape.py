@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bmk.errors import ConfigError
-from bmk.lab.ipmi_config import FRU_SIZE, fru_data, lan_conf
+from bmk.lab.ipmi_config import FRU_SIZE, Programs, fru_data, lan_conf
 from bmk.lab.redfish_shape import Refused, amend, boot_from_patch
 
 ONCE = {"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": "Pxe"}
@@ -80,4 +81,4 @@ def test_fru_data_closes_with_its_checksums() -> None:
 def test_credentials_that_ipmi_cannot_take_are_refused() -> None:
     """Twenty characters are IPMI's limit; longer would be cut off in silence."""
     with pytest.raises(ConfigError, match="IPMI cannot take"):
-        lan_conf(machine(), ("root", "x" * 21), "true", 1)
+        lan_conf(machine(), ("root", "x" * 21), Programs("true", 1, Path("mailbox.so")))

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bmk.bmc import mailbox
+from bmk.bmc.nonce_volume import volume
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError
 from bmk.lab.faults import FAULTS, BrokenImages, Faults, flip_byte
 from bmk.lab.hardware import hardware_of
-from bmk.lab.machine import Boot, Chassis, Target
+from bmk.lab.machine import MEDIUM, Boot, Chassis, Target
 from bmk.lab.vm import VmBody
 
 
@@ -28,6 +30,7 @@ class Remembering:
         self.next: Target = "disk"
         self.up = True
         self.presses = 0
+        self.media: list[Path | None] = []
 
     async def start(self, target: Target) -> None:
         self.booted.append(target)
@@ -49,6 +52,9 @@ class Remembering:
 
     async def link(self, up: bool) -> None:
         self.up = up
+
+    async def change_medium(self) -> None:
+        self.media.append(self.chassis.medium)
 
 
 Make = Callable[[], tuple[Chassis, Remembering]]
@@ -274,6 +280,42 @@ def test_an_unknown_fault_names_the_known_ones(run: Callable[[Work], None], tmp_
         with pytest.raises(ConfigError, match="bmc-503") as caught:
             await faults_of(machine, tmp_path).set("bmc503", machine, True, None)
         assert all(name in str(caught.value) for name in FAULTS)
+
+    run(work)
+
+
+def test_a_machine_reads_what_its_bmc_was_given(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """The mailbox that the BMC keeps and the medium that it inserted, until they are gone or a fault hides them."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        assert machine.left() == {}
+        machine.mailbox.write_bytes(mailbox.image(bytes(11), b"by mail"))
+        (tmp_path / MEDIUM).write_bytes(volume(b"by medium"))
+        await machine.insert("http://10.1.0.2/medium.iso")
+        assert {way: data.rstrip(b"\0") for way, data in machine.left().items()} == {
+            "mailbox": b"by mail",
+            "media": b"by medium",
+        }
+        faults = faults_of(machine, tmp_path)
+        await faults.set("kcs-silent", machine, True, None)
+        await faults.set("media-unplugged", machine, True, None)
+        assert machine.left() == {}
+        await faults.set("media-unplugged", machine, False, None)
+        await machine.insert("")
+        assert machine.left() == {}
+        assert body.media == []  # it was off: its drive is filled as it starts
+
+    run(work)
+
+
+def test_a_running_machine_sees_its_medium_change(run: Callable[[Work], None], tmp_path: Path) -> None:
+    """Inserted and ejected while it runs, as the BMC does."""
+
+    async def work(machine: Chassis, body: Remembering) -> None:
+        await machine.power("on")
+        await machine.insert("http://10.1.0.2/medium.iso")
+        await machine.insert("")
+        assert body.media == [tmp_path / MEDIUM, None]
 
     run(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,11 @@ def test_with_kvm_the_host_cpu_is_used(hall: DataCenter) -> None:
     words = vm.arguments(hardware_of(hall)["two"], "disk", kvm=True, qmp_fd=7)
     assert words[words.index("-accel") + 1] == "kvm"
     assert words[words.index("-cpu") + 1] == "host"
+
+
+@pytest.mark.parametrize(("name", "device"), [("one", "tpm-crb"), ("two", "tpm-tis")])
+def test_a_tpm_is_there_when_the_profile_asks_for_it(hall: DataCenter, name: str, device: str) -> None:
+    """And it comes after all other devices, so that it changes no other's place."""
+    words = vm.arguments(replace(hardware_of(hall)[name], tpm=True), "disk", kvm=False, qmp_fd=7)
+    assert words[-1] == f"{device},tpmdev=tpm"
+    assert words[:-6] == vm.arguments(hardware_of(hall)[name], "disk", kvm=False, qmp_fd=7)

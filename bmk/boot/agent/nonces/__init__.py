@@ -8,15 +8,20 @@ import os
 from collections.abc import Callable, Mapping
 
 from bmk.boot.agent.errors import AgentError
+from bmk.boot.agent.nonces import mailbox, media
 from bmk.boot.agent.proof import NONCE, unpack
 
-# way -> what the BMC holds for this machine; None: no such hardware, or nothing there
-READERS: Mapping[str, Callable[[], bytes | None]] = {}
+# way -> what the BMC holds for this machine, within so many seconds; None: no such hardware, or nothing there
+READERS: Mapping[str, Callable[[float], bytes | None]] = {"mailbox": mailbox.read, "media": media.read}
+LATE = 10.0  # seconds that hardware may take to appear as long as no nonce was found
 
 
 def left() -> dict[str, bytes]:
     """Way -> nonce, for every way by which this machine was left one."""
-    return opened({way: read() for way, read in READERS.items()})
+    found: dict[str, bytes] = {}
+    for way, read in READERS.items():
+        found |= opened({way: read(1.0 if found else LATE)})
+    return found
 
 
 def opened(held: Mapping[str, bytes | None]) -> dict[str, bytes]:

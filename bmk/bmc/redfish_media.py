@@ -1,0 +1,116 @@
+"""A nonce on a small volume in a Redfish BMC's virtual optical drive. Takes sushy's objects, imports none of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from bmk.bmc.access import Access
+from bmk.bmc.media_server import NAME, MediaServers
+from bmk.bmc.nonce_volume import volume
+from bmk.bmc.patience import settle, wary
+from bmk.bmc.redfish_text import at, text_at
+from bmk.errors import BmcError
+
+T = TypeVar("T")
+
+SERVERS = MediaServers()  # of this process: what it offers outlives one conversation with a BMC
+OPTICAL = {"CD", "DVD"}
+SETTLE = 10.0  # seconds until a BMC shows what it was told; those that do it at all take a few
+
+
+@wary
+class VirtualMedia(ABC):
+    """The part of RedfishBmc that leaves something for the machine to read."""
+
+    _access: Access
+
+    @abstractmethod
+    def _call(self, what: str, operation: Callable[[], T]) -> T:
+        """Run one request, with patience and with sushy's errors as ours."""
+
+    @abstractmethod
+    def _fresh(self) -> Any:
+        """The one system, read again."""
+
+    def write_mailbox(self, data: bytes) -> None:  # noqa: ARG002 - the protocol's
+        raise self._cannot(
+            "Redfish has no mailbox for the machine's own system", hint="set `attest: {way: media}` in the profile"
+        )
+
+    def insert_media(self, data: bytes) -> None:
+        self._take_out()
+        url = SERVERS.offer(self._access.address, volume(data))
+        self._call("insert virtual media", lambda: self._empty().insert_media(url))
+        if not self._becomes(self._ours, lambda drives: any(drive.image in (url, None, "") for drive in drives)):
+            SERVERS.withdraw(self._access.address)
+            server = url.split("/")[2]
+            raise self._untrue(
+                "the BMC accepted virtual media and shows none",
+                why="the machine could not prove that it is the one behind this BMC, so it was not powered on",
+                hint=f"check that the BMC reaches {server} by HTTP, or set `attest: {{way: console}}` in the profile",
+            )
+        self._access.tell("bmc.media", "virtual media inserted, read back")
+
+    def eject_media(self) -> None:
+        if self._take_out():
+            self._access.tell("bmc.media", "virtual media ejected, read back")
+
+    def _take_out(self) -> bool:
+        """Whether there was anything of ours to take out."""
+        SERVERS.withdraw(self._access.address)
+        ours = self._ours()
+        for drive in ours:
+            self._call("eject virtual media", drive.eject_media)
+        if ours and not self._becomes(self._ours, lambda left: not left):
+            raise self._untrue(
+                "the BMC keeps the virtual media that it said it ejected",
+                why="an old nonce would stay in the machine",
+                hint="eject it by hand (BMC web page, virtual media), then run the same command again",
+            )
+        return bool(ours)
+
+    def _becomes(self, read: Callable[[], list[Any]], wanted: Callable[[list[Any]], bool]) -> bool:
+        timing = replace(self._access.timing, settle=min(SETTLE, self._access.timing.settle))
+        return settle(replace(self._access, timing=timing), read, wanted)[0]
+
+    def _ours(self) -> list[Any]:
+        return [drive for drive in self._call("show its virtual media", self._drives) if is_ours(drive)]
+
+    def _empty(self) -> Any:
+        """The first optical drive with nothing in it."""
+        optical = [drive for drive in self._drives() if OPTICAL & {kind.value for kind in drive.media_types or ()}]
+        empty = [drive for drive in optical if not drive.inserted]
+        if empty:
+            return empty[0]
+        if optical:
+            raise self._cannot(
+                "somebody else's medium is in the BMC's virtual drive",
+                hint="take it out (BMC web page, virtual media), then run the same command again",
+            )
+        raise self._cannot(
+            "this BMC has no virtual optical drive",
+            why="it lists none; some have it by licence only",
+            hint="set `attest: {way: console}` in the profile",
+        )
+
+    def _drives(self) -> list[Any]:
+        """Newer BMCs have them below the system, older ones below the manager."""
+        system = self._fresh()
+        managers = system.managers if at(system.json, "Links", "ManagedBy") else ()
+        owners = [owner for owner in (system, *managers) if text_at(owner.json, "VirtualMedia", "@odata.id")]
+        return list(owners[0].virtual_media.get_members()) if owners else []
+
+    def _untrue(self, what: str, why: str, hint: str) -> BmcError:
+        self._access.tell("bmc.lie", what, "error")
+        return self._cannot(what, why, hint)
+
+    def _cannot(self, what: str, why: str = "", hint: str = "") -> BmcError:
+        return BmcError(what, where=self._access.address, why=why, hint=hint)
+
+
+def is_ours(drive: Any) -> bool:
+    """Whether a medium of ours is in the drive, of this run or another. Some BMCs say only the medium's name."""
+    return bool(drive.inserted) and any(NAME in str(said or "") for said in (drive.image, drive.image_name))
