@@ -40,7 +40,7 @@ spec:
     bmc: {cidr: 127.67.0.0/24}
   profiles:
     uefi:
-      bmc: {kind: redfish, secret: bmc/nonces, verify_tls: false}
+      bmc: {kind: redfish, secret: bmc/nonces}
       lab: {kind: vm, cpus: 1, memory: 768MiB, disk: 1GiB, tpm: true}
     bios:
       bmc: {kind: ipmi, port: 9623, secret: bmc/nonces}
