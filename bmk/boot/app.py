@@ -6,12 +6,13 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from bmk.boot import agent_routes, routes
 from bmk.boot.asked import Asker, BootQuestion, Claim, Done, Events, Failed, FileQuestion
@@ -29,8 +30,8 @@ class _TooLarge(Exception):
     """The body is longer than any honest one."""
 
 
-def application(desk: Desk) -> Starlette:
-    """All routes of the boot service for one desk."""
+def application(desk: Desk) -> Router:
+    """All routes of the boot service for one desk. A bare router: what Starlette's middleware would catch is caught."""
     agent: dict[str, tuple[Callable[..., Awaitable[Reply]], type[BaseModel] | TypeAdapter[Any]]] = {
         "claim": (agent_routes.claim, Claim),
         "events": (agent_routes.events, Events),
@@ -44,11 +45,12 @@ def application(desk: Desk) -> Starlette:
     ]
     for verb, (handler, model) in agent.items():
         table.append(_route(desk, f"/agent/{{grant}}/{verb}", _agent(handler, model), "POST"))
-    return Starlette(routes=table)
+    return Router(table)
 
 
 async def _boot(desk: Desk, request: Request) -> Reply:
-    return await routes.boot(desk, _asker(request), BootQuestion.model_validate(dict(request.query_params)))
+    query = request.scope["query_string"].decode("latin-1")
+    return await routes.boot(desk, _asker(request), BootQuestion.model_validate(dict(parse_qsl(query))))
 
 
 async def _authorize(desk: Desk, request: Request) -> Reply:
@@ -87,12 +89,19 @@ async def _body(request: Request) -> bytes:
 
 
 def _route(desk: Desk, path: str, answer: Answer, method: str = "GET") -> Route:
-    async def endpoint(request: Request) -> Response:
-        reply = await _guarded(desk, request, answer)
-        kind = reply.kind if reply.body else None
-        return Response(reply.body, reply.status, dict(reply.headers), kind)
+    return Route(path, _Endpoint(desk, answer), methods=[method])
 
-    return Route(path, endpoint, methods=[method])
+
+class _Endpoint:
+    """An ASGI application of one route."""
+
+    def __init__(self, desk: Desk, answer: Answer) -> None:
+        self._desk, self._answer = desk, answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await _guarded(self._desk, Request(scope, receive, send), self._answer)
+        kind = reply.kind if reply.body else None
+        await Response(reply.body, reply.status, dict(reply.headers), kind)(scope, receive, send)
 
 
 async def _guarded(desk: Desk, request: Request, answer: Answer) -> Reply:

@@ -178,12 +178,13 @@ def claim(journal: Journal, grant_id: str, token: str, taken: Taken, now: float)
     """
     with journal.transaction() as db:
         first = db.execute(
-            "UPDATE grants SET claimed = ?, token_sha256 = ?, client = ?, claim = ?, spec = ?"
-            " WHERE id = ? AND claimed IS NULL AND ended IS NULL AND opened <= ? AND expires > ?",
+            "UPDATE grants SET claimed = ?, token_sha256 = ?, client = ?, claim = ?, spec = ? WHERE id = ?"
+            " AND claimed IS NULL AND ended IS NULL AND opened <= ? AND expires > ? RETURNING host",
             (now, _digest(token), taken.client, taken.claim, taken.spec, grant_id, now, now),
-        ).rowcount
+        ).fetchall()
         if first:
-            _tell(journal, "claimed", get(journal, grant_id).host, grant_id, now)
+            _tell(journal, "claimed", first[0][0], grant_id, now)
+            return taken
     grant, before = claimant(journal, grant_id, token, taken.client), how_taken(journal, grant_id)
     if grant is None or before is None or not grant.open_at(now) or before.claim != taken.claim:
         what = "the grant is not open, or was claimed already by another machine or another start of this one"

@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-_TABLE = Path("/proc/net/arp")
+_GET_NEIGHBOUR, _GET_ADDRESS = 0x8954, 0x8915  # SIOCGARP, SIOCGIFADDR
+_NEIGHBOUR = struct.Struct("=HH4s8x16xi16x16s")  # struct arpreq: address, MAC, flags, mask, device
 _COMPLETE = 0x2  # flag of an entry whose MAC is known
-_FRESH = 1.0  # seconds for which a known answer is not asked again: reading a long table costs milliseconds
-
-
-def parse(table: str) -> dict[str, str]:
-    """Address -> MAC, lower case. Entries that are still being resolved are left out."""
-    rows = (line.split() for line in table.splitlines()[1:])
-    return {row[0]: row[3].lower() for row in rows if len(row) > 3 and int(row[2], 16) & _COMPLETE}
+_LINKS_FOR = 5.0  # seconds for which the list of attached networks is not asked again
 
 
 @dataclass(slots=True)
 class Neighbours:
-    """Reads the table when it must: for an address that is not in what was read last, and once a second."""
+    """Asks the kernel for one entry at a time: nothing of it is cached, so nothing of it is stale."""
 
-    table: Path = _TABLE
     clock: Callable[[], float] = time.monotonic
-    _read: float = float("-inf")
-    _known: dict[str, str] = field(default_factory=dict)
+    _channel: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    _links: list[bytes] = field(default_factory=list)
+    _listed: float = float("-inf")
 
     def mac(self, address: str) -> str | None:
-        """None for an address that is behind a router, of this machine, or not known."""
-        if address not in self._known or self.clock() - self._read >= _FRESH:
-            try:
-                self._known = parse(self.table.read_text())
-            except OSError:
-                self._known = {}
-            self._read = self.clock()
-        return self._known.get(address)
+        """Lower case; None for an address that is behind a router, of this machine, or not known."""
+        try:
+            packed = socket.inet_aton(address)
+        except OSError:
+            return None
+        answers = (self._ask(packed, link) for link in self._attached())
+        return next((mac for mac in answers if mac), None)
+
+    def _ask(self, address: bytes, link: bytes) -> str | None:
+        asked = _NEIGHBOUR.pack(socket.AF_INET, 0, address, 0, link)
+        try:
+            answer = fcntl.ioctl(self._channel, _GET_NEIGHBOUR, asked)
+        except OSError:
+            return None
+        return answer[18:24].hex(":") if _NEIGHBOUR.unpack(answer)[3] & _COMPLETE else None
+
+    def _attached(self) -> list[bytes]:
+        """Network devices that have an IPv4 address, and neighbours."""
+        if self.clock() - self._listed >= _LINKS_FOR:
+            names = [name.encode() for _, name in socket.if_nameindex() if name != "lo"]
+            self._links = [name for name in names if self._has_address(name)]
+            self._listed = self.clock()
+        return self._links
+
+    def _has_address(self, link: bytes) -> bool:
+        try:
+            fcntl.ioctl(self._channel, _GET_ADDRESS, struct.pack("16s16x8x", link))
+        except OSError:
+            return False
+        return True

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from bmk.boot.recorder import Recorder
 from bmk.journal import Event, Journal
+from bmk.journal.where import age
 
 OWNER, KEY = "@boot", "tasks"  # the record of how the tasks are
 BEAT = 15.0  # seconds between two records
@@ -32,6 +33,13 @@ class TaskState(BaseModel):
     restarts: int = 0
     error: str = ""
     failed: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """`alive`, or what is wrong and how often it was."""
+        times = f", restarted {self.restarts} times" if self.restarts else ""
+        last = f", last {age(self.failed)} ago: {self.error}" if self.error else ""
+        return f"{'alive' if self.alive else 'waits to begin again'}{times}{last}"
 
 
 class ServiceState(BaseModel):

@@ -50,6 +50,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
     if output in ("table", "wide"):
         _say_next([at for _, at in found], dc)
         if journal is not None:
+            _say_service(journal)
             _say_kept(journal, loaded.spec.retention_days)
 
 
@@ -112,6 +113,20 @@ def _say_kept(journal: Journal, days: int) -> None:
     kept = figures(journal)
     since = f" since {_iso(kept.oldest)}" if kept.oldest else ""
     say(f"journal: {kept.events} events{since}, {kept.size / 1e6:.1f} MB; {kept.runs} runs; kept for {days} days")
+
+
+def _say_service(journal: Journal) -> None:
+    """How the tasks of the boot service are; nothing when it does not run and was not killed."""
+    import time
+
+    from bmk.boot.supervise import read_state
+    from bmk.journal.where import age
+
+    state = read_state(journal)
+    if state is None:
+        return
+    heard = f"heard {age(state.at)} ago" if not state.silent(time.time()) else f"NOT heard for {age(state.at)}"
+    say(f"boot service: {heard}; {', '.join(f'{name} {task.words}' for name, task in sorted(state.tasks.items()))}")
 
 
 def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:

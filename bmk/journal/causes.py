@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bmk.journal.events import Event
+from bmk.journal.advice import advice
+from bmk.journal.events import MACHINES, Event
+from bmk.journal.quoted import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ class Rule:
     It fits in one of `phases` (none named: in all) when there is an event of the kinds `seen`, its newest is of the
     kinds `newest` and `says` a pattern in a field, and there is none of the kinds `unseen`. A kind that ends in `.`
     means all below it. `what`, `why` and `hint` have fields: `text` and the data of that event, `dc`, `host`, `phase`,
-    `seconds` since the phase began, `last` for the last text of all. Of alternatives between ` | ` the first counts of
-    which something is known.
+    `seconds` since the phase began, `last` for the last text of all. What a machine said is `said` and `said_why`, in
+    quotation marks, and `advice` is bmk's for the kind of failure that it named. Of alternatives between ` | ` the
+    first counts of which something is known.
     """
 
     name: str
@@ -60,9 +63,9 @@ _NO_INSTANCES = r"unknown service runtime\.v1\.RuntimeService|inotify|fsnotify"
 RULES: tuple[Rule, ...] = (
     Rule(
         "agent_reported",  # the ramdisk said itself what is wrong
-        "{text}",
-        "{why}",
-        "{hint} | bmk why {dc} {host}",
+        "the install ramdisk reports: {said}",
+        "{said_why}",
+        "{advice} | bmk why {dc} {host}",
         seen=("agent.failed",),
     ),
     Rule(
@@ -135,7 +138,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "image_stopped",  # the image was being written and then nothing came any more
-        "the image write stopped ({text})",
+        "the image write stopped at {said}",
         "the machine lost power or network, or its disk hangs",
         _CONSOLE,
         phases=("imaging",),
@@ -207,12 +210,21 @@ def likely_cause(phase: str, events: Sequence[Event], dc: str, host: str, now: f
     """What the first rule says that fits; always an answer. `now` in seconds since the epoch."""
     seconds = max(0.0, now - events[0].at) if events else 0.0
     known = {"phase": phase, "dc": dc, "host": host, "seconds": f"{seconds:.0f}"}
-    known["last"] = events[-1].text if events else ""
+    known["last"] = quote(events[-1].text) if events else ""
     rule = next(rule for rule in RULES if _fits(rule, phase, events))
     event = _last(events, rule.seen)
+    known |= _quoted(event, dc, host)
     fields = defaultdict(str, {**(_fields(event) if event else {}), **known})
     what, why, hint = (_said(text, fields) for text in (rule.what, rule.why, rule.hint))
     return Cause(what, why, hint, rule.sure)
+
+
+def _quoted(event: Event | None, dc: str, host: str) -> dict[str, str]:
+    if event is None:
+        return {"said": "", "said_why": "", "advice": ""}
+    why = str(event.data.get("why") or "")
+    code = str(event.data.get("code") or "")
+    return {"said": quote(event.text), "said_why": quote(why) if why else "", "advice": advice(code, dc, host)}
 
 
 def _fits(rule: Rule, phase: str, events: Sequence[Event]) -> bool:
@@ -227,7 +239,11 @@ def _fits(rule: Rule, phase: str, events: Sequence[Event]) -> bool:
 
 
 def _fields(event: Event) -> dict[str, str]:
-    return {**{key: str(value) for key, value in event.data.items() if value is not None}, "text": event.text}
+    """The data of an event. What a machine calls a hint is none: journals of earlier versions hold some."""
+    data = {key: str(value) for key, value in event.data.items() if value is not None}
+    if event.source in MACHINES:
+        data.pop("hint", None)
+    return {**data, "text": event.text}
 
 
 def _said(alternatives: str, fields: defaultdict[str, str]) -> str:

@@ -24,6 +24,7 @@ Source = Literal[
     "artifacts",
 ]
 Level = Literal["debug", "info", "warning", "error"]
+MACHINES: frozenset[Source] = frozenset(("agent", "console"))  # what these say is a machine's word, never bmk's
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 
-from bmk.journal.events import Event
+from bmk.journal.events import MACHINES, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def step(state: HostState, event: Event) -> HostState:
         return HostState(phase=event.phase or "", since=event.at, text=event.text)
     if event.kind == "phase.failed":
         return replace(state, end="failed", text=event.text)
-    if event.kind == "host.ready":
+    if event.kind == "host.ready" and event.source not in MACHINES:
         return replace(state, end="ready", text="Ready")
     if event.kind == "image.progress":
         return replace(state, image=_image(state.image, event), text=event.text)
@@ -69,7 +70,12 @@ def line(state: HostState) -> str:
 
 def _image(before: Image | None, event: Event) -> Image:
     data: Mapping[str, object] = event.data
-    done, total = (int(str(data.get(key) or 0)) for key in ("bytes", "total"))
+    done, total = (_count(data.get(key)) for key in ("bytes", "total"))
     stage = str(data.get("stage") or "image")
     started = before.started if before is not None and before.stage == stage else event.at
     return Image(done, total, started, event.at, stage)
+
+
+def _count(said: object) -> int:
+    """Bytes; 0 for what is no number: journals of earlier versions hold what machines sent."""
+    return max(0, int(said)) if isinstance(said, int | float) and isfinite(said) else 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 def plain(text: str, longest: int) -> str:
     """One printable line of at most `longest` characters: what a terminal would obey becomes a question mark."""
-    return "".join(character if character.isprintable() else "?" for character in text[:longest])
+    text = text[:longest]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def quote(text: str) -> str:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bmk.journal.causes import SINCE, Cause, drift_cause, likely_cause
-from bmk.journal.events import Event
+from bmk.journal.events import MACHINES, Event
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.store import Journal
 from bmk.journal.timeline import newest_run
-from bmk.journal.where import Where, where
+from bmk.journal.where import WAY, Where, where
 
 SCHEMA = 1  # of `bmk why -o json`
 
-_WAY = ("phase.failed", "phase.finished", "phase.started", "host.ready", "host.forgotten")
 _QUIET = 60.0  # seconds without an event after which a living run is worth a guess
 
 
@@ -59,7 +58,7 @@ def tell(journal: Journal | None, case: Case, *, everything: bool = False) -> St
 
 def judge(events: Sequence[Event], case: Case) -> tuple[Where, Cause | None]:
     """Where a host is, and the cause of its trouble, from all its events."""
-    at = where(case.host, _last(events, *_WAY), case.live_run, proven=case.proven)
+    at = where(case.host, _last(events, *WAY), case.live_run, proven=case.proven)
     return at, _cause(events, at, case)
 
 
@@ -70,7 +69,7 @@ def _cause(events: Sequence[Event], at: Where, case: Case) -> Cause | None:
     if at.state == "failed":
         return _told(events, at, case)
     if at.state == "interrupted":
-        run = _last(events, *_WAY)
+        run = _last(events, *WAY)
         return Cause("the run was interrupted", f"run {run.run if run else None} is over, nobody is at work", again)
     return _running(events, at, case) if at.state == "running" else drift_cause(events, case.dc, case.host)
 
@@ -113,7 +112,7 @@ def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:
 
 
 def _last(events: Sequence[Event], *kinds: str) -> Event | None:
-    return next((e for e in reversed(events) if e.kind in kinds), None)
+    return next((e for e in reversed(events) if e.kind in kinds and e.source not in MACHINES), None)
 
 
 def _verdict(at: Where) -> str:

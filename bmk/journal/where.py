@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
 
-from bmk.journal.events import Event
+from bmk.journal.events import MACHINES, Event
 from bmk.journal.progress import HostState, Image, line, step
 from bmk.journal.store import Journal
 
 State = Literal["new", "running", "failed", "interrupted", "ready"]
 STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "ready")
 
-_WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.forgotten")
+WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.forgotten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,13 @@ def find(journal: Journal | None, hosts: Sequence[str], live_run: str | None, ag
 
 
 def newest(journal: Journal) -> dict[str, Event]:
-    """The newest event of its way, for every host that has one."""
-    marks = ",".join("?" * len(_WAY))
-    query = f"SELECT max(seq) FROM events WHERE host IS NOT NULL AND kind IN ({marks}) GROUP BY host"  # noqa: S608
-    numbers = [row[0] for row in journal.query(query, _WAY)]
+    """The newest event of its way, for every host that has one. No machine says of itself how far it is."""
+    kinds, machines = ",".join("?" * len(WAY)), ",".join("?" * len(MACHINES))
+    query = (
+        f"SELECT max(seq) FROM events WHERE host IS NOT NULL AND kind IN ({kinds}) AND source NOT IN ({machines})"  # noqa: S608
+        " GROUP BY host"
+    )
+    numbers = [row[0] for row in journal.query(query, (*WAY, *MACHINES))]
     return {e.host: e for e in journal.numbered(numbers) if e.host is not None}
 
 

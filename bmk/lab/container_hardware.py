@@ -74,6 +74,7 @@ class ContainerHardware(DirectoryHardware):
                 "the image is not the one that was granted, byte for byte",
                 why=f"sha256 {image.sha256}, came {seen}",
                 hint="bmk artifacts verify names the damaged file; the disk was left unbootable",
+                code="image",
             )
         return download.position
 

@@ -9,6 +9,7 @@ from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PhaseFailed
 from bmk.journal import Event
+from bmk.journal.causes import likely_cause
 from bmk.phases.base import AttemptFailed, Context, Phase
 from bmk.phases.run import Timing
 from bmk.phases.watch import Silent
@@ -52,11 +53,11 @@ def _named(disk: DiskChoice) -> str:
 
 
 def _ended(ctx: Context) -> Grant | None:
-    """The grant once it ended. One that ran out of time in the hands of a ramdisk is still being used."""
+    """The grant once it ended. One that ran out in the hands of a ramdisk is not over as long as that may report."""
     grant = grants.latest(ctx.run.journal, ctx.host.name)
     if grant is None:
         raise PhaseFailed("the grant of this installation is gone from the journal", where=ctx.host.name)
-    return None if grant.ended is None or (grant.outcome == "expired" and grant.claimed) else grant
+    return None if grant.ended is None or grant.may_finish(time.time()) else grant
 
 
 def _give_up(ctx: Context) -> AttemptFailed:
@@ -69,19 +70,15 @@ def _give_up(ctx: Context) -> AttemptFailed:
 
 
 async def _failed(ctx: Context, grant: Grant) -> PhaseFailed:
-    """What the ramdisk said went wrong; it is told a moment after the grant ended."""
+    """What the ramdisk said went wrong, as a quotation, with bmk's own advice."""
     try:
         said = await ctx.until(lambda: _report(ctx, grant), idle=3.0)
     except Silent:
         what = f"the grant of this installation was ended: {grant.outcome}"
         return PhaseFailed(what, where=ctx.host.name, hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}")
-    kind = AttemptFailed if said.data.get("retry") else PhaseFailed
-    return kind(
-        said.text,
-        where=ctx.host.name,
-        why=str(said.data.get("why") or ""),
-        hint=str(said.data.get("hint") or f"bmk why {ctx.run.dc.name} {ctx.host.name}"),
-    )
+    kind = AttemptFailed if said.data.get("retry") is True else PhaseFailed
+    cause = likely_cause(ctx.phase, [said], ctx.run.dc.name, ctx.host.name, time.time())
+    return kind(cause.what, where=ctx.host.name, why=cause.why, hint=cause.hint)
 
 
 def _report(ctx: Context, grant: Grant) -> Event | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bmk.datacenter.model import DiskSelector
+from bmk.journal.inspection import Disk, read_inspection
 from bmk.plan.model import DiskChoice
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -18,17 +19,20 @@ def choose_disk(selector: DiskSelector, inspection: Mapping[str, Any] | None) ->
     text = describe(selector)
     if inspection is None:
         return DiskChoice(selector=text, inspected=False, serial=selector.serial)
-    found = [d for d in inspection.get("disks", ()) if _matches(selector, d)]
+    seen = read_inspection(inspection)
+    if seen is None:
+        return DiskChoice(selector=text, inspected=True, problem="what the ramdisk said of the disks cannot be read")
+    found = [disk for disk in seen.disks if _matches(selector, disk)]
     if len(found) != 1:
-        return DiskChoice(selector=text, inspected=True, problem=_problem(found, inspection.get("disks", ())))
+        return DiskChoice(selector=text, inspected=True, problem=_problem(found, seen.disks))
     disk = found[0]
     return DiskChoice(
         selector=text,
         inspected=True,
-        serial=disk.get("serial"),
-        name=disk.get("name"),
-        size=disk.get("size"),
-        holds=disk.get("holds") or "",
+        serial=disk.serial,
+        name=disk.name,
+        size=disk.size,
+        holds=disk.holds,
     )
 
 
@@ -40,12 +44,12 @@ def describe(selector: DiskSelector) -> str:
     return ", ".join(parts) or "the only disk"
 
 
-def _matches(selector: DiskSelector, disk: Mapping[str, Any]) -> bool:
+def _matches(selector: DiskSelector, disk: Disk) -> bool:
     return (
-        selector.serial in (None, disk.get("serial"))
-        and selector.wwn in (None, disk.get("wwn"))
-        and selector.rotational in (None, disk.get("rotational"))
-        and (selector.size is None or _fits(selector.size, int(disk.get("size") or 0)))
+        selector.serial in (None, disk.serial)
+        and selector.wwn in (None, disk.wwn)
+        and selector.rotational in (None, disk.rotational)
+        and (selector.size is None or _fits(selector.size, disk.size))
     )
 
 
@@ -62,6 +66,6 @@ def _fits(wanted: str, size: int) -> bool:
     return abs(size - limit) <= 0.05 * limit  # "480 GB" disks differ by vendor
 
 
-def _problem(found: Sequence[Mapping[str, Any]], disks: Sequence[Mapping[str, Any]]) -> str:
-    seen = ", ".join(f"{d.get('name')} serial {d.get('serial')}" for d in (found or disks)) or "no disk at all"
+def _problem(found: Sequence[Disk], disks: Sequence[Disk]) -> str:
+    seen = ", ".join(f"{d.name} serial {d.serial}" for d in (found or disks)) or "no disk at all"
     return f"{'several disks match' if found else 'no disk matches'}: {seen}"

@@ -14,6 +14,7 @@ from bmk.journal import Event, Journal
 from bmk.journal.causes import Cause
 from bmk.journal.story import Case, judge
 from bmk.journal.timeline import timeline
+from bmk.journal.where import newest
 from bmk.report.drift import utc
 from bmk.report.page import render
 
@@ -122,15 +123,12 @@ def _finding(f: Finding) -> dict[str, str]:
 
 def _events(journal: Journal) -> dict[str, list[Event]]:
     """The way and the newest events of every host, in two queries however many hosts there are."""
-    ways = ("phase.failed", "phase.finished", "phase.started", "host.ready", "host.forgotten")
-    marks = ",".join("?" * len(ways))
-    way = f"SELECT max(seq) FROM events WHERE host IS NOT NULL AND kind IN ({marks}) GROUP BY host"  # noqa: S608
-    numbers = journal.query(way, ways)
+    ways = [event.seq for event in newest(journal).values()]
     rows = journal.query(
         "SELECT seq FROM (SELECT seq, row_number() OVER (PARTITION BY host ORDER BY seq DESC) AS n FROM events"
         " WHERE host IS NOT NULL AND level <> 'debug') WHERE n <= 40"
     )
     found: dict[str, list[Event]] = {}
-    for event in journal.numbered(sorted({int(row[0]) for row in [*numbers, *rows]})):
+    for event in journal.numbered(sorted({int(row[0]) for row in rows} | set(ways))):
         found.setdefault(str(event.host), []).append(event)
     return found

@@ -38,7 +38,7 @@ def boot_first(disk: str, number: int) -> list[str]:
     if seen[:1] != [LABEL]:
         raise AgentError(
             "the firmware did not take the boot order", why=f"it says {', '.join(seen) or 'nothing'}",
-            hint="set the disk first in the BMC or firmware setup, and report the model",
+            hint="set the disk first in the BMC or firmware setup, and report the model", code="firmware",
         )  # fmt: skip
     return seen
 

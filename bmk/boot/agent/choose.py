@@ -27,6 +27,7 @@ def choose_disk(selector: Mapping[str, Any], disks: Sequence[Disk]) -> Disk:
         f"{'several disks match' if found else 'no disk matches'} {describe(selector)}",
         why=f"this machine has {listed(disks)}",
         hint="name one of them by serial or wwn in dc.yml, then run bmk plan again",
+        code="disk-choice",
     )
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 
 class AgentError(Exception):
-    """`what` in one sentence; `why`: what was seen; `hint`: the next step. `retry`: another attempt may go well."""
+    """`what` in one sentence; `why`: what was seen; `hint`: the next step. `retry`: another attempt may go well.
 
-    def __init__(self, what: str, *, why: str = "", hint: str = "", retry: bool = False) -> None:
+    `code` is the kind of failure. The deployer has advice of its own for each (bmk/journal/advice.py); the hint is for
+    who stands before the machine.
+    """
+
+    def __init__(self, what: str, *, why: str = "", hint: str = "", retry: bool = False, code: str = "") -> None:
         super().__init__(what)
-        self.what, self.why, self.hint, self.retry = what, why, hint, retry
+        self.what, self.why, self.hint, self.retry, self.code = what, why, hint, retry, code
 
     def report(self) -> dict[str, str | bool]:
         """Body of the `failed` route."""
-        return {"what": self.what, "why": self.why, "hint": self.hint, "retry": self.retry}
+        return {"code": self.code, "what": self.what, "why": self.why, "hint": self.hint, "retry": self.retry}

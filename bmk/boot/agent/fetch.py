@@ -53,6 +53,7 @@ class Download:
                 raise AgentError(
                     f"the image stopped after {self.position} bytes", why=f"{self._image.url}: {problem or 'closed'}",
                     hint="is the boot server up? start the install again: it begins anew", retry=True,
+                    code="boot-server",
                 )  # fmt: skip
             if self.total is None or self.position < self.total:
                 self._pause(min(0.5 * 2**fruitless, 8.0))
@@ -90,7 +91,7 @@ class Download:
             raise AgentError(
                 "the image is not as long as the granted one",
                 why=f"{self._image.url}: {total} bytes, not {self.total}",
-                hint="bmk artifacts verify",
+                hint="bmk artifacts verify", code="image",
             )  # fmt: skip
         self.total = total
 
@@ -123,4 +124,5 @@ class Download:
         return AgentError(
             "the boot server does not hand out the image", why=f"{self._image.url}: status {error.code}",
             hint="the grant may have expired or been revoked: bmk grant list, then bmk provision again",
+            code="grant",
         )  # fmt: skip

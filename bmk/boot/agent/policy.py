@@ -14,6 +14,7 @@ def check_identity(facts: Facts, spec: Spec) -> None:
             f"this is not {spec.host}: it has no NIC {', '.join(missing)}",
             why=f"its NICs are {', '.join(facts.macs) or 'none'}",
             hint=f"compare the nics of {spec.host} in dc.yml with the machine",
+            code="identity",
         )
 
 
@@ -26,4 +27,5 @@ def check_foreign(disk: Disk, spec: Spec) -> None:
         f"disk {disk.serial or disk.name} holds data that bmk did not write, so it was left alone",
         why=held,
         hint=f"if it may be lost: bmk provision {spec.dc} --confirm {spec.host}",
+        code="foreign-data",
     )

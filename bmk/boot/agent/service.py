@@ -73,6 +73,7 @@ class Service:
         raise AgentError(
             f"the boot service did not take the {route} report", why=f"{self._base}/{route}: {problem}",
             hint="is the boot service running, and does the network between it and this machine work?", retry=True,
+            code="boot-server",
         )  # fmt: skip
 
     def _once(self, route: str, body: Any) -> Any:
@@ -93,6 +94,7 @@ def _unproven(route: str) -> AgentError:
         f"the answer to the {route} is not from this data center's boot service, or was changed on its way",
         why="it is not proven with the secret that came through this machine's BMC",
         hint="look for a stranger on the boot network; nothing it said was done",
+        code="unproven",
     )
 
 

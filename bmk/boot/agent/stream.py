@@ -57,7 +57,7 @@ class About:
             pass
         raise AgentError(
             "the image does not say what it must look like on the disk", why="it does not begin with bmk's frame",
-            hint="make node images with bmk artifacts build",
+            hint="make node images with bmk artifacts build", code="image-build",
         )  # fmt: skip
 
 
@@ -73,11 +73,11 @@ def write_image(device: Path, size: int, image: Image, tell: Tell, download: Dow
         if seen != about.raw_sha256:
             raise AgentError(
                 "the disk does not give back what was written to it", why=f"sha256 {about.raw_sha256}, read {seen}",
-                hint="the disk, its cable or its controller is bad: replace it, then bmk provision again",
+                hint="the disk, its cable or its controller is bad: replace it, then bmk provision again", code="disk",
             )  # fmt: skip
         _make_bootable(device, writer.first)
     except OSError as error:
-        raise AgentError(f"the disk {device} fails", why=str(error), hint="replace the disk") from None
+        raise AgentError(f"the disk {device} fails", why=str(error), hint="replace the disk", code="disk") from None
     seconds = {"write": round(written - started, 2), "readback": round(time.monotonic() - written, 2)}
     return Written(image.sha256, seen, about.raw_size, seconds)
 
@@ -91,8 +91,9 @@ def mark(device: Path, size: int) -> None:
             os.fsync(disk.fileno())
     except OSError as error:
         raise AgentError(
-            f"the disk {device} cannot be written", why=str(error), hint="is something using it, or is it broken?"
-        ) from None
+            f"the disk {device} cannot be written", why=str(error), hint="is something using it, or is it broken?",
+            code="disk",
+        ) from None  # fmt: skip
     command = ["sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "never", "--no-reread", str(device)]
     script = f'label: gpt\nstart=2048, type=linux, name="{MARKER}"\n'
     done = subprocess.run([*command, "--no-tell-kernel"], input=script, capture_output=True, text=True, check=False)
@@ -136,7 +137,7 @@ class _Writer:
         if about.raw_size > self._size:
             raise AgentError(
                 "the disk is too small for the image", why=f"image {about.raw_size} bytes, disk {self._size} bytes",
-                hint="choose another disk in dc.yml",
+                hint="choose another disk in dc.yml", code="disk-choice",
             )  # fmt: skip
         return about
 
@@ -185,12 +186,12 @@ class _Writer:
         if seen != image.sha256 or about is None:
             raise AgentError(
                 "the image is not the one that was granted, byte for byte", why=f"sha256 {image.sha256}, came {seen}",
-                hint="bmk artifacts verify names the damaged file; the disk was left unbootable",
+                hint="bmk artifacts verify names the damaged file; the disk was left unbootable", code="image",
             )  # fmt: skip
         if self._zstd.returncode != 0 or self._moved != about.raw_size:
             raise AgentError(
                 "the image does not unpack", why=self._said or f"{self._moved} of {about.raw_size} bytes",
-                hint="bmk artifacts build node-image",
+                hint="bmk artifacts build node-image", code="image-build",
             )  # fmt: skip
         return about
 
@@ -235,7 +236,7 @@ def _make_bootable(device: Path, first: bytes) -> None:
         buffer = mmap.mmap(-1, HELD_BACK)
         os.preadv(disk.fileno(), [buffer], 0)
         if buffer[: len(first)] != first:
-            raise AgentError("the disk does not give back its partition table", hint="replace the disk")
+            raise AgentError("the disk does not give back its partition table", hint="replace the disk", code="disk")
 
 
 def _exactly(source: int, count: int) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -12,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bmk.boot import grants
+from bmk.boot.app import MOST_BYTES
 from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant, Permission
+from bmk.journal.where import newest, where
+from bmk.plan.disks import choose_disk
 from tests.unit.boot.asking import Answer, ask, send
 
 IMAGE, RAW = "a" * 64, "b" * 64
@@ -317,3 +322,158 @@ def _step(desk: Desk, grant: Grant, step: str) -> Answer:
         return ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.66", body=CLAIM)
     bodies = {"claim": CLAIM, "events": [], "done": REPORT, "failed": {"what": "no"}}
     return ask(desk, f"/agent/{grant.id}/{step}", body=bodies[step], token=TOKEN)
+
+
+_EXPECTED = ("SN-0001", CP1["uuid"], "52:54:00:20:0", "10.20.0.", "DISK-0001", "cp-1")
+
+
+def _wrong_claims(desk: Desk, grant: Grant) -> list[Answer]:
+    """A stranger's attempts: from elsewhere, with other facts, after the claim, with a body that is no claim."""
+    there = f"/agent/{grant.id}/claim"
+    wrong = [{"serial": "SN-9"}, {"uuid": None}, {"macs": ["02:00:00:00:00:01"]}, {"disks": ["x"]}, {"token": ""}]
+    asked = [ask(desk, there, body={**CLAIM, **one}) for one in wrong]
+    asked += [ask(desk, there, body=CLAIM, client="10.20.9.9"), ask(desk, "/agent/nope/claim", body=CLAIM)]
+    claimed(desk, grant)
+    return [*asked, ask(desk, there, body={**CLAIM, "token": "u" * 43}), ask(desk, there, body=7)]
+
+
+def test_a_refusal_tells_nothing_that_was_expected(desk: Desk, wanted: Wanted) -> None:
+    """One text for every machine and every reason, without a value of the grant; the journal has all of it."""
+    grant = open_for(desk, wanted)
+    answers = _wrong_claims(desk, grant)
+    assert {(answer.status, answer.body) for answer in answers} == {(403, answers[0].body)}
+    assert not [value for value in (*_EXPECTED, grant.id) if value.encode() in answers[0].body]
+    told = " ".join(event.text for event in desk.reader.since(kind="agent.refused"))
+    assert "SN-0001" in told
+    assert "SN-9" in told
+
+
+def test_a_script_and_a_file_refuse_without_a_reason(desk: Desk, wanted: Wanted) -> None:
+    """Whatever is wrong, firmware is told the same script and nginx is given no reason: no grant, no value, no id."""
+    before = boot(desk, CP1["macs"][0])
+    grant = open_for(desk, wanted)
+    assert boot(desk, CP1["macs"][0], serial="SN-9") == before
+    assert boot(desk, CP1["macs"][0], client="10.20.9.9") == before
+    refused = ask(desk, f"/install/{grant.id}/vmlinuz", client="10.20.9.9")
+    assert (refused.status, refused.body) == (403, b"")
+    assert not [name for name in refused.headers if name.startswith("x-")]
+    claimed(desk, grant)
+    assert boot(desk, CP1["macs"][0]) == before
+
+
+def test_a_claim_whose_answer_was_lost_is_answered_again(desk: Desk, wanted: Wanted) -> None:
+    """The same start of the same machine gets the same bytes; every other start, address or word gets nothing."""
+    grant = open_for(desk, wanted)
+    there = f"/agent/{grant.id}/claim"
+    first = ask(desk, there, body=CLAIM)
+    (desk.state / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAother bmk\n")
+    assert ask(desk, there, body=CLAIM).body == first.body
+    assert ask(desk, there, body={**CLAIM, "token": "u" * 43}).status == 403
+    assert ask(desk, there, body={**CLAIM, "firmware": "bios"}).status == 403
+    assert ask(desk, there, body=CLAIM, client="10.20.0.21").status == 403
+    asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
+    assert ask(desk, there, body=CLAIM).status == 403
+
+
+_LATER = {"events": [{"kind": "image.progress"}], "done": REPORT, "failed": {"what": "no"}}
+
+
+@pytest.mark.parametrize("verb", [*_LATER, "image.zst"])
+def test_after_the_claim_only_the_claimer_is_heard(desk: Desk, wanted: Wanted, verb: str) -> None:
+    """The right token from another address, and the right address with another token, change and get nothing."""
+    grant = open_for(desk, wanted)
+    token = claimed(desk, grant)
+    target = f"/install/{grant.id}/{verb}" if verb == "image.zst" else f"/agent/{grant.id}/{verb}"
+    body = _LATER.get(verb)
+    assert ask(desk, target, body=body, token=token, client="10.20.0.21").status == 403
+    assert ask(desk, target, body=body, token="u" * 43).status == 403
+    assert grants.get(desk.reader, grant.id).ended is None
+    assert not [event for event in desk.reader.since(host="cp-1") if event.source == "agent"]
+    assert ask(desk, target, body=body, token=token).status in (200, 204)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "revoked", "expired", "spent"])
+@pytest.mark.parametrize("verb", [*_LATER, "image.zst"])
+def test_a_token_ends_with_its_grant(desk: Desk, wanted: Wanted, verb: str, outcome: grants.Outcome) -> None:
+    """Once there is another attempt, the token of the first one gets and changes nothing, whatever became of that."""
+    old = open_for(desk, wanted)
+    token = claimed(desk, old)
+    asyncio.run(desk.recorder.run(lambda journal: grants.end(journal, old.id, outcome, desk.now())))
+    desk.now = lambda: 1000.0 + grants.GRACE
+    new = open_for(desk, wanted)
+    asyncio.run(desk.recorder.run(lambda journal: journal.record("cp-1", "host_keys", ["of the new one"])))
+    target = f"/install/{old.id}/{verb}" if verb == "image.zst" else f"/agent/{old.id}/{verb}"
+    assert ask(desk, target, body=_LATER.get(verb), token=token).status == 403
+    assert desk.reader.facts("cp-1")["host_keys"] == ["of the new one"]
+    assert grants.get(desk.reader, new.id).ended is None
+    assert not [event for event in desk.reader.since(host="cp-1") if event.source == "agent"]
+
+
+def test_an_install_that_outlives_its_grant_a_little_is_believed(desk: Desk, wanted: Wanted) -> None:
+    """Expired while the image was being written: `done` is heard for a while, events and the image are over."""
+    grant = open_for(desk, wanted)
+    token = claimed(desk, grant)
+    desk.now = lambda: grant.expires + 1.0
+    asyncio.run(desk.recorder.run(lambda journal: grants.expire(journal, desk.now())))
+    assert ask(desk, f"/agent/{grant.id}/events", body=[], token=token).status == 403
+    assert ask(desk, f"/install/{grant.id}/image.zst", token=token).status == 403
+    assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
+    assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
+    desk.now = lambda: grant.expires + 2.0 + grants.GRACE
+    assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 403
+    assert desk.reader.facts("cp-1")["host_keys"] == [KEY]
+
+
+def test_an_address_that_another_machine_took_speaks_for_nobody(desk: Desk, wanted: Wanted) -> None:
+    """On an attached network the kernel says whose MAC is behind an address: another one gets nothing of the host's."""
+    grant = open_for(desk, wanted)
+    behind = {"10.20.0.11": "02:00:00:00:00:66", "10.20.250.7": CP1["macs"][0]}
+    desk.neighbours = SimpleNamespace(mac=behind.get)  # type: ignore[assignment]
+    assert "kernel" not in boot(desk, CP1["macs"][0])
+    assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 403
+    assert ask(desk, f"/agent/{grant.id}/claim", body=CLAIM).status == 403
+    assert "kernel" in boot(desk, CP1["macs"][0], client="10.20.250.7")
+    assert ask(desk, f"/agent/{grant.id}/claim", body=CLAIM, client="10.20.250.7").status == 200
+    assert ask(desk, f"/agent/{grant.id}/events", body=[], token=TOKEN).status == 403
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*CLAIM, *REPORT, "kind"]), inner),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(verb=st.sampled_from(["claim", "events", "done", "failed"]), changes=_ANYTHING)
+def test_no_body_breaks_the_service(desk: Desk, wanted: Wanted, verb: str, changes: Any) -> None:
+    """Whatever JSON a claimer sends: an answer that is none of our errors, and a journal that everybody can read."""
+    asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
+    grant = open_for(desk, wanted)
+    token = "" if verb == "claim" else claimed(desk, grant)
+    base: Any = {"claim": CLAIM, "events": [], "done": REPORT, "failed": {}}[verb]
+    body = {**base, **changes} if isinstance(base, dict) and isinstance(changes, dict) else changes
+    text = json.dumps(body).encode()
+    headers = {"x-real-ip": "10.20.0.11", "authorization": f"Bearer {token}"}
+    assert send(desk, "POST", f"/agent/{grant.id}/{verb}", headers, text).status in (200, 400, 403, 409)
+    for event in desk.reader.since(host="cp-1"):
+        assert event.text.isprintable()
+        assert len(event.text) < 3000
+    choose_disk(desk.dc.hosts["cp-1"].disk, desk.reader.facts("cp-1").get("inspection"))
+    assert where("cp-1", newest(desk.reader).get("cp-1"), None).state == "new"
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_read(desk: Desk) -> None:
+    """More than a megabyte is no honest report."""
+    assert send(desk, "POST", "/agent/x/done", {"x-real-ip": "10.20.0.11"}, b"[" * (MOST_BYTES + 1)).status == 413
+
+
+def test_a_request_that_takes_too_long_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that never answers costs one request its time and the service nothing."""
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("bmk.boot.app.DEADLINE", 0.01)
+    monkeypatch.setattr(desk.recorder, "tell", never, raising=False)
+    assert ask(desk, "/boot/ipxe").status == 500

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 
 import pytest
 
@@ -115,3 +117,20 @@ def test_the_table_is_as_reviewed(cli, teller, at_work, golden):
     teller.failed("worker-1", "powered", "the BMC does not answer", "503", "bmk power status lab worker-1")
     said = cli("status", "lab", "-o", "wide")
     golden("status.txt", said.out + said.err)
+
+
+def test_the_tasks_of_the_boot_service_are_shown(cli, teller, monkeypatch):
+    """Alive, begun again how often and why; a service that was killed is told as not heard."""
+    from bmk.boot.supervise import KEY, OWNER, ServiceState, TaskState  # noqa: PLC0415
+
+    troubled = TaskState(alive=False, restarts=3, error="OSError: No space left", failed=time.time() - 5)
+    state = ServiceState(at=time.time(), tasks={"files": troubled, "grants": TaskState()})
+    teller.tell("cp-1", "bmk", "x", "x")
+    assert "boot service" not in cli("status", "lab").err
+    teller.journal.record(OWNER, KEY, state.model_dump())
+    said = cli("status", "lab").err
+    assert re.search(r"boot service: heard \d+ s ago; files waits to begin again, restarted 3 times", said)
+    assert "OSError: No space left" in said
+    assert "grants alive" in said
+    teller.journal.record(OWNER, KEY, {**state.model_dump(), "at": time.time() - 300})
+    assert "boot service: NOT heard for 5 min" in cli("status", "lab").err

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "no_script": ("booting", [START, DHCP], "the boot script was never asked for"),
     "told_local": ("booting", [START, DHCP, LOCAL], "was told: local"),
     "ramdisk_silent": ("booting", [START, DHCP, INSTALL], "never reported"),
-    "image_stopped": ("imaging", [START, event("image.progress", "200 MB")], "the image write stopped (200 MB)"),
+    "image_stopped": ("imaging", [START, event("image.progress", "200 MB")], 'the image write stopped at "200 MB"'),
     "ramdisk_lost": ("imaging", [START], "the install ramdisk fell silent"),
     "network_boot_again": ("reachable", [START, DHCP, LOCAL], "boots from the network again"),
     "no_ssh": ("reachable", [START], "does not answer ssh"),

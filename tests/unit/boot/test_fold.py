@@ -1,0 +1,55 @@
+"""What strangers ask is journaled as often as it tells something, whatever they make up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmk.boot.desk import Desk
+from bmk.boot.fold import MOST, PERIOD, Fold
+from bmk.boot.grants import Permission
+from bmk.boot.watch import _tell_repeats
+from tests.unit.boot.asking import ask
+
+Wanted = Callable[[str], Permission]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 100)), max_size=300))
+def test_no_subject_is_told_of_more_than_a_few_things_and_all_is_counted(asked: list[tuple[str | None, int]]) -> None:
+    """Of each subject at most MOST different things in a period; what is told and what is counted add up."""
+    fold: Fold[str | None] = Fold()
+    told = [(subject, thing) for subject, thing in asked if fold.worth_telling(subject, thing, 1.0)]
+    assert len(told) == len(set(told))
+    for subject in ("a", "b", None):
+        assert sum(s == subject for s, _ in told) <= MOST
+    assert fold.over(1.0 + PERIOD / 2) == []
+    assert len(told) + sum(count for _, count in fold.over(1.0 + PERIOD)) == len(asked)
+    assert fold.worth_telling("a", 1, 2.0 + PERIOD)
+
+
+def test_a_flood_of_strangers_is_a_few_events_and_a_count(desk: Desk) -> None:
+    """3,000 questions with 3,000 MACs, serials and addresses: some events, then how many more there were."""
+    for number in range(3000):
+        mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+        target = f"/boot/ipxe?mac={mac}&serial=S{number}&platform=efi"
+        ask(desk, target, client=f"10.20.{number >> 8}.{number & 255}")
+    assert len(desk.reader.since(kind="boot.answered")) == MOST
+    desk.now = lambda: 1000.0 + PERIOD
+    asyncio.run(_tell_repeats(desk))
+    (told,) = desk.reader.since(kind="boot.repeated")
+    assert told.data["count"] == 3000 - MOST
+    assert desk.state.joinpath("journal.db").stat().st_size < 1 << 20
+
+
+def test_who_only_names_a_host_does_not_crowd_its_own_events_out(desk: Desk) -> None:
+    """A stranger asks as cp-1 with ever other serials; what cp-1 itself asks is journaled all the same."""
+    for number in range(500):
+        ask(desk, f"/boot/ipxe?mac=52:54:00:20:00:11&serial=X{number}", client="10.20.9.9")
+        ask(desk, "/agent/0123/claim", client="10.20.9.9", body={"n": number})
+    ask(desk, "/boot/ipxe?mac=52:54:00:20:00:11&serial=SN-0001")
+    events = [event for event in desk.reader.since() if event.kind.startswith(("boot.", "agent.", "install."))]
+    assert len(events) <= 2 * MOST + 1
+    assert events[-1].data["client"] == "10.20.0.11"
