@@ -105,6 +105,7 @@ class Deployer(Variables):
     address: str
     http_port: int
     registry_port: int
+    registry_certificate: str = Field("", description="in PEM, what nodes know it by; empty: it has not run yet")
 
 
 class Inventory(Variables):

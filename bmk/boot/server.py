@@ -12,25 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmk.boot import dnsmasq, nginx
+from bmk.boot import dnsmasq, nginx, registry
 from bmk.boot.desk import ARTIFACTS
 from bmk.boot.spec import Artifacts, installer_path
 from bmk.datacenter.resolve import DataCenter
 from bmk.paths import cache_dir, private_dir
 
 LISTEN = "127.0.0.1:8081"
-
-_REGISTRY = """\
-# Written by bmk; changes here are lost.
-version: 0.1
-log: {{level: warn, accesslog: {{disabled: true}}}}
-storage:
-  filesystem: {{rootdirectory: "{storage}"}}
-  maintenance: {{readonly: {{enabled: true}}}}
-http:
-  addr: {address}:{port}
-  headers: {{X-Content-Type-Options: [nosniff]}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +83,11 @@ def write_hosts(dc: DataCenter, state: Path) -> bool:
     return bool(changed)
 
 
+def registry_certificate(dc: DataCenter, state: Path) -> str:
+    """What nodes know the registry by (PEM); empty as long as it has not run."""
+    return registry.certificate(state / "boot", str(dc.spec.deployer.address))
+
+
 def _running(argv: tuple[str, ...]) -> Iterator[int]:
     """Processes with exactly these arguments, the program's directory aside."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -141,10 +134,12 @@ def _dnsmasq(dc: DataCenter, boot: Path) -> Process:
 
 
 def _registry(dc: DataCenter, boot: Path, setting: Setting) -> Process:
-    deployer, configuration = dc.spec.deployer, boot / "registry.yml"
-    storage = setting.registry or cache_dir() / "registry"
-    text = _REGISTRY.format(storage=storage, address=deployer.address, port=deployer.registry_port)
-    return Process("registry", ("docker-registry", "serve", str(configuration)), files={configuration: text})
+    deployer, configuration = dc.spec.deployer, boot / registry.CONFIGURATION
+    address, storage = str(deployer.address), setting.registry or cache_dir() / "registry"
+    argv = (setting.python, "-m", "bmk.boot.registry", "--configuration", str(configuration), "--address", address)
+    return Process(
+        "registry", argv, files={configuration: registry.render(boot, storage, address, deployer.registry_port)}
+    )
 
 
 def _json(value: Artifacts) -> str:

@@ -68,11 +68,14 @@ def _lab_timing(dc: DataCenter) -> Timing:
 def _artifacts(dc: DataCenter) -> dict[str, Any]:
     """Variables of the mirror; without a mirror, none: hosts can still be listed and reached."""
     from bmk.artifacts.mirror import load_mirror
+    from bmk.boot.server import registry_certificate
     from bmk.errors import BmkError
+    from bmk.paths import state_dir
 
     try:
         files, images = load_mirror().as_vars(dc.spec.deployer)
     except BmkError as error:
         say(f"bmk_artifacts and bmk_images are empty: {error}")
         return {}
-    return {"bmk_artifacts": files, "bmk_images": images}
+    certificate = registry_certificate(dc, state_dir(dc.name))
+    return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}

@@ -17,7 +17,8 @@ DEPLOYER = "deployer"  # the boot server's name in the inventory; no host may be
 def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapping[str, str]) -> dict[str, Any]:
     """What `--list` prints, once it is inert: groups, and the variables of every host below `_meta`.
 
-    `artifacts` holds `bmk_artifacts` and `bmk_images`; `timing` is "standard" or "emulated" by host (absent: standard).
+    `artifacts` holds `bmk_artifacts`, `bmk_images` and the registry's `certificate`; `timing` is "standard" or
+    "emulated" by host (absent: standard).
     """
     groups: dict[str, Any] = {"all": {"vars": _shared(dc, artifacts)}, "boot_server": {"hosts": [DEPLOYER]}}
     for cluster in dc.spec.clusters:
@@ -87,6 +88,7 @@ def _shared(dc: DataCenter, artifacts: Mapping[str, Any]) -> dict[str, Any]:
             "address": str(deployer.address),
             "http_port": deployer.http_port,
             "registry_port": deployer.registry_port,
+            "registry_certificate": artifacts.get("certificate", ""),
         },
         "bmk_artifacts": artifacts.get("bmk_artifacts", {}),
         "bmk_images": artifacts.get("bmk_images", {}),

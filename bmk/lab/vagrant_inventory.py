@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.artifacts.mirror import load_mirror
+from bmk.boot.server import registry_certificate
 from bmk.datacenter.inert import inert
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
@@ -26,7 +27,8 @@ def inventory(reference: str) -> dict[str, Any]:
     facts = lab_dir(dc.name) / "facts.json"
     emulated = facts.exists() and json.loads(facts.read_text())["timing"] == "emulated"
     timing = host_timing(dc, "emulated" if emulated else "standard")
-    found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images}, timing)
+    certificate = registry_certificate(dc, state_dir(dc.name))
+    found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}, timing)
     for name in dc.hosts:
         found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
     return only(found, _platforms()) if _platforms() else found

@@ -18,7 +18,7 @@ from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.stream import HEAD, About
 from bmk.boot.grants import Image
-from bmk.boot.server import write_artifacts
+from bmk.boot.server import registry_certificate, write_artifacts
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, PreflightRefused, Unreachable
@@ -169,7 +169,8 @@ class World:
     def _artifacts(self) -> dict[str, Any]:
         """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""
         files, images = open_mirror().as_vars(self.dc.spec.deployer)
-        return {"bmk_artifacts": files, "bmk_images": images}
+        certificate = registry_certificate(self.dc, self.state)
+        return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}
 
     def _tell(self, event: Event, host: Host) -> None:
         self.journal.append(replace(event, host=host.name))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
+from typing import Any
 
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.controls.family import files, runtime
@@ -114,11 +116,25 @@ def _pinned(node: Node) -> Verdict:
         node.runtime(_IMAGES, "registry", "config_path"),
         node.runtime(_IMAGES, "pinned_images", "sandbox"),
     )
-    server = re.search(r'^server *= *"https?://([^"/]+)', node.raw["texts"].get(_HOSTS) or "", re.MULTILINE)
-    mirror = server[1] if server else "not said"
-    pinned = re.fullmatch(rf"{re.escape(mirror)}/[^@]+@sha256:[0-9a-f]{{64}}", str(pause)) is not None
-    seen = f"config_path = {registry}, mirror = {mirror}, sandbox = {pause}"
-    return holds(registry == "/etc/containerd/certs.d" and pinned, seen)
+    settings = _hosts(node)
+    mirror, ca = str(settings.get("server", "not said")), settings.get("ca")
+    places = [(mirror, settings), *settings.get("host", {}).items()]
+    known = all(place.startswith("https://") and _proves(said) for place, said in places)
+    pinned = re.fullmatch(rf"{re.escape(mirror.removeprefix('https://'))}/[^@]+@sha256:[0-9a-f]{{64}}", str(pause))
+    seen = f"config_path = {registry}, mirror = {mirror}, ca = {ca}, sandbox = {pause}"
+    return holds(registry == "/etc/containerd/certs.d" and known and pinned is not None, seen)
+
+
+def _hosts(node: Node) -> dict[str, Any]:
+    try:
+        return tomllib.loads(node.raw["texts"].get(_HOSTS) or "")
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _proves(host: Mapping[str, Any]) -> bool:
+    """Whether a place that images come from has to prove who it is."""
+    return host.get("ca") == "/etc/containerd/registry.crt" and not host.get("skip_verify")
 
 
 CONTROLS = (
@@ -216,10 +232,10 @@ CONTROLS = (
     ),
     Control(
         "runtime-registry",
-        "Images come from the data center's mirror, the sandbox image is pinned",
-        "medium",
-        "A node that may pull from anywhere runs whatever a typo names.",
-        "registry.config_path = '/etc/containerd/certs.d', pinned_images.sandbox from that mirror by digest",
+        "Images come from the data center's mirror, which proves itself; the sandbox image is pinned",
+        "high",
+        "kubeadm names images by tags: who answers for the registry runs what he likes on a control plane.",
+        "hosts.toml: https with ca = registry.crt, for every registry; pinned_images.sandbox from there by digest",
         _pinned,
     ),
     Control(

@@ -56,11 +56,11 @@ def test_files_are_served(host: Any, listening: dict[str, set[str]]) -> None:
     assert any(answer.startswith("ok") for answer in answers), f"nginx on {listening.get('nginx')}: {answers}"
 
 
-def test_images_are_served(host: Any, listening: dict[str, set[str]]) -> None:
-    """The registry answers as one."""
+def test_images_are_served(host: Any, listening: dict[str, set[str]], site: str) -> None:
+    """The registry answers as one, with the certificate that nodes know it by."""
     places = listening.get("docker-registry", set()) | listening.get("registry", set())
-    ask = "curl -s -o /dev/null -w '%{http_code}' --max-time 10"
-    codes = [host.run(f"{ask} http://{at}/v2/").stdout for at in places]
+    ask = f"curl -s --cacert {site}/boot/registry.crt -o /dev/null -w '%{{http_code}}' --max-time 10"
+    codes = [host.run(f"{ask} https://{at}/v2/").stdout for at in places]
     assert "200" in codes, f"registry on {places or 'no port'}: {codes}"
 
 

@@ -83,7 +83,8 @@ def test_images_come_from_the_mirror_only(host: Any) -> None:
     hosts = {line.split('"')[1] for line in said.splitlines() if '"' in line}
     names = {line for line in said.splitlines() if '"' not in line}
     assert len(hosts) == 1, f"more than one place: {', '.join(sorted(hosts))}"
-    mirror = hosts.pop().partition("//")[2]
+    scheme, _, mirror = hosts.pop().partition("://")
+    assert scheme == "https", f"anybody may answer for the mirror: {scheme}"
     assert names == {"_default", mirror}, f"registries with settings: {', '.join(sorted(names))}"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from bmk.ansible.manifest import desired_digest
 from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.artifacts.mirror import open_mirror
+from bmk.boot.server import registry_certificate
 from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api, live_control_planes
 from bmk.datacenter.inventory import ansible_inventory
@@ -31,7 +32,10 @@ from bmk.phases.world import World
 def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     """Converge some hosts."""
     artifacts, images = open_mirror().as_vars(dc.spec.deployer)
-    inventory = ansible_inventory(dc, {"bmk_artifacts": artifacts, "bmk_images": images}, {})
+    certificate = registry_certificate(dc, state_dir(dc.name))
+    inventory = ansible_inventory(
+        dc, {"bmk_artifacts": artifacts, "bmk_images": images, "certificate": certificate}, {}
+    )
     events: list[Event] = []
     request = ConvergeRequest(
         asked["playbook"],

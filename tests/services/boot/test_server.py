@@ -214,6 +214,7 @@ def test_the_registry_serves_and_takes_nothing(boot: Boot, monkeypatch: pytest.M
     monkeypatch.setenv("BMK_CACHE_DIR", str(boot.state / "cache"))
     boot.start("boot-service", "nginx", "registry")
     _, machine = boot.host("cp-1")
-    url = f"http://{boot.address}:5000/v2/"
-    until(lambda: get(machine, url)[0] == 200, "the registry answers")
-    assert get(machine, f"{url}pause/blobs/uploads/", "-X", "POST")[0] in (405, 503)
+    known = ("--cacert", str(boot.state / "boot" / "registry.crt"))
+    url = f"https://{boot.address}:5000/v2/"
+    until(lambda: get(machine, url, *known)[0] == 200, "the registry answers")
+    assert get(machine, f"{url}pause/blobs/uploads/", *known, "-X", "POST")[0] in (405, 503)

@@ -249,6 +249,23 @@ def test_only_the_mirrors_sandbox_image_by_its_digest_counts(seen: dict[str, Any
     assert failing(raw) == {"runtime-registry"}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("https://", "http://"),
+        ('\n  ca = "/etc/containerd/registry.crt"', ""),
+        ('"/etc/containerd/registry.crt"\n\n', '"/etc/ssl/certs/ca-certificates.crt"\n\n'),
+        ('  ca = "/etc/containerd/registry.crt"', '  ca = "/etc/containerd/registry.crt"\n  skip_verify = true'),
+    ],
+)
+def test_a_mirror_that_need_not_prove_itself_fails(seen: dict[str, Any], old: str, new: str) -> None:
+    """Plain HTTP, no certificate of its own, everybody's authorities or none: somebody else could answer."""
+    raw, hosts = copy.deepcopy(seen), "/etc/containerd/certs.d/_default/hosts.toml"
+    assert old in raw["texts"][hosts]
+    raw["texts"][hosts] = raw["texts"][hosts].replace(old, new)
+    assert failing(raw) == {"runtime-registry"}
+
+
 # What is not applicable in a container, what only shows with another control's file, and what is in the API.
 ELSEWHERE = {"runtime-cgroup", "node-kernel", "kubelet-kernel-defaults", "kubelet-ca-file", "cni-files", "audit-policy"}
 
