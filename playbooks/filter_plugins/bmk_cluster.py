@@ -88,15 +88,19 @@ def bmk_named(name: str) -> dict[str, str]:
     return {"name": str(name)}
 
 
-def bmk_binary(name: str, artifacts: Mapping[str, Any]) -> dict[str, str]:
+def bmk_binary(name: str, artifacts: Mapping[str, Any]) -> dict[str, Any]:
     """A program of the mirror as an item of bmk_downloads."""
-    artifact = artifacts[name]
-    return {"dest": f"/usr/local/bin/{name}", "url": artifact["url"], "sha256": artifact["sha256"], "mode": "0755"}
+    return {"dest": f"/usr/local/bin/{name}", "mode": "0755", **bmk_source(name, artifacts)}
+
+
+def bmk_source(name: str, artifacts: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a file of the mirror is, and what it must be: the part that every item of bmk_downloads has."""
+    return {key: artifacts[name][key] for key in ("url", "sha256", "size")}
 
 
 FILTERS = (
     *(bmk_api_files, bmk_binary, bmk_environment, bmk_init, bmk_join, bmk_named, bmk_owners, bmk_patches),
-    *(bmk_upload_certs, bmk_users),
+    *(bmk_source, bmk_upload_certs, bmk_users),
 )
 
 

@@ -23,7 +23,10 @@ _CACHE: dict[str, dict[str, Any]] = {}
 
 
 class Downloads(Kind):
-    """Items: {dest, url, sha256, mode, unpack: bool}. With `unpack`, `dest` is a directory for the archive's files."""
+    """Items: {dest, url, sha256, size, mode, unpack: bool}. `size` in bytes: about that much is read, whatever comes.
+
+    With `unpack`, `dest` is a directory for the archive's files.
+    """
 
     name = "downloads"
     key = "dest"
@@ -92,7 +95,7 @@ def _fetch(item: Item) -> None:
     handle, temporary = tempfile.mkstemp(dir=parent, prefix=".bmk-")
     try:
         with os.fdopen(handle, "wb") as file:
-            found = _stream(item["url"], file)
+            found = _stream(item, file)
             os.fchmod(file.fileno(), int(_mode(item), 8))
             os.fsync(file.fileno())
         if found != item["sha256"]:
@@ -109,7 +112,9 @@ def _fetch(item: Item) -> None:
             os.unlink(temporary)
 
 
-def _stream(url: str, file: Any, attempts: int = 3) -> str:
+def _stream(item: Item, file: Any, attempts: int = 3) -> str:
+    """Whoever answers in the mirror's place may go on for ever: what is longer than it should be is given up."""
+    url = item["url"]
     for left in range(attempts - 1, -1, -1):
         file.seek(0)
         file.truncate()
@@ -120,6 +125,8 @@ def _stream(url: str, file: Any, attempts: int = 3) -> str:
                 for block in iter(lambda: answer.read(_BLOCK), b""):
                     total.update(block)
                     file.write(block)
+                    if file.tell() > int(item["size"]):
+                        break
             return total.hexdigest()
         except (OSError, urllib.error.URLError) as error:
             if not left:

@@ -12,7 +12,7 @@ description:
 options:
   section: {type: str, required: true, description: [Name under which the list is recorded.]}
   after: {type: bool, default: false, description: [Something this depends on changed, so do not believe the probe.]}
-  items: {type: list, elements: dict, required: true, description: ["dest, url, sha256, mode, unpack."]}
+  items: {type: list, elements: dict, required: true, description: ["dest, url, sha256, size, mode, unpack."]}
 author: [bmk contributors]
 """
 

@@ -174,19 +174,44 @@ def test_a_download_is_verified_before_use(mirror: tuple[str, Path], tmp_path: P
     """One altered byte: the file in place stays, nothing else is left, and the error names both digests."""
     url, served = mirror
     (served / "tool").write_bytes(b"good")
-    item = {"dest": str(tmp_path / "bin/tool"), "url": f"{url}/tool", "sha256": _sha(b"good")}
+    item = {"dest": str(tmp_path / "bin/tool"), "url": f"{url}/tool", "sha256": _sha(b"good"), "size": 4}
     assert _run(Downloads(), [item])["changed"] is True
     (served / "tool").write_bytes(b"evil")
-    said = _run(Downloads(), [item | {"sha256": _sha(b"newer")}])
+    said = _run(Downloads(), [item | {"sha256": _sha(b"newer"), "size": 5}])
     assert _sha(b"evil") in said["msg"]
     assert _sha(b"newer") in said["msg"]
     assert (tmp_path / "bin/tool").read_bytes() == b"good"
     assert [p.name for p in (tmp_path / "bin").iterdir()] == ["tool"]
 
 
+def test_an_answer_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:
+    """Who answers for ever in the mirror's place is hung up on once he sent more than the file has; nothing is left."""
+    sent = 0
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal sent
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while sent < 1 << 28:
+                    sent += self.wfile.write(bytes(1 << 20))
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/tool"
+        said = _run(Downloads(), [{"dest": str(tmp_path / "tool"), "url": url, "sha256": "0" * 64, "size": 4}])
+        server.shutdown()
+    assert "the lock says" in said["msg"]
+    assert sent < 1 << 26
+    assert not list(tmp_path.glob("*tool*")) + list(tmp_path.glob(".bmk-*"))
+
+
 def test_a_silent_mirror_is_named(tmp_path: Path) -> None:
     """No server: the URL and the next step, after a few attempts."""
-    item = {"dest": str(tmp_path / "x"), "url": "http://127.0.0.1:1/x", "sha256": "0" * 64}
+    item = {"dest": str(tmp_path / "x"), "url": "http://127.0.0.1:1/x", "sha256": "0" * 64, "size": 1}
     assert "http://127.0.0.1:1/x" in _run(Downloads(), [item])["msg"]
 
 
@@ -195,7 +220,13 @@ def test_an_archive_is_unpacked_and_every_member_is_watched(mirror: tuple[str, P
     url, served = mirror
     archive = _archive({"ptp": b"one", "bridge": b"two"})
     (served / "cni.tar").write_bytes(archive)
-    item = {"dest": str(tmp_path / "cni"), "url": f"{url}/cni.tar", "sha256": _sha(archive), "unpack": True}
+    item = {
+        "dest": str(tmp_path / "cni"),
+        "url": f"{url}/cni.tar",
+        "sha256": _sha(archive),
+        "size": len(archive),
+        "unpack": True,
+    }
     assert _run(Downloads(), [item])["changed"] is True
     assert _run(Downloads(), [item])["changed"] is False
     (tmp_path / "cni/ptp").write_bytes(b"evil")
@@ -210,7 +241,7 @@ def test_a_file_is_hashed_again_only_when_it_changed(
     """Three hundred megabytes are not read in every run, but one changed byte is found, whatever its time."""
     url, served = mirror
     (served / "tool").write_bytes(b"good")
-    item = {"dest": str(tmp_path / "bin/tool"), "url": f"{url}/tool", "sha256": _sha(b"good")}
+    item = {"dest": str(tmp_path / "bin/tool"), "url": f"{url}/tool", "sha256": _sha(b"good"), "size": 4}
     _run(Downloads(), [item])
     info = Path(item["dest"]).stat()
     assert bmk_sections.sections()["test.downloads"]["holds"] is True
@@ -226,7 +257,13 @@ def test_an_archive_cannot_leave_its_directory(mirror: tuple[str, Path], tmp_pat
     url, served = mirror
     archive = _archive({"../x": b"evil"})
     (served / "cni.tar").write_bytes(archive)
-    item = {"dest": str(tmp_path / "cni"), "url": f"{url}/cni.tar", "sha256": _sha(archive), "unpack": True}
+    item = {
+        "dest": str(tmp_path / "cni"),
+        "url": f"{url}/cni.tar",
+        "sha256": _sha(archive),
+        "size": len(archive),
+        "unpack": True,
+    }
     assert "outside" in _run(Downloads(), [item])["msg"]
     assert not (tmp_path / "x").exists()
 
