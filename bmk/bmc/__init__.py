@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bmk.bmc.access import Access, Notify, Timing, Trust, nobody
+from bmk.bmc.access import Access, Machine, Notify, Timing, Trust, nobody
 from bmk.bmc.ipmi import IpmiBmc
 from bmk.bmc.logins import Logins
 from bmk.bmc.protocol import Bmc, Disk, Identity, Inventory, LogEntry
@@ -13,7 +13,19 @@ from bmk.bmc.redfish import RedfishBmc
 from bmk.errors import ConfigError
 from bmk.secrets import Credentials, Secret
 
-__all__ = ["Bmc", "Disk", "Identity", "Inventory", "LogEntry", "Logins", "Timing", "Trust", "conversation", "open_bmc"]
+__all__ = [
+    "Bmc",
+    "Disk",
+    "Identity",
+    "Inventory",
+    "LogEntry",
+    "Logins",
+    "Machine",
+    "Timing",
+    "Trust",
+    "conversation",
+    "open_bmc",
+]
 
 # A new kind of BMC is one new module and one new line here.
 KINDS: dict[str, Callable[[Access], Bmc]] = {
@@ -40,14 +52,16 @@ def open_bmc(  # noqa: PLR0913 - what it takes to reach a BMC, by name
     *,
     notify: Notify = nobody,
     timing: Timing = Timing(),  # noqa: B008 - frozen
+    machine: Machine = Machine(),  # noqa: B008
     logins: Logins | None = None,
 ) -> Bmc:
     """The BMC of a kind, not yet contacted. `notify` gets an Event for each write and retry; its host is left None.
 
+    `machine` says which one is meant where a BMC has several behind it.
     `logins` remembers refused passwords: give the same to all conversations of a run.
     """
     if kind not in KINDS:
         raise ConfigError(f"no BMC kind {kind!r}", where=address, hint=f"use one of: {', '.join(KINDS)}")
     if not isinstance(credentials, Credentials):
         credentials = Credentials(credentials[0], Secret(credentials[1]))
-    return KINDS[kind](Access(str(address), port, credentials, trust, notify, timing, logins or Logins()))
+    return KINDS[kind](Access(str(address), port, credentials, trust, machine, notify, timing, logins or Logins()))

@@ -49,6 +49,15 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """Which of the machines behind one BMC is meant: the one with this id, else the one with this serial or UUID."""
+
+    serial: str | None = None
+    uuid: str | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """One BMC. Safe to print: the password masks itself."""
 
@@ -56,6 +65,7 @@ class Access:
     port: int | None
     credentials: Credentials
     trust: Trust = Trust()
+    machine: Machine = Machine()
     notify: Notify = field(default=nobody, repr=False)
     timing: Timing = Timing()
     logins: Logins = field(default_factory=Logins, repr=False)

@@ -101,6 +101,19 @@ class OneOrigin(HTTPAdapter):
         return BmcError(what, where=self._access.address, hint="restart the BMC, or update its firmware")
 
 
+def go_by(session: requests.Session, line: OneOrigin) -> None:
+    """All that this session sends goes by one line, whatever the environment says of proxies and passwords.
+
+    A handshake costs a BMC's processor up to a second, so one conversation is one connection: `hang_up` ends it. sushy
+    would close after each request, for BMCs that do not bear connections which last.
+    """
+    session.trust_env = False
+    session.adapters.clear()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, line)
+    session.headers.pop("Connection", None)
+
+
 class _Flood(Exception):
     """More bytes than any honest answer has."""
 

@@ -14,7 +14,7 @@ from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, persist, settle, wary
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of, send_mode
-from bmk.bmc.redfish_documents import Lacking, drives_of, log_of, macs_of, managers_of, members
+from bmk.bmc.redfish_documents import Lacking, drives_of, log_of, macs_of, managers_of, members, system_of
 from bmk.bmc.redfish_media import VirtualMedia
 from bmk.bmc.redfish_text import (
     Json,
@@ -41,7 +41,8 @@ T = TypeVar("T")
 TARGETS: dict[BootTarget, str] = {"pxe": "Pxe", "http": "UefiHttp", "disk": "Hdd"}
 MODES: dict[Firmware, str] = {"uefi": "UEFI", "bios": "Legacy"}
 RESETS: dict[Power, tuple[str, ...]] = {"on": ("On", "ForceOn"), "off": ("ForceOff",)}
-POWER: dict[str, Power] = {"On": "on", "PoweringOff": "on", "Off": "off", "PoweringOn": "off"}
+POWER: dict[str, Power] = {"On": "on", "Off": "off"}
+CHANGING = {"PoweringOn": "it is powering on", "PoweringOff": "it is powering off"}
 BUSY_CODES = frozenset({429, 500, 502, 503, 504})
 BUSY_WORDS = ("UnableToModifyDuringSystemPOST", "SYS518", "InvalidOperationForSystemState")
 NOT_THERE = frozenset({400, 403, 404, 405, 500, 501, 503})  # answers of a part that this BMC lacks or cannot show
@@ -168,21 +169,25 @@ class RedfishBmc(VirtualMedia):
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
 
     def _power(self, system: Any) -> Power:
-        state = system.json.get("PowerState")
+        """On or off; raises Busy while it changes: neither is true then."""
+        state = text_at(system.json, "PowerState") or ""
+        if state in CHANGING:
+            raise Busy(CHANGING[state])
         if state not in POWER:
             raise BmcError(
-                f"the BMC reports no usable power state ({state!r})",
+                f"the BMC reports no usable power state ({state[:40]!r})",
                 where=self._access.address,
                 hint="restart the BMC, then run the same command again",
             )
         return POWER[state]
 
     def _switch(self, power: Power) -> bool:
-        """Ask for a power state; False when it is there already."""
+        """Ask for a power state; False when it is there already. What powers on is waited for, not asked again."""
         import sushy  # noqa: PLC0415 - 0.2 s that `bmk --help` must not pay
 
         system = self._fresh()
-        if self._power(system) == power:
+        ending = power == "off" and text_at(system.json, "PowerState") == "PoweringOff"
+        if not ending and self._power(system) == power:
             return False
         allowed = {v.value for v in system.get_allowed_reset_system_values()}
         value = next((v for v in RESETS[power] if v in allowed), RESETS[power][0])
@@ -286,7 +291,7 @@ class RedfishBmc(VirtualMedia):
         import sushy  # noqa: PLC0415
         import sushy.connector  # noqa: PLC0415
 
-        from bmk.bmc.https import OneOrigin  # noqa: PLC0415 - requests costs as much
+        from bmk.bmc.https import OneOrigin, go_by  # noqa: PLC0415 - requests costs as much
         from bmk.bmc.login import Login  # noqa: PLC0415
 
         logging.getLogger("sushy").propagate = False  # what it would say there, we say as events
@@ -294,7 +299,7 @@ class RedfishBmc(VirtualMedia):
         connector = sushy.connector.Connector(url, server_side_retries=1, server_side_retries_delay=0)
         self._line = OneOrigin(self._access, url)
         self._login = Login(self._access, connector._session, url)
-        _go_by(connector._session, self._line)
+        go_by(connector._session, self._line)
         # where sushy would ask the internet (for the texts of messages), it asks this BMC, and is refused elsewhere
         self._root = sushy.Sushy(url, auth=_Outside(), connector=connector, public_connector=connector)
 
@@ -303,13 +308,16 @@ class RedfishBmc(VirtualMedia):
         found = list(links_of(list(members(self._get, text_at(self._root.json, "Systems", "@odata.id")))))
         if not found:
             raise Busy("it shows no system; it may be starting")
-        if len(found) > 1:
+        chosen = found[0] if len(found) == 1 else system_of(self._part, found, self._access.machine)
+        if chosen is None:
+            names = ", ".join(link.rstrip("/").rpartition("/")[2] for link in found[:8])
             raise BmcError(
-                f"the BMC manages {len(found)} systems, bmk handles BMCs of one",
+                f"the BMC manages {len(found)} systems ({names}), and none or several of them could be this machine",
                 where=self._access.address,
-                hint="give the address of the node's own BMC, not the chassis manager's",
+                why="neither serial nor UUID of the file is that of exactly one which can be switched",
+                hint="write the host's bmc: {system: ID}, correct its serial, or give the address of its own BMC",
             )
-        return found[0]
+        return chosen
 
     def _get(self, path: str) -> Json:
         answer = self._root._conn.get(path).json()
@@ -361,19 +369,6 @@ class _Outside:
     def set_context(self, root: object, connector: object) -> None: ...
     def authenticate(self) -> None: ...
     def close(self) -> None: ...
-
-
-def _go_by(session: Any, line: OneOrigin) -> None:
-    """All that this session sends goes by one line, whatever the environment says of proxies and passwords.
-
-    A handshake costs a BMC's processor up to a second, so one conversation is one connection: `hang_up` ends it. sushy
-    would close after each request, for BMCs that do not bear connections which last.
-    """
-    session.trust_env = False
-    session.adapters.clear()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, line)
-    session.headers.pop("Connection", None)
 
 
 def _refused(access: Access, what: str, why: str) -> BmcError:

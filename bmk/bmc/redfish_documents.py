@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+from bmk.bmc.access import Machine
 from bmk.bmc.protocol import Disk, LogEntry
 from bmk.bmc.redfish_text import Json, at, disk_of, links_of, log_entry_of, lower_of, objects, text_at
 
@@ -34,6 +35,31 @@ def optional(get: Get, link: str | None) -> Json | None:
         return get(link) if link else None
     except Lacking:
         return None
+
+
+def system_of(get: Get, links: Sequence[str], machine: Machine) -> str | None:
+    """Link of the one system that is this machine; None when none is, or when several could be.
+
+    GPU baseboards and chassis managers list systems that cannot be switched: those are never meant.
+    """
+    found = [(link, document) for link in links[:_MOST] if (document := optional(get, link)) is not None]
+    if machine.system is not None:
+        named = [
+            link for link, document in found if machine.system in (text_at(document, "Id"), link.rpartition("/")[2])
+        ]
+        return named[0] if len(named) == 1 else None
+    able = [(link, document) for link, document in found if at(document, "Actions", "#ComputerSystem.Reset")]
+    if len(able) == 1:
+        return able[0][0]
+    same = [link for link, document in able if _is(document, machine)]
+    return same[0] if len(same) == 1 else None
+
+
+def _is(system: Json, machine: Machine) -> bool:
+    serials = {lower_of(system.get("SerialNumber")), lower_of(system.get("SKU"))} - {None}
+    return lower_of(machine.serial) in serials or (
+        machine.uuid is not None and lower_of(system.get("UUID")) == lower_of(machine.uuid)
+    )
 
 
 def macs_of(get: Get, system: Json) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def _host(
         bmc_address=host.bmc.address,
         bmc_secret=host.bmc.secret or profile.bmc.secret,
         bmc_fingerprint=host.bmc.fingerprint,
+        bmc_system=host.bmc.system,
         disk=effective_disk(host, profile),
         labels=host.labels,
         role=role,

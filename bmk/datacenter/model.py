@@ -109,6 +109,9 @@ class Nic(Spec):
 class BmcSpec(Spec):
     address: IPv4Address
     secret: SecretRef | None = Field(None, description="user and password of this BMC, instead of its profile's")
+    system: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")] | None = Field(
+        None, description="id of the machine's system in Redfish, where a BMC manages several that it cannot tell apart"
+    )
     fingerprint: Fingerprint | None = Field(
         None, description="with tls: pin, of the BMC's certificate, as bmk fingerprint prints it"
     )

@@ -32,6 +32,7 @@ class Host:
     bmc_address: IPv4Address
     bmc_secret: str
     bmc_fingerprint: str | None
+    bmc_system: str | None
     disk: DiskSelector
     labels: Mapping[str, str]
     role: Role

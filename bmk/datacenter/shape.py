@@ -24,6 +24,7 @@ _PATTERNS = {
     "_.-]{0,61}[A-Za-z0-9])?)?": "a label's value: at most 63 letters, digits, dots, dashes and underscores",
     "[a-z_]+:.+": "kind:id as bmk drift prints it, such as sysctls:vm.swappiness or files:/etc/cron.d/*",
     "sha256:": "a fingerprint as bmk fingerprint prints it, sha256: and 64 digits",
+    "[A-Za-z0-9_.:-]{0,63}": "an id such as Self or System.Embedded.1",
     "[A-Za-z0-9_./-]{0,127}": "a reference such as bmc/par",
     "([./][A-Za-z0-9_-]+)*": "the path of a file below this one's directory",
     r"1\.[0-9]+\.[0-9]+": "a full Kubernetes version such as 1.37.2",

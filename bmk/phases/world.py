@@ -12,7 +12,7 @@ from typing import Any
 
 from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
-from bmk.bmc import Logins, conversation, open_bmc
+from bmk.bmc import Logins, Machine, conversation, open_bmc
 from bmk.bmc import Timing as Patience
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.agent.errors import AgentError
@@ -63,6 +63,7 @@ class World:
             bmc_trust(self.dc, host),
             notify=lambda event: self._tell(event, host),
             timing=patience,
+            machine=Machine(host.serial, host.uuid, host.bmc_system),
             logins=self._logins,
         )
 

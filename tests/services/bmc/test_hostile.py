@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Logins, Timing, Trust, open_bmc
+from bmk.bmc import Bmc, Logins, Machine, Timing, Trust, open_bmc
 from bmk.bmc.https import LONGEST_ANSWER
 from bmk.errors import BmcError, BmcRefuses
 from bmk.journal.events import Event
@@ -293,3 +293,64 @@ def test_a_forbidden_thing_says_what_it_is(server: Hostile) -> None:
     with pytest.raises(BmcRefuses) as caught:
         bmc(server).power()
     assert "change the password" in caught.value.hint
+
+
+def _several(server: Hostile) -> None:
+    """A GPU baseboard that cannot be switched, and two nodes that can."""
+    one = server.pages[SYSTEM]
+    nodes = {"Node1": {**one, "Id": "Node1"}, "Node2": {**one, "Id": "Node2", "SerialNumber": "S2", "PowerState": "On"}}
+    board = {k: v for k, v in one.items() if k != "Actions"} | {"Id": "HGX_Baseboard_0", "SerialNumber": "S2"}
+    for name, page in {**nodes, "HGX_Baseboard_0": board}.items():
+        server.pages[f"{ROOT}/Systems/{name}"] = page
+    links = [{"@odata.id": f"{ROOT}/Systems/{name}"} for name in ("HGX_Baseboard_0", "Node1", "Node2")]
+    server.pages[f"{ROOT}/Systems"]["Members"] = links
+
+
+@pytest.mark.parametrize(
+    "machine", [Machine(serial="s2"), Machine(serial="other", system="Node2"), Machine("S2", system="Node2")]
+)
+def test_the_machine_is_found_among_several(server: Hostile, machine: Machine) -> None:
+    """Behind one BMC with several systems, the host is the one with its serial, or the one that the file names."""
+    _several(server)
+    assert bmc(server, machine=machine).power() == "on"
+
+
+@pytest.mark.parametrize("machine", [Machine(serial="S9"), Machine(), Machine(serial="S2", system="Node9")])
+def test_no_machine_is_guessed_among_several(server: Hostile, machine: Machine) -> None:
+    """Where nothing tells which one is meant, nothing is switched, and the error names those there are."""
+    _several(server)
+    with pytest.raises(BmcError, match="HGX_Baseboard_0, Node1, Node2"):
+        bmc(server, machine=machine).set_power("on")
+    assert not [a for a in server.asked if a.path.endswith("/Reset")]
+
+
+def _changes(server: Hostile, *states: str) -> None:
+    """The power state at each look; the last stays. What is asked of it is taken and done."""
+    left = list(states)
+
+    def system(handler: Any) -> None:
+        state = left.pop(0) if len(left) > 1 else left[0]
+        body = json.dumps({**page, "PowerState": state}).encode()
+        handler.wfile.write(_head(len(body)) + body)
+
+    page = server.pages[SYSTEM]
+    server.pages[SYSTEM] = system
+    server.pages[f"POST {SYSTEM}/Reset"] = (204, {}, b"")
+
+
+@pytest.mark.parametrize(
+    ("states", "action", "sent"),
+    [
+        (("PoweringOn", "PoweringOn", "On", "Off"), "off", 1),  # neither on nor off: waited for, then switched off
+        (("PoweringOff", "PoweringOff", "Off", "On"), "on", 1),
+        (("PoweringOn", "On"), "on", 0),  # on its way already
+        (("PoweringOff", "Off"), "off", 1),  # a shutdown that may hang is cut short
+    ],
+)
+def test_a_machine_between_on_and_off_is_waited_for(
+    server: Hostile, states: tuple[str, ...], action: Any, sent: int
+) -> None:
+    """A transition is a state of its own: no order is skipped because of it, or done before its end was read."""
+    _changes(server, *states)
+    bmc(server, timing=replace(FAST, patience=5)).set_power(action)
+    assert sum(a.path.endswith("/Reset") for a in server.asked) == sent
