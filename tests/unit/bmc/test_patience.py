@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.bmc.access import Access, Timing, Trust
+from bmk.bmc.access import Access, Timing
 from bmk.bmc.patience import Busy, persist, settle
 from bmk.errors import BmcError
 from bmk.journal.events import Event
@@ -32,7 +32,8 @@ class Time:
 
 def access(time: Time, events: list[Event], timing: Timing = STANDARD) -> Access:
     user = Credentials("root", Secret("calvin"))
-    return Access("10.0.0.1", None, user, Trust(), events.append, timing, sleep=time.sleep, clock=time.clock)
+    told = events.append
+    return Access("10.0.0.1", None, user, notify=told, timing=timing, sleep=time.sleep, clock=time.clock)
 
 
 def busy_until(time: Time, end: float) -> str:
