@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bmk.artifacts.mirror import load_mirror
-from tests.containers.ha.rooted import FILES_OF_ROOT, MANIFESTS_OF_ROOT, READY, USERS
+from tests.containers.rooted import OWN, as_before, end_programs, until, users
 from tests.lab import Lab, running
 
 pytestmark = pytest.mark.containers
@@ -27,27 +26,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running("lab-ha", "lab-ha", tmp_path_factory.mktemp("rootless"), own_cache=True) as lab:
         lab.bmk("provision", "--yes")
         yield lab
-
-
-def until(true: Callable[[], object], what: str, seconds: float = 300) -> None:
-    """Poll a condition."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.5)
-
-
-def users(lab: Lab, host: str) -> list[str]:
-    """User numbers of the four static pods as they run."""
-    return lab.on(host, USERS).split()
-
-
-def as_before(lab: Lab, host: str) -> None:
-    """This control plane as an older bmk left it, and up."""
-    lab.on(host, MANIFESTS_OF_ROOT)
-    until(lambda: users(lab, host) == ["0"] * 4, f"{host} runs as root")
-    lab.on(host, FILES_OF_ROOT)
-    until(lambda: lab.on(host, f"{READY}; true") == "ok", f"{host} is ready")
 
 
 class Writer(threading.Thread):
@@ -97,14 +75,14 @@ def test_a_cluster_of_root_is_changed_in_place_whatever_is_killed(lab: Lab, tmp_
     writer.start()
     killed_after(lab, "cp-1", REFRESH)
     # what a killed bmk left running on the next host dies as well, wherever it was
-    lab.on("cp-2", "for p in $(pgrep -f '^/usr/bin/python3 -I -B -$'); do kill -9 $p; done; true")
+    end_programs(lab, "cp-2")
     lab.bmk("provision", "--yes")
     until(lambda: len(writer.acknowledged) > 10, "writes are acknowledged")
     writer.over.set()
     writer.join()
     kept = json.loads(writer.ask("get", "configmap", "-o", "json").stdout)["items"]
     assert set(writer.acknowledged) <= {item["metadata"]["name"] for item in kept}
-    assert [users(lab, host) for host in CONTROL] == [["953", "954", "955", "956"]] * 3
+    assert [users(lab, host) for host in CONTROL] == [OWN] * 3
     assert json.loads(lab.bmk("hardening", "-o", "json"))["counts"]["fail"] == 0
 
 

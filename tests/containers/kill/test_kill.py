@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from bmk.journal import Event
+from tests.containers.rooted import OWN, as_before, end_programs, until, users
 
 pytestmark = pytest.mark.containers
 
@@ -69,6 +71,26 @@ def test_second_provision_changes_nothing(lab: Any) -> None:
     before = lab.journal.last_seq()
     lab.bmk("provision", "--yes")
     assert [e.kind for e in lab.journal.since(before) if e.kind.startswith(("phase.", "task.", "grant."))] == []
+
+
+def test_root_is_given_up_in_place_and_nothing_with_it(lab: Any) -> None:
+    """A control plane that runs as root: killed, here and on the host, while etcd restarts as a user of its own, the
+    same command finishes. What etcd was told before is there.
+    """
+    as_before(lab, "cp-1")
+    kubectl = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+    lab.on("cp-1", f"{kubectl} create configmap kept --from-literal=a=b")
+    assert "etcd-identity" in lab.bmk("hardening", code=2)
+    process = lab.start("provision", "--yes")
+    changed = "grep -c runAsUser /etc/kubernetes/manifests/etcd.yaml; true"
+    until(lambda: lab.on("cp-1", changed).strip() == "1", "its manifest is another")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    end_programs(lab, "cp-1")
+    lab.bmk("provision", "--yes")
+    assert users(lab, "cp-1") == OWN
+    assert "b" in lab.on("cp-1", f"{kubectl} get configmap kept -o jsonpath={{.data.a}}")
+    assert json.loads(lab.bmk("hardening", "-o", "json"))["counts"]["fail"] == 0
 
 
 def test_provision_needs_a_terminal_or_yes(lab: Any) -> None:
