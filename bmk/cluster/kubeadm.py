@@ -279,8 +279,8 @@ def _proxy(node: Node) -> Document:
     """One capability instead of all, no file of the host, and a group of its own; of root only the user is left.
 
     A program without root's number keeps capabilities only by its file, or by the ambient set that Kubernetes does not
-    have; so does `nft`, which it calls. The digest of its configuration, which it reads at its start, is beside it: with
-    another one it is made anew.
+    have; so does `nft`, which it calls. The digest of its configuration, which it reads at its start, is beside it:
+    with another one it is made anew.
     """
     context = {k: v for k, v in accounts.pod_context(accounts.PROXY).items() if k != "runAsNonRoot"} | {"runAsUser": 0}
     container = {

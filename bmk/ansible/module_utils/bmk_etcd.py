@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import time
+import urllib.parse
 from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, command
@@ -12,6 +14,7 @@ ETCDCTL = "/usr/local/bin/etcdctl"
 HERE = "https://127.0.0.1:2379"
 PKI = "/etc/kubernetes/pki/etcd"
 PATIENCE = "30s"  # for a member that does not answer; others answer at once
+GRACE = 120  # seconds until a member that is not well counts as ill
 
 
 def healthy() -> bool:
@@ -20,16 +23,31 @@ def healthy() -> bool:
 
 
 def may_stop() -> None:
-    """Raises Failed when the cluster would lose its majority by a restart here. A member that is down may be mended."""
-    members = _health("--cluster")
-    well = sum(member["health"] for member in members)
-    # two cannot do without one of them, and one not without itself: a moment without writes is the price
-    if members and healthy() and well - 1 < min(len(members) // 2 + 1, len(members) - 1):
-        ill = ", ".join(sorted(member["endpoint"] for member in members if not member["health"]))
-        raise Failed(
-            "etcd of this host stays as it is: of %d members %s are not well, and without this one nothing could be "
-            "written any more. Next: mend those first; the same command goes on" % (len(members), ill)
-        )
+    """Raises Failed when the cluster would lose its majority by a restart here. A member that is down may be mended.
+
+    One that was changed just before, by a run that was killed, is waited for.
+    """
+    end = time.time() + GRACE
+    while True:
+        members = _health("--cluster")
+        well = sum(member["health"] for member in members)
+        # two cannot do without one of them, and one not without itself: a moment without writes is the price
+        needed = min(len(members) // 2 + 1, len(members) - 1)
+        if not members or well - 1 >= needed or not healthy():
+            return
+        if time.time() >= end:
+            break
+        time.sleep(1)
+    ill = ", ".join(sorted(member["endpoint"] for member in members if not member["health"]))
+    raise Failed(
+        "etcd of this host stays as it is: of %d members %s are not well, and without this one nothing could be "
+        "written any more. Next: mend those first; the same command goes on" % (len(members), ill)
+    )
+
+
+def addresses() -> list[str]:
+    """Of all control planes, this one among them; none when the member here does not say."""
+    return sorted(str(urllib.parse.urlsplit(member["endpoint"]).hostname) for member in _health("--cluster"))
 
 
 def _health(*which: str) -> list[dict[str, Any]]:
@@ -40,4 +58,8 @@ def _health(*which: str) -> list[dict[str, Any]]:
         found = json.loads(command(*asked, "--write-out", "json", check=False))
     except ValueError:
         return []
-    return [member for member in found if isinstance(member, dict)] if isinstance(found, list) else []
+    return (
+        [m for m in found if isinstance(m, dict) and {"endpoint", "health"} <= set(m)]
+        if isinstance(found, list)
+        else []
+    )

@@ -22,7 +22,7 @@ from typing import Any
 
 from ansible.module_utils.bmk_addons import put_right
 from ansible.module_utils.bmk_batch import Failed, Item, command, digest, note
-from ansible.module_utils.bmk_etcd import healthy, may_stop
+from ansible.module_utils.bmk_etcd import GRACE, addresses, healthy, may_stop
 from ansible.module_utils.bmk_files import Files
 
 KUBEADM = "/usr/local/bin/kubeadm"
@@ -62,12 +62,28 @@ def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
     changed = [p for p in paths if actual[p].get("sha256") != desired[p].get("sha256")]  # modes need no restart
     if ETCD in changed:
         may_stop()
+    if API in changed:
+        _not_the_last()
     kind.apply(differing, actual)
     note(kind, SECTION, digest(sorted(desired.items())), items, desired)
     old = take_effect(changed, began, [item for item in items if item.get("tree")])
     if API in changed:
         command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
     return paths + old + addons(config, environment, check)
+
+
+def _not_the_last() -> None:
+    """Raises Failed when this API server is the only one of several that answers: what broke them may break it too."""
+    here = _flag(_text(API), "--advertise-address") if os.path.exists(API) else ""
+    others = [address for address in addresses() if address != here]
+    end = time.time() + GRACE
+    while others and _ready(here) and not any(map(_ready, others)):
+        if time.time() >= end:
+            raise Failed(
+                "the API server of this host stays as it is: it is the only one that answers, those of %s do not. "
+                "Next: mend one of them first; the same command goes on" % ", ".join(others)
+            )
+        time.sleep(1)
 
 
 def addons(config: str, environment: dict[str, str], check: bool) -> list[str]:

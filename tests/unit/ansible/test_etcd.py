@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
-from ansible.module_utils import bmk_etcd
+from ansible.module_utils import bmk_etcd, bmk_kubeadm_files
 from ansible.module_utils.bmk_batch import Failed
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is on the way here, so nobody is waited for."""
+    monkeypatch.setattr(bmk_etcd, "GRACE", 0)
+    monkeypatch.setattr(bmk_kubeadm_files, "GRACE", 0)
 
 
 def _says(where: Path, monkeypatch: pytest.MonkeyPatch, members: str, here: bool = True) -> None:
@@ -54,3 +62,22 @@ def test_a_member_that_says_nonsense_is_not_well(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(bmk_etcd, "ETCDCTL", str(program))
     assert not bmk_etcd.healthy()
     bmk_etcd.may_stop()
+
+
+@pytest.mark.parametrize(
+    ("answering", "stays"), [({1, 2, 3}, False), ({1, 3}, False), ({1}, True), ({2, 3}, False), (set(), False)]
+)
+def test_the_last_api_server_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answering: Set[int], stays: bool
+) -> None:
+    """A change that broke the others does not take the only one that answers; one that is down may be mended."""
+    _says(tmp_path, monkeypatch, "+++")
+    manifest = tmp_path / "kube-apiserver.yaml"
+    manifest.write_text("    - --advertise-address=10.0.0.1\n")
+    monkeypatch.setattr(bmk_kubeadm_files, "API", str(manifest))
+    monkeypatch.setattr(bmk_kubeadm_files, "_ready", lambda address: int(address.rpartition(".")[2]) in answering)
+    if not stays:
+        bmk_kubeadm_files._not_the_last()
+        return
+    with pytest.raises(Failed, match=r"only one that answers, those of 10\.0\.0\.2, 10\.0\.0\.3 do not"):
+        bmk_kubeadm_files._not_the_last()
