@@ -23,16 +23,18 @@ class Member(Variables):
 
 
 class Neighbour(Variables):
-    """A node of the cluster."""
+    """A node that this one exchanges routes with."""
 
     name: str
     address: str
-    pods: str = Field(description="range of the pods on it")
+    pods: str | None = Field(description="all that it may announce; none: it passes on the ranges of other nodes")
+    client: bool = Field(description="whether this node passes on what that one announces")
 
 
 class Bgp(Variables):
     asn: int
     peers: list[str] = Field(description="top-of-rack routers; empty when the nodes peer with each other")
+    accept: list[str] = Field(description="what these routers may announce beside the pods of nodes")
 
 
 class Network(Variables):
@@ -76,7 +78,6 @@ class ClusterVariables(Variables):
     endpoint: Endpoint = Field(description="where the API is")
     vip: str | None = Field(description="address that the control planes carry in turn, if any")
     control_plane: list[Member]
-    nodes: list[Neighbour]
     network: Network
     hardening: Hardening = Field(description="as the data center file has it")
 
@@ -98,6 +99,7 @@ class HostVariables(Variables):
     mtu: int
     macs: list[str]
     pods: str | None
+    neighbours: list[Neighbour] = Field(description="nodes that it exchanges routes with")
     labels: dict[str, Any]
 
 

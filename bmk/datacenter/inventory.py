@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from bmk.datacenter.inert import Template
 from bmk.datacenter.model import Cluster
+from bmk.datacenter.neighbours import Neighbour, neighbours
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.paths import state_dir
 
@@ -26,7 +28,10 @@ def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapp
     for host in dc.hosts.values():
         for group in groups_of(host):
             groups.setdefault(group, {"hosts": []})["hosts"].append(host.name)
-    hostvars = {h.name: host_vars(dc, h, timing.get(h.name, "standard")) for h in dc.hosts.values()}
+    peering = {n: p for c in dc.spec.clusters for n, p in neighbours(dc.cluster(c).network, dc.members(c)).items()}
+    hostvars = {
+        h.name: host_vars(dc, h, timing.get(h.name, "standard"), peering.get(h.name, ())) for h in dc.hosts.values()
+    }
     return {**groups, "_meta": {"hostvars": {**hostvars, DEPLOYER: _deployer(dc)}}}
 
 
@@ -39,7 +44,7 @@ def groups_of(host: Host) -> Iterator[str]:
         yield _group("cluster", host.cluster)
 
 
-def host_vars(dc: DataCenter, host: Host, timing: str) -> dict[str, Any]:
+def host_vars(dc: DataCenter, host: Host, timing: str, peering: Sequence[Neighbour]) -> dict[str, Any]:
     """What `--host` prints: how to reach a host (with its pinned key only), and `bmk_host`."""
     state = state_dir(dc.name)
     return {
@@ -48,7 +53,7 @@ def host_vars(dc: DataCenter, host: Host, timing: str) -> dict[str, Any]:
         "ansible_ssh_private_key_file": str(state / "ssh" / "id_ed25519"),
         "ansible_ssh_common_args": _ssh_arguments(str(state / "known_hosts")),
         "bmk_timing": timing,
-        "bmk_host": _host(host),
+        "bmk_host": {**_host(host), "neighbours": [asdict(neighbour) for neighbour in peering]},
     }
 
 
@@ -63,7 +68,6 @@ def cluster_vars(dc: DataCenter, name: str) -> dict[str, Any]:
         "endpoint": {"host": host, "port": port},
         "vip": str(cluster.endpoint.vip) if cluster.endpoint.vip else None,
         "control_plane": [{"name": h.name, "address": str(h.address)} for h in members if h.role == "control_plane"],
-        "nodes": [{"name": h.name, "address": str(h.address), "pods": str(h.pods)} for h in members],
         "network": _network(cluster),
         "hardening": cluster.hardening.model_dump(mode="json"),
     }
@@ -132,7 +136,11 @@ def _network(cluster: Cluster) -> dict[str, Any]:
         "pods": str(network.pods),
         "services": str(network.services),
         "node_prefix": network.node_prefix,
-        "bgp": {"asn": network.bgp.asn, "peers": [str(p) for p in network.bgp.peers]},
+        "bgp": {
+            "asn": network.bgp.asn,
+            "peers": [str(p) for p in network.bgp.peers],
+            "accept": [str(r) for r in network.bgp.accept],
+        },
     }
 
 

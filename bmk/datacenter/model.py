@@ -158,6 +158,14 @@ class Workers(Spec):
 class Bgp(Spec):
     asn: Annotated[int, Field(ge=1, le=4294967295)] = 64512
     peers: tuple[IPv4Address, ...] = Field((), description="top-of-rack routers; empty: the nodes peer with each other")
+    accept: tuple[IPv4Network, ...] = Field(
+        (),
+        description="what these routers may announce beside the pods of nodes, such as 0.0.0.0/0; nothing else counts",
+    )
+    reflectors: tuple[Name, ...] = Field(
+        (),
+        description="nodes that pass on the routes of others; none: all peer with all, beyond 64 with control planes",
+    )
 
 
 class ClusterNetwork(Spec):

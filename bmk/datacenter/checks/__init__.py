@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bmk.datacenter.checks.addressing import addresses_in_their_networks, allocated_pods, unique_addresses
-from bmk.datacenter.checks.clusters import control_planes, endpoints, one_cluster_each, pod_ranges
+from bmk.datacenter.checks.clusters import control_planes, endpoints, one_cluster_each, pod_ranges, reflectors
 from bmk.datacenter.checks.expected import expected_somewhere
 from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
 from bmk.datacenter.checks.identity import disks_named, known_members, known_references, unique_identities
@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     one_cluster_each,
     endpoints,
     pod_ranges,
+    reflectors,
     allocated_pods,
     known_waivers,
     living_waivers,

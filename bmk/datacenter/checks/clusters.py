@@ -70,6 +70,27 @@ def pod_ranges(draft: Draft) -> Iterator[Problem]:
             yield Problem((*loc, "services"), f"{network.services} is larger than an API server takes", "/12 or longer")
 
 
+def reflectors(draft: Draft) -> Iterator[Problem]:
+    """Who passes on the routes of others is a node of the cluster, and nobody does where routers do it."""
+    roles = members(draft.clusters, [h.spec for h in draft.hosts])
+    for name, cluster in draft.clusters.items():
+        bgp, loc = cluster.network.bgp, ("spec", "clusters", name, "network", "bgp")
+        for i, host in enumerate(bgp.reflectors):
+            if name not in [c for c, _ in roles.get(host, [])]:
+                yield Problem(
+                    (*loc, "reflectors", i), f"{host!r} is no node of {name}", "a control plane or a worker of it"
+                )
+        if bgp.peers and bgp.reflectors:
+            what = (
+                f"the nodes of {name} peer with routers, so {', '.join(bgp.reflectors)} would have nothing to reflect"
+            )
+            yield Problem((*loc, "reflectors"), what, "peers or reflectors, not both", other=(*loc, "peers"))
+        if bgp.accept and not bgp.peers:
+            yield Problem(
+                (*loc, "accept"), f"{name} has no routers that could announce this", "peers: [ADDRESS of a router]"
+            )
+
+
 def _vip(draft: Draft, name: str, cluster: Cluster) -> Iterator[Problem]:
     loc, vip = ("spec", "clusters", name, "endpoint", "vip"), cluster.endpoint.vip
     hosts = {h.spec.name: h.spec for h in draft.hosts}

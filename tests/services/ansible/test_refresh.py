@@ -24,7 +24,6 @@ VARIABLES: dict[str, Any] = {
         "endpoint": {"host": "10.20.0.11", "port": 6443},
         "vip": None,
         "control_plane": [{"name": "cp-1", "address": "10.20.0.11"}],
-        "nodes": [],
         "network": {"plugin": "routed", "pods": "10.128.0.0/16", "services": "10.96.0.0/16", "node_prefix": 24},
         "hardening": {
             "groups": {"default": "warn", "namespaces": {}, "exempt": ["kube-system"]},

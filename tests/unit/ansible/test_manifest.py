@@ -28,8 +28,8 @@ def test_the_digest_changes_with_what_is_on_the_host(inventory: Inventory) -> No
         if change == "artifact":
             other["all"]["vars"]["bmk_artifacts"]["kubelet"]["sha256"] = "1" * 64
         elif change == "neighbour":
-            node = {"name": "new", "address": "10.87.0.99", "pods": "10.89.99.0/24"}
-            other["cluster_lab_ha"]["vars"]["bmk_cluster"]["nodes"].append(node)
+            node = {"name": "new", "address": "10.87.0.99", "pods": "10.89.99.0/24", "client": False}
+            other["_meta"]["hostvars"]["cp-1"]["bmk_host"]["neighbours"].append(node)
         else:
             other["_meta"]["hostvars"]["cp-1"]["bmk_host"]["mtu"] = 9000
         seen.add(desired_digest(other, "cp-1"))

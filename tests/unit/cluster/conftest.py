@@ -23,7 +23,6 @@ CLUSTER = {
     "endpoint": {"host": "10.20.0.10", "port": 6443},
     "vip": "10.20.0.10",
     "control_plane": [{"name": "cp-1", "address": "10.20.0.11"}, {"name": "cp-2", "address": "10.20.0.12"}],
-    "nodes": [],
     "hardening": HARDENING,
     "network": {
         "plugin": "routed",

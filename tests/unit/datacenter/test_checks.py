@@ -24,6 +24,7 @@ SECOND = """\
 
 WAIVED = "      network: {pods: 10.3.0.0/16, services: 10.4.0.0/16}\n"
 WAIVER = WAIVED + "  waivers:\n    - {control: %s}\n"
+BGP = WAIVED.replace("services: 10.4.0.0/16", "services: 10.4.0.0/16, bgp: {%s}")
 GROUPS = WAIVED + "      hardening: {groups: {%s}}\n"
 
 CASES = {
@@ -68,6 +69,13 @@ CASES = {
         + WAIVER.partition("\n")[2].partition("\n")[2] % "runtime-no-criu, reason: once more",
         "27:17 runtime-no-criu is already waived at .*:26:17",
     ),
+    "reflector of no cluster": (WAIVED, BGP % "reflectors: [a, e]", "24:81 'e' is no node of one"),
+    "reflectors behind routers": (
+        WAIVED,
+        BGP % "peers: [10.1.0.9], reflectors: [a]",
+        "a would have nothing to reflect",
+    ),
+    "routes of no router": (WAIVED, BGP % "accept: [0.0.0.0/0]", "one has no routers that could announce this"),
     "mode with a typo": (
         WAIVED,
         GROUPS % "default: dney",
