@@ -22,7 +22,7 @@ RENDERERS = (
     "cluster/timing.py",
     "hardening/apiserver.py",
 )  # of files that the roles write
-_NOT_STATE = ("ansible_", "bmk_digest")  # how a host is reached is not what is on it
+_NOT_STATE = ("ansible_", "bmk_digest", "bmk_vip_key_file")  # how a host is reached is not what is on it
 _NOT_CONVERGED = ("install-", "node-")  # artifacts that installing needs: new ones leave installed hosts as they are
 
 

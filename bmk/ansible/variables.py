@@ -77,6 +77,7 @@ class ClusterVariables(Variables):
     kubernetes: Kubernetes
     endpoint: Endpoint = Field(description="where the API is")
     vip: str | None = Field(description="address that the control planes carry in turn, if any")
+    vip_key: str = Field(description="mark of the key that they sign with what they say of it")
     control_plane: list[Member]
     network: Network
     hardening: Hardening = Field(description="as the data center file has it")
@@ -121,6 +122,7 @@ class Inventory(Variables):
     bmk_images: dict[str, Any] = Field(description="images of the mirror: name to reference")
     bmk_timing: Literal["standard", "emulated"] = Field(description="how patient to be")
     bmk_probe: dict[str, Any] = Field(description="what bmk_probe saw; the playbook registers it")
+    bmk_vip_key_file: str = Field(description="where the controller keeps the key that they sign with")
     bmk_via: str = Field(description="a control plane whose API answers")
 
 
@@ -303,7 +305,7 @@ USES: dict[str, dict[str, tuple[str, ...]]] = {
     "kubelet": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts", "bmk_images", "bmk_timing", "bmk_probe")},
     "cluster_network": {"main": ("bmk_host", "bmk_cluster", "bmk_artifacts")},
     "control_plane": {
-        "main": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe"),
+        "main": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_vip_key_file"),
         "init": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe"),
         "join": ("bmk_host", "bmk_cluster", "bmk_images", "bmk_timing", "bmk_probe", "bmk_via"),
     },

@@ -30,14 +30,17 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     """
     from bmk.datacenter.inert import inert
     from bmk.datacenter.inventory import ansible_inventory
+    from bmk.datacenter.keys import vip_keys
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import host_named
     from bmk.datacenter.timing import host_timing
+    from bmk.paths import state_dir
 
     if listing and host:
         raise click.UsageError("--list and --host exclude each other")
     loaded = load_datacenter(dc)
-    inventory = ansible_inventory(loaded, _artifacts(loaded), host_timing(loaded, _lab_timing(loaded)))
+    known = {**_artifacts(loaded), "vip_keys": vip_keys(loaded, state_dir(loaded.name))}
+    inventory = ansible_inventory(loaded, known, host_timing(loaded, _lab_timing(loaded)))
     _pin(loaded)
     if host is not None and host not in inventory["_meta"]["hostvars"]:
         host_named(loaded, host)

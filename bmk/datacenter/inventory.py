@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bmk.datacenter.inert import Template
+from bmk.datacenter.keys import vip_key_file
 from bmk.datacenter.model import Cluster
 from bmk.datacenter.neighbours import Neighbour, neighbours
 from bmk.datacenter.resolve import DataCenter, Host
@@ -19,12 +20,14 @@ DEPLOYER = "deployer"  # the boot server's name in the inventory; no host may be
 def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapping[str, str]) -> dict[str, Any]:
     """What `--list` prints, once it is inert: groups, and the variables of every host below `_meta`.
 
-    `artifacts` holds `bmk_artifacts`, `bmk_images` and the registry's `certificate`; `timing` is "standard" or
-    "emulated" by host (absent: standard).
+    `artifacts` holds `bmk_artifacts`, `bmk_images`, the registry's `certificate` and the clusters' `vip_keys`; `timing`
+    is "standard" or "emulated" by host (absent: standard).
     """
     groups: dict[str, Any] = {"all": {"vars": _shared(dc, artifacts)}, "boot_server": {"hosts": [DEPLOYER]}}
     for cluster in dc.spec.clusters:
-        groups[_group("cluster", cluster)] = {"hosts": [], "vars": {"bmk_cluster": cluster_vars(dc, cluster)}}
+        known = cluster_vars(dc, cluster, artifacts.get("vip_keys", {}).get(cluster, ""))
+        variables = {"bmk_cluster": known, "bmk_vip_key_file": str(vip_key_file(state_dir(dc.name), cluster))}
+        groups[_group("cluster", cluster)] = {"hosts": [], "vars": variables}
     for host in dc.hosts.values():
         for group in groups_of(host):
             groups.setdefault(group, {"hosts": []})["hosts"].append(host.name)
@@ -57,8 +60,8 @@ def host_vars(dc: DataCenter, host: Host, timing: str, peering: Sequence[Neighbo
     }
 
 
-def cluster_vars(dc: DataCenter, name: str) -> dict[str, Any]:
-    """`bmk_cluster`: what every node of a cluster knows of the whole."""
+def cluster_vars(dc: DataCenter, name: str, vip_key: str) -> dict[str, Any]:
+    """`bmk_cluster`: what every node of a cluster knows of the whole. `vip_key`: the mark of its key."""
     cluster = dc.cluster(name)
     members = dc.members(name)
     host, port = endpoint(dc, name)
@@ -67,6 +70,7 @@ def cluster_vars(dc: DataCenter, name: str) -> dict[str, Any]:
         "kubernetes": {"version": cluster.kubernetes.version},
         "endpoint": {"host": host, "port": port},
         "vip": str(cluster.endpoint.vip) if cluster.endpoint.vip else None,
+        "vip_key": vip_key,
         "control_plane": [{"name": h.name, "address": str(h.address)} for h in members if h.role == "control_plane"],
         "network": _network(cluster),
         "hardening": cluster.hardening.model_dump(mode="json"),

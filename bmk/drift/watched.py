@@ -76,6 +76,7 @@ NO_TEXT = (
     "*.pem",
     "/etc/kubernetes/*.conf",
     "/etc/kubernetes/bmk/encryption*",
+    "/etc/keepalived/authentication.conf",
     "/etc/shadow",
     "/root/.ssh/id_*",
 )

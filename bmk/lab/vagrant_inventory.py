@@ -13,6 +13,7 @@ from bmk.artifacts.mirror import load_mirror
 from bmk.boot.server import registry_certificate
 from bmk.datacenter.inert import inert
 from bmk.datacenter.inventory import ansible_inventory
+from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.timing import host_timing
 from bmk.document import read_document
@@ -27,8 +28,8 @@ def inventory(reference: str) -> dict[str, Any]:
     facts = lab_dir(dc.name) / "facts.json"
     emulated = facts.exists() and json.loads(facts.read_text())["timing"] == "emulated"
     timing = host_timing(dc, "emulated" if emulated else "standard")
-    certificate = registry_certificate(dc, state_dir(dc.name))
-    found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}, timing)
+    mine = {"certificate": registry_certificate(dc, state_dir(dc.name)), "vip_keys": vip_keys(dc, state_dir(dc.name))}
+    found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images, **mine}, timing)
     for name in dc.hosts:
         found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
     return only(found, _platforms()) if _platforms() else found

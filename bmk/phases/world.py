@@ -20,6 +20,7 @@ from bmk.boot.agent.stream import HEAD, About
 from bmk.boot.grants import Image
 from bmk.boot.server import registry_certificate, write_artifacts
 from bmk.datacenter.inventory import ansible_inventory
+from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
@@ -171,7 +172,8 @@ class World:
         """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""
         files, images = open_mirror().as_vars(self.dc.spec.deployer)
         certificate = registry_certificate(self.dc, self.state)
-        return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}
+        keys = vip_keys(self.dc, self.state)
+        return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate, "vip_keys": keys}
 
     def _tell(self, event: Event, host: Host) -> None:
         self.journal.append(replace(event, host=host.name))

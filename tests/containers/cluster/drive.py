@@ -20,6 +20,7 @@ from bmk.boot.server import registry_certificate
 from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api, live_control_planes
 from bmk.datacenter.inventory import ansible_inventory
+from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.journal import Event, open_journal
@@ -32,10 +33,8 @@ from bmk.phases.world import World
 def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     """Converge some hosts."""
     artifacts, images = open_mirror().as_vars(dc.spec.deployer)
-    certificate = registry_certificate(dc, state_dir(dc.name))
-    inventory = ansible_inventory(
-        dc, {"bmk_artifacts": artifacts, "bmk_images": images, "certificate": certificate}, {}
-    )
+    mine = {"certificate": registry_certificate(dc, state_dir(dc.name)), "vip_keys": vip_keys(dc, state_dir(dc.name))}
+    inventory = ansible_inventory(dc, {"bmk_artifacts": artifacts, "bmk_images": images, **mine}, {})
     events: list[Event] = []
     request = ConvergeRequest(
         asked["playbook"],

@@ -19,6 +19,7 @@ class Wire:
     directory: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     machines: dict[str, int] = field(default_factory=dict)
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.hub = self._namespace()
