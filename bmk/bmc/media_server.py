@@ -65,6 +65,7 @@ class MediaServers:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 256  # a whole hall is powered on at once
 
     def __init__(self, local: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in local else socket.AF_INET

@@ -41,10 +41,10 @@ class VirtualMedia(ABC):
         )
 
     def insert_media(self, data: bytes) -> None:
-        self._take_out()
+        drive = self._empty(self._without_ours()[0])
         url = SERVERS.offer(self._access.address, volume(data))
-        self._call("insert virtual media", lambda: self._empty().insert_media(url))
-        if not self._becomes(self._ours, lambda drives: any(drive.image in (url, None, "") for drive in drives)):
+        self._call("insert virtual media", lambda: drive.insert_media(url))
+        if not self._becomes(drive, lambda: is_ours(drive) and drive.image in (url, None, "")):
             SERVERS.withdraw(self._access.address)
             server = url.split("/")[2]
             raise self._untrue(
@@ -55,33 +55,37 @@ class VirtualMedia(ABC):
         self._access.tell("bmc.media", "virtual media inserted, read back")
 
     def eject_media(self) -> None:
-        if self._take_out():
+        if self._without_ours()[1]:
             self._access.tell("bmc.media", "virtual media ejected, read back")
 
-    def _take_out(self) -> bool:
-        """Whether there was anything of ours to take out."""
+    def _without_ours(self) -> tuple[list[Any], bool]:
+        """The virtual drives when nothing of ours is in them any more, and whether there was."""
         SERVERS.withdraw(self._access.address)
-        ours = self._ours()
+        drives = self._call("show its virtual media", self._drives)
+        ours = [drive for drive in drives if is_ours(drive)]
         for drive in ours:
             self._call("eject virtual media", drive.eject_media)
-        if ours and not self._becomes(self._ours, lambda left: not left):
-            raise self._untrue(
-                "the BMC keeps the virtual media that it said it ejected",
-                why="an old nonce would stay in the machine",
-                hint="eject it by hand (BMC web page, virtual media), then run the same command again",
-            )
-        return bool(ours)
+            if not self._becomes(drive, lambda: not is_ours(drive)):  # noqa: B023 - called at once
+                raise self._untrue(
+                    "the BMC keeps the virtual media that it said it ejected",
+                    why="an old nonce would stay in the machine",
+                    hint="eject it by hand (BMC web page, virtual media), then run the same command again",
+                )
+        return drives, bool(ours)
 
-    def _becomes(self, read: Callable[[], list[Any]], wanted: Callable[[list[Any]], bool]) -> bool:
+    def _becomes(self, drive: Any, wanted: Callable[[], bool]) -> bool:
+        """Whether it comes true while the drive is read again and again."""
         timing = replace(self._access.timing, settle=min(SETTLE, self._access.timing.settle))
-        return settle(replace(self._access, timing=timing), read, wanted)[0]
 
-    def _ours(self) -> list[Any]:
-        return [drive for drive in self._call("show its virtual media", self._drives) if is_ours(drive)]
+        def read() -> bool:
+            self._call("show its virtual media", lambda: drive.refresh(force=True))
+            return wanted()
 
-    def _empty(self) -> Any:
+        return settle(replace(self._access, timing=timing), read, bool)[0]
+
+    def _empty(self, drives: list[Any]) -> Any:
         """The first optical drive with nothing in it."""
-        optical = [drive for drive in self._drives() if OPTICAL & {kind.value for kind in drive.media_types or ()}]
+        optical = [drive for drive in drives if OPTICAL & {kind.value for kind in drive.media_types or ()}]
         empty = [drive for drive in optical if not drive.inserted]
         if empty:
             return empty[0]
