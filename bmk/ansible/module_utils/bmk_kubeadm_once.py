@@ -80,7 +80,7 @@ def again(params: dict[str, Any], check: bool) -> list[str]:
         environment = params["environment"]
         put_back = keep_key(params["encryption"], check) if os.path.exists(ADMIN) else []
         paths: list[str] = with_config(params["config"], lambda path: refresh(path, environment, check))
-        return put_back + paths
+        return list(dict.fromkeys(put_back + paths))  # it was written as root's, and given
 
 
 def run(action: str, flags: list[str], environment: dict[str, str]) -> str:

@@ -218,7 +218,7 @@ def test_a_lost_key_of_secrets_comes_back_from_another_control_plane(hall: Hall)
     assert hall.ssh("cp-3", f"ls {KEY} 2>/dev/null", check=False) == ""
     done = hall.drive("converge", asked)
     assert done["results"]["cp-3"]["ok"], done["results"]["cp-3"]["message"]
-    assert hall.ssh("cp-3", f"stat -c %a {KEY}; cat {KEY}") == f"600\n{before}"
+    assert hall.ssh("cp-3", f"stat -c '%a %U:%G' {KEY}; cat {KEY}") == f"640 root:kube-apiserver\n{before}"
     assert hall.ssh("cp-3", "pidof kube-apiserver") != pid
     itself = "--server https://10.67.0.13:6443"
     assert hall.kubectl(itself, "get secret kept -o jsonpath={.data.k}", on="cp-3") == "Y2FuYXJ5"
