@@ -254,9 +254,11 @@ class Worker(Variables):
 
 
 class BootServer(Variables):
-    """dnsmasq, nginx, registry and boot service as hardened systemd units, on the machine that runs bmk."""
+    """dnsmasq, nginx, registry, boot service and approver as hardened systemd units, on the machine that runs bmk."""
 
-    boot_server_user: str = Field("bmk", description="Runs the boot service and bmk; each server has a user beside it.")
+    boot_server_user: str = Field(
+        "bmk", description="Runs the boot service, the approver and bmk; other servers have users beside it."
+    )
     boot_server_state: str = Field("/var/lib/bmk-deployer", description="BMK_STATE_DIR: journals, keys, files.")
     boot_server_cache: str = Field("/var/cache/bmk", description="BMK_CACHE_DIR: the mirror and the registry's images.")
     boot_server_python: str = Field("/opt/bmk/bin/python", description="The Python that bmk is installed in.")

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "console": ("bmk.cli.console", "Show a machine's serial console"),
     "ssh": ("bmk.cli.ssh", "Open a shell on a host, with its pinned key"),
     "grant": ("bmk.cli.grant", "List or revoke permissions to install"),
+    "approve": ("bmk.cli.approve", "Approve certificates of nodes that the file confirms"),
     "kubeconfig": ("bmk.cli.kubeconfig", "Print a cluster's admin kubeconfig"),
     "artifacts": ("bmk.cli.artifacts", "Build, sync, verify or list what a data center serves"),
     "image": ("bmk.cli.image", "Build the node image and the install ramdisk"),

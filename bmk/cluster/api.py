@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ from lightkube.types import CascadeType, PatchType
 
 from bmk.errors import BmkError, Unreachable
 
+TICKET = "bmk: "  # the description of a bootstrap token begins with it, then comes the host that it is for
 Readiness = Literal["ready", "not-ready"]
 
 
@@ -145,6 +147,25 @@ class Api:
             except ApiError as error:
                 if error.response.status_code != 404:
                     raise
+
+    def authority(self) -> str:
+        """The cluster's authority, as PEM; "" when the kubeconfig names none."""
+        config = self._config.get()
+        return base64.b64decode((config and config.cluster.certificate_auth_data) or "").decode()
+
+    def ticket(self, token_id: str) -> str | None:
+        """The host that a bootstrap token is for; None when there is none, it is over, or bmk did not make it."""
+        with self._errors():
+            try:
+                data = self._client.get(Secret, f"bootstrap-token-{token_id}", namespace="kube-system").data or {}
+            except ApiError as error:
+                if error.response.status_code == 404:
+                    return None
+                raise
+        told = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+        end, text = told.get("expiration", ""), told.get("description", "")
+        living = bool(end) and datetime.fromisoformat(end) > datetime.now(UTC)
+        return text.removeprefix(TICKET) if living and text.startswith(TICKET) else None
 
     def waiting_requests(self) -> list[SigningRequest]:
         """Signing requests that nobody approved or denied."""

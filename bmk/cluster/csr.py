@@ -1,23 +1,32 @@
-"""Serving certificates of kubelets, approved against the inventory. Pure but for the API handed in.
+"""Certificates of kubelets, approved against the inventory. Pure but for the API handed in.
 
-Kubernetes itself approves none, because nothing in the API says which addresses a node really has. The data center file
-does: a request is approved only when a node asks for itself, for its own name and address, for serving only.
+A serving certificate is a node's own: Kubernetes approves none by itself, because nothing in the API says which
+addresses a node really has; the data center file does. A first client certificate is asked for with a ticket, and
+kubeadm would let Kubernetes approve any name for any ticket: bmk takes that right away (bmk/hardening/joining.py) and
+approves the name that the ticket is for. Renewals of client certificates are Kubernetes' own work: only a node itself
+may ask, and only for its own name.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from bmk.cluster.api import SigningRequest
+from bmk.errors import BmkError, Unreachable
 
-SIGNER = "kubernetes.io/kubelet-serving"
-_USAGES = {"digital signature", "key encipherment", "server auth"}
+SERVING = "kubernetes.io/kubelet-serving"
+CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
+JOINING = "system:bootstrappers:kubeadm:default-node-token"  # the group that a token of `kubeadm token create` is in
+_NODE, _TICKET = "system:node:", "system:bootstrap:"
+_USAGES = {"digital signature", "key encipherment"}
 
 
 class Approver(Protocol):
@@ -25,54 +34,97 @@ class Approver(Protocol):
 
     def waiting_requests(self) -> list[SigningRequest]: ...
     def approve(self, name: str, reason: str, message: str) -> None: ...
+    def ticket(self, token_id: str) -> str | None: ...
+    def nodes(self) -> Mapping[str, Any]: ...
 
 
-def approve_serving(api: Approver, addresses: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Approve what the inventory (host name -> address) confirms. Returns (names approved, why others were left)."""
-    approved, left = [], []
-    for request in api.waiting_requests():
-        if request.signer != SIGNER:
-            continue
-        problem = objection(request, addresses)
-        if problem:
-            left.append(f"{request.name}: {problem}")
-            continue
-        api.approve(request.name, "BmkInventory", "name and address are those of the data center file")
-        approved.append(request.username.removeprefix("system:node:"))
-    return approved, left
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request. `host` is who asked, by its certificate or its ticket; "" when that is nobody.
+
+    `problem` says why it was left alone; "" when it was approved.
+    """
+
+    request: str
+    host: str
+    kind: str
+    problem: str = ""
 
 
-def objection(request: SigningRequest, addresses: Mapping[str, str]) -> str | None:
-    """Why this request must not be approved; None when the inventory confirms all of it."""
-    host = request.username.removeprefix("system:node:")
-    if host == request.username or host not in addresses:
-        return f"{request.username} is no host of this cluster"
-    if "system:nodes" not in request.groups:
-        return f"{request.username} is not in the group system:nodes"
-    if not {"server auth"} <= set(request.usages) <= _USAGES:
-        return f"asks for the usages {', '.join(request.usages)}"
-    return _wrong_names(request, host, addresses[host])
+def approve(api: Approver, addresses: Mapping[str, str]) -> list[Answer]:
+    """Approve what the inventory (host name -> address) confirms of all that waits. One odd request stops no other."""
+    return [
+        _answer(api, request, addresses) for request in api.waiting_requests() if request.signer in (SERVING, CLIENT)
+    ]
 
 
-def _wrong_names(request: SigningRequest, host: str, address: str) -> str | None:
+def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]) -> Answer:
+    kind = "serving" if request.signer == SERVING else "client"
+    host = ""
     try:
-        csr = x509.load_pem_x509_csr(request.pem)
+        host = _asker(api, request)
+        problem = _objection(request, host, addresses) or _there_already(api, request, host)
+        if problem is None:
+            api.approve(request.name, "BmkInventory", "name and address are those of the data center file")
+    except Unreachable:
+        raise
+    except BmkError as error:  # somebody else answered it meanwhile, or it is gone
+        problem = f"{error.what}: {error.why}"
+    except Exception as error:  # whatever a request holds that the library cannot take apart
+        problem = f"cannot be read: {type(error).__name__}"
+    return Answer(request.name, host, kind, problem or "")
+
+
+def _asker(api: Approver, request: SigningRequest) -> str:
+    """The host that asks: a node says its name, a ticket is for one host. "" for anybody else."""
+    if request.signer == SERVING:
+        return request.username.removeprefix(_NODE) if request.username.startswith(_NODE) else ""
+    token_id = request.username.removeprefix(_TICKET)
+    return (api.ticket(token_id) if re.fullmatch(r"[a-z0-9]{6}", token_id) else None) or ""
+
+
+def _objection(request: SigningRequest, host: str, addresses: Mapping[str, str]) -> str | None:
+    """Why this request must not be approved; None when the inventory confirms all of it."""
+    serving = request.signer == SERVING
+    if host not in addresses:
+        return (
+            f"{request.username} is {'no host of this cluster' if serving else 'no ticket for a host of this cluster'}"
+        )
+    group = "system:nodes" if serving else JOINING
+    if group not in request.groups:
+        return f"{request.username} is not in the group {group}"
+    wanted = "server auth" if serving else "client auth"
+    if not {wanted} <= set(request.usages) <= {wanted, *_USAGES}:
+        return f"asks for the usages {', '.join(request.usages)}"
+    return _wrong_names(request.pem, host, addresses[host] if serving else None)
+
+
+def _there_already(api: Approver, request: SigningRequest, host: str) -> str | None:
+    """A ticket is for a host that is no node yet: one that is Ready has its identity."""
+    if request.signer == CLIENT and api.nodes().get(host) == "ready":
+        return f"its ticket is for {host}, which is a Ready node already"
+    return None
+
+
+def _wrong_names(pem: bytes, host: str, address: str | None) -> str | None:
+    """`address` None: a client certificate, which names the node and nothing else."""
+    try:
+        csr = x509.load_pem_x509_csr(pem)
     except ValueError:
         return "is not a PKCS#10 request"
     if not csr.is_signature_valid:
         return "is not signed by its own key"
-    if _subject(csr, NameOID.COMMON_NAME) != [request.username]:
-        return f"its subject is {csr.subject.rfc4514_string()}"
-    if _subject(csr, NameOID.ORGANIZATION_NAME) != ["system:nodes"]:
-        return f"its subject is {csr.subject.rfc4514_string()}"
-    return _wrong_alternatives(csr, host, address)
-
-
-def _wrong_alternatives(csr: x509.CertificateSigningRequest, host: str, address: str) -> str | None:
+    names = {NameOID.COMMON_NAME: [_NODE + host], NameOID.ORGANIZATION_NAME: ["system:nodes"]}
+    if any(_subject(csr, oid) != wanted for oid, wanted in names.items()) or len(list(csr.subject)) != len(names):
+        return f"its subject is {csr.subject.rfc4514_string()}, and it asked for {host}"
     try:
-        names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return "names no address"
+        return "names no address" if address is not None else None
+    return _wrong_alternatives(found, host, address) if address is not None else "a client has no further names"
+
+
+def _wrong_alternatives(names: x509.SubjectAlternativeName, host: str, address: str) -> str | None:
     dns = set(names.get_values_for_type(x509.DNSName))
     ips = {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
     if len(list(names)) != len(dns) + len(ips):
@@ -80,12 +132,14 @@ def _wrong_alternatives(csr: x509.CertificateSigningRequest, host: str, address:
     return _foreign(dns - {host}, ips - {address}) or (None if ips else "names no address")
 
 
-def serves(address: str, port: int = 10250, seconds: float = 5) -> bool:
-    """Whether a kubelet has a certificate to show; whose it is, the API server checks."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def serves(address: str, authority: str, port: int = 10250, seconds: float = 5) -> bool:
+    """Whether a kubelet shows a certificate that this authority (PEM) signed for its address."""
+    context = ssl.create_default_context(cadata=authority)
     try:
-        with socket.create_connection((address, port), seconds) as plain, context.wrap_socket(plain):
+        with (
+            socket.create_connection((address, port), seconds) as plain,
+            context.wrap_socket(plain, server_hostname=address),
+        ):
             return True
     except OSError:  # a handshake that fails is one
         return False
@@ -96,5 +150,5 @@ def _foreign(dns: Iterable[str], ips: Iterable[str]) -> str | None:
     return f"asks for {', '.join(foreign)}, which is not its own" if foreign else None
 
 
-def _subject(csr: x509.CertificateSigningRequest, oid: x509.ObjectIdentifier) -> list[str]:
+def _subject(csr: x509.CertificateSigningRequest, oid: x509.ObjectIdentifier) -> Sequence[str]:
     return [str(attribute.value) for attribute in csr.subject.get_attributes_for_oid(oid)]

@@ -57,7 +57,7 @@ def init_documents(node: Node) -> list[Document]:
         "localAPIEndpoint": _local_endpoint(node),
         "nodeRegistration": registration(node),
         # a token must be named or kubeadm makes one that lives for a day; joins get their own
-        "bootstrapTokens": [{"ttl": "1m0s", "description": "bmk: unused", "usages": ["authentication"]}],
+        "bootstrapTokens": [{"ttl": "1m0s", "description": "unused", "usages": ["authentication"]}],
         "patches": {"directory": PATCHES},
         **_timeouts(node),
     }

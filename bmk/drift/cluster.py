@@ -9,6 +9,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.drift.flat import flat
 from bmk.drift.model import Attributes, Desired, Facts
 from bmk.hardening import policy
+from bmk.hardening.joining import gives_any_name
 
 Object = Mapping[str, Any]
 _ROLE = "cluster-admin"
@@ -31,8 +32,10 @@ def wanted_policies(dc: DataCenter, name: str) -> list[policy.Object]:
 
 
 def binding_facts(roles: Sequence[Object], bindings: Sequence[Object]) -> Facts:
-    """Bindings to roles of the whole cluster that may do everything: by name, those of a namespace `namespace/name`."""
-    mighty = {_ROLE, *(role["metadata"]["name"] for role in roles if _mighty(role))}
+    """Bindings to roles of the whole cluster that may do everything, or become any node: by name, those of a namespace
+    `namespace/name`.
+    """
+    mighty = {_ROLE, *(role["metadata"]["name"] for role in roles if _mighty(role) or _gives_names(role))}
     found = {
         _name(b["metadata"]): {"role": b["roleRef"]["name"], "subjects": _subjects(b)}
         for b in bindings
@@ -70,6 +73,10 @@ def _name(metadata: Object) -> str:
 def _mighty(role: Object) -> bool:
     rules = role.get("rules") or ()
     return any("*" in (rule.get("verbs") or ()) and _all_resources(rule) for rule in rules)
+
+
+def _gives_names(role: Object) -> bool:
+    return any(map(gives_any_name, role.get("rules") or ()))
 
 
 def _all_resources(rule: Object) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
+from bmk.phases.approving import approving
 from bmk.phases.base import Context, Phase
 from bmk.phases.converging import converge, failure
 from bmk.phases.founding import cluster_is_there, settled
@@ -92,8 +93,11 @@ async def _alone(ctx: Context, name: str, seconds: float) -> None:
 
 async def _converge(ctx: Context, name: str, hosts: tuple[str, ...]) -> Mapping[str, Converged]:
     """Run the playbook. It mints tickets on the control plane `bmk_via` when each host needs one."""
-    variables = {"bmk_via": await ctx.call(_via, ctx, hosts)} if name == "join.yml" else {}
-    return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, variables), ctx.run.emit)
+    if name != "join.yml":
+        return await ctx.run.services.converge(Converge(ctx.phase, name, hosts), ctx.run.emit)
+    variables = {"bmk_via": await ctx.call(_via, ctx, hosts)}
+    async with approving(ctx):
+        return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, variables), ctx.run.emit)
 
 
 def _via(ctx: Context, joining: tuple[str, ...]) -> str | None:

@@ -13,6 +13,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import policy
+from bmk.hardening.joining import automatic
 from bmk.phases.restored import node_patches
 from bmk.phases.services import Check
 from bmk.plan.actual import Drifted, NodeState, Policies
@@ -38,18 +39,21 @@ class LiveCluster:
         with self._api() as api:
             return dict(api.nodes())
 
-    def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
+    def approve(self) -> Sequence[csr.Answer]:
         with self._api() as api:
-            return csr.approve_serving(api, {h.name: str(h.address) for h in hosts})[0]
+            return csr.approve(api, {h.name: str(h.address) for h in self._dc.members(self._name)})
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
+        with self._api() as api:
+            authority = api.authority()
         with ThreadPoolExecutor(min(16, len(hosts) or 1)) as pool:
-            found = pool.map(lambda host: csr.serves(str(host.address)), hosts)
+            found = pool.map(lambda host: csr.serves(str(host.address), authority), hosts)
             return frozenset(host.name for host, good in zip(hosts, found, strict=True) if good)
 
     def policies(self) -> Policies:
         with self._api() as api:
-            return "stale" if policy.differing(self._wanted(), api.policies()) else "current"
+            wrong = policy.differing(self._wanted(), api.policies()) or automatic(*api.plain_roles())
+            return "stale" if wrong else "current"
 
     def guard(self) -> Sequence[str]:
         """What differs, and only that: a policy that is as it should be is not touched."""
@@ -63,7 +67,10 @@ class LiveCluster:
             for name in wrong:
                 if name not in mine:
                     api.delete_policy(*name.split("/"))
-        return wrong
+            bindings = automatic(*api.plain_roles())
+            for name in bindings:
+                api.delete_binding(name)
+        return [*wrong, *(f"ClusterRoleBinding/{name}" for name in bindings)]
 
     def evidence(self) -> Mapping[str, Any]:
         with self._api() as api:

@@ -48,12 +48,16 @@ def observe(
         asked = {name: pool.submit(_nodes, services, name) for name in clusters}
         seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
         nodes = {name: future.result() for name, future in asked.items()}
+        mute = _mute(services, wanted, nodes)
         policies = {name: future.result() for name, future in guards.items()}
         drift, seals = outstanding(journal), sealed(journal)
     actuals = {
         h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)
     }
-    guarded = {h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown")) for h in wanted}
+    guarded = {
+        h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown"), serving=h.name not in mute)
+        for h in wanted
+    }
     return {h.name: _compared(dc, h, guarded[h.name], drift, seals, records) for h in wanted}
 
 
@@ -74,6 +78,21 @@ def _nodes(services: Services, cluster: str) -> Mapping[str, NodeState] | None:
         return services.cluster(cluster).nodes()
     except BmkError:
         return None
+
+
+def _mute(services: Services, hosts: Iterable[Host], nodes: Mapping[str, Mapping[str, NodeState] | None]) -> set[str]:
+    """Hosts whose node is Ready and whose kubelet shows no certificate of the cluster."""
+    ready: dict[str, list[Host]] = {}
+    for host in hosts:
+        if _node(host, nodes) == "ready":
+            ready.setdefault(host.cluster or "", []).append(host)
+    found: set[str] = set()
+    for cluster, members in ready.items():
+        try:
+            found |= {h.name for h in members} - services.cluster(cluster).serving(members)
+        except BmkError:  # an API that went away meanwhile: nothing is known, so nothing is planned
+            continue
+    return found
 
 
 def _policies(services: Services, cluster: str) -> Policies:

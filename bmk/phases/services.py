@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.grants import Image
+from bmk.cluster.csr import Answer
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmkError
 from bmk.journal import Event
@@ -59,11 +60,14 @@ class Cluster(Protocol):
     def nodes(self) -> Mapping[str, NodeState]:
         """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
 
-    def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
-        """Approve serving certificates of these hosts, checked against the inventory; returns what was approved."""
+    def approve(self) -> Sequence[Answer]:
+        """Approve certificates of its nodes that the inventory confirms; what became of each request that waited."""
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
-        """Hosts whose kubelet has its serving certificate: a node is Ready before it, and no log of it can be read."""
+        """Hosts whose kubelet shows a certificate that the cluster signed.
+
+        A node is Ready before it has one, and then no log of it can be read. Raises Unreachable without a kubeconfig.
+        """
 
     def policies(self) -> Policies:
         """Whether the admission policies are as the file has them. Raises Unreachable when the API does not answer."""

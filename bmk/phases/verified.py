@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
 from bmk.errors import Unreachable
+from bmk.phases.approving import Approvals
 from bmk.phases.base import Context, Phase
 from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
@@ -22,9 +23,11 @@ class Verified(Phase):
     needs = ("joined",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if host.cluster is None or actual.node == "ready":
+        """Ready is not enough: without a certificate of the cluster nobody reads a log or runs a command there."""
+        if host.cluster is None or (actual.node == "ready" and actual.serving):
             return []
-        return [self.change("verify", "approve its certificate, wait until the node is Ready", f"node: {actual.node}")]
+        why = f"node: {actual.node}" if actual.node != "ready" else "its kubelet shows no certificate of the cluster"
+        return [self.change("verify", "approve its certificate, wait until the node is Ready", why)]
 
     async def run(self, ctx: Context) -> None:
         before, asked = "", time.monotonic()
@@ -64,8 +67,7 @@ async def _look(ctx: Context) -> Mapping[str, NodeState]:
 def _ask(ctx: Context, hosts: tuple[str, ...]) -> Mapping[str, NodeState]:
     cluster = ctx.run.services.cluster(ctx.host.cluster or "")
     try:
-        for approved in cluster.approve([ctx.run.dc.hosts[h] for h in hosts]):
-            ctx.emit("csr.approved", f"approved {approved}", "debug")
+        Approvals(ctx.host.cluster or "", cluster, ctx.run.emit).once()
         serving = cluster.serving([ctx.run.dc.hosts[h] for h in hosts])
         states = cluster.nodes()
         return {h: "not-ready" if s == "ready" and h in hosts and h not in serving else s for h, s in states.items()}

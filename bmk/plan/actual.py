@@ -39,6 +39,7 @@ class Actual:
     """The state of one host. Whatever was not asked or did not answer is None or "unknown", never guessed.
 
     `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
+    `serving` False: its node is Ready, and its kubelet shows no certificate that the cluster signed.
     `policies` are those of its cluster. `suspect` is what a check found wrong on it since the last converge.
     `drift` is what was found since the last repair; `sealed`: what the last converge left was written down.
     `trouble` says which probes failed and why, for people.
@@ -53,6 +54,7 @@ class Actual:
     power: PowerState = "unknown"
     ssh: SshState = "unknown"
     node: NodeState = "unknown"
+    serving: bool = True
     converged: Converged = "never"
     policies: Policies = "unknown"
     suspect: tuple[str, ...] = ()

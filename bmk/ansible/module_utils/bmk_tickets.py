@@ -14,11 +14,16 @@ from ansible.module_utils.bmk_key import ENCRYPTION, keys_of, read
 from ansible.module_utils.bmk_kubeadm_once import ADMIN, KUBEADM, with_config
 
 KUBECTL = "/usr/local/bin/kubectl"
+AUTOMATIC = "kubeadm:node-autoapprove-bootstrap"
 PLACEHOLDER = "@CERTIFICATE_KEY@"
 
 
 def mint(params: dict[str, Any]) -> dict[str, str]:
-    """{token, token_id, ca_hash, certificate_key, encryption}; the last two for a control plane."""
+    """{token, token_id, ca_hash, certificate_key, encryption}; the last two for a control plane.
+
+    The description says whom the ticket is for: bmk approves that name and no other (bmk/cluster/csr.py).
+    """
+    only_bmk_approves()
     said = command(
         KUBEADM, "token", "create", "--kubeconfig", ADMIN, "--ttl", "%dm" % params["minutes"], "--description",
         "bmk: " + params["host"], "--print-join-command",
@@ -35,6 +40,11 @@ def mint(params: dict[str, Any]) -> dict[str, str]:
     except Failed:
         revoke(dict(params, token_id=known["token_id"]))
         raise
+
+
+def only_bmk_approves() -> None:
+    """Delete the binding by which any ticket becomes any node; kubeadm makes it anew in init and upgrade."""
+    command(KUBECTL, "--kubeconfig", ADMIN, "delete", "clusterrolebinding", "--ignore-not-found", AUTOMATIC)
 
 
 def key() -> dict[str, str]:

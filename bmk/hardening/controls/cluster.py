@@ -11,6 +11,7 @@ from bmk.hardening.apiserver import ANONYMOUS
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.evidence import Cluster
 from bmk.hardening.groups import POLICY
+from bmk.hardening.joining import AUTOMATIC, automatic
 
 _TOKEN = 7200  # seconds that a bootstrap token may still have
 _ADMINS = ("cluster-admin", "kubeadm:cluster-admins")  # bindings that Kubernetes and kubeadm make
@@ -63,6 +64,11 @@ def _tokens(seen: Cluster) -> Verdict:
 def _left(token: Mapping[str, Any], now: float) -> float | None:
     end = token.get("expiration")
     return datetime.fromisoformat(end).timestamp() - now if end else None
+
+
+def _one_ticket_one_name(seen: Cluster) -> Verdict:
+    found = automatic(seen.roles, seen.role_bindings)
+    return holds(not found, ", ".join(found) or "bmk approves what a ticket asks for, by the data center file")
 
 
 def _admins(seen: Cluster) -> Verdict:
@@ -185,6 +191,15 @@ CONTROLS = (
         _tokens,
         "cluster",
         ("3.1.3",),
+    ),
+    Control(
+        "join-approval",
+        "A ticket is good for one node's name",
+        "high",
+        "kubeadm lets Kubernetes approve any name for any bootstrap token: whoever has one becomes any node.",
+        f"no binding such as {AUTOMATIC}; bmk approves the name that the ticket is for (bmk approve)",
+        _one_ticket_one_name,
+        "cluster",
     ),
     Control(
         "rbac-cluster-admin",

@@ -12,7 +12,7 @@ from tests.containers.boot_server.conftest import Machine
 pytestmark = pytest.mark.containers
 
 STATE = "/var/lib/bmk-deployer/hall"
-UNITS = ("bmk-boot-service", "bmk-nginx", "bmk-dnsmasq", "bmk-registry")
+UNITS = ("bmk-boot-service", "bmk-nginx", "bmk-dnsmasq", "bmk-registry", "bmk-approver")
 
 
 def recap(output: str) -> dict[str, int]:
@@ -27,7 +27,7 @@ def test_check_mode_on_a_bare_machine_says_what_it_would_do(machine: Machine) ->
 
 
 def test_the_role_makes_a_boot_server(machine: Machine) -> None:
-    """One run: all four units run, and answer with what a lab's boot server answers."""
+    """One run: all units run, and answer with what a lab's boot server answers."""
     assert recap(machine.play())["failed"] == 0
     assert machine.says("systemctl", "is-active", *UNITS).split() == ["active"] * len(UNITS)
     assert "ok hall" in machine.says(
@@ -68,6 +68,16 @@ def test_new_hosts_reach_dnsmasq_without_a_restart(machine: Machine) -> None:
         assert time.monotonic() < deadline, "dnsmasq did not read its hosts again"
         time.sleep(0.2)
     assert machine.says(*show) == before
+
+
+def test_the_approver_is_there_without_a_cluster(machine: Machine) -> None:
+    """Before there is a kubeconfig it says so, once, and goes on: it is not restarted over and over."""
+    until = time.monotonic() + 60
+    log = ("journalctl", "-u", "bmk-approver", "-o", "cat")
+    while "no certificate can be approved" not in (said := machine.says(*log)):
+        assert time.monotonic() < until, said
+        time.sleep(0.5)
+    assert machine.says("systemctl", "show", "-P", "NRestarts", "bmk-approver").strip() == "0"
 
 
 def test_units_are_hardened(machine: Machine) -> None:

@@ -62,11 +62,10 @@ def begin(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
 def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     """Approve, then prove with pods."""
     members = dc.members("roles")
-    addresses = {h.name: str(h.address) for h in members}
     live = live_control_planes({h.name: str(h.address) for h in members if h.role == "control_plane"})
     with Api(state_dir(dc.name) / "kubeconfig" / "roles") as api:
         there = list(api.nodes())
-        csr.approve_serving(api, addresses)
+        csr.approve(api, {h.name: str(h.address) for h in members})
         rows = smoke.run(api, there, f"{dc.spec.deployer.address}:5000/smoke:1")
     return {"live": live, "rows": [asdict(row) for row in rows]}
 

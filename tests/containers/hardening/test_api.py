@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from bmk.cluster.csr import JOINING
 from bmk.hardening.controls import CONTROLS
 from bmk.hardening.groups import POLICY
+from bmk.hardening.joining import AUTOMATIC
 from tests.containers.hardening.breaks import KUBELET, OURS, C, W
 from tests.containers.hardening.conftest import Place, until
 
@@ -47,7 +49,8 @@ THEIRS: dict[str, tuple[str, str]] = {
     ),
     "kube-proxy-local": (_PROXY.format("0.0.0.0:10249"), _PROXY.format("127.0.0.1:10249")),
 }
-OURS_IN_THE_API = {"group-policies", "api-anonymous"}
+OURS_IN_THE_API = {"group-policies", "api-anonymous", "join-approval"}
+_NODECLIENT = "system:certificates.k8s.io:certificatesigningrequests:nodeclient"
 REPORTED = {"node-strict-groups", "node-user-namespaces"}  # by kubelets, which say it again within seconds
 
 
@@ -68,6 +71,7 @@ def test_what_is_broken_in_the_api_fails_and_provision_restores_what_bmk_sets(pl
         place.kubectl(typed)
     spec = '{"spec":{"failurePolicy":"Ignore"}}'
     place.kubectl(f"patch validatingadmissionpolicy {POLICY} --type=merge -p '{spec}'")
+    place.kubectl(f"create clusterrolebinding {AUTOMATIC} --clusterrole={_NODECLIENT} --group={JOINING}")
     place.ssh(C, f"""sed -i 's#"path": "/livez"#"path": "/api"#' {OURS}/authentication.yaml""")
     place.ssh(C, "kill $(pidof kube-apiserver)")  # who may be anonymous is read at its start only
     until(lambda: place.kubectl("get --raw /readyz", check=False) == "ok")

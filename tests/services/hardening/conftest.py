@@ -10,8 +10,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,13 @@ ADMIN = "admin-token"
 
 @dataclass
 class Server:
-    """One API server. `kubectl` talks to it as the administrator."""
+    """One API server. `kubectl` talks to it as the administrator. `flags` are added to ours."""
 
     directory: Path
     port: int
     etcd: int
     version: str
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kubeconfig(self) -> Path:
@@ -196,6 +197,7 @@ def _apiserver(server: Server) -> list[str]:
         "token-auth-file": str(server.directory / "tokens.csv"),
         "authorization-mode": "Node,RBAC",
         "disable-admission-plugins": "ServiceAccount",  # its controller is not here
+        **server.flags,
     }
     return [str(program("kube-apiserver")), *(f"--{name}={value}" for name, value in flags.items())]
 

@@ -1,9 +1,10 @@
-"""Serving certificates: approved for exactly what the inventory says, with real requests."""
+"""Certificates of nodes: approved for exactly what the inventory and the ticket say, with real requests."""
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -12,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bmk.cluster.api import SigningRequest
-from bmk.cluster.csr import SIGNER, approve_serving, objection
+from bmk.cluster.csr import CLIENT, JOINING, SERVING, Answer, approve
+from bmk.errors import BmkError, Unreachable
+from bmk.hardening.joining import automatic
 
 INVENTORY = {"worker-1": "10.0.0.21", "worker-2": "10.0.0.22"}
 NODE = "system:node:worker-1"
@@ -37,7 +40,7 @@ def _pem(
 
 
 GOOD = SigningRequest(
-    "csr-1", SIGNER, NODE, ("system:nodes", "system:authenticated"), ("digital signature", "server auth"), _pem()
+    "csr-1", SERVING, NODE, ("system:nodes", "system:authenticated"), ("digital signature", "server auth"), _pem()
 )
 
 
@@ -47,19 +50,47 @@ class Requests:
 
     waiting: list[SigningRequest]
     approved: list[str] = field(default_factory=list)
+    tickets: dict[str, str] = field(default_factory=lambda: {"aaaaaa": "worker-1", "bbbbbb": "worker-2"})
+    ready: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
     def waiting_requests(self) -> list[SigningRequest]:
         return self.waiting
 
     def approve(self, name: str, reason: str, message: str) -> None:
+        if name in self.gone:
+            raise BmkError("the Kubernetes API refused", why="not found")
         self.approved.append(name)
+
+    def ticket(self, token_id: str) -> str | None:
+        return self.tickets.get(token_id)
+
+    def nodes(self) -> dict[str, str]:
+        return dict.fromkeys(self.ready, "ready")
+
+
+CLIENT_GOOD = SigningRequest(
+    "csr-2",
+    CLIENT,
+    "system:bootstrap:aaaaaa",
+    ("system:bootstrappers", JOINING, "system:authenticated"),
+    ("digital signature", "client auth"),
+    _pem(dns=(), ips=()),
+)
 
 
 def test_a_node_gets_its_own_name_and_address() -> None:
     """What the data center file says of a node is approved."""
     api = Requests([GOOD])
-    assert approve_serving(api, INVENTORY) == (["worker-1"], [])
+    assert approve(api, INVENTORY) == [Answer("csr-1", "worker-1", "serving")]
     assert api.approved == ["csr-1"]
+
+
+def test_a_ticket_is_good_for_its_own_host() -> None:
+    """The name that the ticket is for is approved."""
+    api = Requests([CLIENT_GOOD])
+    assert approve(api, INVENTORY) == [Answer("csr-2", "worker-1", "client")]
+    assert api.approved == ["csr-2"]
 
 
 @pytest.mark.parametrize(
@@ -84,19 +115,98 @@ def test_a_node_gets_its_own_name_and_address() -> None:
 def test_anything_else_is_left_with_a_reason(bad: SigningRequest, because: str) -> None:
     """Another's name, another's address, other usages, another kind of name: never approved, always explained."""
     api = Requests([bad])
-    approved, left = approve_serving(api, INVENTORY)
-    assert (approved, api.approved) == ([], [])
-    assert because in left[0]
+    (answer,) = approve(api, INVENTORY)
+    assert api.approved == []
+    assert because in answer.problem
+
+
+@pytest.mark.parametrize(
+    ("bad", "because"),
+    [
+        (replace(CLIENT_GOOD, username="system:bootstrap:bbbbbb"), "asked for worker-2"),
+        (replace(CLIENT_GOOD, username="system:bootstrap:cccccc"), "no ticket"),
+        (replace(CLIENT_GOOD, username="system:bootstrap:../../aaaaaa"), "no ticket"),
+        (replace(CLIENT_GOOD, username="system:node:worker-1"), "no ticket"),
+        (replace(CLIENT_GOOD, username="admin"), "no ticket"),
+        (replace(CLIENT_GOOD, groups=("system:bootstrappers",)), "not in the group"),
+        (replace(CLIENT_GOOD, usages=("digital signature", "server auth")), "usages"),
+        (replace(CLIENT_GOOD, usages=("client auth", "server auth")), "usages"),
+        (replace(CLIENT_GOOD, pem=_pem(cn="system:node:worker-2", dns=(), ips=())), "subject"),
+        (replace(CLIENT_GOOD, pem=_pem(cn="kubernetes-admin", dns=(), ips=())), "subject"),
+        (replace(CLIENT_GOOD, pem=_pem(org="system:masters", dns=(), ips=())), "subject"),
+        (replace(CLIENT_GOOD, pem=_pem()), "no further names"),
+        (replace(CLIENT_GOOD, pem=b"rubbish"), "PKCS#10"),
+    ],
+)
+def test_a_stolen_ticket_gets_nothing(bad: SigningRequest, because: str) -> None:
+    """Another name than the ticket's, a foreign token, another right: never approved, always explained."""
+    api = Requests([bad])
+    (answer,) = approve(api, INVENTORY)
+    assert api.approved == []
+    assert because in answer.problem
+
+
+def test_a_ticket_of_a_ready_node_is_good_for_nothing() -> None:
+    """Who is a Ready node has its identity: a second one for the same name is a theft, or can wait."""
+    api = Requests([CLIENT_GOOD], ready=("worker-1",))
+    assert "Ready node already" in approve(api, INVENTORY)[0].problem
+    assert api.approved == []
+
+
+def test_a_host_that_left_the_file_joins_no_more() -> None:
+    """The inventory counts, not the ticket alone."""
+    api = Requests([CLIENT_GOOD])
+    assert "no ticket for a host" in approve(api, {"worker-2": "10.0.0.22"})[0].problem
+
+
+def test_one_odd_request_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is gone, or that breaks the library, is left with its reason; the next one is approved."""
+    odd, gone = replace(GOOD, name="odd", pem=b"odd"), replace(GOOD, name="gone")
+    real = x509.load_pem_x509_csr
+
+    def load(pem: bytes) -> x509.CertificateSigningRequest:
+        if pem == b"odd":
+            raise TypeError("what no library expects")
+        return real(pem)
+
+    monkeypatch.setattr(x509, "load_pem_x509_csr", load)
+    api = Requests([odd, gone, GOOD], gone=("gone",))
+    assert [a.problem for a in approve(api, INVENTORY)] == [
+        "cannot be read: TypeError", "the Kubernetes API refused: not found", "",
+    ]  # fmt: skip
+    assert api.approved == ["csr-1"]
+
+
+def test_an_api_that_goes_away_is_told() -> None:
+    """That is no matter of one request: the caller asks again later."""
+
+    class Away(Requests):
+        def ticket(self, token_id: str) -> str | None:
+            raise Unreachable("the Kubernetes API does not answer")
+
+    with pytest.raises(Unreachable):
+        approve(Away([CLIENT_GOOD]), INVENTORY)
+
+
+def test_bindings_that_approve_any_name_are_found() -> None:
+    """kubeadm's, by whatever name, and not the one for renewals, by which a node may only be itself again."""
+    group = "certificates.k8s.io"
+    roles = [
+        _role("any", group, "certificatesigningrequests/nodeclient"),
+        _role("self", group, "certificatesigningrequests/selfnodeclient"),
+        {"metadata": {"name": "empty"}},
+    ]
+    bindings = [{"metadata": {"name": f"b-{n}"}, "roleRef": {"name": n}} for n in ("any", "self", "empty", "other")]
+    assert automatic(roles, bindings) == ["b-any"]
+
+
+def _role(name: str, group: str, resource: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["create"]}]}
 
 
 def test_other_signers_are_not_our_business() -> None:
-    """Client certificates are approved by Kubernetes itself."""
-    assert approve_serving(
-        Requests([replace(GOOD, signer="kubernetes.io/kube-apiserver-client-kubelet")]), INVENTORY
-    ) == (
-        [],
-        [],
-    )
+    """What is neither of the two kinds is not even answered."""
+    assert approve(Requests([replace(GOOD, signer="kubernetes.io/kube-apiserver-client")]), INVENTORY) == []
 
 
 def test_a_request_altered_after_signing_is_left() -> None:
@@ -106,4 +216,5 @@ def test_a_request_altered_after_signing_is_left() -> None:
     at = bytes(der).rindex(b"\x0a\x00\x00\x15")
     der[at + 3] = 0x16
     altered = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
-    assert objection(replace(GOOD, pem=altered), {"worker-1": "10.0.0.22"}) == "is not signed by its own key"
+    (answer,) = approve(Requests([replace(GOOD, pem=altered)]), {"worker-1": "10.0.0.22"})
+    assert answer.problem == "is not signed by its own key"

@@ -19,6 +19,7 @@ import pytest
 from bmk.bmc.protocol import Identity, Inventory
 from bmk.boot import grants
 from bmk.boot.grants import Image, Taken
+from bmk.cluster.csr import Answer
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.seal import Seal, store
@@ -89,7 +90,8 @@ class Machine:
     joins: int = 0
     node: bool = False
     half: bool = False  # kubeadm init was begun here and not finished
-    approved: bool = False
+    asks: bool = False  # its kubelet waits for the client certificate that its ticket asked for
+    approved: bool = False  # its serving certificate
     faults: set[str] = field(default_factory=set)
 
 
@@ -178,10 +180,17 @@ class FakeCluster:
             raise Unreachable("no API server answers", where=self._name)
         return {m.host.name: "ready" if m.approved else "not-ready" for m in self._members()}
 
-    def approve(self, hosts: Sequence[Host]) -> Sequence[str]:
-        for host in hosts:
-            self._world.machines[host.name].approved = True
-        return [h.name for h in hosts]
+    def approve(self) -> Sequence[Answer]:
+        """Every request that waits: of joins for their client certificate, of nodes for the serving one."""
+        answers = []
+        for m in self._world.machines.values():
+            if m.host.cluster == self._name and m.asks:
+                m.asks = False
+                answers.append(Answer(f"client-{m.host.name}", m.host.name, "client"))
+            elif m.node and m.host.cluster == self._name and not m.approved:
+                m.approved = True
+                answers.append(Answer(f"serving-{m.host.name}", m.host.name, "serving"))
+        return answers
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
         return frozenset(h.name for h in hosts if self._world.machines[h.name].approved)
@@ -266,6 +275,7 @@ class World:
             self._begin(request.playbook, self.machines[name])
         self.life.spend()
         await asyncio.sleep(0.005)
+        await self._approved([self.machines[name] for name in request.hosts])
         results = {
             name: self._converge(request.playbook, self.machines[name], request.variables) for name in request.hosts
         }
@@ -275,6 +285,8 @@ class World:
     def _converge(self, playbook: str, m: Machine, variables: Mapping[str, Any]) -> Result:
         if f"fail-{playbook}" in m.faults:
             return Result(False, 0, "Start kubelet", "unit kubelet.service failed")
+        if m.asks:
+            return Result(False, 0, "Join with the ticket", "timed out waiting for the TLS bootstrap")
         if playbook == "configure.yml":
             m.configured += 1
         elif m.half or not m.node:
@@ -291,6 +303,14 @@ class World:
         if playbook == "init.yml" and f"fail-{playbook}" not in m.faults and (m.half or not m.node):
             assert not [o for o in self.machines.values() if o.node and o is not m], "began a second cluster"
             m.node = m.half = True
+        m.asks = playbook == "join.yml" and not m.node
+
+    async def _approved(self, joining: Sequence[Machine]) -> None:
+        """kubeadm waits for the certificate that its ticket asked for, for seconds, then gives up."""
+        for _ in range(2000):
+            if not any(m.asks for m in joining):
+                return
+            await asyncio.sleep(0.005)
 
     # the machines' own life
     def tick(self) -> None:
@@ -362,7 +382,7 @@ class World:
             m.system = "firmware-prompt"
             return
         m.disk, m.wipes = IMAGE[1], m.wipes + 1
-        m.node = m.approved = False
+        m.node = m.asks = m.approved = False
         record = {
             "image_sha256": IMAGE[1],
             "disk_serial": m.host.disk.serial,

@@ -1,0 +1,86 @@
+"""The approver goes on, whatever one cluster answers or does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bmk.cluster.csr import Answer
+from bmk.errors import Unreachable
+from bmk.journal import Event
+from bmk.phases.approving import Approvals, Watcher
+
+STOLEN = Answer("csr-1", "worker-2", "client", "its subject is CN=system:node:worker-1, and it asked for worker-2")
+GOOD = Answer("csr-2", "worker-1", "serving")
+
+
+@dataclass
+class Clusters:
+    """What a cluster answers, look by look; the last answer stays. An exception is raised."""
+
+    answers: list[Any]
+    looks: int = 0
+
+    def approve(self) -> Sequence[Answer]:
+        self.looks += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+
+@dataclass
+class Clock:
+    """Time that passes when somebody waits for it; the end comes by itself."""
+
+    end: float
+    now: float = 0.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        self.now += seconds or 0.0
+        if self.now >= self.end:
+            self.stop.set()
+        return self.stop.is_set()
+
+    def is_set(self) -> bool:
+        return self.stop.is_set()
+
+
+def watched(seconds: float, every: float = 5.0, **clusters: Clusters) -> list[Event]:
+    events: list[Event] = []
+    clock = Clock(seconds)
+    Watcher(clusters, events.append, every).watch(clock, lambda: clock.now)  # type: ignore[arg-type]
+    return events
+
+
+def test_a_refusal_is_told_once() -> None:
+    """The same request is looked at every few seconds: it is one event, for the host whose ticket it was."""
+    events: list[Event] = []
+    approvals = Approvals("apps", Clusters([[STOLEN, GOOD], [STOLEN]]), events.append)  # type: ignore[arg-type]
+    assert (approvals.once(), approvals.once()) == (1, 0)
+    assert [(e.kind, e.host, e.level) for e in events] == [
+        ("csr.refused", "worker-2", "error"), ("csr.approved", "worker-1", "info"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("the Kubernetes API does not answer"), KeyError("metadata")])
+def test_nothing_ends_the_approver(trouble: Exception) -> None:
+    """A cluster that is away, or answers oddly, is told once and asked less often; the others go on."""
+    away, there = Clusters([trouble]), Clusters([[]])
+    events = watched(600, away=away, there=there)
+    assert [e.kind for e in events] == ["approver.blind"]
+    assert there.looks == 120
+    assert 10 <= away.looks <= 20
+
+
+def test_an_api_that_comes_back_is_told_and_asked_as_before() -> None:
+    """After an outage the pauses are short again."""
+    cluster = Clusters([Unreachable("away"), Unreachable("away"), [GOOD], []])
+    events = watched(100, apps=cluster)
+    assert [e.kind for e in events] == ["approver.blind", "csr.approved", "approver.sees"]
+    assert cluster.looks > 15
