@@ -30,8 +30,8 @@ class Hall:
         return self.state / "roles/kubeconfig/roles"
 
     def bmk(self, *arguments: str) -> str:
-        """The command, as a user types it."""
-        return self._call([sys.executable, "-m", "bmk", *arguments], 120)
+        """The command, as a user types it: what it says on both outputs."""
+        return self._call(["sh", "-c", 'exec "$@" 2>&1', "sh", sys.executable, "-m", "bmk", *arguments], 120)
 
     def converge(self, playbook: str, *hosts: str, check: bool = False, **variables: str) -> dict[str, Any]:
         """Results by host; `events` and `wanted` (digests that plan computes) beside them."""

@@ -10,6 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +30,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.journal import Event, open_journal
 from bmk.lab.enter import ensure_inside
 from bmk.paths import state_dir
+from bmk.phases.approving import Watcher
 from bmk.phases.services import Converge
 from bmk.phases.world import World
 
@@ -44,12 +49,25 @@ def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
         asked.get("variables", {}),
         check=asked.get("check", False),
     )
-    results = asyncio.run(converge(request, events.append))
+    with approver(dc):
+        results = asyncio.run(converge(request, events.append))
     return {
         "results": {host: asdict(result) for host, result in results.items()},
         "events": [{"host": e.host, "kind": e.kind, "text": e.text, "data": dict(e.data)} for e in events],
         "wanted": {host: desired_digest(inventory, host) for host in results},
     }
+
+
+@contextmanager
+def approver(dc: DataCenter) -> Iterator[None]:
+    """What runs on a boot server all the time."""
+    world, stop = World(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs"), threading.Event()
+    watcher = Watcher({"roles": world.cluster("roles")}, lambda event: None, 1.0)
+    thread = threading.Thread(target=watcher.watch, args=(stop, time.monotonic), daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join(60)
 
 
 def begin(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
