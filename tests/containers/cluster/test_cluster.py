@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from bmk.hardening.joining import AUTOMATIC
 from tests.containers.cluster.conftest import Hall
+from tests.tickets import client_request
 
 pytestmark = pytest.mark.containers
 HOSTS = ("cp-1", "cp-2", "cp-3", "worker-1")
@@ -148,7 +150,8 @@ def test_a_stolen_ticket_makes_no_other_node(hall: Hall) -> None:
     assert AUTOMATIC not in hall.kubectl("get", "clusterrolebindings", "-o", "name")
     asks = {"thief-1": ("worker-9", "cp-1"), "thief-2": ("cp-1", "cp-1"), "thief-3": ("worker-1", "cp-1")}
     for name, (ticket, node) in asks.items():
-        hall.ssh("worker-1", _ASK.format(name=name, node=node, token=_ticket(hall, ticket)))
+        request = base64.b64encode(client_request(node)[1]).decode()
+        hall.ssh("worker-1", _ASK.format(name=name, request=request, token=_ticket(hall, ticket)))
     said = hall.bmk("approve", str(hall.file), "--once")
     assert all(f"did not approve {name} " in said for name in asks)
     _until(lambda: "thief" in hall.kubectl("get", "csr"))
@@ -162,8 +165,6 @@ def _ticket(hall: Hall, host: str) -> str:
 
 _ASK = """
 set -e
-openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /dev/null -out /tmp/{name}.csr \
-  -subj '/O=system:nodes/CN=system:node:{node}'
 kubectl --server https://10.67.0.10:6443 --certificate-authority /etc/kubernetes/pki/ca.crt --token {token} \
   create -f - <<END
 apiVersion: certificates.k8s.io/v1
@@ -172,7 +173,7 @@ metadata: {{name: {name}}}
 spec:
   signerName: kubernetes.io/kube-apiserver-client-kubelet
   usages: [digital signature, client auth]
-  request: $(base64 -w0 < /tmp/{name}.csr)
+  request: {request}
 END
 """
 

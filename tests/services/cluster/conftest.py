@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bmk.cluster.csr import CLIENT, JOINING
 from bmk.datacenter.load import load_datacenter
 from bmk.hardening.joining import AUTOMATIC
 from bmk.phases.member import LiveCluster
 from tests.services.hardening.conftest import Server, free_port, load_version, program, start, stop
+from tests.tickets import client_request
 
 CLUSTER = "apps"
 FILE = """\
@@ -92,20 +89,11 @@ class Cluster:
 
     def ask(self, name: str, node: str, token: str = "", pair: Path | None = None) -> str:
         """Ask for the client certificate of a node, with a ticket or as a node; returns the name of the CSR."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:nodes"),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node}"),
-        ])  # fmt: skip
-        csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-        self.key(name).write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+        key, csr = client_request(node)
+        self.key(name).write_bytes(key)
         spec = {
             "signerName": CLIENT, "usages": ["digital signature", "client auth"],
-            "request": base64.b64encode(csr.public_bytes(serialization.Encoding.PEM)).decode(),
+            "request": base64.b64encode(csr).decode(),
         }  # fmt: skip
         body = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "spec": spec}
         code, said = self._post({**body, "metadata": {"name": name}}, token, pair)
