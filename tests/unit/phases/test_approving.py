@@ -84,3 +84,15 @@ def test_an_api_that_comes_back_is_told_and_asked_as_before() -> None:
     events = watched(100, apps=cluster)
     assert [e.kind for e in events] == ["approver.blind", "csr.approved", "approver.sees"]
     assert cluster.looks > 15
+
+
+def test_ready_without_a_certificate_is_planned_work(world: Any) -> None:
+    """Killed between a worker's join and its approval: the next plan says so, and the next run approves it."""
+    world.provision()
+    world.machines["worker-1"].approved = False
+    plan, _ = world.look()
+    assert [(p.host, p.phases) for p in plan.pending] == [("worker-1", ("verified",))]
+    assert "shows no certificate of the cluster" in plan.pending[0].changes[0].why
+    world.provision()
+    assert world.machines["worker-1"].approved
+    assert world.look()[0].pending == ()
