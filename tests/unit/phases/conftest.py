@@ -23,7 +23,7 @@ from bmk.cluster.csr import Answer
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.seal import Seal, store
-from bmk.errors import BmcError, PreflightRefused, Unreachable
+from bmk.errors import BmcError, BmcRefuses, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.journal.sinks import Sink
 from bmk.phases.actions import PROVISION
@@ -85,6 +85,7 @@ class Machine:
     token: str = ""
     wipes: int = 0
     cycles: int = 0
+    refusals: int = 0
     configured: int = 0
     inits: int = 0
     joins: int = 0
@@ -104,6 +105,9 @@ class FakeBmc:
     def _reach(self) -> None:
         if "bmc-dead" in self._m.faults:
             raise BmcError("the BMC does not answer", where=str(self._m.host.bmc_address), hint="reset it")
+        if "bmc-refuses" in self._m.faults:
+            self._m.refusals += 1
+            raise BmcRefuses("the BMC refuses this username and password", where=str(self._m.host.bmc_address))
         if "bmc-503-once" in self._m.faults:
             self._m.faults.discard("bmc-503-once")
             raise BmcError("503 Service Unavailable", where=str(self._m.host.bmc_address))

@@ -58,6 +58,13 @@ def test_one_bad_host_does_not_stop_the_others(world: Any) -> None:
     assert world.machines["worker-2"].approved
 
 
+def test_a_refused_password_is_not_tried_until_the_deadline(world: Any) -> None:
+    """BMCs lock accounts: the phase fails at the first refusal (with the one of the look before the plan)."""
+    world.machines["worker-1"].faults.add("bmc-refuses")
+    assert "refuses this username and password" in failures(world.provision())["worker-1"]
+    assert world.machines["worker-1"].refusals <= 2
+
+
 def test_a_failed_control_plane_does_not_stop_the_cluster(world: Any) -> None:
     """No control plane is special: when the first in the file fails, another one begins the cluster."""
     world.machines["cp-1"].faults.add("wrong-serial")
