@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from bmk.boot import grants
 from bmk.boot.grants import Grant
+from bmk.boot.supervise import read_state
 from bmk.datacenter.resolve import Host
 from tests.services.boot.conftest import RAW, Boot, Room, until
 
@@ -218,3 +220,55 @@ def test_the_registry_serves_and_takes_nothing(boot: Boot, monkeypatch: pytest.M
     url = f"https://{boot.address}:5000/v2/"
     until(lambda: get(machine, url, *known)[0] == 200, "the registry answers")
     assert get(machine, f"{url}pause/blobs/uploads/", *known, "-X", "POST")[0] in (405, 503)
+
+
+def test_an_address_is_its_machines_and_nobody_elses(boot: Boot) -> None:
+    """A machine that gives its own NIC cp-1's address gets nothing of cp-1's: the kernel knows whose MAC it is."""
+    boot.start("boot-service", "nginx")
+    grant = boot.grant("cp-1")
+    rogue = boot.machine("02:00:00:00:00:66")
+    rogue.run("ip", "addr", "add", "10.20.0.11/16", "dev", "eth0")
+    facts = {"uuid": boot.dc.hosts["cp-1"].uuid, "serial": "SN-0001", "macs": ["52:54:00:20:00:11"], "token": TOKEN}
+    assert "kernel" not in get(rogue, f"{boot.url}/boot/ipxe?mac=52:54:00:20:00:11&serial=SN-0001")[1]
+    assert get(rogue, f"{boot.url}/install/{grant.id}/vmlinuz")[0] == 403
+    status, said = post(rogue, f"{boot.url}/agent/{grant.id}/claim", facts)
+    assert status == 403
+    assert not [value for value in ("SN-", "52:54", "10.20", "cp-1") if value in json.dumps(said)]
+    assert grants.get(boot.journal, grant.id).claimed is None
+
+
+def test_a_flood_is_answered_slowly_and_costs_nobody_else(boot: Boot) -> None:
+    """A machine that asks without pause is told to come again later; meanwhile another one gets its script."""
+    boot.start("boot-service", "nginx")
+    (_, loud), (host, quiet) = boot.host("worker-1"), boot.host("cp-1")
+    boot.grant("cp-1")
+    flood = ("curl", "-s", "-Z", "--parallel-max", "32", "-o", "/dev/null", "-w", "%{http_code}\n")
+    codes = loud.run(*flood, f"{boot.url}/boot/ipxe?mac=02:0[0-9]:[0-99]").split()
+    assert len(codes) == 1000
+    assert set(codes) == {"200", "503"}
+    assert "kernel" in get(quiet, f"{boot.url}/boot/ipxe?mac={host.mac}")[1]
+    assert len(boot.journal.since(kind="boot.answered")) < 100
+    assert set(boot.room.run(*flood, f"{boot.url}/boot/ipxe?n=[1-200]").split()) == {"200"}
+
+
+def test_the_service_ends_although_connections_are_busy(boot: Boot) -> None:
+    """SIGTERM with a client that asks without end, one that is idle and one that sent half a request: an end with 0."""
+    boot.start("boot-service", "nginx")
+    talk = (
+        "import socket, sys\n"
+        "half, idle, busy = (socket.create_connection(('127.0.0.1', 8081)) for _ in range(3))\n"
+        "half.sendall(b'POST /agent/x/done HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9\\r\\n\\r\\n[')\n"
+        "ask = b'GET /healthz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'\n"
+        "idle.sendall(ask); idle.recv(4096)\n"
+        "while True:\n"
+        "    busy.sendall(ask)\n"
+        "    if not busy.recv(4096): sys.exit()\n"
+        "    print('asked', flush=True)\n"
+    )
+    log = boot.state / "talk.out"
+    boot.room.start(sys.executable, "-c", talk, log=log)
+    until(lambda: "asked" in log.read_text(), "the client asks")
+    service = boot.running.pop("boot-service")
+    service.send_signal(signal.SIGTERM)
+    assert service.wait(20) == 0
+    assert read_state(boot.journal) is None
