@@ -22,7 +22,7 @@ _NOTHING = Reply(403)  # without a reason: it would teach a stranger what to say
 async def healthz(desk: Desk) -> Reply:
     """Alive, and the journal can be read."""
     desk.reader.last_seq()
-    return Reply(200, b"ok\n")
+    return Reply(200, f"ok {desk.dc.name}\n".encode())
 
 
 async def boot(desk: Desk, asker: Asker, asked: BootQuestion) -> Reply:

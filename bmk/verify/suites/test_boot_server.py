@@ -53,7 +53,7 @@ def test_dhcp_and_tftp_are_heard(listening: dict[str, set[str]]) -> None:
 def test_files_are_served(host: Any, listening: dict[str, set[str]]) -> None:
     """nginx answers, and the boot service behind it."""
     answers = [host.run(f"curl -sf --max-time 10 http://{at}/healthz").stdout for at in listening.get("nginx", ())]
-    assert any(answer.startswith("ok") for answer in answers), f"nginx on {listening.get('nginx')}: {answers}"
+    assert any(answer.startswith("ok ") for answer in answers), f"nginx on {listening.get('nginx')}: {answers}"
 
 
 def test_images_are_served(host: Any, listening: dict[str, set[str]], site: str) -> None:

@@ -12,7 +12,7 @@ from .conftest import Room, eventually
 
 pytestmark = pytest.mark.machines
 
-ASKED = "no install is granted"  # what iPXE prints of the boot service's answer
+ASKED = "nothing to install now"  # what iPXE prints of the boot service's answer
 DISK = "Booting from Hard Disk"  # SeaBIOS
 FAILED = "Boot failed: not a bootable disk"  # the same
 

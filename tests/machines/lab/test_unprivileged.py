@@ -95,7 +95,7 @@ request({NAME!r}, "power", machine="old", action="on")
         started = ordinary.run(sys.executable, "-c", code)
         assert started.returncode == 0, started.stderr
         console = ordinary.home / "state" / NAME / "lab/machines/old/console.log"
-        eventually(lambda: "no install is granted" in console.read_text(errors="replace"), 240)
+        eventually(lambda: "nothing to install now" in console.read_text(errors="replace"), 240)
     finally:
         ordinary.bmk("lab", "down", file)
 
