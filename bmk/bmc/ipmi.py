@@ -124,8 +124,8 @@ class IpmiBmc:
 
     def write_mailbox(self, data: bytes) -> None:
         wanted = mailbox.image(parse_bytes(self._ask("describe itself", "raw", "0x06", "0x01")), data)
-        self._ask("take what is left in its boot initiator mailbox", *_SCRIPT, script=mailbox.writing(wanted))
-        answer = self._ask("show its boot initiator mailbox", *_SCRIPT, script=mailbox.reading())
+        both = mailbox.writing(wanted) + mailbox.reading()  # in one session
+        answer = self._ask("keep what is left in its boot initiator mailbox", *_SCRIPT, script=both)
         if mailbox.blocks_of(parse_bytes(answer)) != wanted:
             raise self._lie(
                 "the BMC accepted what was left in its boot initiator mailbox and shows something else",
