@@ -111,12 +111,13 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def own_network() -> Iterator[None]:
-    """A network namespace with nothing but a loopback that answers for the BMC network 10.78.0.0/24."""
+    """A network namespace with nothing but a loopback: the deployer at 10.77.0.1, and the BMC network 10.78.0.0/24."""
     before = os.open("/proc/self/ns/net", os.O_RDONLY)
     if LIBC.unshare(0x40000000) != 0:
         pytest.skip("needs CAP_SYS_ADMIN to make a network namespace")
-    for command in ("ip link set lo up", "ip route add local 10.78.0.0/24 dev lo"):
-        subprocess.run(command.split(), check=True)
+    deployer, bmcs = "address add 10.77.0.1/32 dev lo", "route add local 10.78.0.0/24 dev lo src 10.77.0.1"
+    for command in ("link set lo up", deployer, bmcs):
+        subprocess.run(["ip", *command.split()], check=True)
     yield
     assert LIBC.setns(before, 0x40000000) == 0
     os.close(before)

@@ -209,7 +209,7 @@ def fetch(url: str, address: str, part: str = "") -> bytes | None:
 def test_a_flood_of_one_bmc_does_not_keep_others_from_their_media(
     redfish: Lab, connect: Connect, url_of: Callable[[str], str]
 ) -> None:
-    """Silent connections of one BMC are limited in number, and another BMC is served meanwhile."""
+    """Silent connections of one BMC are limited, another BMC is served meanwhile, and strangers are not heard."""
     connect("cp-1").insert_media(SECRET)
     connect("cp-2").insert_media(SECRET)
     host, _, port = url_of("cp-1").split("/")[2].rpartition(":")
@@ -217,6 +217,8 @@ def test_a_flood_of_one_bmc_does_not_keep_others_from_their_media(
     try:
         assert fetch(url_of("cp-2"), "10.78.0.12")
         until(lambda: sum(_is_closed(one) for one in flood) == CONNECTIONS * 2, "the rest is refused")
+        with socket.create_connection((host, int(port)), 20, ("10.78.0.77", 0)) as stranger:
+            until(lambda: _is_closed(stranger), "the stranger is refused", 10)
     finally:
         for one in flood:
             one.close()
