@@ -75,11 +75,11 @@ def honest(server: Hostile) -> None:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Hostile]:
-    """A server with a certificate of its own on a free port of 127.0.0.1, with the pages of an honest BMC."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+def serving(directory: Path, address: str = "127.0.0.1") -> Iterator[Hostile]:
+    """A server with a certificate of its own on a free port of this address, with the pages of an honest BMC."""
+    server = ThreadingHTTPServer((address, 0), BaseHTTPRequestHandler)
     server.daemon_threads = True
-    here = Hostile(server.server_port, self_signed(directory / "server.pem", ["127.0.0.1"]))
+    here = Hostile(server.server_port, self_signed(directory / "server.pem", [address]))
     honest(here)
     server.RequestHandlerClass = _handler(here)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bmk.bmc.https import fingerprint_of
+
 from .conftest import DC, Lab
+from .hostile import SYSTEM, serving
 
 HOSTS = """\
 apiVersion: bmk.dev/v1
@@ -64,3 +68,37 @@ def test_another_machine_is_never_switched(redfish: Lab, dc: str) -> None:
     assert "another machine" in rows["cp-1"]["problem"]
     assert (redfish["cp-1"]["power"], rows["cp-2"]["power"]) == ("off", "on")
     assert "cp-1" in err
+
+
+def test_one_odd_bmc_is_the_trouble_of_its_host(redfish: Lab, dc: str, tmp_path: Path) -> None:
+    """A BMC whose documents are nonsense is a cell of its row: the others are told as ever. Exit code 4."""
+    with serving(tmp_path / "odd", "10.78.0.31") as odd:
+        odd.pages[SYSTEM] = (200, {}, b"<html>")
+        text = Path(dc).read_text()
+        plate = f"{{kind: redfish, secret: bmc/lab, port: {odd.port}, tls: pin}}"
+        profile = f"    odd: {{bmc: {plate}, disk: {{size: '>=1GB'}}}}\n"
+        host = (
+            "        - {name: odd-1, profile: odd, serial: X, nics: [{mac: '52:54:00:77:00:1f'}], address: 10.77.0.31, "
+            f"bmc: {{address: 10.78.0.31, fingerprint: '{odd.fingerprint}'}}}}\n"
+        )
+        Path(dc).write_text(text.replace("  racks:\n", f"{profile}  racks:\n") + host)
+        code, rows, _ = power("status", dc)
+    assert code == 4
+    assert (rows["cp-1"]["problem"], rows["cp-2"]["power"]) == (None, "off")
+    assert "did not report its power state" in rows["odd-1"]["problem"]
+
+
+def test_fingerprints_are_shown_and_compared(redfish: Lab, dc: str, tmp_path: Path) -> None:
+    """What BMCs show comes out without a login; one that is not the pinned one is exit code 2."""
+    argv = [sys.executable, "-m", "bmk", "fingerprint", dc, "-o", "json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    shown = {row["host"]: row for row in json.loads(done.stdout)}
+    assert (done.returncode, shown["cp-1"]["file"]) == (0, "trusts an authority")
+    pem = (tmp_path / "bmc.pem").read_text()
+    assert shown["cp-1"]["fingerprint"] == fingerprint_of(ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") :]))
+    pinned = Path(dc).read_text().replace("authorities: bmc.pem", "tls: pin")
+    wrong = pinned.replace("{address: 10.78.0.11}", f"{{address: 10.78.0.11, fingerprint: 'sha256:{'0' * 64}'}}")
+    Path(dc).write_text(wrong)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    standing = {row["host"]: row["file"] for row in json.loads(done.stdout)}
+    assert (done.returncode, standing) == (2, {"cp-1": "pins another", "cp-2": "not pinned"})
