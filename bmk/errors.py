@@ -20,6 +20,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import ClassVar
 
+# What reading a foreign document raises that is not as it should be. Never OSError: that is this machine's trouble.
+ODD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
+
 
 class Exit(IntEnum):
     """Process exit codes. The docstring of a member is what `bmk help exit-codes` prints."""

@@ -7,11 +7,9 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.errors import BmcError, BmcRefuses
+from bmk.errors import ODD, BmcError, BmcRefuses
 
 T = TypeVar("T")
-# What reading a document raises that is not what it should be. Never OSError: that is our own machine's trouble.
-_ODD = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 
 
 class Busy(Exception):
@@ -87,7 +85,7 @@ def _wary(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **named: Any) -> Any:
         try:
             return method(self, *args, **named)
-        except _ODD as error:
+        except ODD as error:
             raise _not_understood(self._access, error) from error
 
     return call

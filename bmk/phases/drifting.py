@@ -19,7 +19,7 @@ from bmk.drift.gather import Keys, Limits
 from bmk.drift.images import NAMESPACE, desired_images, held, image_facts, with_builds
 from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
 from bmk.drift.model import Answer, Desired, Facts, Standing, Trouble
-from bmk.errors import BmkError
+from bmk.errors import ODD, BmkError
 from bmk.journal import Event, Journal
 from bmk.journal.retention import prune
 from bmk.paths import state_dir
@@ -127,6 +127,9 @@ def _cluster(on: Look, name: str, members: Sequence[str]) -> Outside:
             whole = {**binding_facts(*api.plain_roles()), **policy_facts(dc, name, api.policies())}
             images = image_facts(api.plain_pods(NAMESPACE))
             kubelets, silent = _kubelets(api, [h for h in members if _ready(nodes, h)])
+    except ODD as error:  # an API server that was taken over answers what it likes
+        text = f"the API's answer cannot be understood: {type(error).__name__}: {error}"[:200]
+        return Outside(troubles={name: (Trouble("api", text, f"bmk status {dc.name}"),)})
     except BmkError as error:
         text = ": ".join(filter(None, (error.what, error.why)))
         return Outside(troubles={name: (Trouble("api", text, error.hint or f"bmk status {dc.name}"),)})

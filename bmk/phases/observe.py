@@ -13,7 +13,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.history import outstanding
 from bmk.drift.model import Finding
 from bmk.drift.seal import sealed
-from bmk.errors import BmkError
+from bmk.errors import ODD, BmkError
 from bmk.journal import Journal
 from bmk.phases.services import Services
 from bmk.plan import Actual, OpenGrant
@@ -76,7 +76,7 @@ def _nodes(services: Services, cluster: str) -> Mapping[str, NodeState] | None:
     """Nodes of a cluster; None when its API does not answer (or never was)."""
     try:
         return services.cluster(cluster).nodes()
-    except BmkError:
+    except (BmkError, *ODD):
         return None
 
 
@@ -98,7 +98,7 @@ def _mute(services: Services, hosts: Iterable[Host], nodes: Mapping[str, Mapping
 def _policies(services: Services, cluster: str) -> Policies:
     try:
         return services.cluster(cluster).policies()
-    except BmkError:
+    except (BmkError, *ODD):
         return "unknown"
 
 

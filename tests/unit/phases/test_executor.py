@@ -58,6 +58,15 @@ def test_one_bad_host_does_not_stop_the_others(world: Any) -> None:
     assert world.machines["worker-2"].approved
 
 
+def test_an_odd_answer_of_an_api_is_unknown_and_ends_nothing(world: Any) -> None:
+    """A control plane that was taken over answers what it likes: the plan is made, and says what it does not know."""
+    world.provision()
+    world.odd.add("lab-ha")
+    plan, actuals = world.look()
+    assert {a.policies for a in actuals.values()} == {"unknown"}
+    assert {p.host for p in plan.pending} == {"cp-1", "cp-2", "cp-3"}
+
+
 def test_a_refused_password_is_not_tried_until_the_deadline(world: Any) -> None:
     """BMCs lock accounts: the phase fails at the first refusal (with the one of the look before the plan)."""
     world.machines["worker-1"].faults.add("bmc-refuses")
