@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from bmk.cluster.csr import Answer
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.phases.base import Context
@@ -14,6 +15,7 @@ from bmk.phases.services import Cluster
 
 _LONGEST_PAUSE = 60.0  # seconds between two looks at an API that is away
 _REMEMBERED = 10_000  # refusals that are not told twice
+_SAID = 20  # refusals of one look that are told one by one
 
 Emit = Callable[[Event], object]
 
@@ -28,20 +30,25 @@ class Approvals:
     def once(self) -> int:
         """Approve what the inventory confirms; returns how many. Raises BmkError when the API does not answer."""
         answers = self._cluster.approve()
-        for answer in answers:
-            if not answer.problem:
-                text = f"approved the {answer.kind} certificate of {answer.host}"
-                self._emit(Event("cluster", "csr.approved", text, answer.host, data={"request": answer.request}))
-            elif (answer.request, answer.problem) not in self._told:
-                self._refused(answer.request, answer.host, answer.problem)
-        return sum(not answer.problem for answer in answers)
+        approved = [answer for answer in answers if not answer.problem]
+        for answer in approved:
+            text = f"approved the {answer.kind} certificate of {answer.host}"
+            self._emit(Event("cluster", "csr.approved", text, answer.host, data={"request": answer.request}))
+        self._refuse([a for a in answers if a.problem and (a.request, a.problem) not in self._told])
+        return len(approved)
 
-    def _refused(self, request: str, host: str, problem: str) -> None:
-        if len(self._told) >= _REMEMBERED:
+    def _refuse(self, news: Sequence[Answer]) -> None:
+        """Whoever has a ticket may ask thousands of times: that is one line more, not thousands."""
+        if len(self._told) + len(news) > _REMEMBERED:
             self._told.clear()
-        self._told.add((request, problem))
-        text = f"did not approve {request} in cluster {self._name}: {problem}"
-        self._emit(Event("cluster", "csr.refused", text, host or None, level="error", data={"request": request}))
+        self._told |= {(answer.request, answer.problem) for answer in news[:_REMEMBERED]}
+        for answer in news[:_SAID]:
+            text = f"did not approve {answer.request} in cluster {self._name}: {answer.problem}"
+            data = {"request": answer.request}
+            self._emit(Event("cluster", "csr.refused", text, answer.host or None, level="error", data=data))
+        if len(news) > _SAID:
+            text = f"did not approve {len(news) - _SAID} further requests in cluster {self._name}"
+            self._emit(Event("cluster", "csr.refused", text, level="error"))
 
 
 class Watcher:

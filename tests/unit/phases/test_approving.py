@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -64,8 +64,19 @@ def test_a_refusal_is_told_once() -> None:
     approvals = Approvals("apps", Clusters([[STOLEN, GOOD], [STOLEN]]), events.append)  # type: ignore[arg-type]
     assert (approvals.once(), approvals.once()) == (1, 0)
     assert [(e.kind, e.host, e.level) for e in events] == [
-        ("csr.refused", "worker-2", "error"), ("csr.approved", "worker-1", "info"),
-    ]  # fmt: skip
+        ("csr.approved", "worker-1", "info"),
+        ("csr.refused", "worker-2", "error"),
+    ]
+
+
+def test_a_flood_of_requests_is_a_few_events() -> None:
+    """A ticket may ask thousands of times: the journal gets twenty of them and a count."""
+    events: list[Event] = []
+    many = [replace(STOLEN, request=f"csr-{n}") for n in range(3000)]
+    approvals = Approvals("apps", Clusters([many]), events.append)  # type: ignore[arg-type]
+    assert (approvals.once(), approvals.once()) == (0, 0)
+    assert len(events) == 21
+    assert "2980 further requests" in events[-1].text
 
 
 @pytest.mark.parametrize("trouble", [Unreachable("the Kubernetes API does not answer"), KeyError("metadata")])
