@@ -106,7 +106,7 @@ class BmcError(Unreachable):
 
 
 class BmcIgnores(BmcError):
-    """A BMC said yes, was asked twice, and does not do it: asking for minutes would not change it."""
+    """A BMC said yes and does not do it, or has no such thing: asking for minutes would not change it."""
 
     code, retryable = "bmc-ignores", False
 

@@ -17,7 +17,7 @@ from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_by
 from bmk.bmc.patience import Busy, persist, refuse_again, settle, turned_away, wary
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
 from bmk.bmc.quirks import Quirk, quirk_of
-from bmk.errors import BmcError, ConfigError
+from bmk.errors import BmcError, BmcIgnores, ConfigError
 
 SUITES = ("17", "3")  # SHA-256, then SHA-1 for older BMCs; never asked of the BMC, which takes 10 s when it cannot say
 DEVICES: dict[BootTarget, str] = {"pxe": "pxe", "disk": "disk"}
@@ -227,8 +227,11 @@ class IpmiBmc:
         if NO_SESSION in text or "Unspecified error" in text or "Node busy" in text or "Timeout" in text:
             return Busy(text)
         if "boot initiator mailbox" in what and any(code in text for code in NO_PARAMETER):
-            return self._error(
-                "this BMC has no boot initiator mailbox", why=text, hint="set `attest: {way: console}` in the profile"
+            return BmcIgnores(
+                "this BMC has no boot initiator mailbox",
+                where=self._access.address,
+                why=text,
+                hint="set `attest: {way: console}` in the profile",
             )
         return self._error(f"the BMC did not {what}", why=text, hint="check the BMC's firmware version and licence")
 

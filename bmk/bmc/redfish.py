@@ -276,12 +276,15 @@ class RedfishBmc(VirtualMedia):
             self._line.begin()
         return persist(self._access, what, guarded)
 
-    def _fresh(self) -> Any:
-        """The one system, read again. A new object, because refreshing one reads again all that hangs on it."""
+    def _enter(self) -> None:
         if self._root is None:
             self._connect()
         if self._login is not None and not self._login.inside:
             self._login.enter(self._root.json)
+
+    def _fresh(self) -> Any:
+        """The one system, read again. A new object, because refreshing one reads again all that hangs on it."""
+        self._enter()
         if not self._path:
             self._path = self._system()
         return self._root.get_system(self._path)

@@ -12,7 +12,7 @@ from bmk.bmc.media_server import NAME, MediaServers
 from bmk.bmc.nonce_volume import volume
 from bmk.bmc.patience import settle, wary
 from bmk.bmc.redfish_text import at, text_at
-from bmk.errors import BmcError
+from bmk.errors import BmcError, BmcIgnores
 
 T = TypeVar("T")
 
@@ -26,10 +26,15 @@ class VirtualMedia(ABC):
     """The part of RedfishBmc that leaves something for the machine to read."""
 
     _access: Access
+    _slots: list[Any] | None = None
 
     @abstractmethod
     def _call(self, what: str, operation: Callable[[], T]) -> T:
         """Run one request, with patience and with sushy's errors as ours."""
+
+    @abstractmethod
+    def _enter(self) -> None:
+        """Be logged in."""
 
     @abstractmethod
     def _fresh(self) -> Any:
@@ -85,11 +90,10 @@ class VirtualMedia(ABC):
 
     def _empty(self, drives: list[Any]) -> Any:
         """The first optical drive with nothing in it."""
-        optical = [drive for drive in drives if OPTICAL & {kind.value for kind in drive.media_types or ()}]
-        empty = [drive for drive in optical if not drive.inserted]
+        empty = [drive for drive in drives if not drive.inserted]
         if empty:
             return empty[0]
-        if optical:
+        if drives:
             raise self._cannot(
                 "somebody else's medium is in the BMC's virtual drive",
                 hint="take it out (BMC web page, virtual media), then run the same command again",
@@ -101,6 +105,17 @@ class VirtualMedia(ABC):
         )
 
     def _drives(self) -> list[Any]:
+        """The optical ones, read again. What a BMC has is looked for once: each is asked for by itself afterwards."""
+        if not self._slots:
+            kinds = [(drive, {kind.value for kind in drive.media_types or ()}) for drive in self._all_drives()]
+            self._slots = [drive for drive, offered in kinds if OPTICAL & offered]
+            return self._slots
+        self._enter()
+        for drive in self._slots:
+            drive.refresh(force=True)
+        return self._slots
+
+    def _all_drives(self) -> list[Any]:
         """Newer BMCs have them below the system, older ones below the manager."""
         system = self._fresh()
         managers = system.managers if at(system.json, "Links", "ManagedBy") else ()
@@ -112,7 +127,7 @@ class VirtualMedia(ABC):
         return self._cannot(what, why, hint)
 
     def _cannot(self, what: str, why: str = "", hint: str = "") -> BmcError:
-        return BmcError(what, where=self._access.address, why=why, hint=hint)
+        return BmcIgnores(what, where=self._access.address, why=why, hint=hint)
 
 
 def is_ours(drive: Any) -> bool:
