@@ -19,15 +19,17 @@ from bmk.cli.output import dump, say
 )
 def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
     """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
+    from bmk.datacenter.attestation import unproven
     from bmk.errors import Exit
     from bmk.phases.site import open_site
     from bmk.plan.files import save_plan
     from bmk.plan.show import lines
 
     site = open_site(dc)
-    plan, _ = site.plan(site.select(limit))
+    hosts = site.select(limit)
+    plan, _ = site.plan(hosts)
     if output == "table":
-        click.echo("\n".join(lines(plan)))
+        click.echo("\n".join(lines(plan, unproven(hosts))))
     else:
         dump(plan.as_dict(), output)
     if out is not None:

@@ -77,15 +77,17 @@ def _leave() -> NoReturn:
 
 
 def _provision(site: Site, wish: _Wish) -> int:
+    from bmk.datacenter.attestation import unproven
     from bmk.errors import Exit
     from bmk.plan.files import check_against
     from bmk.plan.show import lines
 
     site.select((), wish.confirm)
-    plan, actuals = site.plan(site.select(wish.limit))
+    hosts = site.select(wish.limit)
+    plan, actuals = site.plan(hosts)
     if wish.plan is not None:
         check_against(wish.plan, plan)
-    say("\n".join(lines(plan)))
+    say("\n".join(lines(plan, unproven(hosts))))
     if not plan.pending:
         return Exit.OK
     if any(change.disk for host in plan.pending for change in host.changes):

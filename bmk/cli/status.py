@@ -46,9 +46,11 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
         return
     found = [(h, at) for h, at in zip(hosts, _find(journal, hosts, dc), strict=True) if at.state in (states or _STATES)]
     rows = [_row(h, at) for h, at in found]
-    emit(rows, output, ("host", "role", "state", "phase", "for", "now"), ("cluster", "address", "bmc", "since", "next"))
+    wide = ("cluster", "address", "bmc", "attest", "since", "next")
+    emit(rows, output, ("host", "role", "state", "phase", "for", "now"), wide)
     if output in ("table", "wide"):
         _say_next([at for _, at in found], dc)
+        _say_unproven(hosts)
         if journal is not None:
             _say_service(journal)
             _say_kept(journal, loaded.spec.retention_days)
@@ -74,6 +76,7 @@ def _row(host: Host, at: Where) -> dict[str, Any]:
         "rack": host.rack,
         "address": str(host.address),
         "bmc": str(host.bmc_address),
+        "attest": host.profile.attestation.way,
         "state": at.state,
         "phase": at.phase or None,
         "for": age(at.since) or None,
@@ -127,6 +130,13 @@ def _say_service(journal: Journal) -> None:
         return
     heard = f"heard {age(state.at)} ago" if not state.silent(time.time()) else f"NOT heard for {age(state.at)}"
     say(f"boot service: {heard}; {', '.join(f'{name} {task.words}' for name, task in sorted(state.tasks.items()))}")
+
+
+def _say_unproven(hosts: Sequence[Host]) -> None:
+    from bmk.datacenter.attestation import unproven
+
+    for exception in unproven(hosts):
+        say(f"  exception: {exception}")
 
 
 def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:

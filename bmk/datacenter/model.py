@@ -88,10 +88,22 @@ class LabMachine(Spec):
     tpm: bool = Field(False, description="whether virtual machines have a TPM 2.0 (swtpm)")
 
 
+class Attest(Spec):
+    """How a machine and the deployer prove to each other who they are, by a secret that its BMC hands over."""
+
+    way: Literal["mailbox", "media", "console", "none"]
+    reason: str | None = Field(None, min_length=8, description="why there is no proof, for whoever reads the report")
+
+
+# What a kind of BMC can carry a secret by, the default first. docs/attestation.md says what each way stops.
+WAYS: dict[str, tuple[str, ...]] = {"ipmi": ("mailbox", "console"), "redfish": ("media", "console")}
+
+
 class Profile(Spec):
     """A hardware class."""
 
     bmc: BmcProfile
+    attest: Attest | None = Field(None, description="by default what the kind of BMC carries best")
     firmware: Literal["uefi", "bios"] = "uefi"
     boot: Literal["pxe", "http"] = "pxe"
     boot_timeout: Annotated[int, Field(ge=30)] = Field(
@@ -99,6 +111,11 @@ class Profile(Spec):
     )
     disk: DiskSelector = DiskSelector()
     lab: LabMachine | None = None
+
+    @property
+    def attestation(self) -> Attest:
+        """The way that counts, chosen or by default."""
+        return self.attest or Attest.model_validate({"way": WAYS[self.bmc.kind][0]})
 
 
 class Nic(Spec):

@@ -15,7 +15,10 @@ _TOLD = {"audit": "group 0 is written down, not denied", "warn": "group 0 is war
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a person should know of. `kind`: static-pod, namespace, exempt, would-be-denied, node."""
+    """One thing that a person should know of.
+
+    `kind`: static-pod, namespace, exempt, would-be-denied, node, unproven.
+    """
 
     kind: str
     cluster: str

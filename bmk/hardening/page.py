@@ -11,6 +11,7 @@ from bmk.hardening.judge import STATES, Report, Result
 _WORDS = {"fail": "fails", "unknown": "unknown", "waived": "waived", "na": "not applicable", "pass": "holds"}
 _SIGNS = {"fail": "✗", "unknown": "?", "waived": "~", "na": "-", "pass": "✓"}
 _KINDS = {
+    "unproven": "Machines that install without a proof of which one they are",
     "would-be-denied": "Would be denied: tell their owners before deny is switched on",
     "namespace": "Namespaces that do not deny",
     "exempt": "Exempt namespaces",

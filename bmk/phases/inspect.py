@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from bmk.cluster import anonymous
+from bmk.datacenter.attestation import unproven
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
 from bmk.hardening import policy
@@ -33,6 +34,7 @@ def inspect(dc: DataCenter, world: World, hosts: Sequence[Host]) -> Report:
         seen = list(pool.map(lambda host: look(world, host), members))
         apis = [one.result() for one in asked]
     results, found, silent = _judged(dc, [*seen, *apis])
+    found += [Finding("unproven", "", one.profile, str(one)) for one in unproven(hosts)]
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Report(dc.name, at, tuple(results), tuple(found), tuple(silent), time.monotonic() - began)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
 
 
-def lines(plan: Plan) -> Iterator[str]:
-    """The plan as plain lines; the last one sums up."""
+def lines(plan: Plan, exceptions: Iterable[object] = ()) -> Iterator[str]:
+    """The plan as plain lines; the last one sums up. `exceptions`: what a person should know of these hosts anyway."""
     for host in plan.hosts:
         yield from _host(host)
+    yield from (f"exception: {one}" for one in exceptions)
     yield summary(plan)
 
 

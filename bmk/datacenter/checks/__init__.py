@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bmk.datacenter.checks.addressing import addresses_in_their_networks, allocated_pods, unique_addresses
+from bmk.datacenter.checks.attestation import attestable
 from bmk.datacenter.checks.clusters import control_planes, endpoints, one_cluster_each, pod_ranges, reflectors
 from bmk.datacenter.checks.expected import expected_somewhere
 from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     known_references,
     known_members,
     disks_named,
+    attestable,
     unique_addresses,
     addresses_in_their_networks,
     overlapping_ranges,

@@ -22,6 +22,7 @@ SECOND = """\
       network: {pods: %s, services: 10.4.0.0/16}
 """
 
+BMC = "{bmc: {kind: redfish, secret: bmc/tiny},"
 WAIVED = "      network: {pods: 10.3.0.0/16, services: 10.4.0.0/16}\n"
 WAIVER = WAIVED + "  waivers:\n    - {control: %s}\n"
 BGP = WAIVED.replace("services: 10.4.0.0/16", "services: 10.4.0.0/16, bgp: {%s}")
@@ -51,6 +52,17 @@ CASES = {
     "control plane twice": ("hosts: [a, b, c]", "hosts: [a, b, b]", "'b' is already a control plane of one"),
     "unknown control plane": ("hosts: [a, b, c]", "hosts: [a, b, cc]", "22:37 there is no host 'cc' .did you mean 'c'"),
     "worker is control plane": ("{select: {role: worker}}", "{hosts: [d, c]}", "23:28 'c' is a control plane of one"),
+    "no proof, no reason": (BMC, f"{BMC} attest: {{way: none}},", "10:65 machines without a proof need a reason"),
+    "a reason for a proof": (
+        BMC,
+        f"{BMC} attest: {{way: media, reason: it is good}},",
+        "10:80 a reason is for none only .drop it",
+    ),
+    "a way that this BMC lacks": (
+        BMC,
+        f"{BMC} attest: {{way: mailbox}},",
+        "10:65 a BMC of kind redfish carries no mailbox .use media or console",
+    ),
     "unknown control": (WAIVED, WAIVER % "socket-grop, reason: it is a test", "there is no control 'socket-grop'"),
     "waiver without reason": (WAIVED, WAIVER % "runtime-no-criu", "26:7 the key 'reason' is missing in waivers.0"),
     "waiver that ended": (
