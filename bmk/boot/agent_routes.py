@@ -7,15 +7,18 @@ What a machine is refused with is the same whatever the reason: only the journal
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import ValidationError
 
 from bmk.boot import grants
 from bmk.boot.asked import Asker, Claim, Done, Failed, Told
+from bmk.boot.attestation import NotYet, Sent, Unproven, check, proven
 from bmk.boot.decide import Facts, Install, decide
 from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant, Taken
+from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
 from bmk.boot.spec import Server, install_spec
 from bmk.datacenter.resolve import Host
@@ -23,8 +26,32 @@ from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
 
 _REFUSED = json_reply(403, {"reason": "refused: bmk why of this host, on the deployer, says why"})
+_NOT_YET = json_reply(503, {"reason": "ask again"})
 _UNREADABLE = json_reply(400, {"reason": "the boot service cannot read this"})
 _UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: bmk why of this host says why"})
+
+
+async def admit(desk: Desk, asker: Asker, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Nothing is read before it is proven, where the grant asks for it; then the answer is proven too."""
+    try:
+        grant = grants.get(desk.reader, grant_id)
+    except PreflightRefused:
+        return await handle()  # which says that there is no such grant
+    try:
+        key = check(Nonces.of(desk.reader), grant, sent)
+    except NotYet:
+        text = f"asks before its secret was read from the host's console: {_whence(desk, asker)}"
+        await desk.overhear("attest.unheard", text, desk.dc.hosts.get(grant.host), asker.client)
+        return _NOT_YET
+    except Unproven as error:
+        error.what = f"{error.what}: {_whence(desk, asker)}"
+        return await _refused(desk, asker, grant_id, error, "attest.refused")
+    return proven(await handle(), key, sent)
+
+
+def _whence(desk: Desk, asker: Asker) -> str:
+    mac = desk.neighbours.mac(asker.client)
+    return f"from {asker.client or 'nowhere'}, " + (f"MAC {mac}" if mac else "whose MAC the boot server cannot see")
 
 
 async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> Reply:
@@ -129,11 +156,12 @@ def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool
     """All of it or nothing: killed before the end of the transaction, the ramdisk reports again and nothing is lost."""
     proof = report.model_dump(mode="json", exclude={"image_sha256", "host_keys"})
     installed = {"image_sha256": grant.image_sha256, "disk_serial": report.disk_serial, "grant": grant.id, "at": now}
-    proven = {"installed": {**installed, "proof": proof}, "host_keys": list(report.host_keys)}
+    installed["attest"] = grant.attest
+    facts = {"installed": {**installed, "proof": proof}, "host_keys": list(report.host_keys)}
     data = {"grant": grant.id, **proof}
     told = Event("agent", "agent.done", "installed and read back", grant.host, data=data, at=now)
     with journal.transaction():
-        finished = grants.finish(journal, grant.id, proven, now)
+        finished = grants.finish(journal, grant.id, facts, now)
         if finished:
             journal.append(told)
     return finished
@@ -169,12 +197,14 @@ async def _no_claimer(desk: Desk, asker: Asker, grant_id: str) -> Reply:
     return await _refused(desk, asker, grant_id, PreflightRefused(what, where=grant_id))
 
 
-async def _refused(desk: Desk, asker: Asker, grant_id: str, error: PreflightRefused) -> Reply:
+async def _refused(
+    desk: Desk, asker: Asker, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
+) -> Reply:
     """One text for the machine, all of it for the journal."""
     try:
         host = desk.dc.hosts.get(grants.get(desk.reader, grant_id).host)
     except PreflightRefused:
         host = None
     data = {"level": "warning", "hint": error.hint, "grant": grant_id if host else None}
-    await desk.overhear("agent.refused", f"refused: {error.what}", host, asker.client, **data)
+    await desk.overhear(kind, f"refused: {error.what}", host, asker.client, **data)
     return _REFUSED

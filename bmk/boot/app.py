@@ -15,7 +15,9 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from bmk.boot import agent_routes, routes
+from bmk.boot.agent.proof import HEADER
 from bmk.boot.asked import Asker, BootQuestion, Claim, Done, Events, Failed, FileQuestion
+from bmk.boot.attestation import Sent
 from bmk.boot.desk import Desk
 from bmk.boot.reply import Reply
 
@@ -44,7 +46,7 @@ def application(desk: Desk) -> Router:
         _route(desk, "/healthz", lambda desk, _: routes.healthz(desk)),
     ]
     for verb, (handler, model) in agent.items():
-        table.append(_route(desk, f"/agent/{{grant}}/{verb}", _agent(handler, model), "POST"))
+        table.append(_route(desk, f"/agent/{{grant}}/{verb}", _agent(verb, handler, model), "POST"))
     return Router(table)
 
 
@@ -57,17 +59,22 @@ async def _authorize(desk: Desk, request: Request) -> Reply:
     return await routes.authorize(desk, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", "")))
 
 
-def _agent(handler: Callable[..., Awaitable[Reply]], model: type[BaseModel] | TypeAdapter[Any]) -> Answer:
+def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[BaseModel] | TypeAdapter[Any]) -> Answer:
     """A route of the ramdisk. What cannot be read reaches its handler as None: first comes who asks."""
     read = model.validate_json if isinstance(model, TypeAdapter) else model.model_validate_json
 
     async def answer(desk: Desk, request: Request) -> Reply:
-        body = await _body(request)
-        try:
-            said = read(body)
-        except ValidationError:
-            said = None
-        return await handler(desk, _asker(request), request.path_params["grant"][:64], said)
+        sent = Sent(verb, await _body(request), request.headers.get(HEADER, ""))
+        asker, grant = _asker(request), request.path_params["grant"][:64]
+
+        async def handle() -> Reply:
+            try:
+                said = read(sent.body)
+            except ValidationError:
+                said = None
+            return await handler(desk, asker, grant, said)
+
+        return await agent_routes.admit(desk, asker, grant, sent, handle)
 
     return answer
 

@@ -101,7 +101,7 @@ def permission(host: Host, image: Image, *, uuid: str | None = None, confirmed: 
         confirmed=confirmed,
         image=image.name,
         image_sha256=image.sha256,
-        attest="none",
+        attest=host.profile.attestation.way,
         raw_sha256=image.raw_sha256,
     )
 

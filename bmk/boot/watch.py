@@ -13,6 +13,7 @@ from bmk.boot import grants
 from bmk.boot.desk import Desk
 from bmk.boot.dhcplog import Entry, Tail, parse
 from bmk.boot.fold import Fold
+from bmk.boot.nonces import Nonces
 from bmk.boot.server import write_hosts
 from bmk.boot.supervise import OWNER, Work
 from bmk.datacenter.resolve import DataCenter
@@ -45,7 +46,11 @@ async def again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _expire(desk: Desk) -> None:
-    await desk.recorder.run(lambda journal: grants.expire(journal, desk.now()))
+    def over(journal: Journal) -> None:
+        grants.expire(journal, desk.now())
+        Nonces.of(journal).sweep(journal, desk.now())
+
+    await desk.recorder.run(over)
 
 
 async def _tell_repeats(desk: Desk) -> None:

@@ -69,6 +69,26 @@ RULES: tuple[Rule, ...] = (
         seen=("agent.failed",),
     ),
     Rule(
+        "stranger",  # it has the address and the facts of the host, and not the secret that the host's BMC was given
+        "a machine asked to be installed as this host and could not prove that it is, and no other asked",
+        "{text}",
+        "find it by its MAC in the tables of your switches; if it is this host after all, "
+        "bmk console {dc} {host} shows what it found in its BMC; then: bmk provision {dc}",
+        phases=("booting",),
+        seen=("attest.refused",),
+        unseen=("grant.claimed",),
+    ),
+    Rule(
+        "console_silent",  # by console: it asks, and nothing of its secret was read
+        "the machine asks to be installed, and its secret was not seen on its console",
+        "{text}",
+        "bmk console {dc} {host} shows whether anything comes: the firmware or the BMC may use another serial port; "
+        "docs/attestation.md names the other ways",
+        phases=("booting",),
+        seen=("attest.unheard",),
+        unseen=("grant.claimed", "attest.heard"),
+    ),
+    Rule(
         "claim_refused",  # a ramdisk came up and was turned away: it is not the machine that the file describes
         "the installer started but was refused",
         "{text}",
@@ -131,7 +151,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "ramdisk_silent",  # the installer was handed out and never called back
         "the install ramdisk was served and never reported",
-        "too little memory, no driver for the NIC, or its network cannot reach the deployer",
+        "too little memory, no driver for the NIC, no secret found in its BMC, or no way to the deployer",
         _CONSOLE,
         phases=("booting",),
         seen=("boot.answered",),

@@ -107,7 +107,8 @@ class ContainerBody:
         def say(text: str) -> None:
             loop.call_soon_threadsafe(self._print, one_line(text).strip())
 
-        await asyncio.to_thread(_install, answer.order, ContainerHardware(hardware, self.disk, say, off))
+        machine = ContainerHardware(hardware, self.disk, say, off, self._chassis.left)
+        await asyncio.to_thread(_install, answer.order, machine)
         return not off.is_set()
 
     async def _run_systemd(self) -> int:

@@ -18,6 +18,7 @@ from bmk.boot.agent.directory import DirectoryHardware
 from bmk.boot.agent.fetch import Download
 from bmk.boot.agent.hardware import Tell
 from bmk.boot.agent.model import Finding, Image
+from bmk.boot.agent.nonces import opened
 from bmk.boot.agent.progress import Progress
 from bmk.errors import BmkError
 from bmk.lab import signature
@@ -33,17 +34,31 @@ class PowerCut(BaseException):
 
 
 class ContainerHardware(DirectoryHardware):
-    """`disk` is the directory that stands for the first drive; `off` is set when the plug is pulled."""
+    """`disk` is the directory that stands for the first drive; `off` is set when the plug is pulled.
 
-    def __init__(self, hardware: Hardware, disk: Path, say: Callable[[str], None], off: threading.Event) -> None:
+    `left` is what the BMC was given for the machine, by way.
+    """
+
+    def __init__(
+        self,
+        hardware: Hardware,
+        disk: Path,
+        say: Callable[[str], None],
+        off: threading.Event,
+        left: Callable[[], dict[str, bytes]],
+    ) -> None:
         facts = facts_of(hardware, disk)
         super().__init__(disk / "upper", facts, say=say)
         self._disk, self._off = disk, off
+        self._left = left
         self._lower: Path | None = None
 
     def facts(self) -> Facts:
         self._alive()
         return super().facts()
+
+    def nonces(self) -> dict[str, bytes]:
+        return opened(self._left())
 
     def write(self, disk: Disk, image: Image, tell: Tell) -> Written:  # noqa: ARG002 - there is one
         started = time.monotonic()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bmk.boot.agent import AgentError, Disk, Spec, install
 from bmk.boot.agent.configure import File, write_files
+from bmk.boot.agent.nonces import opened
 from bmk.boot.agent.simulated import SimulatedHardware
 from bmk.errors import Unreachable
 from bmk.lab import firmware
@@ -32,7 +33,7 @@ class _Hardware(SimulatedHardware):
     """Facts without hardware, and host keys that sshd can use."""
 
     def __init__(self, chassis: Chassis, off: threading.Event) -> None:
-        super().__init__(facts_of(chassis.fitted, chassis.directory / "disk"))
+        super().__init__(facts_of(chassis.fitted, chassis.directory / "disk"), opened(chassis.left()))
         self._directory, self._off = chassis.directory / "disk", off
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one

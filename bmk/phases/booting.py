@@ -9,6 +9,7 @@ from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PhaseFailed
 from bmk.phases.base import Context, Phase
+from bmk.phases.listening import listening
 from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install
@@ -26,14 +27,15 @@ class Booting(Phase):
         return [self.change("boot", f"boot the install ramdisk over {host.profile.boot}", "not installed")]
 
     async def run(self, ctx: Context) -> None:
-        grant = await ctx.until(lambda: _taken(ctx))
-        ctx.grant_id = grant.id
-        if grant.claimed is None:
-            raise PhaseFailed(
-                f"the grant ended before a ramdisk took it: {grant.outcome or 'expired'}",
-                where=ctx.host.name,
-                hint=f"bmk provision {ctx.run.dc.name}",
-            )
+        async with listening(ctx):
+            grant = await ctx.until(lambda: _taken(ctx))
+            ctx.grant_id = grant.id
+            if grant.claimed is None:
+                raise PhaseFailed(
+                    f"the grant ended before a ramdisk took it: {grant.outcome or 'expired'}",
+                    where=ctx.host.name,
+                    hint=f"bmk provision {ctx.run.dc.name}",
+                )
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return host.profile.boot_timeout

@@ -11,6 +11,7 @@ from bmk.errors import PhaseFailed
 from bmk.journal import Event
 from bmk.journal.causes import likely_cause
 from bmk.phases.base import AttemptFailed, Context, Phase
+from bmk.phases.listening import listening
 from bmk.phases.run import Timing
 from bmk.phases.watch import Silent
 from bmk.plan import Actual, Change, DiskChoice
@@ -37,12 +38,13 @@ class Imaging(Phase):
         return [self.change("wipe", text, "not installed", disk=disk, confirm=why_confirm(host, actual))]
 
     async def run(self, ctx: Context) -> None:
-        try:
-            grant = await ctx.until(lambda: _ended(ctx), idle=SILENCE[ctx.timing])
-        except Silent:
-            raise _give_up(ctx) from None
-        if grant.outcome != "spent":
-            raise await _failed(ctx, grant)
+        async with listening(ctx):
+            try:
+                grant = await ctx.until(lambda: _ended(ctx), idle=SILENCE[ctx.timing])
+            except Silent:
+                raise _give_up(ctx) from None
+            if grant.outcome != "spent":
+                raise _failed(ctx, grant)
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 1800, "emulated": 2400}[timing]
@@ -69,11 +71,10 @@ def _give_up(ctx: Context) -> AttemptFailed:
     return AttemptFailed(cause.what, where=ctx.host.name, why=cause.why, hint=cause.hint)
 
 
-async def _failed(ctx: Context, grant: Grant) -> PhaseFailed:
-    """What the ramdisk said went wrong, as a quotation, with bmk's own advice."""
-    try:
-        said = await ctx.until(lambda: _report(ctx, grant), idle=3.0)
-    except Silent:
+def _failed(ctx: Context, grant: Grant) -> PhaseFailed:
+    """What the ramdisk said went wrong, stored together with the end of the grant: a quotation, with bmk's advice."""
+    said = _report(ctx, grant)
+    if said is None:
         what = f"the grant of this installation was ended: {grant.outcome}"
         return PhaseFailed(what, where=ctx.host.name, hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}")
     kind = AttemptFailed if said.data.get("retry") is True else PhaseFailed

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bmk.boot import grants
+from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmcError, PhaseFailed
+from bmk.phases.attestation import withdraw
 from bmk.phases.base import Context, Phase
 from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
@@ -26,29 +28,32 @@ class Installed(Phase):
 
     async def run(self, ctx: Context) -> None:
         record = await ctx.until(lambda: ctx.run.journal.facts(ctx.host.name).get("installed"))
-        self._check(ctx, record)
+        grant = self._checked(ctx, record)
         for key in ("converged", "begun", "joined", "ready"):  # they were about what this disk held before
             ctx.run.journal.forget(ctx.host.name, key)
-        await self._boot_from_disk(ctx)
+        await self._boot_from_disk(ctx, grant)
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return 120
 
-    def _check(self, ctx: Context, record: Mapping[str, Any]) -> None:
+    def _checked(self, ctx: Context, record: Mapping[str, Any]) -> Grant:
+        """The grant, when its image was written, and by a machine that proved itself as the grant demands."""
         grant = grants.latest(ctx.run.journal, ctx.host.name)
-        if grant is not None and grant.outcome == "spent" and record.get("image_sha256") == grant.image_sha256:
-            return
-        raise PhaseFailed(
-            "what was written is not what was granted",
-            where=ctx.host.name,
-            why=f"image {record.get('image_sha256')}, grant {grant.image_sha256 if grant else None}",
-            hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}",
-        )
+        if grant is None or grant.outcome != "spent" or record.get("image_sha256") != grant.image_sha256:
+            what = "what was written is not what was granted"
+            why = f"image {record.get('image_sha256')}, grant {grant.image_sha256 if grant else None}"
+        elif record.get("attest", "none") != grant.attest:
+            what = "who wrote it did not prove to be the granted machine"
+            why = f"proven by {record.get('attest', 'nothing')}, the grant demands {grant.attest}"
+        else:
+            return grant
+        raise PhaseFailed(what, where=ctx.host.name, why=why, hint=f"bmk why {ctx.run.dc.name} {ctx.host.name}")
 
-    async def _boot_from_disk(self, ctx: Context) -> None:
+    async def _boot_from_disk(self, ctx: Context, grant: Grant) -> None:
         """Take back the network boot. Without a grant it ends at the disk anyway: a BMC that balks is no failure."""
         try:
             async with ctx.bmc() as bmc:
                 await ctx.call(bmc.clear_boot_once)
+                await withdraw(ctx, bmc, grant)
         except BmcError as error:
             ctx.emit("bmc.override-left", f"the boot override could not be cleared: {error.what}", "warning")

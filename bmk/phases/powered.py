@@ -12,6 +12,7 @@ from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event
+from bmk.phases.attestation import deliver
 from bmk.phases.base import Context, Phase
 from bmk.phases.identity import check_identity
 from bmk.phases.run import Timing
@@ -36,7 +37,10 @@ class Powered(Phase):
             return []
         how = "power cycle" if actual.power == "on" else "power on"
         why = "installed, but as another machine" if actual.installed else "not installed"
-        return [self.change("power-install", f"permit one installation, boot once by {host.profile.boot}, {how}", why)]
+        way = host.profile.attestation.way
+        proof = "without a proof" if way == "none" else f"proven by {way}"
+        text = f"permit one installation, {proof}, boot once by {host.profile.boot}, {how}"
+        return [self.change("power-install", text, why)]
 
     async def run(self, ctx: Context) -> None:
         async with ctx.bmc() as bmc:
@@ -111,6 +115,7 @@ def _permits(grant: Grant, wanted: grants.Permission) -> bool:
 async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
     """One network boot for this grant. When an earlier run did it just now, the machine is only kept on."""
     power = await ctx.call(bmc.power)
+    await deliver(ctx, bmc, grant)
     if power == "on" and _was_booted(ctx, grant):
         return
     await ctx.call(bmc.set_boot_once, ctx.host.profile.boot, ctx.host.profile.firmware)

@@ -31,6 +31,8 @@ NO_RUNTIME = (
 CASES: dict[str, tuple[str, list[Event], str]] = {
     "agent_reported": ("imaging", [START, event("agent.failed", "disk X holds LVM", why="w")], "disk X holds LVM"),
     "claim_refused": ("booting", [INSTALL, event("agent.refused", "claim refused: serial")], "was refused"),
+    "stranger": ("booting", [INSTALL, event("attest.refused", "refused: no proof: from 10.0.0.1")], "could not prove"),
+    "console_silent": ("booting", [INSTALL, event("attest.unheard", "asks: from 10.0.0.1")], "not seen on its console"),
     "bmc_silent": ("powered", [START, event("bmc.retry", "503", "bmc")], "the BMC does not answer"),
     "task_failed": (
         "configured",
@@ -150,3 +152,13 @@ def test_a_host_that_could_not_be_asked_is_told_so() -> None:
     cause = drift_cause([Event("drift", "drift.looked", "drift is unknown: x", data=data)], "lab", "worker-1")
     assert cause is not None
     assert cause.hint.startswith("bmk power status lab worker-1")
+
+
+def test_a_stranger_is_named_unless_the_host_came_itself() -> None:
+    """Who asked without proof is the cause, with its address and MAC, as long as nobody proved to be the host."""
+    refused = event("attest.refused", "refused: no proof by way of media: from 10.0.0.1, MAC 02:00:00:00:00:66")
+    cause = likely_cause("booting", [INSTALL, refused], "par", "cp-1", 1180.0)
+    assert "MAC 02:00:00:00:00:66" in cause.why
+    assert "bmk provision par" in cause.hint
+    claimed = likely_cause("booting", [INSTALL, refused, event("grant.claimed")], "par", "cp-1", 1180.0)
+    assert "prove" not in claimed.what

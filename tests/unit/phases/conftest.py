@@ -6,6 +6,7 @@ Machines live on their own (as real ones do) while runs of bmk come, die and go.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +19,18 @@ import pytest
 
 from bmk.bmc.protocol import Identity, Inventory
 from bmk.boot import grants
+from bmk.boot.agent import AgentError
+from bmk.boot.agent.hardware import one_line
+from bmk.boot.agent.nonces import choose, console, opened
+from bmk.boot.agent.proof import NONCE, Key
+from bmk.boot.attestation import NotYet, Sent, Unproven, check
 from bmk.boot.grants import Image, Taken
+from bmk.boot.nonces import Nonces
 from bmk.cluster.csr import Answer
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.seal import Seal, store
-from bmk.errors import BmcError, BmcRefuses, PreflightRefused, Unreachable
+from bmk.errors import BmcError, BmcIgnores, BmcRefuses, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.journal.sinks import Sink
 from bmk.phases.actions import PROVISION
@@ -93,6 +100,9 @@ class Machine:
     half: bool = False  # kubeadm init was begun here and not finished
     asks: bool = False  # its kubelet waits for the client certificate that its ticket asked for
     approved: bool = False  # its serving certificate
+    left: dict[str, bytes] = field(default_factory=dict)  # what its BMC holds for it, by way
+    console: bytes = b""
+    spare: dict[str, bytes] = field(default_factory=dict)  # nonces that it made itself, by grant
     faults: set[str] = field(default_factory=set)
 
 
@@ -146,6 +156,23 @@ class FakeBmc:
         self._reach()
         return self._m.boot_once or ""
 
+    def write_mailbox(self, data: bytes) -> None:
+        self._leave("mailbox", data)
+
+    def insert_media(self, data: bytes) -> None:
+        self._leave("media", data)
+
+    def eject_media(self) -> None:
+        self._leave("media", b"")
+
+    def _leave(self, way: str, data: bytes) -> None:
+        self._reach()
+        if "bmc-carries-nothing" in self._m.faults:
+            raise BmcIgnores(f"this BMC has no {way}", hint="set `attest: {way: console}` in the profile")
+        self._world.life.spend()
+        self._m.left[way] = data
+        self._world.life.spend()
+
     def event_log(self) -> list[Any]:
         return []
 
@@ -153,7 +180,14 @@ class FakeBmc:
         """Nothing is held."""
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
-        return None
+        """What it prints from now on, as serial-over-LAN does."""
+        place = len(self._m.console)
+        with path.open("ab", buffering=0) as file:
+            while not stop():
+                text = self._m.console[place:]
+                file.write(text)
+                place += len(text)
+                time.sleep(0.002)
 
 
 @dataclass
@@ -353,13 +387,40 @@ class World:
             self._claim(m)
             return
         self._say(m, "agent", "image.progress", f"wrote {m.steps} MB", bytes=m.steps)
+        if "another-prints" in m.faults:
+            m.console += one_line(console.line(m.grant, os.urandom(NONCE))).encode()
+            m.steps = 4
+            return
         if "dies-mid-write" in m.faults:
             m.faults.discard("dies-mid-write")
             m.disk, m.system, m.wipes = "half", "firmware-prompt", m.wipes + 1
         elif m.steps == 6:
             self._done(m)
 
+    def _proven(self, m: Machine) -> bool:
+        """As ramdisk and boot service do it: what the machine has of its BMC against what the deployer put there."""
+        grant = grants.get(self.service, m.grant)
+        try:
+            nonce = self._printed(m) if grant.attest == "console" else choose(opened(m.left), grant.attest)
+            proof = Key.derive(nonce, grant.id).request("claim", b"") if nonce else ""
+            check(Nonces.of(self.service), grant, Sent("claim", b"", proof))
+        except NotYet:
+            m.steps = 2  # it asks again
+            return False
+        except (AgentError, Unproven) as error:
+            self._say(m, "http", "agent.refused", f"claim refused: {error}")
+            m.system = "firmware-prompt"
+            return False
+        return True
+
+    def _printed(self, m: Machine) -> bytes:
+        nonce = m.spare.setdefault(m.grant, os.urandom(NONCE))
+        m.console += one_line(console.line(m.grant, nonce)).encode()
+        return nonce
+
     def _claim(self, m: Machine) -> None:
+        if not self._proven(m):
+            return
         try:
             m.token = secrets.token_hex(16)
             grants.claim(self.service, m.grant, m.token, Taken("", "{}", "{}"), time.time())
@@ -378,9 +439,9 @@ class World:
         ]
         self.service.record(m.host.name, "inspection", {"disks": disks})
         if disks[0]["holds"] and grant.confirmed != m.host.disk.serial:
-            grants.end(self.service, m.grant, "failed", time.time())
             text = f"disk holds {m.disk}"
             self._say(m, "agent", "agent.failed", text, why="not confirmed", hint="", grant=m.grant)
+            grants.end(self.service, m.grant, "failed", time.time())
             m.system = "firmware-prompt"
 
     def _done(self, m: Machine) -> None:
@@ -395,6 +456,7 @@ class World:
             "disk_serial": m.host.disk.serial,
             "serial": m.host.serial,
             "grant": m.grant,
+            "attest": "none" if "unproven" in m.faults else grant.attest,
         }
         grants.finish(self.service, m.grant, {"installed": record, "host_keys": ["ssh-ed25519 AAAA"]}, time.time())
         m.system = "disk"

@@ -1,0 +1,50 @@
+"""How a machine's BMC brings deployer and ramdisk together: the secret of an attempt goes in before power-on, and out
+when it is installed. A way that only leaves bytes in a BMC is one line in BY_BMC; docs/attestation.md compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bmk.bmc.protocol import Bmc
+from bmk.boot.agent.proof import pack
+from bmk.boot.grants import Grant
+from bmk.boot.nonces import Nonces
+from bmk.errors import BmcError
+from bmk.phases.base import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """`deliver` leaves bytes in a BMC where the machine's own system can read them. Both may be repeated."""
+
+    deliver: Callable[[Bmc, bytes], None]
+    withdraw: Callable[[Bmc], None]
+
+
+BY_BMC: Mapping[str, Way] = {
+    "mailbox": Way(lambda bmc, data: bmc.write_mailbox(data), lambda bmc: bmc.write_mailbox(b"")),
+    "media": Way(lambda bmc, data: bmc.insert_media(data), lambda bmc: bmc.eject_media()),
+}
+
+
+async def deliver(ctx: Context, bmc: Bmc, grant: Grant) -> None:
+    """Before power-on; again after a kill, with the same secret. BmcError when the BMC cannot."""
+    way = BY_BMC.get(grant.attest)
+    if way is None:
+        return
+    nonce = Nonces.of(ctx.run.journal).made(grant.id)
+    await ctx.call(way.deliver, bmc, pack(nonce))
+    ctx.emit("attest.delivered", f"the BMC holds the secret of this attempt ({grant.attest})", grant=grant.id)
+
+
+async def withdraw(ctx: Context, bmc: Bmc, grant: Grant) -> None:
+    """After the installation. What stays is worth nothing without its grant: a BMC that balks is no failure."""
+    way = BY_BMC.get(grant.attest)
+    if way is None:
+        return
+    try:
+        await ctx.call(way.withdraw, bmc)
+    except BmcError as error:
+        ctx.emit("attest.left", f"the spent secret could not be taken out of the BMC: {error.what}", "warning")
