@@ -42,7 +42,7 @@ class Diff(_Part):
 
 
 class Answer(_Part):
-    """What every module may say."""
+    """What every module may say, and all that one says that failed."""
 
     changed: bool = False
     failed: bool = False
@@ -50,11 +50,18 @@ class Answer(_Part):
 
 
 class Batch(Answer):
-    """A list of items; kubeadm tells one difference, and its last lines."""
+    """A list of items."""
+
+    items: tuple[Item, ...]
+    diff: tuple[Diff, ...] = ()
+    inputs: Line = ""
+
+
+class Kubeadm(Answer):
+    """kubeadm's last lines and one difference; with `refresh` the items that were put right."""
 
     items: tuple[Item, ...] = ()
     diff: tuple[Diff, ...] | Diff = ()
-    inputs: Line = ""
     stdout: str = ""
 
 
@@ -99,9 +106,9 @@ class Section(_Part):
 
 
 class Probe(Answer):
-    """One look at a host. A probe that failed has no facts."""
+    """One look at a host."""
 
-    facts: Facts | None = None
+    facts: Facts
     notes: tuple[Line, ...] = ()
     sections: dict[Line, Section] = {}
 
@@ -117,7 +124,7 @@ class Outputs(_Part):
 class Manifest(Answer):
     """The record of a converge was written."""
 
-    bmk_outputs: Outputs | None = None
+    bmk_outputs: Outputs
 
 
 class Ticket(Answer):
@@ -137,7 +144,7 @@ MODELS: dict[str, type[Answer]] = {
     "bmk_files": Batch,
     "bmk_groups": Batch,
     "bmk_kernel_modules": Batch,
-    "bmk_kubeadm": Batch,
+    "bmk_kubeadm": Kubeadm,
     "bmk_manifest": Manifest,
     "bmk_packages": Batch,
     "bmk_probe": Probe,
@@ -153,7 +160,9 @@ def heard(module: str, said: str) -> dict[str, Any]:
     if len(said) > LONGEST:
         raise Garbage(f"it is longer than {LONGEST >> 20} MiB")
     try:
-        answer = MODELS[module].model_validate_json(said)
+        answer = Answer.model_validate_json(said)
+        if not answer.failed:
+            answer = MODELS[module].model_validate_json(said)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         raise Garbage(f"{'.'.join(map(str, first['loc'][:2])) or 'all of it'}: {first['msg']}") from None

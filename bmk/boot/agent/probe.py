@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 from bmk.boot.agent.model import Finding
 from bmk.boot.agent.stream import MARKER
+from bmk.boot.agent.tree import describe_tree
 
 # Signature -> what people call it. All of these are somebody's data.
 _FOREIGN = {
@@ -20,10 +22,7 @@ _FOREIGN = {
 }  # fmt: skip
 _LOOK = {"ext2": "noload", "ext3": "noload", "ext4": "noload", "xfs": "norecovery", "vfat": "", "btrfs": ""}
 _HARMLESS = {"swap": "swap", "swsuspend": "swap"}
-_ETCD = ("var/lib/etcd/member", "etcd/member", "member/wal")
-_KUBELET = ("var/lib/kubelet/pods", "var/lib/kubelet/pki", "kubelet/pods", "pods", "plugins_registry")
-_CEPH = ("var/lib/ceph/osd", "var/lib/ceph/mon")
-_USUAL_ON_ESP = frozenset(("EFI", "loader", "System Volume Information"))
+_PATIENCE = 60.0  # seconds for one file system, and for one program that looks at it
 
 
 def parse_blkid(text: str) -> dict[str, str]:
@@ -58,34 +57,22 @@ def judge(path: str, tags: Mapping[str, str], look: object) -> Iterator[Finding]
         yield Finding(path, _FOREIGN.get(kind, kind), foreign=True)
 
 
-def describe_tree(path: str, kind: str, root: Path, *, ours: bool) -> Finding:
-    """What a mounted file system means. `ours`: the root that bmk writes."""
-    for places, what in ((_ETCD, "etcd data"), (_KUBELET, "a kubelet directory"), (_CEPH, "Ceph data")):
-        if any((root / place).exists() and any((root / place).iterdir()) for place in places):
-            return Finding(path, f"{kind} file system with {what}{_of_host(root)}", foreign=True)
-    if ours:
-        return Finding(path, f"bmk node{_of_host(root)} without Kubernetes data", foreign=False)
-    names = {entry.name for entry in root.iterdir()} - {"lost+found"}
-    if kind == "vfat" and names <= _USUAL_ON_ESP:
-        return Finding(path, "EFI system partition", foreign=False)
-    if not names:
-        return Finding(path, f"empty {kind} file system", foreign=False)
-    return Finding(path, f"{kind} file system with {', '.join(sorted(names)[:4])}{_of_host(root)}", foreign=True)
-
-
-def _of_host(root: Path) -> str:
-    try:
-        return f" of host {(root / 'etc/hostname').read_text().strip()[:63]}"
-    except (OSError, ValueError):
-        return ""
-
-
 def _look(path: str, kind: str) -> Finding | None:
-    ours = _blkid(path).get("PART_ENTRY_NAME") == "bmk-root"
+    """What is in a file system; a disk that keeps the kernel waiting is said to, and does not end the installation."""
+    found: list[Finding | None] = []
+    looking = Thread(target=lambda: found.append(_inside(path, kind)), daemon=True)
+    looking.start()
+    looking.join(2 * _PATIENCE)
+    return found[0] if found else Finding(path, f"{kind} file system that cannot be read in time", foreign=True)
+
+
+def _inside(path: str, kind: str) -> Finding | None:
+    options = ",".join(["ro", "nodev", "nosuid", "noexec", *filter(None, [_LOOK[kind]])])
     try:
-        with mounted(path, kind, ",".join(["ro", *filter(None, [_LOOK[kind]])])) as root:
+        ours = _blkid(path).get("PART_ENTRY_NAME") == "bmk-root"
+        with mounted(path, kind, options) as root:
             return describe_tree(path, kind, root, ours=ours)
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return None
 
 
@@ -94,8 +81,9 @@ def mounted(device: str, kind: str, options: str) -> Iterator[Path]:
     """A file system's root. OSError when it cannot be mounted."""
     with TemporaryDirectory(prefix="bmk-") as place:
         done = subprocess.run(
-            ["mount", "-t", kind, "-o", options, device, place], capture_output=True, text=True, check=False
-        )
+            ["mount", "-t", kind, "-o", options, device, place],
+            capture_output=True, text=True, timeout=_PATIENCE, check=False,
+        )  # fmt: skip
         if done.returncode != 0:
             raise OSError(done.stderr.strip() or f"mount: exit {done.returncode}")
         try:

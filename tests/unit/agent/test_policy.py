@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import Disk, Facts, Finding, Image, Network, Nic, Spec
 from bmk.boot.agent.policy import check_foreign, check_identity
-from bmk.boot.agent.probe import describe_tree, judge, parse_blkid
+from bmk.boot.agent.probe import judge, parse_blkid
+from bmk.boot.agent.tree import describe_tree
 
 NETWORK = Network("10.0.0.5", 24, "10.0.0.1", ("10.0.0.1",), (), 1500, (Nic("52:54:00:00:00:01", "lan0"),))
 SPEC = Spec("node-1", "node-1", NETWORK, {}, None, Image("http://x/image", "0" * 64), ("ssh-ed25519 A",))
@@ -83,6 +86,47 @@ def test_what_a_file_system_means(tmp_path: Path, files: list[str], ours: bool, 
     """A node's root without Kubernetes data may be written anew; with etcd or kubelet data it is the cluster's."""
     (tmp_path / "lost+found").mkdir()
     assert describe_tree("/dev/sda3", "ext4", _tree(tmp_path, *files), ours=ours).foreign is foreign
+
+
+def test_an_old_disk_cannot_stop_the_installer(tmp_path: Path) -> None:
+    """A FIFO, a socket and links as hostname, and links as directories, are not waited for and not followed."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    _tree(outside, "etc/hostname", "hostname")
+    (root / "etc").mkdir(parents=True)
+    os.mkfifo(root / "etc/hostname")
+    assert describe_tree("/dev/sda3", "ext4", root, ours=True).what == "bmk node without Kubernetes data"
+    for target in (outside / "etc/hostname", Path("/dev/zero"), Path("hostname")):
+        (root / "etc/hostname").unlink()
+        (root / "etc/hostname").symlink_to(target)
+        assert describe_tree("/dev/sda3", "ext4", root, ours=True).what == "bmk node without Kubernetes data"
+    (root / "etc/hostname").unlink()
+    (root / "etc/hostname").write_bytes(b"x\x1b]0;y\x07" + b"z" * 10_000_000)
+    assert (
+        describe_tree("/dev/sda3", "ext4", root, ours=True).what
+        == f"bmk node of host x??0?y?{'z' * 56} without Kubernetes data"
+    )
+
+
+@pytest.mark.parametrize("link", ["var", "var/lib/etcd", "var/lib/etcd/member"])
+def test_data_may_be_behind_a_link(tmp_path: Path, link: str) -> None:
+    """It leads into the ramdisk, so nobody can say what is there: in doubt it is etcd's."""
+    (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to("/nowhere")
+    assert describe_tree("/dev/sda3", "ext4", tmp_path, ours=True).foreign
+
+
+@given(
+    st.lists(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="/\0"), min_size=1, max_size=60))
+)
+def test_names_of_an_old_disk_are_told_plainly(names: list[str]) -> None:
+    """Whatever files are called, what is told of them is short and has no control characters."""
+    with TemporaryDirectory() as place:
+        for name in names:
+            if name not in (".", "..") and len(name.encode()) < 256:
+                (Path(place) / name).touch()
+        text = describe_tree("/dev/sda3", "ext4", Path(place), ours=False).what
+    assert text.isprintable()
+    assert len(text) < 400
 
 
 def test_blkid_is_parsed_with_values_that_contain_signs() -> None:

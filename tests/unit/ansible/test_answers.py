@@ -26,12 +26,36 @@ json_values = st.recursive(
 keys = st.sampled_from(sorted({*HARMLESS, *STEERING})) | st.text(max_size=12)
 
 
+FACTS = {"os": "debian", "os_version": "13", "kernel": "6", "architecture": "x86_64", "container": True, "cgroup": 2,
+         "systemd": True, "sys_resource": True, "nofile_hard": 1, "swap": False, "memory_mb": 1, "cpus": 1,
+         "user_namespaces": 1, "nftables": True, "interfaces": {"10.0.0.1": "eth0"}, "encryption": False,
+         "kubeadm": {"state": "foreign", "found": ["/etc/kubernetes/kubelet.conf"]}}  # fmt: skip
+LEAST = {
+    **{name: {"items": [{"id": "x", "changed": True}]} for name in MODELS},
+    "bmk_probe": {"facts": FACTS},
+    "bmk_manifest": {"bmk_outputs": {"manifest": "m", "notes": [], "content": "c"}},
+    "bmk_kubeadm": {"diff": {}},
+    "bmk_ticket": {},
+}
+
+
 @pytest.mark.parametrize("key", STEERING)
 @pytest.mark.parametrize("module", MODELS)
 def test_no_answer_steers_the_play(module: str, key: str) -> None:
     """A key by which Ansible acts, or by which our plug-ins know that nothing was asked, is dropped."""
     host = {"host_name": "cp-1", "host_vars": {"ansible_ssh_common_args": "-o ProxyCommand=x"}}
-    assert heard(module, json.dumps({"changed": True, key: host})) == {"changed": True}
+    least = {"changed": True, **LEAST[module]}
+    assert heard(module, json.dumps({**least, key: host})) == least
+    assert heard(module, json.dumps({"failed": True, "msg": "m", key: host, **least})) == {
+        "changed": True, "failed": True, "msg": "m"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("module", sorted({*MODELS} - {"bmk_ticket", "bmk_kubeadm"}))
+def test_an_answer_without_its_fields_is_garbage(module: str) -> None:
+    """Nothing but steering is no answer of a module that has something to say."""
+    with pytest.raises(Garbage, match=r"facts|items|bmk_outputs"):
+        heard(module, json.dumps({"changed": True, "add_host": {"host_name": "cp-1"}}))
 
 
 @given(st.sampled_from(sorted(MODELS)), st.dictionaries(keys, json_values))
@@ -60,7 +84,10 @@ def test_an_answer_has_bounds() -> None:
     with pytest.raises(Garbage):
         heard("bmk_files", '{"diff":' + "[" * 100_000)
     with pytest.raises(Garbage, match=r"sections\.a") as raised:
-        heard("bmk_probe", json.dumps({"sections": {"a": {"inputs": "i", "holds": "secret-text", "differs": []}}}))
+        heard(
+            "bmk_probe",
+            json.dumps({"facts": FACTS, "sections": {"a": {"inputs": "i", "holds": "secret-text", "differs": []}}}),
+        )
     assert "secret-text" not in str(raised.value)
 
 
