@@ -14,6 +14,7 @@ import click
 from bmk.cli.options import dc_argument, host_argument
 from bmk.cli.output import say
 from bmk.paths import private_dir
+from bmk.terminal import console_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +112,6 @@ def _show(log: Path, position: int, go_on: Callable[[], bool]) -> None:
 def _copy(log: Path, position: int) -> int:
     with log.open("rb") as file:
         file.seek(position if position <= log.stat().st_size else 0)
-        sys.stdout.buffer.write(file.read())
+        sys.stdout.write(console_text(file.read()))
         sys.stdout.flush()
         return file.tell()

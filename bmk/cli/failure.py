@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 
 import click
 
 from bmk.errors import BmkError, Exit
+from bmk.terminal import beneath, guarded, printable
 
 
 def run(command: click.Command, args: list[str] | None) -> int:
     """Run a click command to its end and return the exit code; what went wrong is printed on stderr."""
+    with nullcontext() if "_BMK_COMPLETE" in os.environ else guarded():  # a shell reads completions, which are bytes
+        return _run(command, args)
+
+
+def _run(command: click.Command, args: list[str] | None) -> int:
     try:
         result = command.main(args=args, prog_name="bmk", standalone_mode=False)
         sys.stdout.flush()
@@ -88,5 +95,6 @@ def _traceback(error: Exception) -> None:
 def _say(text: str, colour: str) -> None:
     from bmk.cli.output import use_colour
 
-    first, *rest = text.split("\n")
-    click.echo("\n".join([click.style(first, fg=colour), *rest]), err=True, color=use_colour(sys.stderr))
+    first, *rest = printable(text).split("\n")
+    lines = "\n".join([click.style(first, fg=colour), *rest])
+    click.echo(lines, file=beneath(sys.stderr), color=use_colour(sys.stderr))

@@ -8,6 +8,7 @@ import click
 
 from bmk.cli.options import dc_argument, host_argument, hosts_argument, output_option
 from bmk.cli.output import emit, say
+from bmk.terminal import console_text
 
 
 @click.group(name="lab")
@@ -66,9 +67,9 @@ def console(dc: str, host: str) -> None:
     log = directory / "console.log"
     text = log.read_bytes() if log.exists() else b""
     if not sys.stdin.isatty():
-        sys.stdout.buffer.write(text)
+        sys.stdout.write(console_text(text))
         return
-    sys.stdout.buffer.write(text[-4000:])
+    sys.stdout.write(console_text(text[-4000:]))
     say(f"\n--- console of {host}; leave with Ctrl-] ---")
     attach(directory)
 

@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from bmk.terminal import beneath
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,10 +27,17 @@ def use_colour(stream: IO[Any]) -> bool:
 
 def console(*, stderr: bool = True) -> Console:
     """The one way to get a rich console. Messages and progress go to stderr; tables that are data ask for stdout."""
-    from rich.console import Console
+    from bmk.cli.screen import Screen
 
-    colour = use_colour(sys.stderr if stderr else sys.stdout)
-    return Console(stderr=stderr, no_color=not colour, force_terminal=None if colour else False, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    colour = use_colour(stream)
+    return Screen(
+        file=beneath(stream),
+        no_color=not colour,
+        force_terminal=None if colour else False,
+        highlight=False,
+        markup=False,
+    )
 
 
 def say(text: str) -> None:
@@ -72,5 +81,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, (list, tuple)):
-        return ",".join(map(str, value))
-    return str(value)
+        return ",".join(map(_cell, value))
+    return str(value).replace("\n", "\\n")  # a row is a line
