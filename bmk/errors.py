@@ -78,7 +78,9 @@ class BmkError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
-        return "\n".join([head, *(f"  {k}: {v}" for k, v in (("why", self.why), ("next", self.hint)) if v)])
+        parts = [f"  {k}: {v}" for k, v in (("why", self.why), ("next", self.hint)) if v]
+        # Further lines are marked: a machine chooses some of them, and could write a `next:` of its own.
+        return "\n".join([head, *(part.replace("\n", "\n     | ") for part in parts)])
 
 
 class ConfigError(BmkError):

@@ -78,7 +78,7 @@ def _print(story: Story, rows: Sequence[Entry], console: Sequence[str], lines: i
 def _line(row: Entry) -> str:
     """`12:30:01  imaging     agent    image 200 MB (12 times, last 12:30:20)`, with a mark for warnings and errors."""
     mark = {"warning": "! ", "error": "X "}.get(row.level, "  ")
-    text = "\n".join(row.text.split("\n")[:_LONGEST]).replace("\n", "\n" + " " * 34)
+    text = "\n".join(row.text.split("\n")[:_LONGEST]).replace("\n", "\n" + " " * 32 + "| ")
     times = f"  ({row.count} times, last {_clock(row.last)})" if row.count > 1 else ""
     return f"{_clock(row.at)}  {row.phase or '-':<11} {row.source:<9} {mark}{text}{times}"
 
@@ -96,4 +96,4 @@ def _conclude(story: Story) -> None:
         return
     for key, text in (("what", story.cause.what), ("why", story.cause.why), ("next", story.cause.hint)):
         if text and text != story.verdict:
-            click.echo(f"  {key}: " + text.replace("\n", "\n       "))
+            click.echo(f"  {key}: " + text.replace("\n", "\n     | "))

