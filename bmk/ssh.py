@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import select
 import shlex
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,10 @@ from bmk.errors import PreflightRefused, Unreachable
 from bmk.paths import private_dir, state_dir
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of its threads; errors reach us anyway
+
+
+LONGEST = 8 << 20  # bytes of an answer; the longest of ours, evidence of a node, has 0.2 MiB
+_BLOCK = 1 << 16
 
 
 class WrongKey(PreflightRefused):
@@ -54,19 +60,51 @@ class Answer:
 def run(target: Target, command: Sequence[str], *, send: bytes = b"", timeout: float = 60.0) -> Answer:
     """Run one command as root. Nothing secret in `command`: what is, goes into `send` (its stdin).
 
-    Raises Unreachable when nobody answers in time, WrongKey when somebody else does.
+    `timeout` in seconds is for all of the answer, which may have 8 MiB. Raises Unreachable when it is not there in time
+    or longer, WrongKey when somebody else answers.
     """
+    end = time.monotonic() + timeout
     with connected(target) as client:
         try:
-            stdin, stdout, stderr = client.exec_command(shlex.join(command), timeout=timeout)
+            stdin, stdout, _ = client.exec_command(shlex.join(command), timeout=timeout)
             stdin.write(send)
             stdin.channel.shutdown_write()
-            out, err = stdout.read().decode(errors="replace"), stderr.read().decode(errors="replace")
-            return Answer(stdout.channel.recv_exit_status(), out, err)
+            return _hear(stdout.channel, end)
+        except _TooLong as error:
+            raise Unreachable(f"{command[0]} says too much", where=target.address, why=str(error)) from error
         except (OSError, paramiko.SSHException) as error:
             raise Unreachable(
                 f"{command[0]} did not end in {timeout:.0f} s", where=target.address, why=str(error)
             ) from error
+
+
+class _TooLong(Exception):
+    """A host goes on talking."""
+
+
+def _hear(channel: paramiko.Channel, end: float) -> Answer:
+    """All that a command says until it ends. Raises TimeoutError at `end`, _TooLong after enough."""
+    out, err = bytearray(), bytearray()
+    while not channel.eof_received or channel.recv_ready() or channel.recv_stderr_ready():
+        if not select.select([channel], [], [], _left(end))[0]:
+            _left(end)
+        if channel.recv_ready():
+            out += channel.recv(_BLOCK)
+        if channel.recv_stderr_ready():
+            err += channel.recv_stderr(_BLOCK)
+        if len(out) + len(err) > LONGEST:
+            raise _TooLong(f"more than {LONGEST >> 20} MiB")
+    if not channel.status_event.wait(_left(end)):
+        _left(end)
+    return Answer(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def _left(end: float) -> float:
+    """Seconds until then. Raises TimeoutError when there are none."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("its time is over")
+    return left
 
 
 def upload(target: Target, content: bytes, path: str, mode: int = 0o600) -> None:

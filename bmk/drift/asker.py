@@ -15,7 +15,7 @@ import json  # noqa: E402 - gevent comes before everything that waits
 import logging  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Iterator, Sequence  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
@@ -68,6 +68,7 @@ def _state(request: dict[str, Any]) -> State:
         "ssh_key": request["identity"],
         "ssh_known_hosts_file": request["known_hosts"],
         "ssh_config_file": "/dev/null",
+        **dict.fromkeys(("ssh_allow_agent", "ssh_look_for_keys", "ssh_forward_agent"), False),
         "ssh_strict_host_key_checking": "yes",
         "ssh_paramiko_connect_kwargs": dict.fromkeys(
             ("banner_timeout", "auth_timeout", "channel_timeout"), request["limits"]["patience"]
@@ -131,14 +132,14 @@ _CAUSES = (
 
 
 class _Bounded:
-    """Lines of a channel, of bytes that may be anything, and never more than enough."""
+    """Lines that a channel gives by `receive`, of bytes that may be anything, and never more than enough."""
 
-    def __init__(self, channel: Any) -> None:
-        self.channel = channel
+    def __init__(self, channel: Any, receive: Callable[[int], bytes]) -> None:
+        self.channel, self._receive = channel, receive
 
     def __iter__(self) -> Iterator[str]:
         said, rest = 0, b""
-        while said < ENOUGH and (block := self.channel.recv(_BLOCK)):
+        while said < ENOUGH and (block := self._receive(_BLOCK)):
             said += len(block)
             *lines, rest = (rest + block).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
@@ -152,8 +153,9 @@ def _bound(client: Any) -> None:
     run = client.exec_command
 
     def bounded(*arguments: Any, **more: Any) -> Sequence[Any]:
-        stdin, stdout, stderr = run(*arguments, **more)
-        return stdin, _Bounded(stdout.channel), stderr
+        stdin, stdout, _ = run(*arguments, **more)
+        channel = stdout.channel
+        return stdin, _Bounded(channel, channel.recv), _Bounded(channel, channel.recv_stderr)
 
     client.exec_command = bounded
 

@@ -1,4 +1,4 @@
-"""Runs inside the hosts' network: drive.py FILE seal|pin|check JSON. Prints one line of JSON."""
+"""Runs inside the hosts' network: drive.py FILE seal|pin|check|run JSON. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from bmk.ansible.manifest import with_digests
 from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
+from bmk.errors import Unreachable
 from bmk.journal import open_journal
 from bmk.phases.drifting import Asked, seal
 from bmk.phases.world import World
+from bmk.ssh import run
 
 
 def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
@@ -58,9 +60,27 @@ def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def run_there(dc: DataCenter, asked: dict[str, Any]) -> dict[str, str]:
+    """One command on each of these hosts, within seconds: what went wrong, or that it ended."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(dc, open_journal(dc.name), {}, Path(directory))
+        return {name: _run(world, dc, name, asked["seconds"]) for name in asked["hosts"]}
+
+
+def _run(world: World, dc: DataCenter, name: str, seconds: float) -> str:
+    try:
+        return f"ended with {run(world.target(dc.hosts[name]), ['true'], timeout=seconds).code}"
+    except Unreachable as error:
+        return error.what
+
+
 if __name__ == "__main__":
     data_center = load_datacenter(sys.argv[1], versions={"1.37.2"})
     sys.stdout.write(
-        json.dumps({"seal": seal_all, "pin": pin, "check": check}[sys.argv[2]](data_center, json.loads(sys.argv[3])))
+        json.dumps(
+            {"seal": seal_all, "pin": pin, "check": check, "run": run_there}[sys.argv[2]](
+                data_center, json.loads(sys.argv[3])
+            )
+        )
         + "\n"
     )

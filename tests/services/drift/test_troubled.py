@@ -21,6 +21,7 @@ DEADLINE = 15.0  # seconds for one host
 HANGS = "#!/bin/sh\nexec sleep 3600\n"
 GARBAGE = "#!/bin/sh\nhead -c 3000 /dev/urandom\n"
 FLOODS = "#!/bin/sh\nexec yes nonsense\n"
+COMPLAINS = "#!/bin/sh\nexec yes nonsense >&2\n"
 
 
 def shell(text: str) -> Callable[[Path], None]:
@@ -63,6 +64,7 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
     shell(HANGS)(office.root(2))
     shell(GARBAGE)(office.root(3))
     shell(FLOODS)(office.root(4))
+    shell(COMPLAINS)(office.root(10))
     (office.root(5) / "root/.ssh/authorized_keys").write_text("")
     keys = json.loads((office.at / "keys.json").read_text())
     keys["n6"] = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHfA0sYbF3xJ1H3N3mXoXf7p4VJg2ZKbq3hQm0m0m0m0"]
@@ -83,6 +85,7 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
         "n7": "no-python",
         "n8": "silent",
         "n9": "disk-full",
+        "n10": "garbage",
         "c": "api",
     }
     assert done.returncode == 4
@@ -90,9 +93,19 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
     assert all(s["troubles"][0]["next"] for name, s in found.items() if name in causes)
     assert {name for name, s in found.items() if s["state"] == "clean"} == {
         "n1",
-        *(f"n{n}" for n in range(10, COUNT + 1)),
+        *(f"n{n}" for n in range(11, COUNT + 1)),
     }
     assert seconds < DEADLINE + 30, "the run waits for nobody longer than for one deadline"
+
+
+def test_one_command_is_bounded_in_size_and_time(office: Office) -> None:
+    """A host that is silent or goes on talking, on either stream, is unreachable; nothing more is kept of it."""
+    assert office.drive("run", hosts=["n2", "n4", "n10", "n11"], seconds=5) == {
+        "n2": "true did not end in 5 s",
+        "n4": "true says too much",
+        "n10": "true says too much",
+        "n11": "ended with 0",
+    }
 
 
 def test_nobody_answers(office: Office) -> None:
