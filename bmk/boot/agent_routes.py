@@ -61,7 +61,7 @@ async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> 
             raise PreflightRefused("the claim cannot be read", hint="is the ramdisk of this version of bmk?")
         grant = grants.get(desk.reader, grant_id)
         host = _checked(desk, asker, grant, said)
-        spec = install_spec(host, grant, desk.artifacts(), Server(desk.dc.name, desk.url, _keys(desk)))
+        spec = install_spec(host, grant, desk.artifacts(), Server(desk.dc.name, desk.url, _keys(desk, host)))
         taken = Taken(asker.client, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
         before = await desk.recorder.run(lambda journal: _claimed(journal, grant, said, taken, desk.now()))
     except PreflightRefused as error:
@@ -86,8 +86,8 @@ def _checked(desk: Desk, asker: Asker, grant: Grant, said: Claim) -> Host:
     return host
 
 
-def _keys(desk: Desk) -> tuple[str, ...]:
-    keys = desk.authorized_keys()
+def _keys(desk: Desk, host: Host) -> tuple[str, ...]:
+    keys = desk.authorized_keys(host)
     if not keys:
         # Without a key nobody could log in: better no install than a machine out of reach.
         raise PreflightRefused("the deployer has no ssh key yet", hint="run bmk provision, which makes one")

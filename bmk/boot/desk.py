@@ -14,6 +14,7 @@ from bmk.boot.fold import Fold
 from bmk.boot.neighbours import Neighbours
 from bmk.boot.recorder import Recorder
 from bmk.boot.spec import Artifacts
+from bmk.datacenter.login import login_line, login_sources
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.journal import Event, Journal
 
@@ -78,12 +79,13 @@ class Desk:
             return {}
         return self._artifacts[1]
 
-    def authorized_keys(self) -> tuple[str, ...]:
-        """The deployer's public ssh key; nothing before it was made."""
+    def authorized_keys(self, host: Host) -> tuple[str, ...]:
+        """The deployer's public ssh key, good from its addresses only; nothing before it was made."""
         try:
-            return ((self.state / "ssh" / "id_ed25519.pub").read_text().strip(),)
+            public = (self.state / "ssh" / "id_ed25519.pub").read_text().strip()
         except FileNotFoundError:
             return ()
+        return (login_line(public, login_sources(self.dc, host)),)
 
     async def tell(self, kind: str, text: str, host: str | None, **data: Any) -> None:
         """Journal what a machine asked for over HTTP and what it was answered. `level` in data is the event's."""

@@ -52,16 +52,20 @@ def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
 
 
 def ssh_command(dc: DataCenter, host: Host, known_hosts: Path, arguments: tuple[str, ...]) -> list[str]:
-    """OpenSSH with our key and our pins only; a path with spaces is quoted for ssh's own parser."""
+    """OpenSSH with our key and our pins only."""
+    from bmk.datacenter.login import ssh_flags
     from bmk.paths import state_dir
 
-    options = [
-        f'UserKnownHostsFile="{known_hosts}"',
-        "GlobalKnownHostsFile=/dev/null",
-        "StrictHostKeyChecking=yes",
-        "IdentitiesOnly=yes",
-        "LogLevel=ERROR",
-    ]
-    flags = [part for option in options for part in ("-o", option)]
     key = state_dir(dc.name) / "ssh" / "id_ed25519"
-    return ["ssh", *flags, "-i", str(key), "-l", "root", str(host.address), *arguments]
+    return [
+        "ssh",
+        *ssh_flags(known_hosts),
+        "-o",
+        "LogLevel=ERROR",
+        "-i",
+        str(key),
+        "-l",
+        "root",
+        str(host.address),
+        *arguments,
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from bmk.datacenter.inert import Template
 from bmk.datacenter.keys import vip_key_file
+from bmk.datacenter.login import ssh_flags
 from bmk.datacenter.model import Cluster
 from bmk.datacenter.neighbours import Neighbour, neighbours
 from bmk.datacenter.resolve import DataCenter, Host
@@ -54,7 +55,7 @@ def host_vars(dc: DataCenter, host: Host, timing: str, peering: Sequence[Neighbo
         "ansible_host": str(host.address),
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(state / "ssh" / "id_ed25519"),
-        "ansible_ssh_common_args": _ssh_arguments(str(state / "known_hosts")),
+        "ansible_ssh_common_args": shlex.join(ssh_flags(state / "known_hosts")),
         "bmk_timing": timing,
         "bmk_host": {**_host(host), "neighbours": [asdict(neighbour) for neighbour in peering]},
     }
@@ -146,11 +147,6 @@ def _network(cluster: Cluster) -> dict[str, Any]:
             "accept": [str(r) for r in network.bgp.accept],
         },
     }
-
-
-def _ssh_arguments(known_hosts: str) -> str:
-    options = [f"UserKnownHostsFile={known_hosts}", "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"]
-    return " ".join(f"-o {shlex.quote(option)}" for option in [*options, "IdentitiesOnly=yes"])
 
 
 def _group(kind: str, name: str) -> str:

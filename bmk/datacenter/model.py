@@ -50,11 +50,14 @@ class Network(Spec):
 
 
 class Deployer(Spec):
-    """The machine that serves boot files, artifacts and images."""
+    """The machine that serves boot files, artifacts and images, and logs in to hosts."""
 
     address: IPv4Address
     http_port: Port = 80
     registry_port: Port = 5000
+    ssh_from: tuple[IPv4Network, ...] = Field(
+        (), description="further addresses and networks from which its ssh key opens hosts: another deployer, a NAT"
+    )
 
 
 class BmcProfile(Spec):

@@ -94,7 +94,7 @@ class Operations:
         if not isinstance(machine.body, ContainerBody):
             raise ConfigError("only system containers can be installed beforehand", where=machine.hardware.name)
         host = self._lab.dc.hosts[machine.hardware.name]
-        keys = preseed(host, self._lab.dc.name, machine.body.disk)
+        keys = preseed(host, self._lab.dc, machine.body.disk)
         self._lab.pin(host, keys)
         return {"host_keys": keys}
 

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from bmk.boot.agent.configure import host_files, make_keys, write_files
 from bmk.boot.agent.model import Image, Network, Nic, Spec
-from bmk.datacenter.resolve import Host
+from bmk.datacenter.login import login_line, login_sources
+from bmk.datacenter.resolve import DataCenter, Host
 from bmk.lab.container_hardware import make_bootable
 from bmk.lab.rootfs import base_root
 from bmk.ssh import deployer_key
 
 
-def preseed(host: Host, dc: str, disk: Path) -> list[str]:
+def preseed(host: Host, dc: DataCenter, disk: Path) -> list[str]:
     """Write the installed state of `host` onto `disk` and return its public host keys as openssh lines."""
-    public = deployer_key(dc).with_suffix(".pub").read_text().strip()
-    spec = Spec(host.name, host.name, _network(host), {}, None, Image("", ""), (public,))
+    public = deployer_key(dc.name).with_suffix(".pub").read_text().strip()
+    key = login_line(public, login_sources(dc, host))
+    spec = Spec(host.name, host.name, _network(host), {}, None, Image("", ""), (key,))
     upper = disk / "upper"
     write_files(upper, host_files(spec, match="MACAddress"))
     keys = make_keys(upper, host.name, ["ssh-keygen"], str(upper))

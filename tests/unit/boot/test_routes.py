@@ -131,7 +131,8 @@ def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -
         "raw_sha256": RAW,
         "size": 7,
     }
-    assert spec["authorized_keys"] == ["ssh-ed25519 AAAAdeployer bmk"]
+    (line,) = spec["authorized_keys"]
+    assert line.startswith(f'from="{desk.dc.spec.deployer.address}') and line.endswith('" ssh-ed25519 AAAAdeployer bmk')
     assert [disk["name"] for disk in desk.reader.facts("cp-1")["inspection"]["disks"]] == ["sda"]
 
 
