@@ -132,7 +132,8 @@ def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -
         "size": 7,
     }
     (line,) = spec["authorized_keys"]
-    assert line.startswith(f'from="{desk.dc.spec.deployer.address}') and line.endswith('" ssh-ed25519 AAAAdeployer bmk')
+    assert line.startswith(f'from="{desk.dc.spec.deployer.address}')
+    assert line.endswith('" ssh-ed25519 AAAAdeployer bmk')
     assert [disk["name"] for disk in desk.reader.facts("cp-1")["inspection"]["disks"]] == ["sda"]
 
 
