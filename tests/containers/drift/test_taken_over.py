@@ -32,9 +32,10 @@ def test_names_and_texts_of_a_worker_are_no_templates(lab: Lab, marker: Path) ->
 
 def test_a_worker_whose_python_lies_reaches_no_other_host(lab: Lab, marker: Path) -> None:
     """Its answers are that host's failure; the control plane is put right in the same run, over its own ssh."""
-    lab.on("worker-1", taken.lying(marker))
-    lab.on("cp-1", "chmod 0666 /etc/containerd/config.toml")
+    for host in ("cp-1", "worker-1"):
+        lab.on(host, "chmod 0666 /etc/containerd/config.toml")
     lab.drift(2)
+    lab.on("worker-1", taken.lying(marker))
     lab.bmk("provision", "--yes", code=4)
     assert not marker.exists()
     assert "answers what this module never says" in lab.bmk("why", "worker-1")
