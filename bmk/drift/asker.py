@@ -29,6 +29,7 @@ from pyinfra.api.state import State  # noqa: E402
 from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Garbage, read  # noqa: E402
 
 ENOUGH = 8 << 20  # bytes of one answer; who says more is not what we installed
+LONGEST_LINE = 60 << 20  # characters of what is told of one host; the reader takes 64 MiB
 _BLOCK = 1 << 18
 
 
@@ -58,8 +59,17 @@ def main() -> None:
         lambda host: _ask(state, host, scripts[request["hosts"][host.name]["script"]], limits["seconds"]),
         list(state.inventory),
     ):
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(_line(answer) + "\n")
         sys.stdout.flush()
+
+
+def _line(answer: dict[str, Any]) -> str:
+    """The answer, or that it is too long: who reads these lines hears of other hosts on the same way."""
+    line = json.dumps(answer)
+    if len(line) <= LONGEST_LINE:
+        return line
+    kept = {key: answer[key] for key in ("host", "began", "ended")}
+    return json.dumps({**kept, "cause": "garbage", "text": "its answer is too long"})
 
 
 def _state(request: dict[str, Any]) -> State:

@@ -55,6 +55,7 @@ MANIFEST, TEXTS = manifest.FACT, texts.FACT
 __all__ = ["FACTS", "MANIFEST", "TEXTS", "Fact", "Found", "Garbage", "Wanted", "read", "script"]
 
 _MARK = "@@bmk"
+_ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Garbage(ValueError):
@@ -83,7 +84,7 @@ def read(lines: Sequence[str], facts: Iterable[Fact] = FACTS) -> dict[str, Found
     for name, part in _parts(lines[lines.index(begin) + 1 : lines.index(end)]):
         try:
             found[name] = parsers[name].parse(part)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:  # it may be anything
+        except _ODD as error:  # it may be anything
             raise Garbage(f"{name}: {error}") from error
     return found
 

@@ -12,6 +12,7 @@ from bmk.drift.facts.fact import Fact, Found, Wanted, words
 from bmk.drift.watched import NO_TEXT
 
 LONGEST = 65536  # bytes; a configuration file is shorter, and longer ones are not brought
+_ALL = 8 << 20  # bytes of all of them: an archive of holes is short, and what it holds is not
 
 
 def command(wanted: Wanted) -> str:
@@ -34,9 +35,13 @@ def parse(lines: Sequence[str]) -> Found:
 def _texts(packed: bytes) -> Found:
     """Never more of a file than was asked for, whatever the archive says."""
     found: Found = {}
+    total = 0
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
         for member in archive:
             file = archive.extractfile(member) if member.isreg() and member.size <= LONGEST else None
+            total += member.size if file is not None else 0
+            if total > _ALL:
+                raise ValueError(f"texts of more than {_ALL >> 20} MiB")
             if file is not None:
                 found[member.name] = {"text": file.read().decode(errors="replace")}
     return found
