@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bmk.ansible.events import Recorder
 from bmk.journal import Event
 
@@ -84,3 +87,23 @@ def test_strangers_are_not_heard() -> None:
     recorder, heard = _record(_raw("runner_on_ok", host="deployer"), {"event": "playbook_on_start"})
     assert not heard
     assert not recorder.heard_hosts
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=8,
+)
+fields = st.sampled_from(["changed", "msg", "items", "diff", "bmk_outputs", "bmk_known", "stdout", "stderr", "results"])
+
+
+@given(st.sampled_from(["runner_on_ok", "runner_on_failed"]), st.dictionaries(fields, json_values))
+def test_no_answer_of_a_foreign_module_ends_the_run(kind: str, res: dict[str, Any]) -> None:
+    """A host chooses what Ansible's own modules return: it is counted and told, and says nothing for bmk's modules."""
+    odd = _raw(kind, resolved_action="ansible.builtin.shell", res=res)
+    recorder, heard = _record(odd, _raw("runner_on_ok", host="b"))
+    results = recorder.results()
+    assert results["b"].ok
+    assert (results["a"].manifest, results["a"].notes, dict(results["a"].outputs)) == (None, (), {})
+    assert results["a"].calls == 1
+    assert {event.host for event in heard} == {"a", "b"}

@@ -13,6 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bmk.drift import seal
+from bmk.drift.compare import compare
+from bmk.drift.desired import wanted_at_seal
 from bmk.drift.facts import (
     FACTS,
     MANIFEST,
@@ -25,11 +28,14 @@ from bmk.drift.facts import (
     disks,
     health,
     listeners,
+    manifest,
     read,
     routes,
     script,
 )
 from bmk.drift.gather import _answer
+from bmk.drift.judge import judge
+from bmk.drift.model import Desired
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
 EVERYTHING = (*FACTS, MANIFEST, TEXTS)
@@ -251,3 +257,75 @@ def test_a_host_without_python_or_space_is_troubled() -> None:
     health = {"python": {"there": False}, "disk": {"at": "/var", "free_kb": 0}}
     answer = _answer({"host": "x", "facts": {"health": health}, "began": 1.0, "ended": 2.0})
     assert [t.cause for t in answer.troubles] == ["no-python", "disk-full"]
+
+
+ODD = st.sampled_from(
+    ["", "\t", "=", "9" * 5000, "[" * 5000, "{}", "[]", '{"sections": 5}', "\x1b]0;x\x07", "-1", "NaN"]
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(ANSWER) - 1), ODD | st.text(max_size=30)), min_size=1, max_size=6))
+def test_an_answer_that_is_almost_right_hurts_nobody(changes: list[tuple[int, str]]) -> None:
+    """Lines of a real answer replaced by others: garbage of that host, or facts that can be compared and judged."""
+    lines = list(ANSWER)
+    for at, text in changes:
+        lines[at] = text
+    try:
+        facts = read(lines, EVERYTHING)
+    except Garbage:
+        return
+    answer = _answer({"host": "n1", "began": 0.0, "ended": 1.0, "facts": facts})
+    for difference in compare(Desired(read(ANSWER)), answer.facts):
+        judge("par", "n1", difference, Desired(), {})
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+items = st.fixed_dictionaries(
+    {}, optional={"name": values, "path": values, "dest": values, "desired": values, "own": values}
+)
+sections = st.sampled_from(["a.files", "a.downloads", "a.sysctls", "a.units", "odd", ""])
+manifests = st.fixed_dictionaries(
+    {
+        "sections": st.dictionaries(
+            sections, st.fixed_dictionaries({"inputs": values, "items": st.lists(items)}) | values
+        )
+    }
+)
+
+
+@given(manifests | values)
+def test_a_manifest_has_the_shape_of_ours_or_is_garbage(body: object) -> None:
+    """Whatever a host wrote there, it can be sealed and asked about, or that host alone is not sealed."""
+    lines = ["@@bmk begin", "@@bmk manifest", *json.dumps(body).split("\n"), "", "@@bmk end"]
+    try:
+        found = read(lines, EVERYTHING)["manifest"]["manifest"]
+    except Garbage:
+        return
+    wanted_at_seal(found)
+    sealed = seal.make("n1", "d", found, {}, {})
+    assert seal.renewed(sealed, seal.make("n1", "d", found, {}, {}), [])[1] == []
+
+
+def test_the_manifest_of_a_converge_is_believed_whole() -> None:
+    """What our modules record passes unchanged, so that a seal of an older bmk still compares equal."""
+    record = {"inputs": "1", "items": [{"name": "a.service", "state": "started", "enabled": True, "watch": ["/etc/a"],
+                                        "desired": {"active": True, "stale": False, "count": None}}]}  # fmt: skip
+    assert manifest.parse([json.dumps({"schema": 1, "sections": {"a.units": record}})]) == {
+        "manifest": {"sections": {"a.units": record}}
+    }
+
+
+def test_holes_in_an_archive_are_counted() -> None:
+    """A short archive of sparse files is not unpacked into memory without end."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for number in range(200):
+            member = tarfile.TarInfo(f"/etc/{number}")
+            member.size = 65536
+            archive.addfile(member, io.BytesIO(bytes(65536)))
+    with pytest.raises(Garbage, match="more than 8 MiB"):
+        read(["@@bmk begin", "@@bmk texts", base64.b64encode(packed.getvalue()).decode(), "", "@@bmk end"], EVERYTHING)
