@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
+
+
+_SHOWN = 2000  # characters of a reason
+_MEMORY = 1 << 30  # bytes: testinfra keeps all that a host says, and a host may say it for ever
+
+
+def pytest_configure() -> None:
+    """This process asks one host only: when its answers fill the memory, its own suites end."""
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
 
 
 def pytest_runtest_logreport(report: Any) -> None:
@@ -28,6 +38,6 @@ def _text(report: Any) -> str:
     if report.outcome == "passed":
         return ""
     if isinstance(report.longrepr, tuple):  # a skip: file, line, reason
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
+        return str(report.longrepr[2]).removeprefix("Skipped: ")[:_SHOWN]
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longrepr).removeprefix("AssertionError: ")[:2000]
+    return str(crash.message if crash else report.longrepr).removeprefix("AssertionError: ")[:_SHOWN]
