@@ -8,7 +8,6 @@ import resource
 from pathlib import Path
 from typing import Any
 
-
 _SHOWN = 2000  # characters of a reason
 _MEMORY = 1 << 30  # bytes: testinfra keeps all that a host says, and a host may say it for ever
 
