@@ -19,7 +19,8 @@ from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.stream import HEAD, About
 from bmk.boot.grants import Image
 from bmk.boot.server import registry_certificate, write_artifacts
-from bmk.datacenter.inventory import ansible_inventory
+from bmk.cluster.kubeconfig import credentials, kubeconfig
+from bmk.datacenter.inventory import ansible_inventory, endpoint
 from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, PreflightRefused, Unreachable
@@ -154,14 +155,19 @@ class World:
         return self.state / "kubeconfig" / cluster
 
     def fetch_kubeconfig(self, host: Host) -> None:
-        """Bring the administrator's kubeconfig from a control plane. Raises Unreachable when it has none to give."""
+        """Write the administrator's kubeconfig with the credentials that a control plane has.
+
+        Raises Unreachable when it has none to give, BmkError when they do not hold.
+        """
         answer = ssh_run(self.target(host), ["cat", "/etc/kubernetes/admin.conf"])
         if answer.code != 0:
             raise Unreachable("this host has no administrator's kubeconfig", where=host.name, why=answer.err.strip())
-        path = self.kubeconfig(host.cluster or "")
+        cluster = host.cluster or ""
+        text = kubeconfig(cluster, endpoint(self.dc, cluster), credentials(answer.out))
+        path = self.kubeconfig(cluster)
         private_dir(path.parent)
         path.touch(mode=0o600)
-        path.write_text(answer.out)
+        path.write_text(text)
 
     def _cluster(self, name: str) -> Cluster:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))

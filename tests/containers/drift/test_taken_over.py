@@ -50,7 +50,7 @@ def test_a_kubeconfig_of_a_control_plane_names_no_command(lab: Lab, marker: Path
     (lab.state / lab.name / "kubeconfig" / "drift").unlink()
     lab.on("cp-1", taken.commanding(marker))
     try:
-        assert "exec" not in lab.bmk("kubeconfig")
+        assert "exec:" not in lab.bmk("kubeconfig")
         assert lab.drift(None)["drift"]["state"] == "clean"
     finally:
         lab.on("cp-1", taken.COMMANDING_NO_MORE)

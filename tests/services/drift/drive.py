@@ -1,4 +1,4 @@
-"""Runs inside the hosts' network: drive.py FILE seal|pin|check|run JSON. Prints one line of JSON."""
+"""Runs inside the hosts' network: drive.py FILE seal|pin|check|run|kubeconfig JSON. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bmk.ansible.manifest import with_digests
 from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
-from bmk.errors import Unreachable
+from bmk.errors import BmkError, Unreachable
 from bmk.journal import open_journal
 from bmk.phases.drifting import Asked, seal
 from bmk.phases.world import World
@@ -74,11 +74,22 @@ def _run(world: World, dc: DataCenter, name: str, seconds: float) -> str:
         return error.what
 
 
+def fetch(dc: DataCenter, asked: dict[str, Any]) -> str:
+    """The administrator's kubeconfig as it is kept, fetched from this host; or why there is none."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(dc, open_journal(dc.name), {}, Path(directory))
+        try:
+            world.fetch_kubeconfig(dc.hosts[asked["host"]])
+        except BmkError as error:
+            return error.what
+        return world.kubeconfig("c").read_text()
+
+
 if __name__ == "__main__":
     data_center = load_datacenter(sys.argv[1], versions={"1.37.2"})
     sys.stdout.write(
         json.dumps(
-            {"seal": seal_all, "pin": pin, "check": check, "run": run_there}[sys.argv[2]](
+            {"seal": seal_all, "pin": pin, "check": check, "run": run_there, "kubeconfig": fetch}[sys.argv[2]](
                 data_center, json.loads(sys.argv[3])
             )
         )
