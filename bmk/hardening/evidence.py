@@ -24,11 +24,13 @@ def node_program(sysctls: list[str]) -> str:
 
 
 def node_evidence(name: str, role: str, stdout: str) -> Node | None:
-    """What the program said; None when it did not come so far."""
-    for line in reversed(stdout.splitlines()):
-        if line.startswith(_MARK):
-            return Node(name, role, json.loads(line.removeprefix(_MARK)))
-    return None
+    """What the program said; None when it did not come so far, or something else speaks in its place."""
+    said = next((line for line in reversed(stdout.splitlines()) if line.startswith(_MARK)), _MARK)
+    try:
+        raw = json.loads(said.removeprefix(_MARK))
+    except (ValueError, RecursionError):
+        return None
+    return Node(name, role, raw) if isinstance(raw, dict) else None
 
 
 @dataclass(frozen=True)

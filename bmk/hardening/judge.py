@@ -124,7 +124,7 @@ def _safely(control: Control, seen: Any) -> Verdict:
     """A node may answer anything; what a check cannot read is unknown, not a crash of the whole report."""
     try:
         return control.check(seen)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         return Verdict("unknown", f"cannot be read: {type(error).__name__}: {error}")
 
 
