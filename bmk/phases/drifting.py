@@ -15,6 +15,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.api import desired_nodes, node_facts
 from bmk.drift.cluster import binding_facts, policy_facts
+from bmk.drift.flat import flat
 from bmk.drift.gather import Keys, Limits
 from bmk.drift.images import NAMESPACE, desired_images, held, image_facts, with_builds
 from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
@@ -150,13 +151,15 @@ def _ready(nodes: Mapping[str, Facts], host: str) -> bool:
 
 
 def _kubelets(api: Api, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str, tuple[Trouble, ...]]]:
-    """Live configurations by host, and of whom there is none although the node is Ready."""
+    """Live settings by their path, by host, and of whom there are none although the node is Ready."""
 
     def ask(host: str) -> Any:
         try:
-            return api.kubelet_settings(host)
+            return flat(api.kubelet_settings(host))
         except BmkError as error:
             return (Trouble("kubelet", f"its kubelet does not say what it runs with: {error.why or error.what}"),)
+        except Exception as error:  # the API passes on whatever a kubelet says
+            return (Trouble("kubelet", f"its kubelet's answer cannot be read: {type(error).__name__}"),)
 
     with ThreadPoolExecutor(_KUBELETS, thread_name_prefix="kubelets") as pool:
         said = dict(zip(hosts, pool.map(ask, hosts), strict=True))
