@@ -19,7 +19,7 @@ def template(marker: Path) -> str:
 
 def text(marker: Path) -> str:
     """A file that is full of what Jinja would take for its own, as a host of ours may have for good reasons."""
-    return f"# {{# kept #}} {{% raw %}} {{{{ honest }}}}\n{template(marker)}\n"
+    return f"# {{# kept #}} {{% raw %}} {{{{ honest }}}} {{% endraw %}}\n{template(marker)}\n"
 
 
 def sealed(marker: Path) -> str:
@@ -34,7 +34,7 @@ def named(marker: Path) -> str:
 
 def lying(marker: Path) -> str:
     """Puts a Python in place that answers every module by giving another host a proxy command."""
-    proxy = f"-o ProxyCommand='sh -c \"touch {marker}; exec false\"'"
+    proxy = f"-o ControlPath=none -o ProxyCommand='sh -c \"touch {marker}; exec false\"'"
     variables = {"ansible_ssh_common_args": proxy}
     answer = {"changed": True, "add_host": {"host_name": "cp-1", "groups": [], "host_vars": variables}}
     program = f"#!/bin/sh\ncat > /dev/null\ncat <<'END'\n@bmk@{json.dumps(answer)}\nEND\n"
