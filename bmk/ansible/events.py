@@ -17,6 +17,9 @@ LOCAL_ACTIONS = frozenset(
 )  # fmt: skip
 
 
+END = "End of the play"  # the last task of a playbook that leaves no manifest
+
+
 @dataclass(frozen=True, slots=True)
 class HostResult:
     """What one run did to one host.
@@ -43,6 +46,7 @@ class HostResult:
 @dataclass(slots=True)
 class _Tally:
     seen: bool = False
+    done: bool = False
     changed: int = 0
     calls: int = 0
     seconds: float = 0.0
@@ -87,6 +91,7 @@ class Recorder:
         tally.changed += bool(res.get("changed"))
         tally.diffs.extend(_diffs(data, res))
         tally.outputs.update(res.get("bmk_outputs") or {})
+        tally.done = tally.done or data.get("task") == END or "manifest" in tally.outputs
         if outcome in ("failed", "unreachable"):
             tally.unreachable = outcome == "unreachable"
             tally.failed_task, tally.message, tally.tail = data.get("task"), _message(res), _output(res)
@@ -172,9 +177,10 @@ def _diffs(data: Mapping[str, Any], res: Mapping[str, Any]) -> Iterable[Mapping[
 
 
 def _result(tally: _Tally, timed_out: bool) -> HostResult:
-    failed = tally.failed_task is not None or tally.unreachable or not tally.seen or timed_out
+    late = timed_out and not tally.done  # a host that one waits for costs those that are done nothing
+    failed = tally.failed_task is not None or tally.unreachable or not tally.seen or late
     message = tally.message or (
-        "the run took too long" if timed_out else "" if tally.seen else "the play never reached this host"
+        "the run took too long" if late else "" if tally.seen else "the play never reached this host"
     )
     return HostResult(
         ok=not failed,

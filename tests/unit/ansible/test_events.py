@@ -7,8 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.events import Recorder
+from bmk.ansible.events import END, Recorder
+from bmk.document import read_document
 from bmk.journal import Event
+from bmk.paths import content_dir
 
 
 def _raw(kind: str, host: str = "a", **data: Any) -> dict[str, Any]:
@@ -87,6 +89,26 @@ def test_strangers_are_not_heard() -> None:
     recorder, heard = _record(_raw("runner_on_ok", host="deployer"), {"event": "playbook_on_start"})
     assert not heard
     assert not recorder.heard_hosts
+
+
+def test_a_host_that_takes_too_long_costs_the_others_nothing() -> None:
+    """When the time of a run is over, hosts that came to its end are done; those in the middle have failed."""
+    recorder, _ = _record(
+        _raw("runner_on_ok", task=END, resolved_action="ansible.builtin.debug"),
+        _raw("runner_on_ok", host="b"),
+        _raw("runner_on_ok", host="c", resolved_action="bmk_manifest", res={"bmk_outputs": {"manifest": "d"}}),
+        hosts=("a", "b", "c", "d"),
+    )
+    results = recorder.results(timed_out=True)
+    assert {host: result.ok for host, result in results.items()} == {"a": True, "b": False, "c": True, "d": False}
+    assert results["b"].message == "the run took too long"
+    named = [task["name"] for name in ("init.yml", "join.yml") for task in _tasks(name)[-1:]]
+    assert named == [END, END]
+
+
+def _tasks(playbook: str) -> list[dict[str, Any]]:
+    (play,) = read_document(content_dir() / "playbooks" / playbook).value
+    return list(play["tasks"])
 
 
 json_values = st.recursive(
