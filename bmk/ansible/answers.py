@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 LONGEST = 8 << 20  # bytes of one answer; who says more is not our module
 
 Line = Annotated[str, Field(max_length=4096)]
+Words = Annotated[str, Field(max_length=1 << 16)]  # what people read, and the journal keeps
 Token = Annotated[str, Field(pattern=r"^[a-z0-9]{6}\.[a-z0-9]{16}$")]
 
 
@@ -46,7 +47,7 @@ class Answer(_Part):
 
     changed: bool = False
     failed: bool = False
-    msg: str = ""
+    msg: Words = ""
 
 
 class Batch(Answer):
@@ -62,7 +63,7 @@ class Kubeadm(Answer):
 
     items: tuple[Item, ...] = ()
     diff: tuple[Diff, ...] | Diff = ()
-    stdout: str = ""
+    stdout: Words = ""
 
 
 class KubeadmState(_Part):
@@ -134,8 +135,8 @@ class Ticket(Answer):
     token_id: Annotated[str, Field(pattern=r"^[a-z0-9]{6}$")] | None = None
     ca_hash: Annotated[str, Field(pattern=r"^sha256:([0-9a-f]{64}|none)$")] | None = None
     certificate_key: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] | None = None
-    encryption: Annotated[str, Field(max_length=1 << 16)] | None = None
-    problem: str | None = None
+    encryption: Words | None = None
+    problem: Words | None = None
 
 
 MODELS: dict[str, type[Answer]] = {
