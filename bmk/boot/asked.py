@@ -85,7 +85,9 @@ _KINDS = frozenset(AgentKind.__args__)  # type: ignore[attr-defined]
 class Told(_Asked):
     """One event of a ramdisk."""
 
-    kind: Annotated[AgentKind, BeforeValidator(lambda kind: kind if kind in _KINDS else "agent.said")] = "agent.said"
+    kind: Annotated[AgentKind, BeforeValidator(lambda kind: kind if str(kind) in _KINDS else "agent.said")] = (
+        "agent.said"
+    )
     text: Text = ""
     level: Literal["debug", "info", "warning", "error"] = "info"
     data: Progress | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bmk.boot import grants
@@ -448,6 +448,7 @@ _ANYTHING = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from(["claim", "events", "done", "failed"]), changes=_ANYTHING)
+@example(verb="events", changes=[{"kind": []}])
 def test_no_body_breaks_the_service(desk: Desk, wanted: Wanted, verb: str, changes: Any) -> None:
     """Whatever JSON a claimer sends: an answer that is none of our errors, and a journal that everybody can read."""
     asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
