@@ -30,7 +30,8 @@ for line in open("/etc/tmpfiles.d/bmk-kubernetes.conf"):
 END"""
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _USERS = f"for n in {' '.join(PROGRAMS)}; do stat -c %u /proc/$(pidof -s $n) 2>/dev/null || echo none; done"
-_READY = "curl -sk --max-time 5 https://127.0.0.1:6443/readyz; true"
+_ADDRESS = "sed -n 's/.*--advertise-address=//p' /etc/kubernetes/manifests/kube-apiserver.yaml"
+_READY = f"curl -sk --max-time 5 https://$({_ADDRESS}):6443/readyz; true"
 OWN = ["953", "954", "955", "956"]
 
 

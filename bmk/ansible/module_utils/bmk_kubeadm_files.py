@@ -9,6 +9,7 @@ recorded like any other list, so `bmk_probe` sees later whether it still holds.
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.bmk_addons import put_right
-from ansible.module_utils.bmk_batch import Failed, Item, command, digest, note
+from ansible.module_utils.bmk_batch import Failed, Item, command, digest, note, write_atomically
 from ansible.module_utils.bmk_etcd import GRACE, addresses, healthy, may_stop
 from ansible.module_utils.bmk_files import Files
 
@@ -43,6 +44,7 @@ PHASES = {
 }
 OF_ITS_JOIN = "    - --initial-cluster"  # etcd: who was there when this member came; read once, never again
 SECTION = "kubeadm"
+OWED = "/run/bmk-kubeadm-owed.json"  # changed and not yet seen in effect; a reboot pays it
 PATIENCE = 480  # seconds for an API server to come back
 
 
@@ -58,18 +60,33 @@ def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
     paths = [item["path"] for item in differing]
     if check:
         return paths + stale() + addons(config, environment, check)
-    began = time.time()
     changed = [p for p in paths if actual[p].get("sha256") != desired[p].get("sha256")]  # modes need no restart
     if ETCD in changed:
         may_stop()
     if API in changed:
         _not_the_last()
+    owed = owing(changed)
     kind.apply(differing, actual)
     note(kind, SECTION, digest(sorted(desired.items())), items, desired)
-    old = take_effect(changed, began, [item for item in items if item.get("tree")])
-    if API in changed:
+    old = take_effect(owed, [item for item in items if item.get("tree")])
+    if API in owed:
         command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
+    if owed:
+        os.unlink(OWED)
     return paths + old + addons(config, environment, check)
+
+
+def owing(changed: list[str]) -> dict[str, float]:
+    """When each file changed that has yet to take effect: of this run, and of one that was killed before it saw it."""
+    try:
+        with open(OWED) as file:
+            before = {path: at for path, at in json.load(file).items() if at <= time.time()}  # the clock may go back
+    except (OSError, ValueError, AttributeError, TypeError):
+        before = {}
+    owed = dict(before, **dict.fromkeys(changed, time.time()))
+    if changed:
+        write_atomically(OWED, json.dumps(owed).encode(), 0o600)
+    return owed
 
 
 def _not_the_last() -> None:
@@ -144,16 +161,16 @@ def _is_entry(line: str) -> bool:
     return bool(line) and not line.startswith("#")
 
 
-def take_effect(changed: list[str], began: float, trees: list[Item]) -> list[str]:
+def take_effect(owed: dict[str, float], trees: list[Item]) -> list[str]:
     """The kubelet sees manifests by itself. Who reads files at its start, and began before them, begins anew: whoever
     changed them, and when. Returns those. `trees` are given to their owners until all is up: a program that ran as
     somebody else may have made a file in its last moment.
     """
     address = _flag(_text(API), "--advertise-address") if os.path.exists(API) else ""
-    if ETCD in changed:
-        _wait_for("etcd", healthy, began, trees)
-    if API in changed:
-        _wait_for("kube-apiserver", lambda: _ready(address), began, trees)
+    if ETCD in owed:
+        _wait_for("etcd", healthy, owed[ETCD], trees)
+    if API in owed:
+        _wait_for("kube-apiserver", lambda: _ready(address), owed[API], trees)
     old = stale()
     if "kubelet" in old:
         command("systemctl", "restart", "kubelet.service")

@@ -70,10 +70,10 @@ def main() -> None:
     own_directories(scratch)
     prepare(kubeadm, config)
     effects: list[list[str]] = []
-    files.KUBEADM = kubeadm
+    files.KUBEADM, files.OWED = kubeadm, str(scratch / "owed.json")
 
-    def take_effect(changed: list[str], _began: float, _trees: list[Any]) -> list[str]:
-        effects.append([path for path in changed if not path.endswith("apiserver.yaml")])
+    def take_effect(owed: dict[str, float], _trees: list[Any]) -> list[str]:
+        effects.append([path for path in owed if not path.endswith("apiserver.yaml")])
         return []
 
     files.take_effect = take_effect
