@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from bmk.paths import private_dir, state_dir
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of its threads; errors reach us anyway
 
 
+KEY = "id_ed25519"  # name of the deployer's key below ssh/ of the state, of whatever type it is
 LONGEST = 8 << 20  # bytes of an answer; the longest of ours, evidence of a node, has 0.2 MiB
 _BLOCK = 1 << 16
 
@@ -122,9 +123,10 @@ def connected(target: Target) -> Iterator[paramiko.SSHClient]:
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     for line in target.host_keys:
         kind, key = line.split()[:2]
-        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.address} {kind} {key}")
-        if entry is not None and entry.key is not None:
-            client.get_host_keys().add(target.address, kind, entry.key)
+        with suppress(paramiko.SSHException, ValueError):  # the host made it: one that is none pins nothing
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.address} {kind} {key}")
+            if entry is not None and entry.key is not None:
+                client.get_host_keys().add(target.address, kind, entry.key)
     try:
         _connect(client, target)
         yield client
@@ -142,7 +144,7 @@ def _connect(client: paramiko.SSHClient, target: Target) -> None:
         client.connect(
             target.address,
             username="root",
-            key_filename=str(target.identity),
+            pkey=login_key(target.identity),
             sock=socket.create_connection((target.address, 22), timeout=target.timeout),
             transport_factory=patient,
             timeout=target.patience,
@@ -167,10 +169,51 @@ def _connect(client: paramiko.SSHClient, target: Target) -> None:
 
 
 def deployer_key(dc: str) -> Path:
-    """The deployer's private key of a data center, made on first use; its public half is beside it."""
-    key = state_dir(dc) / "ssh" / "id_ed25519"
-    if not key.exists():
+    """The deployer's key of a data center, made on first use; its public half is beside it.
+
+    The private half may be under a passphrase, or not be here at all: then an agent holds it (`login_key`), and
+    PreflightRefused says when none does.
+    """
+    key = state_dir(dc) / "ssh" / KEY
+    if not key.exists() and not key.with_suffix(".pub").exists():
         private_dir(key.parent)
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"bmk {dc}", "-f", str(key)]
-        subprocess.run(command, check=True, capture_output=True)
+        make_key(key, f"bmk {dc}")
+    login_key(key)
     return key
+
+
+def make_key(path: Path, comment: str) -> None:
+    """A new pair without a passphrase."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def login_key(path: Path) -> paramiko.PKey:
+    """The private key of a file, or what signs in its place: the agent, by the public half beside it.
+
+    Only this very key of the agent is used, however many it holds. PreflightRefused when nobody has it.
+    """
+    try:
+        return paramiko.PKey.from_path(path)
+    except FileNotFoundError:
+        why = "its private half is not here"
+    except (paramiko.PasswordRequiredException, TypeError):  # cryptography's TypeError: no passphrase was given
+        why = "it is under a passphrase"
+    except (OSError, ValueError, paramiko.SSHException) as error:
+        raise PreflightRefused("the deployer's key cannot be read", where=str(path), why=str(error)) from error
+    for held in paramiko.Agent().get_keys():
+        if _same(held, path.with_suffix(".pub")):
+            return held
+    raise PreflightRefused(
+        "the deployer's key is locked, and no ssh agent of this session holds it",
+        where=str(path),
+        why=why,
+        hint=f"ssh-add {path}" if path.exists() else "ssh-add the private half, or ssh-add -s PROVIDER for a token",
+    )
+
+
+def _same(held: paramiko.PKey, public: Path) -> bool:
+    try:
+        return held.get_base64() == public.read_text().split()[1]
+    except (OSError, IndexError):
+        return False

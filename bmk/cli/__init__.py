@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("bmk.cli.plan", "Show what provision would change, host by host"),
     "provision": ("bmk.cli.provision", "Turn powered-off machines into Ready clusters"),
     "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
+    "keys": ("bmk.cli.keys", "Show or replace the ssh key with which bmk logs in to hosts"),
     "status": ("bmk.cli.status", "Show where each host is"),
     "drift": ("bmk.cli.drift", "Compare hosts with what the last converge left, and say what to do"),
     "verify": ("bmk.cli.verify", "Prove that hosts and clusters work as they should"),

@@ -16,6 +16,7 @@ import logging  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable, Iterator, Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gevent  # noqa: E402
@@ -27,6 +28,7 @@ from pyinfra.api.inventory import Inventory  # noqa: E402
 from pyinfra.api.state import State  # noqa: E402
 
 from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Garbage, read  # noqa: E402
+from bmk.ssh import login_key  # noqa: E402
 
 ENOUGH = 8 << 20  # bytes of one answer; who says more is not what we installed
 LONGEST_LINE = 60 << 20  # characters of what is told of one host; the reader takes 64 MiB
@@ -73,18 +75,20 @@ def _line(answer: dict[str, Any]) -> str:
 
 
 def _state(request: dict[str, Any]) -> State:
+    key = Path(request["identity"])
     data = {
         "ssh_user": "root",
-        "ssh_key": request["identity"],
         "ssh_known_hosts_file": request["known_hosts"],
         "ssh_config_file": "/dev/null",
         **dict.fromkeys(("ssh_allow_agent", "ssh_look_for_keys", "ssh_forward_agent"), False),
         "ssh_strict_host_key_checking": "yes",
-        "ssh_paramiko_connect_kwargs": dict.fromkeys(
-            ("banner_timeout", "auth_timeout", "channel_timeout"), request["limits"]["patience"]
-        ),
     }
-    hosts = [(name, {"ssh_hostname": host["address"]}) for name, host in request["hosts"].items()]
+    patience = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), request["limits"]["patience"])
+    hosts = [
+        # A key for each: one that an agent holds is a connection to the agent, which takes one question at a time.
+        (name, {"ssh_hostname": host["address"], "ssh_paramiko_connect_kwargs": {"pkey": login_key(key), **patience}})
+        for name, host in request["hosts"].items()
+    ]
     config = Config(  # type: ignore[no-untyped-call]
         CONNECT_TIMEOUT=request["limits"]["connect"], PARALLEL=max(1, len(hosts))
     )

@@ -15,6 +15,9 @@ from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install
 
+# Records of a host that were about what its disk held before.
+_OF_THE_OLD_DISK = ("converged", "begun", "joined", "ready", "login_keys")
+
 
 class Installed(Phase):
     name = "installed"
@@ -29,7 +32,7 @@ class Installed(Phase):
     async def run(self, ctx: Context) -> None:
         record = await ctx.until(lambda: ctx.run.journal.facts(ctx.host.name).get("installed"))
         grant = self._checked(ctx, record)
-        for key in ("converged", "begun", "joined", "ready"):  # they were about what this disk held before
+        for key in _OF_THE_OLD_DISK:
             ctx.run.journal.forget(ctx.host.name, key)
         await self._boot_from_disk(ctx, grant)
 
