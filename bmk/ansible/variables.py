@@ -140,7 +140,8 @@ class NodeBaseline(Variables):
     """Packages, kernel modules and kernel settings that a node needs before anything else."""
 
     node_baseline_kernel_modules: list[str] = Field(
-        ["overlay", "nf_tables", "nf_conntrack"], description="Kernel modules that Kubernetes' network needs."
+        ["overlay", "nf_tables", "nf_conntrack", "nfnetlink_queue", "nft_queue"],
+        description="Kernel modules that Kubernetes' network needs; NetworkPolicy those of queues.",
     )
     node_baseline_sysctls: dict[str, Any] = Field(
         {

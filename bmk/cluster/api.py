@@ -31,12 +31,15 @@ from lightkube.resources.admissionregistration_v1 import (
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 )
+from lightkube.resources.apps_v1 import DaemonSet
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
-from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod, Secret, Service
+from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceAccount
+from lightkube.resources.networking_v1 import NetworkPolicy
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from lightkube.types import CascadeType, PatchType
 
 from bmk.errors import BmkError, Unreachable
+from bmk.hardening.network import MANAGED
 
 TICKET = "bmk: "  # the description of a bootstrap token begins with it, then comes the host that it is for
 Readiness = Literal["ready", "not-ready"]
@@ -197,9 +200,16 @@ class Api:
             self._client.apply(from_dict(dict(manifest)), field_manager="bmk", force=True)
 
     def policies(self) -> list[dict[str, Any]]:
-        """Validating admission policies and their bindings, as plain data."""
+        """Validating admission policies and their bindings, and what else bmk made of these kinds, as plain data."""
         with self._errors():
-            return [found for kind in _POLICIES for found in _plain(self._client.list(_POLICIES[kind]), kind)]
+            found = [one for kind in _POLICIES for one in _plain(self._client.list(_POLICIES[kind]), kind)]
+            return found + [one for kind in _MADE for one in _plain(self._made(_MADE[kind]), kind)]
+
+    def namespaces(self) -> list[str]:
+        """Names of all namespaces."""
+        with self._errors():
+            found: Any = self._client.list(Namespace)
+            return [n.metadata.name for n in found]
 
     def hardening(self) -> dict[str, Any]:
         """Everything that the controls of a cluster ask about, as plain data; never a token, only its end."""
@@ -216,10 +226,13 @@ class Api:
         return {**found, "role_bindings": bindings, "roles": plain, "tokens": tuple(tokens), "kube_proxy": proxy,
                 "policies": policies}  # fmt: skip
 
-    def _list(self, kind: Any) -> Iterable[Any]:
+    def _list(self, kind: Any, **more: Any) -> Iterable[Any]:
         everywhere: dict[str, Any] = {"namespace": "*"} if issubclass(kind, NamespacedResource) else {}
-        listed: Iterable[Any] = self._client.list(kind, **everywhere)
+        listed: Iterable[Any] = self._client.list(kind, **everywhere, **more)
         return listed
+
+    def _made(self, kind: Any) -> Iterable[Any]:
+        return self._list(kind, labels=MANAGED)
 
     def _kube_proxy(self) -> str:
         try:
@@ -231,10 +244,11 @@ class Api:
                 return ""
             raise
 
-    def delete_policy(self, kind: str, name: str) -> None:
-        """Take a policy or a binding out."""
+    def delete_policy(self, kind: str, name: str, namespace: str = "") -> None:
+        """Take a policy or a binding out, or what else bmk made."""
+        place: dict[str, Any] = {"namespace": namespace} if namespace else {}
         with self._errors():
-            self._client.delete(_POLICIES[kind], name)
+            self._client.delete({**_POLICIES, **_MADE}[kind], name, **place)
 
     def pods(self, namespace: str, labels: Mapping[str, str] | None = None) -> list[PodState]:
         """Pods of a namespace."""
@@ -325,6 +339,9 @@ _POLICIES: dict[str, Any] = {
 }
 
 
+_MADE: dict[str, Any] = {
+    kind.__name__: kind for kind in (ServiceAccount, ClusterRole, ClusterRoleBinding, DaemonSet, NetworkPolicy)
+}
 _ASKED: dict[str, Any] = {"nodes": Node, "pods": Pod, "namespaces": Namespace}
 _TOKENS: dict[str, Any] = {"type": "bootstrap.kubernetes.io/token"}
 
@@ -375,7 +392,7 @@ def _learn_types() -> None:
     It learns a type from the first answer of its kind, and a second first answer beside it ends the process.
     """
     kinds = (
-        *_POLICIES.values(), *_ASKED.values(), ClusterRole, ClusterRoleBinding, Role, RoleBinding,
+        *_POLICIES.values(), *_MADE.values(), *_ASKED.values(), Role, RoleBinding,
         CertificateSigningRequest, ConfigMap, Namespace, Node, Pod, Secret, Service,
     )  # fmt: skip
     for kind in kinds:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from bmk.cluster.kubelet import kubelet_configuration, kubelet_patch
 from bmk.cluster.timing import PROFILES, SHARED_TIMEOUTS, Profile, Timing
 from bmk.hardening import accounts, apiserver
+from bmk.hardening.network import UNABLE
 
 API = "kubeadm.k8s.io/v1beta4"
 PATCHES = "/etc/kubernetes/patches"
@@ -128,6 +129,8 @@ def registration(node: Node) -> Document:
     """How a node enters itself."""
     arguments = {"node-ip": node.host["address"], **node.profile.kubelet_arguments}
     labels = {k: v for k, v in node.host.get("labels", {}).items() if _kubelet_may_set(k)}
+    if node.routed and not node.facts["nft_queue"]:
+        labels[UNABLE] = ""
     if labels:
         arguments["node-labels"] = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
     ignored = _ignored(node)

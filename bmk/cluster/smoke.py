@@ -7,10 +7,11 @@ root's. The first of them asks everything: CoreDNS, the pod on each other node, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bmk.cluster import enforcement
 from bmk.cluster.api import Api, PodState, wait_for
 from bmk.errors import BmkError, Unreachable
 
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 NAMESPACE = "bmk-smoke"
 LIMIT = 8  # nodes; more of them prove nothing new
+POLICY = "NetworkPolicy holds"  # the row of each node that enforces
 IDENTITY = "uid=1000 gid=3000 groups=3000,4000"
 _PORT = 8080
 
@@ -32,8 +34,11 @@ class Row:
     host: str | None = None
 
 
-def run(api: Api, nodes: Sequence[str], image: str, seconds: float = 180) -> list[Row]:
-    """Run all checks on a cluster whose nodes should be `nodes`. `seconds`: patience for each thing to come up."""
+def run(api: Api, nodes: Sequence[str], image: str, seconds: float = 180, enforced: Collection[str] = ()) -> list[Row]:
+    """Run all checks on a cluster whose nodes should be `nodes`. `seconds`: patience for each thing to come up.
+
+    `enforced`: nodes on which a NetworkPolicy must hold.
+    """
     rows: list[Row] = []
     try:
         rows += _patiently(lambda: _nodes(api, nodes), seconds)
@@ -41,6 +46,7 @@ def run(api: Api, nodes: Sequence[str], image: str, seconds: float = 180) -> lis
         pods = _start(api, list(nodes)[:LIMIT], image, seconds)
         rows += [Row("pod runs", p.ready, p.ip or p.why, p.node) for p in pods]
         rows.extend(_ask(api, [p for p in pods if p.ready], seconds))  # one by one: an error later loses none
+        rows += _policies(api, [p for p in pods if p.ready and p.node in enforced], image, seconds)
     except BmkError as error:
         rows.append(Row("smoke test", False, str(error)))
     finally:
@@ -145,6 +151,17 @@ def _ask(api: Api, pods: Sequence[PodState], seconds: float) -> Iterator[Row]:
     yield shell.row("pod to service by name", f"{wget} http://web/index.html", "web-", None)
     address = _patiently(lambda: api.service_address(NAMESPACE, "web"), seconds)
     yield shell.row("pod to service by address", f"{wget} http://{address}/index.html", "web-", None)
+
+
+def _policies(api: Api, webs: Sequence[PodState], image: str, seconds: float) -> list[Row]:
+    if not webs:
+        return []
+    for pod in enforcement.manifests(pod_manifest(str(webs[0].node), image)):
+        wait_for(lambda p=pod: _created(api, p), seconds, "the namespace takes pods")  # type: ignore[misc]
+    wrong = enforcement.prove(api, NAMESPACE, webs, _PORT, seconds)
+    return [
+        Row(POLICY, not why, why or "a stranger is kept out, a friend is let in", node) for node, why in wrong.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,14 @@ class ClusterNetwork(Spec):
     services: IPv4Network
     node_prefix: Annotated[int, Field(ge=16, le=28)] = 24
     bgp: Bgp = Bgp()
+    policies: Literal["kube-network-policies", "none"] = Field(
+        "kube-network-policies",
+        description="what enforces NetworkPolicy with the plug-in routed; others bring their own",
+    )
+    deny: tuple[Name, ...] = Field(
+        (),
+        description="namespaces in which pods reach, and are reached by, only what another NetworkPolicy lets through",
+    )
 
 
 _UNSAID: dict[str, Mode] = {"kube-system": "audit"}

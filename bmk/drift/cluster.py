@@ -1,4 +1,4 @@
-"""What bmk owns of a whole cluster: who may do everything in it, and its admission policies. Pure."""
+"""What bmk owns of a whole cluster: who may do everything in it, its policies and who enforces them. Pure."""
 
 from __future__ import annotations
 
@@ -8,27 +8,40 @@ from typing import Any
 from bmk.datacenter.resolve import DataCenter
 from bmk.drift.flat import flat
 from bmk.drift.model import Attributes, Desired, Facts
-from bmk.hardening import policy
+from bmk.errors import PreflightRefused
+from bmk.hardening import network, policy
 from bmk.hardening.joining import gives_any_name
 
 Object = Mapping[str, Any]
 _ROLE = "cluster-admin"
+_BODY = ("rules", "roleRef", "subjects")  # of kinds that have no spec
 _RBAC = "rbac.authorization.k8s.io"
 # Bindings that kubeadm makes, and whom they name.
 ADMINISTRATORS = {"cluster-admin": "system:masters", "kubeadm:cluster-admins": "kubeadm:cluster-admins"}
 
 
-def desired_cluster(dc: DataCenter, name: str) -> Desired:
-    """Kubeadm's administrators and nobody else; the policies that the file asks for and no old ones."""
+def desired_cluster(wanted: Sequence[policy.Object]) -> Desired:
+    """Kubeadm's administrators and nobody else; `wanted` of bmk's own objects and no old ones."""
     bindings = {b: {"role": _ROLE, "subjects": f"Group {group}"} for b, group in ADMINISTRATORS.items()}
-    policies = {policy.key(o): _policy(o) for o in wanted_policies(dc, name)}
+    policies = {policy.key(o): _policy(o) for o in wanted}
     owners = {f"bindings:{b}": "kubeadm" for b in bindings} | {f"policies:{p}": "dc.yml" for p in policies}
     return Desired({"bindings": bindings, "policies": policies}, ("bindings:*", "policies:*"), owners=owners)
 
 
-def wanted_policies(dc: DataCenter, name: str) -> list[policy.Object]:
-    """Admission policies and their bindings as objects."""
-    return policy.objects(dc.cluster(name).hardening.groups.model_dump(mode="json"))
+def wanted_policies(
+    dc: DataCenter, name: str, images: Mapping[str, str], namespaces: Sequence[str]
+) -> list[policy.Object]:
+    """What a cluster should have of bmk: admission policies and bindings, who enforces NetworkPolicy, what is denied.
+
+    `images`: the mirror's; `namespaces`: those that the cluster has. PreflightRefused when an image is missing.
+    """
+    cluster = dc.cluster(name)
+    found = policy.objects(cluster.hardening.groups.model_dump(mode="json"))
+    if cluster.network.plugin == "routed" and cluster.network.policies == network.ENGINE:
+        if network.ENGINE not in images:
+            raise PreflightRefused(f"the mirror has no image {network.ENGINE}", hint="bmk artifacts build")
+        found += network.engine(images[network.ENGINE])
+    return network.there([*found, *network.denials(cluster.network.deny)], namespaces)
 
 
 def binding_facts(roles: Sequence[Object], bindings: Sequence[Object]) -> Facts:
@@ -44,10 +57,10 @@ def binding_facts(roles: Sequence[Object], bindings: Sequence[Object]) -> Facts:
     return {"bindings": found}
 
 
-def policy_facts(dc: DataCenter, name: str, live: Sequence[Object]) -> Facts:
-    """Policies that bmk made, or that have the names of such; others are none of its business."""
-    wanted = {policy.key(o) for o in wanted_policies(dc, name)}
-    return {"policies": {policy.key(o): _policy(o) for o in live if policy.is_managed(o) or policy.key(o) in wanted}}
+def policy_facts(wanted: Sequence[policy.Object], live: Sequence[Object]) -> Facts:
+    """Objects that bmk made, or that have the names of such; others are none of its business."""
+    mine = {policy.key(o) for o in wanted}
+    return {"policies": {policy.key(o): _policy(o) for o in live if policy.is_managed(o) or policy.key(o) in mine}}
 
 
 def administrator(name: str) -> dict[str, Any]:
@@ -63,7 +76,8 @@ def administrator(name: str) -> dict[str, Any]:
 
 
 def _policy(live: Object) -> Attributes:
-    return flat(live["spec"]) | {"managed": policy.is_managed(live)}
+    body = live["spec"] if "spec" in live else {key: live[key] for key in _BODY if key in live}
+    return flat(body) | {"managed": policy.is_managed(live)}
 
 
 def _name(metadata: Object) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.select import selectors
 from bmk.drift import seal as seals
-from bmk.drift.cluster import desired_cluster
 from bmk.drift.compare import compare, unasked
 from bmk.drift.desired import desired_of, wanted_at_seal, wanted_of
 from bmk.drift.expected import excuse
@@ -32,7 +31,7 @@ class Outside:
     """
 
     hosts: Mapping[str, list[tuple[Desired, Facts]]] = field(default_factory=dict)
-    clusters: Mapping[str, Facts] = field(default_factory=dict)
+    clusters: Mapping[str, tuple[Desired, Facts]] = field(default_factory=dict)
     troubles: Mapping[str, tuple[Trouble, ...]] = field(default_factory=dict)
     kubelets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -105,7 +104,8 @@ def _kubelet(host: str, desired: Desired, outside: Outside) -> Facts:
 
 
 def _cluster(on: Look, name: str, outside: Outside) -> Standing:
-    found = _judged(on, name, desired_cluster(on.dc, name), outside.clusters.get(name, {}))
+    side = outside.clusters.get(name)
+    found = _judged(on, name, *side) if side is not None else ()
     return Standing(name, tuple(found), outside.troubles.get(name, ()))
 
 

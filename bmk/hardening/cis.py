@@ -20,8 +20,6 @@ NOT_APPLICABLE = {
     "4.1.4": "as 4.1.3",
     "5.1.5": "what workloads use is their owners'; bmk's own pods mount no token",
     "5.1.6": "what workloads mount is their owners'; bmk's own pods mount no token",
-    "5.3.1": "depends on the plug-in chosen in dc.yml: cilium and calico keep policies, routed and none do not",
-    "5.3.2": "policies between workloads are their owners' to write",
     "5.4.1": "how a program takes its secrets is in its image",
     "5.4.2": "an external store is a service of its own; what stays in etcd is encrypted (api-encryption)",
     "5.6.1": "how people share a cluster is theirs to decide",

@@ -137,7 +137,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster's API. Objects as plain data; `wanted` are the policies that it should have."""
+    """One cluster's API. Objects as plain data; `wanted` is what bmk should have made in it; `proof`: where a
+    NetworkPolicy held, and when."""
 
     name: str
     settings: Mapping[str, Any]
@@ -150,5 +151,6 @@ class Cluster:
     role_bindings: tuple[Mapping[str, Any], ...]
     roles: tuple[Mapping[str, Any], ...]
     kube_proxy: str
+    proof: Mapping[str, Any]
     anonymous: Mapping[str, int]
     now: float

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bmk.hardening.groups import LABEL, MODES, POLICY
+from bmk.hardening.network import MANAGED
 
 Object = dict[str, Any]
 API = "admissionregistration.k8s.io/v1"
-MANAGED = {"app.kubernetes.io/managed-by": "bmk"}
 NAME = "kubernetes.io/metadata.name"
 DEBUG, TEMPLATES, LABELS = f"{POLICY}-debug", f"{POLICY}-templates", f"{POLICY}-label"
 _ACTIONS = {"audit": ["Audit"], "warn": ["Warn", "Audit"], "deny": ["Deny", "Audit"]}
@@ -175,5 +175,6 @@ def is_managed(live: Mapping[str, Any]) -> bool:
 
 
 def key(live: Mapping[str, Any]) -> str:
-    """`Kind/name`."""
-    return f"{live['kind']}/{live['metadata']['name']}"
+    """`Kind/name`, or `Kind/namespace/name`."""
+    metadata = live["metadata"]
+    return "/".join(filter(None, (live["kind"], metadata.get("namespace"), metadata["name"])))

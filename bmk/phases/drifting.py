@@ -14,7 +14,7 @@ from bmk.cluster.api import Api
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.api import desired_nodes, node_facts
-from bmk.drift.cluster import binding_facts, policy_facts
+from bmk.drift.cluster import binding_facts, desired_cluster, policy_facts, wanted_policies
 from bmk.drift.flat import flat
 from bmk.drift.gather import Keys, Limits
 from bmk.drift.images import NAMESPACE, desired_images, held, image_facts, with_builds
@@ -105,7 +105,7 @@ def _outside(on: Look, hosts: Sequence[Host], wish: Wish) -> Outside:
 def _together(parts: Iterable[Outside], into: Outside) -> Outside:
     sides: dict[str, list[tuple[Desired, Facts]]] = {}
     troubles: dict[str, tuple[Trouble, ...]] = {}
-    clusters: dict[str, Facts] = dict(into.clusters)
+    clusters = dict(into.clusters)
     kubelets: dict[str, Any] = {}
     for part in parts:
         for name, side in part.hosts.items():
@@ -125,7 +125,8 @@ def _cluster(on: Look, name: str, members: Sequence[str]) -> Outside:
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
         with Api(kubeconfig, _PATIENCE) as api:
             nodes = node_facts(api.plain_nodes())
-            whole = {**binding_facts(*api.plain_roles()), **policy_facts(dc, name, api.policies())}
+            wanted = wanted_policies(dc, name, open_mirror().as_vars(dc.spec.deployer)[1], api.namespaces())
+            whole = {**binding_facts(*api.plain_roles()), **policy_facts(wanted, api.policies())}
             images = image_facts(api.plain_pods(NAMESPACE))
             kubelets, silent = _kubelets(api, [h for h in members if _ready(nodes, h)])
     except ODD as error:  # an API server that was taken over answers what it likes
@@ -142,7 +143,7 @@ def _cluster(on: Look, name: str, members: Sequence[str]) -> Outside:
         ]
         for h in members
     }
-    return Outside(sides, {name: whole}, silent, kubelets)
+    return Outside(sides, {name: (desired_cluster(wanted), whole)}, silent, kubelets)
 
 
 def _ready(nodes: Mapping[str, Facts], host: str) -> bool:

@@ -11,12 +11,12 @@ from bmk.cluster import anonymous
 from bmk.datacenter.attestation import unproven
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
-from bmk.hardening import policy
 from bmk.hardening.controls import SYSCTLS
 from bmk.hardening.evidence import Cluster, Node, node_evidence, node_program
 from bmk.hardening.exceptions import Finding, exceptions
 from bmk.hardening.judge import Report, Result, Silent, judge_cluster, judge_node, judge_silent, repairable, summaries
 from bmk.journal import Journal
+from bmk.phases.member import PROOF
 from bmk.phases.world import World
 from bmk.ssh import run as ssh_run
 
@@ -72,12 +72,13 @@ def _cluster(dc: DataCenter, world: World, name: str) -> Cluster | Silent:
 
 
 def _evidence(dc: DataCenter, world: World, name: str) -> Cluster:
-    settings = dc.cluster(name).hardening.model_dump(mode="json")
+    cluster = dc.cluster(name)
+    settings = {**cluster.hardening.model_dump(mode="json"), "network": cluster.network.model_dump(mode="json")}
+    proof = world.journal.facts(name).get(PROOF) or {}
     seen = world.cluster(name).evidence()
     members = dc.members(name, "control_plane")
     answers = anonymous.ask([f"{host.address}:6443" for host in members])
-    wanted = tuple(policy.objects(settings["groups"]))
-    return Cluster(name=name, settings=settings, wanted=wanted, anonymous=answers, now=time.time(), **seen)
+    return Cluster(name=name, settings=settings, proof=proof, anonymous=answers, now=time.time(), **seen)
 
 
 def _judged(

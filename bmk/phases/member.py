@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +15,13 @@ from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import policy
 from bmk.hardening.joining import automatic
+from bmk.hardening.network import unable as unable_nodes
+from bmk.journal import Journal
 from bmk.phases.restored import node_patches
 from bmk.phases.services import Check
 from bmk.plan.actual import Drifted, NodeState, Policies
 
+PROOF = "network_policy"  # record of a cluster: where a NetworkPolicy held when it was tried last
 _SMOKE = "smoke"  # the image that the smoke test's pods run
 _PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
 _REQUEST = {"standard": 15.0, "emulated": 60.0}  # seconds for one answer of the API
@@ -26,9 +30,12 @@ _REQUEST = {"standard": 15.0, "emulated": 60.0}  # seconds for one answer of the
 class LiveCluster:
     """The API of one cluster. Opens a connection per question: control planes come and go while one asks."""
 
-    def __init__(self, dc: DataCenter, name: str, kubeconfig: Path, images: Mapping[str, str], timing: str) -> None:
-        self._dc, self._name, self._kubeconfig = dc, name, kubeconfig
-        self._image, self._patience, self._seconds = images.get(_SMOKE), _PATIENCE[timing], _REQUEST[timing]
+    def __init__(
+        self, site: tuple[DataCenter, Journal], name: str, kubeconfig: Path, images: Mapping[str, str], timing: str
+    ) -> None:
+        self._dc, self._journal = site
+        self._name, self._kubeconfig = name, kubeconfig
+        self._images, self._patience, self._seconds = images, _PATIENCE[timing], _REQUEST[timing]
 
     def live(self) -> Sequence[str]:
         """Control planes whose API server says it is ready; needs no credentials."""
@@ -52,13 +59,13 @@ class LiveCluster:
 
     def policies(self) -> Policies:
         with self._api() as api:
-            wrong = policy.differing(self._wanted(), api.policies()) or automatic(*api.plain_roles())
+            wrong = policy.differing(self._wanted(api), api.policies()) or automatic(*api.plain_roles())
             return "stale" if wrong else "current"
 
     def guard(self) -> Sequence[str]:
         """What differs, and only that: a policy that is as it should be is not touched."""
-        wanted = self._wanted()
         with self._api() as api:
+            wanted = self._wanted(api)
             wrong = policy.differing(wanted, api.policies())
             for body in wanted:
                 if policy.key(body) in wrong:
@@ -66,7 +73,8 @@ class LiveCluster:
             mine = {policy.key(body) for body in wanted}
             for name in wrong:
                 if name not in mine:
-                    api.delete_policy(*name.split("/"))
+                    kind, *namespace, last = name.split("/")
+                    api.delete_policy(kind, last, *namespace)
             bindings = automatic(*api.plain_roles())
             for name in bindings:
                 api.delete_binding(name)
@@ -74,10 +82,10 @@ class LiveCluster:
 
     def evidence(self) -> Mapping[str, Any]:
         with self._api() as api:
-            return api.hardening()
+            return {**api.hardening(), "wanted": tuple(self._wanted(api))}
 
-    def _wanted(self) -> list[policy.Object]:
-        return wanted_policies(self._dc, self._name)
+    def _wanted(self, api: Api) -> list[policy.Object]:
+        return wanted_policies(self._dc, self._name, self._images, api.namespaces())
 
     def restore(self, found: Sequence[Drifted]) -> None:
         with self._api() as api:
@@ -91,12 +99,24 @@ class LiveCluster:
 
     def smoke(self) -> Sequence[Check]:
         """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""
-        if self._image is None:
+        image = self._images.get(_SMOKE)
+        if image is None:
             raise BmkError("the mirror has no image for the smoke test", hint="bmk artifacts sync")
         with self._api() as api:
             members = {h.name for h in self._dc.members(self._name)}
             there = [name for name in api.nodes() if name in members]
-            return [Check(r.name, r.ok, r.detail, r.host) for r in smoke.run(api, there, self._image, self._patience)]
+            rows = smoke.run(api, there, image, self._patience, self._enforced(api, there))
+            held = {str(r.host): r.ok for r in rows if r.name == smoke.POLICY}
+            self._journal.record(self._name, PROOF, {"at": time.time(), "holds": held})
+            return [Check(r.name, r.ok, r.detail, r.host) for r in rows]
+
+    def _enforced(self, api: Api, nodes: Sequence[str]) -> list[str]:
+        """Nodes on which a NetworkPolicy must hold: the hardening report says of the others that none does."""
+        network = self._dc.cluster(self._name).network
+        if network.plugin == "none" or (network.plugin == "routed" and network.policies == "none"):
+            return []
+        unable = unable_nodes(api.plain_nodes())
+        return [name for name in nodes if name not in unable]
 
     def _api(self) -> Api:
         if not self._kubeconfig.exists():

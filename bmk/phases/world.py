@@ -172,7 +172,8 @@ class World:
     def _cluster(self, name: str) -> Cluster:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})
-        return LiveCluster(self.dc, name, self.kubeconfig(name), images, "emulated" if emulated else "standard")
+        timing = "emulated" if emulated else "standard"
+        return LiveCluster((self.dc, self.journal), name, self.kubeconfig(name), images, timing)
 
     def _artifacts(self) -> dict[str, Any]:
         """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""

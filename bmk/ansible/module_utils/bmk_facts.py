@@ -13,6 +13,8 @@ from ansible.module_utils.bmk_key import keys_of, read
 
 CAP_SYS_RESOURCE = 24
 MARKER = "/etc/bmk/kubeadm.json"
+# Whether the kernel can hand packets to a program, as what enforces NetworkPolicy needs; nothing of it is kept.
+_QUEUE = "add table inet bmk; add chain inet bmk c; add rule inet bmk c queue to 98"
 
 
 def facts() -> dict[str, Any]:
@@ -32,6 +34,7 @@ def facts() -> dict[str, Any]:
         "cpus": os.cpu_count() or 1,
         "user_namespaces": _number("/proc/sys/user/max_user_namespaces"),
         "nftables": _works("nft", "list", "tables"),
+        "nft_queue": _works("nft", "--check", _QUEUE),
         "interfaces": _interfaces(),
         "kubeadm": kubeadm_state(),
         "encryption": bool(keys_of(read())),
@@ -49,6 +52,10 @@ def notes(known: dict[str, Any]) -> list[str]:
         said.append("no CAP_SYS_RESOURCE: containers keep the runtime's oom_score_adj (restrict_oom_score_adj)")
     if not known["user_namespaces"]:
         said.append("user namespaces are off: pods with hostUsers: false cannot run here")
+    if not known["nft_queue"]:
+        said.append(
+            "the kernel has no queue of nftables (nft_queue): no NetworkPolicy of the plug-in routed holds here"
+        )
     return said
 
 

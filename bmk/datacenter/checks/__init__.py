@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 
 from bmk.datacenter.checks.addressing import addresses_in_their_networks, allocated_pods, unique_addresses
 from bmk.datacenter.checks.attestation import attestable
-from bmk.datacenter.checks.clusters import control_planes, endpoints, one_cluster_each, pod_ranges, reflectors
+from bmk.datacenter.checks.clusters import (
+    control_planes,
+    endpoints,
+    enforced_policies,
+    one_cluster_each,
+    pod_ranges,
+    reflectors,
+)
 from bmk.datacenter.checks.expected import expected_somewhere
 from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
 from bmk.datacenter.checks.identity import disks_named, known_members, known_references, unique_identities
@@ -31,6 +38,7 @@ CHECKS: tuple[Check, ...] = (
     endpoints,
     pod_ranges,
     reflectors,
+    enforced_policies,
     allocated_pods,
     known_waivers,
     living_waivers,

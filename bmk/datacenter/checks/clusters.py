@@ -91,6 +91,17 @@ def reflectors(draft: Draft) -> Iterator[Problem]:
             )
 
 
+def enforced_policies(draft: Draft) -> Iterator[Problem]:
+    """A namespace that denies needs somebody who enforces it."""
+    for name, cluster in draft.clusters.items():
+        network, loc = cluster.network, ("spec", "clusters", name, "network", "deny")
+        if network.deny and (network.plugin == "none" or (network.plugin == "routed" and network.policies == "none")):
+            yield Problem(loc, f"nothing enforces NetworkPolicy in {name}", "policies: kube-network-policies")
+        for i, namespace in enumerate(network.deny):
+            if namespace == "kube-system":
+                yield Problem((*loc, i), "kube-system cannot deny: CoreDNS is in it", "leave it out")
+
+
 def _vip(draft: Draft, name: str, cluster: Cluster) -> Iterator[Problem]:
     loc, vip = ("spec", "clusters", name, "endpoint", "vip"), cluster.endpoint.vip
     hosts = {h.spec.name: h.spec for h in draft.hosts}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from bmk.hardening import policy
+from bmk.hardening import network, policy
 from bmk.hardening.apiserver import ANONYMOUS
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.evidence import Cluster
@@ -131,6 +131,50 @@ def _subjects(binding: Mapping[str, Any]) -> str:
     return ", ".join(s["name"] for s in binding.get("subjects") or ())
 
 
+def _enforced(seen: Cluster) -> Verdict:
+    """The last smoke test tried it with two pods on each node; who enforces must live there since."""
+    plugin, engine = seen.settings["network"]["plugin"], seen.settings["network"]["policies"]
+    if plugin == "none" or (plugin == "routed" and engine == "none"):
+        return holds(False, f"nothing enforces: plugin {plugin}, policies {engine}")
+    nodes, unable = [_name(n) for n in seen.nodes], network.unable(seen.nodes)
+    if unable:
+        return holds(False, f"no NetworkPolicy holds on {', '.join(unable)}: the kernel has no queue of nftables")
+    away = sorted(set(nodes) - _engines(seen)) if plugin == "routed" else []
+    if away:
+        return holds(False, f"{network.ENGINE} is not ready on {', '.join(away)}")
+    held = seen.proof.get("holds", {})
+    open_ = [name for name, good in held.items() if not good]
+    if not held:
+        return Verdict("unknown", "never tried with pods; next: bmk verify")
+    at = datetime.fromtimestamp(seen.proof["at"], UTC).isoformat(timespec="seconds")
+    return holds(
+        not open_, f"{at}: let strangers in on {', '.join(open_)}" if open_ else f"{at}: held on {len(held)} nodes"
+    )
+
+
+def _engines(seen: Cluster) -> set[str]:
+    """Nodes on which the engine of the plug-in routed is ready."""
+    mine = [p for p in seen.pods if (p["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == network.ENGINE]
+    return {p["spec"].get("nodeName", "") for p in mine if _is_ready(p)}
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _denied(seen: Cluster) -> Verdict:
+    wanted = seen.settings["network"]["deny"]
+    if not wanted:
+        return not_applicable("network.deny names no namespace")
+    there = {_name(n) for n in seen.namespaces}
+    have = {
+        p["metadata"]["namespace"] for p in seen.policies if p["kind"] == "NetworkPolicy" and _name(p) == network.DENY
+    }
+    open_ = sorted(there & set(wanted) - have)
+    return holds(not open_, f"open: {', '.join(open_)}" if open_ else f"denied by default: {', '.join(sorted(have))}")
+
+
 def _proxy(seen: Cluster) -> Verdict:
     if not seen.kube_proxy:
         return not_applicable("no kube-proxy")
@@ -153,6 +197,28 @@ CONTROLS = (
         "cluster",
         ("5.2.7",),
         "hardening.groups in dc.yml: default, namespaces, exempt",
+    ),
+    Control(
+        "network-policy",
+        "NetworkPolicy holds on every node, as two pods found out",
+        "high",
+        "The API takes every NetworkPolicy, also where nothing enforces it, and says no word.",
+        f"DaemonSet {network.ENGINE} (or another plug-in's own); bmk verify tries it with a friend and a stranger",
+        _enforced,
+        "cluster",
+        ("5.3.1",),
+        "network.policies in dc.yml",
+    ),
+    Control(
+        "network-deny",
+        "Namespaces that should deny by default do",
+        "medium",
+        "A pod that nobody thought of reaches every other.",
+        f"NetworkPolicy {network.DENY} in each namespace of network.deny",
+        _denied,
+        "cluster",
+        ("5.3.2",),
+        "network.deny in dc.yml",
     ),
     Control(
         "node-strict-groups",

@@ -14,7 +14,7 @@ from bmk.artifacts.mirror import load_mirror
 from bmk.cluster.kubeadm import Node, init_documents
 
 pytestmark = pytest.mark.services
-FACTS = {"cgroup": 2, "container": False, "sys_resource": True}
+FACTS = {"cgroup": 2, "container": False, "sys_resource": True, "nft_queue": True}
 VARIABLES: dict[str, Any] = {
     "bmk_host": {"name": "cp-1", "role": "control_plane", "address": "10.20.0.11", "labels": {}},
     "bmk_images": {"kube-apiserver": "10.20.0.1:5000/kube-apiserver:v1.37.2"},

@@ -16,7 +16,7 @@ HARDENING = {
     "groups": {"default": "warn", "namespaces": {}, "exempt": ["kube-system"]},
     "pod_security": {"enforce": "restricted", "exempt": ["kube-system"]},
 }
-FACTS = {"cgroup": 2, "container": False, "sys_resource": True}
+FACTS = {"cgroup": 2, "container": False, "sys_resource": True, "nft_queue": True}
 CLUSTER = {
     "name": "apps",
     "kubernetes": {"version": "1.37.2"},

@@ -16,9 +16,11 @@ from bmk.drift.compare import compare
 from bmk.drift.images import desired_images, held, image_facts, with_builds
 from bmk.drift.kubelet import desired_settings, live_settings
 from bmk.drift.model import Desired
-from bmk.hardening import policy
+from bmk.errors import PreflightRefused
+from bmk.hardening import network, policy
 
 ROOT = Path(__file__).resolve().parents[3]
+NAMESPACES = ["default", "kube-system"]
 KUBEADM = [administrator(name) for name in ("cluster-admin", "kubeadm:cluster-admins")]
 
 
@@ -34,15 +36,18 @@ def binding(name: str, role: str = "cluster-admin", namespace: str = "") -> dict
 
 
 def found(dc: DataCenter, bindings: list[Any], policies: list[Any], roles: list[Any] | None = None) -> list[Any]:
-    cluster = next(iter(dc.spec.clusters))
-    facts = {**binding_facts(roles or [], bindings), **policy_facts(dc, cluster, policies)}
-    return [(d.item, d.field) for d in compare(desired_cluster(dc, cluster), facts)]
+    wanted = wanted_of(dc)
+    facts = {**binding_facts(roles or [], bindings), **policy_facts(wanted, policies)}
+    return [(d.item, d.field) for d in compare(desired_cluster(wanted), facts)]
+
+
+def wanted_of(dc: DataCenter) -> list[Any]:
+    return wanted_policies(dc, next(iter(dc.spec.clusters)), {network.ENGINE: "d/engine@sha256:1"}, NAMESPACES)
 
 
 def live(dc: DataCenter) -> list[Any]:
     """Policies as an API gives them back: with values that it adds."""
-    wanted = wanted_policies(dc, next(iter(dc.spec.clusters)))
-    return [{**o, "spec": {**o["spec"], "added": "by the API"}} for o in wanted]
+    return [{**o, "spec": {**o["spec"], "added": "by the API"}} if "spec" in o else o for o in wanted_of(dc)]
 
 
 def test_a_cluster_as_it_was_made_has_no_difference(dc: DataCenter) -> None:
@@ -73,6 +78,32 @@ def test_policies_are_compared_leaf_by_leaf(dc: DataCenter) -> None:
         (f"policies:{policy.key(second)}", "failurePolicy"),
         (f"policies:{first['kind']}/old", ""),
     }
+
+
+def test_who_enforces_network_policy_is_watched(dc: DataCenter) -> None:
+    """Another image, more rights for its account, a policy that denies gone: each is drift of the cluster."""
+    objects = {policy.key(o): o for o in live(dc)}
+    daemon, role = "DaemonSet/kube-system/kube-network-policies", "ClusterRole/kube-network-policies"
+    denied = "NetworkPolicy/default/bmk-default-deny"
+    spec = objects[daemon]["spec"]
+    container = {**spec["template"]["spec"]["containers"][0], "image": "elsewhere/engine:1"}
+    pod = {**spec["template"]["spec"], "containers": [container]}
+    objects[daemon] = {**objects[daemon], "spec": {**spec, "template": {**spec["template"], "spec": pod}}}
+    rules = [*objects[role]["rules"], {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]
+    objects[role] = {**objects[role], "rules": rules}
+    assert objects.pop(denied)
+    assert {item for item, _ in found(dc, KUBEADM, list(objects.values()))} == {
+        f"policies:{daemon}", f"policies:{role}", f"policies:{denied}",
+    }  # fmt: skip
+
+
+def test_a_namespace_that_does_not_exist_yet_has_nothing_to_deny(dc: DataCenter) -> None:
+    """What is denied is wanted where it can be; who enforces is wanted always, and a mirror without it is refused."""
+    keys = {policy.key(o) for o in wanted_policies(dc, "lab-ha", {network.ENGINE: "x"}, ["kube-system"])}
+    assert not [key for key in keys if key.startswith("NetworkPolicy/")]
+    assert "DaemonSet/kube-system/kube-network-policies" in keys
+    with pytest.raises(PreflightRefused, match="kube-network-policies"):
+        wanted_policies(dc, "lab-ha", {}, NAMESPACES)
 
 
 CONFIG = """\

@@ -25,7 +25,7 @@ def cluster(pods: list[dict[str, Any]], nodes: list[dict[str, Any]] | None = Non
     namespaces = tuple({"metadata": {"name": n, "labels": labels.get(n, {})}} for n in names)
     empty: tuple[Any, ...] = ()
     return Cluster(
-        "c", SETTINGS, empty, empty, tuple(nodes or ()), tuple(pods), namespaces, empty, empty, empty, "", {}, 0.0
+        "c", SETTINGS, empty, empty, tuple(nodes or ()), tuple(pods), namespaces, empty, empty, empty, "", {}, {}, 0.0
     )
 
 
