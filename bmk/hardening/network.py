@@ -84,6 +84,7 @@ def _container(image: str) -> Object:
         "resources": {"requests": {"cpu": "10m", "memory": "50Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
+            "privileged": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
         },
