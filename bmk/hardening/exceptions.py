@@ -8,6 +8,7 @@ from typing import Any
 
 from bmk.hardening.evidence import Cluster
 from bmk.hardening.groups import LABEL, mode_of, violations
+from bmk.hardening.network import unable
 
 _SECURITY = "pod-security.kubernetes.io/enforce"
 _TOLD = {"audit": "group 0 is written down, not denied", "warn": "group 0 is warned of, not denied"}
@@ -28,7 +29,7 @@ class Finding:
 
 def exceptions(seen: Cluster) -> list[Finding]:
     """All of them, sorted."""
-    found = [*_namespaces(seen), *_static_pods(seen), *_denied(seen), *_nodes(seen)]
+    found = [*_namespaces(seen), *_static_pods(seen), *_denied(seen), *_nodes(seen), *_unable(seen)]
     return sorted(found, key=lambda e: (e.kind, e.what, e.detail))
 
 
@@ -77,6 +78,11 @@ def _nodes(seen: Cluster) -> Iterator[Finding]:
                 node["metadata"]["name"],
                 "its runtime does not know supplementalGroupsPolicy: Strict",
             )
+
+
+def _unable(seen: Cluster) -> Iterator[Finding]:
+    for node in unable(seen.nodes):
+        yield Finding("node", seen.name, node, "its kernel has no queue of nftables: no NetworkPolicy holds on it")
 
 
 def is_static(pod: Mapping[str, Any]) -> bool:

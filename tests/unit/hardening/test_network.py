@@ -10,6 +10,7 @@ import pytest
 from bmk.hardening import network
 from bmk.hardening.controls import BY_ID
 from bmk.hardening.evidence import Cluster
+from bmk.hardening.exceptions import exceptions
 from bmk.hardening.groups import violations
 
 SETTINGS = {"network": {"plugin": "routed", "policies": network.ENGINE, "deny": ["default", "shop"]}}
@@ -45,12 +46,14 @@ def test_where_it_was_tried_and_the_engine_lives_it_holds(seen: Cluster) -> None
     assert judged(seen, "network-deny") == ("pass", "denied by default: default")
 
 
-def test_a_node_that_cannot_enforce_is_no_pass(seen: Cluster) -> None:
-    """Its kernel has no queue: it is named, whatever was proven on the others."""
+def test_a_node_that_cannot_enforce_is_an_exception(seen: Cluster) -> None:
+    """Its kernel has no queue: it is named among what is not covered; where no node can, nothing passes."""
     poor = {"metadata": {"name": "worker-2", "labels": {network.UNABLE: ""}}}
-    state, said = judged(replace(seen, nodes=(*seen.nodes, poor)))
-    assert state == "fail"
-    assert "worker-2" in said
+    assert judged(replace(seen, nodes=(*seen.nodes, poor)))[0] == "pass"
+    assert judged(replace(seen, nodes=(poor,)))[0] == "na"
+    groups = {"default": "deny", "namespaces": {}, "exempt": []}
+    told = exceptions(replace(seen, nodes=(*seen.nodes, poor), settings={**SETTINGS, "groups": groups}))
+    assert [e.what for e in told if "NetworkPolicy" in e.detail] == ["worker-2"]
 
 
 @pytest.mark.parametrize(
