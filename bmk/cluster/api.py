@@ -38,6 +38,7 @@ from lightkube.resources.networking_v1 import NetworkPolicy
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from lightkube.types import CascadeType, PatchType
 
+from bmk.cluster.waiting import waits_for
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening.network import MANAGED
 
@@ -372,18 +373,7 @@ def _request(csr: Any) -> SigningRequest:
 def _pod(pod: Any) -> PodState:
     status = pod.status
     ready = any(c.type == "Ready" and c.status == "True" for c in (status.conditions or []))
-    return PodState(pod.metadata.name, status.phase or "", ready, status.podIP, pod.spec.nodeName, _why(status))
-
-
-def _why(status: Any) -> str:
-    if status.reason:  # such as Evicted, with the pressure that the node is under
-        return ": ".join(filter(None, (status.reason, status.message)))
-    for container in status.containerStatuses or []:
-        state = container.state
-        if state and (found := state.waiting or state.terminated):
-            return ": ".join(filter(None, (found.reason, found.message)))
-    unmet = [c.message for c in (status.conditions or []) if c.status != "True" and c.message]
-    return unmet[0] if unmet else ""
+    return PodState(pod.metadata.name, status.phase or "", ready, status.podIP, pod.spec.nodeName, waits_for(status))
 
 
 def _learn_types() -> None:
