@@ -91,6 +91,7 @@ def test_root_is_given_up_in_place_and_nothing_with_it(lab: Any) -> None:
     assert users(lab, "cp-1") == OWN
     assert "b" in lab.on("cp-1", f"{kubectl} get configmap kept -o jsonpath={{.data.a}}")
     assert json.loads(lab.bmk("hardening", "-o", "json"))["counts"]["fail"] == 0
+    lab.bmk("verify")
 
 
 def test_provision_needs_a_terminal_or_yes(lab: Any) -> None:
