@@ -31,7 +31,7 @@ metadata: {name: roles}
 spec:
   deployer: {address: 10.63.0.1}
   networks:
-    nodes: {cidr: 10.63.0.0/24, gateway: 10.63.0.1}
+    nodes: {cidr: 10.63.0.0/24, gateway: 10.63.0.1, dns: [10.63.0.1]}
     bmc: {cidr: 10.64.0.0/24}
   profiles:
     container:

@@ -23,7 +23,7 @@ metadata: {name: bench}
 spec:
   deployer: {address: 10.0.0.2}
   networks:
-    nodes: {cidr: 10.0.0.0/14, gateway: 10.0.0.1, dhcp: {pool: 10.3.0.0/16}}
+    nodes: {cidr: 10.0.0.0/14, gateway: 10.0.0.1, dhcp: {pool: 10.3.0.0/16}, dns: [10.0.0.1]}
     bmc: {cidr: 10.4.0.0/14}
   profiles:
     server: {bmc: {kind: redfish, secret: bmc/bench}, disk: {size: ">=400GB"}}

@@ -6,10 +6,15 @@ and `no` is no False.
 
 Values are built from parser events, in a fifth of the time that a tree of nodes takes. Positions cost nothing until
 somebody asks for one: then the text is parsed again, with its tree.
+
+A file may come from a pull request or a bundle. So its size, depth, number of values and what its aliases repeat are
+bounded before memory is spent on them, JSON's too, and a name in it never leads out of its directory.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +31,13 @@ Tags = Mapping[str, Callable[[str], Any]]
 Loc = Sequence[int | str]
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_MERGE = "<<"
+_TRUTHS = frozenset({"y", "Y", "n", "N"})  # those that PyYAML does not quote itself
+_LARGEST = 16 << 20  # bytes; 10,000 hosts take 4 MB
+_MOST = 2_000_000  # values in a file; 10,000 hosts take 400,000
+_REPEATED = 100_000  # values that aliases repeat
 _DEEPEST = 50  # levels; a data center file has 9
+_JSON_STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +89,9 @@ class Document:
         for depth, step in enumerate(loc):
             child = _child(entry[1], step)
             if child is None:
-                return self._mark(entry[0].start_mark), loc[depth:]
+                return self._mark(entry[0]), loc[depth:]
             entry = child
-        return self._mark(entry[0 if key else 1].start_mark), ()
+        return self._mark(entry[0 if key else 1]), ()
 
     def line(self, number: int) -> str:
         """The text of a line, counted from 1."""
@@ -93,24 +104,25 @@ class Document:
 
     @cached_property
     def _tree(self) -> Any:
-        return yaml.compose(self.text, Loader=Loader)
+        """None for a text that is no YAML or more than one document: flaws say so, and everything is at its top."""
+        try:
+            return yaml.compose(self.text, Loader=Loader)
+        except yaml.YAMLError:
+            return None
 
-    def _mark(self, mark: Any) -> Mark:
-        return Mark(self.path, mark.line + 1, mark.column + 1)
+    def _mark(self, node: Any) -> Mark:
+        at = node.start_mark if node is not None else None
+        return Mark(self.path, at.line + 1, at.column + 1) if at is not None else Mark(self.path, 1, 1)
 
 
 def read_document(path: Path, tags: Tags | None = None) -> Document:
-    """Read a YAML file. Raises ConfigError when it cannot be read, NotYaml when it is not YAML."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError("cannot read the file", where=str(path), why=str(reason)) from error
-    return parse_document(text, path, tags)
+    """Read a YAML file. Raises ConfigError when it cannot be read or is too large, NotYaml when it is not YAML."""
+    return parse_document(_read_text(path), path, tags)
 
 
 def parse_document(text: str, path: Path, tags: Tags | None = None) -> Document:
     """Parse YAML text; `path` is for messages. `tags` says what to make of `!tag` scalars; other tags are flaws."""
+    _refuse_large(len(text), str(path))
     builder = _Builder(path, tags or {})
     try:
         value = builder.build(text)
@@ -127,8 +139,51 @@ class _Writer(Dumper):  # type: ignore[misc]
             return self.represent_scalar("!unsafe", value["__ansible_unsafe"], style='"')
         return self.represent_dict(value)
 
+    def words(self, value: str) -> Any:
+        """Quoted where a reader of YAML 1.2, such as every program in Go, would take it for a number or a truth."""
+        style = "'" if value in _TRUTHS or _is_number(value) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
 
 _Writer.add_representer(dict, _Writer.mapping)
+_Writer.add_representer(str, _Writer.words)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text[:2] in ("0x", "0o", "0b")
+    return True
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises ConfigError as `read_document` and `parse_json` do."""
+    return parse_json(_read_text(path), str(path))
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """JSON within the bounds of a document. Raises ConfigError, without a word of the text, for what is none."""
+    _refuse_large(len(text), where)
+    try:
+        decoded = text.decode() if isinstance(text, bytes) else text
+        _refuse_much(decoded, where)
+        return json.loads(decoded, parse_constant=_no_number)
+    except ValueError as error:  # what is no UTF-8 is one, too
+        place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ConfigError("this is not JSON", where=where, why=place) from error
+
+
+def inside(directory: Path, name: str) -> Path:
+    """The file that a reviewed file names, in its directory. ConfigError when `..` or a link leads out of there."""
+    path = directory / name
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise ConfigError(
+            f"{name!r} leads out of {directory}",
+            where=str(directory),
+            hint="name a file beside or below the data center's",
+        )
+    return path
 
 
 def to_yaml(value: Any) -> str:
@@ -153,11 +208,50 @@ def _child(node: Any, step: int | str) -> tuple[Any, Any] | None:
     return None
 
 
+def _read_text(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise ConfigError("cannot read the file", where=str(path), why="no such file")
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        _refuse_large(len(data), str(path))
+        return data.decode()
+    except OSError as error:
+        raise ConfigError("cannot read the file", where=str(path), why=str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("cannot read the file", where=str(path), why="it is not UTF-8 text") from error
+
+
+def _refuse_large(size: int, where: str) -> None:
+    if size > _LARGEST:
+        raise ConfigError(
+            f"the file is larger than {_LARGEST >> 20} MiB", where=where, hint="split it, one file a rack"
+        )
+
+
+def _refuse_much(text: str, where: str) -> None:
+    """Count values and levels of JSON before any of them takes memory."""
+    depth = values = 0
+    for found in _JSON_STRUCTURE.finditer(text):
+        mark = found[0][0]
+        depth += (mark in "[{") - (mark in "]}")
+        values += mark in "[{,"
+        if depth > _DEEPEST:
+            raise ConfigError("this JSON is nested too deeply", where=where)
+        if values > _MOST:
+            raise ConfigError(f"this JSON holds more than {_MOST} values", where=where)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def _syntax_error(error: yaml.YAMLError, path: Path, text: str) -> NotYaml:
     at = getattr(error, "problem_mark", None)
     mark = Mark(path, at.line + 1, at.column + 1) if at is not None else Mark(path, 1, 1)
     details = (getattr(error, "context", None), getattr(error, "problem", None) or str(error))
-    return NotYaml(path, text, Flaw(mark, "this is not YAML: " + ", ".join(d for d in details if d)))
+    head = "this is more than bmk reads: " if type(error) is yaml.MarkedYAMLError else "this is not YAML: "
+    return NotYaml(path, text, Flaw(mark, head + ", ".join(d for d in details if d)))
 
 
 class _Builder:
@@ -166,7 +260,8 @@ class _Builder:
     def __init__(self, path: Path, tags: Tags) -> None:
         self.path, self.tags = path, tags
         self.flaws: list[Flaw] = []
-        self._anchors: dict[str, Any] = {}
+        self._values = self._repeated = 0
+        self._anchors: dict[str, tuple[Any, int]] = {}  # name -> its value, and how many values that is
 
     def build(self, text: str) -> Any:
         events = yaml.parse(text, Loader=Loader)
@@ -181,7 +276,8 @@ class _Builder:
         return value
 
     def _value(self, event: Any, events: Iterator[Any], depth: int) -> Any:
-        kind = type(event)
+        kind, before = type(event), self._values + self._repeated
+        self._count(event)
         if kind is yaml.ScalarEvent:
             value = self._scalar(event)
         elif kind is yaml.AliasEvent:
@@ -193,7 +289,7 @@ class _Builder:
         else:
             value = self._sequence(events, depth + 1)
         if event.anchor is not None:
-            self._anchors[event.anchor] = value
+            self._anchors[event.anchor] = value, self._values + self._repeated - before
         return value
 
     def _mapping(self, events: Iterator[Any], depth: int) -> dict[str, Any]:
@@ -202,12 +298,32 @@ class _Builder:
         for event in events:
             if type(event) is yaml.MappingEndEvent:
                 break
-            key = event.value if type(event) is yaml.ScalarEvent else str(self._value(event, events, depth))
-            if key in mapping:
+            key = self._key(event, events, depth)
+            if key in lines:
                 self._flaw(event, f"{key!r} stands twice", f"the first is on line {lines[key]}: keep one")
             lines[key] = event.start_mark.line + 1
-            mapping[key] = self._value(next(events), events, depth)
+            value = self._value(next(events), events, depth)
+            if key == _MERGE and type(event) is yaml.ScalarEvent and event.implicit[0]:
+                self._merge(event, mapping, value)
+            else:
+                mapping[key] = value
         return mapping
+
+    def _key(self, event: Any, events: Iterator[Any], depth: int) -> str:
+        if type(event) is yaml.ScalarEvent:
+            self._count(event)
+            return str(event.value)
+        key = self._value(event, events, depth)
+        if not isinstance(key, str):
+            self._flaw(event, "a mapping or a list stands where a key is expected", "a key is one word")
+        return key if isinstance(key, str) else ""
+
+    def _merge(self, event: Any, mapping: dict[str, Any], value: Any) -> None:
+        """A flaw; what it would give is taken all the same, so that no key is called missing because of it."""
+        what = "merge keys (<<) are not read here: who reviews the file should see every value where it counts"
+        self._flaw(event, what, "write these keys out; what machines have in common belongs into their profile")
+        for name, shared in value.items() if isinstance(value, dict) else ():
+            mapping.setdefault(name, shared)
 
     def _sequence(self, events: Iterator[Any], depth: int) -> list[Any]:
         items = []
@@ -234,7 +350,18 @@ class _Builder:
     def _alias(self, event: Any) -> Any:
         if event.anchor not in self._anchors:
             self._flaw(event, f"there is no anchor &{event.anchor} above", "")
-        return self._anchors.get(event.anchor)
+            return None
+        value, size = self._anchors[event.anchor]
+        self._repeated += size
+        if self._repeated > _REPEATED:
+            problem = f"aliases repeat more than {_REPEATED} values"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        return value
+
+    def _count(self, event: Any) -> None:
+        self._values += 1
+        if self._values > _MOST:
+            raise yaml.MarkedYAMLError(problem=f"more than {_MOST} values", problem_mark=event.start_mark)
 
     def _flaw(self, event: Any, what: str, hint: str) -> None:
         mark = event.start_mark

@@ -15,12 +15,12 @@ from bmk.datacenter.model import (
     Deployer,
     Expected,
     HostSpec,
-    Name,
     Network,
     Profile,
     Spec,
     Waiver,
 )
+from bmk.datacenter.scalars import Name
 from bmk.document import Loc
 
 M = TypeVar("M", bound=BaseModel)

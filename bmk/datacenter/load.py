@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from bmk.datacenter.checks import CHECKS
 from bmk.datacenter.checks.addressing import missing_allocations
 from bmk.datacenter.draft import Allocations, Draft, draft_of, draft_of_broken
-from bmk.datacenter.locate import FILE, find_datacenter
+from bmk.datacenter.locate import find_datacenter
 from bmk.datacenter.membership import build_hosts
 from bmk.datacenter.model import DataCenterFile
 from bmk.datacenter.problem import InvalidDataCenter, Problem, did_you_mean, locate
 from bmk.datacenter.resolve import DataCenter
 from bmk.datacenter.shape import shape_problems
-from bmk.datacenter.source import ADDRESSES, Source, read_source, require_mapping
-from bmk.datacenter.versions import locked_versions, version_problems
+from bmk.datacenter.source import ADDRESSES, NO_RACKS, Missing, Source, read_source, require_mapping
+from bmk.datacenter.versions import lock_problems, locked_versions, version_problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:
     file, draft, problems = _shape(source)
     problems += [problem for check in CHECKS for problem in check(draft)]
     problems += version_problems(draft, locked_versions(source) if versions is None else versions)
+    if file is not None:
+        problems += lock_problems(source)
     return Examined(source, file, draft, tuple(problems))
 
 
@@ -85,14 +87,14 @@ def _allocations(source: Source) -> tuple[Allocations, list[Problem]]:
         return Allocations(), [Problem((ADDRESSES, *p.loc), p.what, p.hint, p.key) for p in found]
 
 
-_NO_RACKS = (FILE, ADDRESSES, "secrets.yml")
-
-
-def _missing_rack(source: Source, rack: str, file: str) -> Problem:
-    files = (p for p in source.path.parent.rglob("*.yml") if p.name not in _NO_RACKS)
-    there = [str(p.relative_to(source.path.parent)) for p in files]
-    hint = did_you_mean(file, there)
-    return Problem(("spec", "racks", rack, "hosts"), f"there is no file {file!r}", hint)
+def _missing_rack(source: Source, rack: str, missing: Missing) -> Problem:
+    loc = ("spec", "racks", rack, "hosts")
+    if missing.why:
+        return Problem(loc, missing.why, "a file of hosts lies beside dc.yml or below, such as hosts/r1.yml")
+    directory = source.path.parent
+    files = [file for pattern in ("*.yml", "*/*.yml") for file in directory.glob(pattern) if file.name not in NO_RACKS]
+    hint = did_you_mean(missing.file, [str(file.relative_to(directory)) for file in files])
+    return Problem(loc, f"there is no file {missing.file!r}", hint)
 
 
 def _name(source: Source) -> str:

@@ -41,9 +41,15 @@ def host_names(dc_file: Path) -> list[str]:
     text = dc_file.read_text(encoding="utf-8", errors="replace")
     parts = [text.partition("racks:")[2]]
     for name in _LIST_FILE.findall(text):
-        rack = dc_file.parent / name
-        parts.append(rack.read_text(encoding="utf-8", errors="replace") if rack.is_file() else "")
+        parts.append(_text(dc_file.parent, name))
     return sorted({name for part in parts for name in _HOST.findall(part)})
+
+
+def _text(directory: Path, name: str) -> str:
+    """A rack's file; empty when it is none of this directory's."""
+    rack = directory / name
+    ours = rack.is_file() and rack.resolve().is_relative_to(directory.resolve())
+    return rack.read_text(encoding="utf-8", errors="replace") if ours else ""
 
 
 def _roots() -> list[Path]:
@@ -56,7 +62,7 @@ def _by_name(name: str) -> Path | None:
 
 def _not_found(ref: str, looks_like_name: bool) -> ConfigError:
     names = datacenter_names()
-    near = get_close_matches(ref, names, n=1)
+    near = get_close_matches(ref, [name for name in names if name != ref], n=1)
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif looks_like_name:

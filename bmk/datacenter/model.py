@@ -6,25 +6,36 @@ What follows from it (addresses, roles, pod ranges) is in `resolve.py`, as `Data
 from __future__ import annotations
 
 from datetime import date
-from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$", description="lower case, with colons")]
-Size = Annotated[str, Field(pattern=r"^(>=|<=|=)?\s*[0-9]+(\.[0-9]+)?\s*(MB|GB|TB|MiB|GiB|TiB)$")]
-SecretRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$")]
-Fingerprint = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-BelowHere = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*$")]
+from bmk.datacenter.scalars import (
+    Address,
+    BesideFile,
+    External,
+    Fingerprint,
+    HostName,
+    Item,
+    LabelKey,
+    LabelValue,
+    Line,
+    Mac,
+    Name,
+    Range,
+    Reference,
+    Selection,
+    Serial,
+    Size,
+    SystemId,
+    Uuid,
+    Version,
+    Wwn,
+)
+
 Port = Annotated[int, Field(ge=1, le=65535)]
-# What a kubelet accepts of node labels; a wrong one would only show when the node fails to register.
-LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$")]
-LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$")]
 Labels = dict[LabelKey, LabelValue]
 Mode = Literal["audit", "warn", "deny"]
-# As `bmk drift` prints it, with * and ? where one wants: sysctls:net.ipv4.ip_forward, files:/etc/cron.d/*
-Item = Annotated[str, Field(pattern=r"^[a-z_]+:.+$", description="kind:id as bmk drift prints it; * and ? match")]
 
 
 class Spec(BaseModel):
@@ -35,24 +46,24 @@ class Dhcp(Spec):
     """`authoritative` hands out addresses itself; `proxy` adds boot information to another DHCP server's answers."""
 
     mode: Literal["authoritative", "proxy"] = "authoritative"
-    pool: IPv4Network | None = Field(None, description="addresses for machines that are not in this file")
-    relays: tuple[IPv4Address, ...] = ()
+    pool: Range | None = Field(None, description="addresses for machines that are not in this file")
+    relays: tuple[Address, ...] = ()
 
 
 class Network(Spec):
-    cidr: IPv4Network
-    gateway: IPv4Address | None = None
+    cidr: Range
+    gateway: Address | None = None
     mtu: Annotated[int, Field(ge=1280, le=9216)] = 1500
     dhcp: Dhcp | None = None
-    dns: tuple[IPv4Address, ...] = ()
-    ntp: tuple[str, ...] = ()
-    reserved: tuple[IPv4Network, ...] = Field((), description="nothing is allocated in these; a host may ask for it")
+    dns: tuple[Address, ...] = ()
+    ntp: tuple[HostName, ...] = ()
+    reserved: tuple[Range, ...] = Field((), description="nothing is allocated in these; a host may ask for it")
 
 
 class Deployer(Spec):
     """The machine that serves boot files, artifacts and images, and logs in to hosts."""
 
-    address: IPv4Address
+    address: Address
     http_port: Port = 80
     registry_port: Port = 5000
     ssh_from: tuple[IPv4Network, ...] = Field(
@@ -64,10 +75,10 @@ class BmcProfile(Spec):
     """`tls` says whose certificate is a BMC's: one that an authority signed, or the one pinned for each host."""
 
     kind: Literal["redfish", "ipmi"]
-    secret: SecretRef = Field(description="reference to username and password in the secret store, such as bmc/par")
+    secret: Reference = Field(description="reference to username and password in the secret store, such as bmc/par")
     port: Port | None = None
     tls: Literal["ca", "pin"] = "ca"
-    authorities: BelowHere | None = Field(
+    authorities: BesideFile | None = Field(
         None, description="with tls: ca, PEM file beside this one; by default the authorities that this machine trusts"
     )
 
@@ -75,8 +86,8 @@ class BmcProfile(Spec):
 class DiskSelector(Spec):
     """Which disk may be wiped. `serial` and `wwn` name one; `size` must match exactly one disk of the host."""
 
-    serial: str | None = None
-    wwn: str | None = None
+    serial: Serial | None = None
+    wwn: Wwn | None = None
     size: Size | None = None
     rotational: bool | None = None
 
@@ -127,9 +138,9 @@ class Nic(Spec):
 
 
 class BmcSpec(Spec):
-    address: IPv4Address
-    secret: SecretRef | None = Field(None, description="user and password of this BMC, instead of its profile's")
-    system: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")] | None = Field(
+    address: Address
+    secret: Reference | None = Field(None, description="user and password of this BMC, instead of its profile's")
+    system: SystemId | None = Field(
         None, description="id of the machine's system in Redfish, where a BMC manages several that it cannot tell apart"
     )
     fingerprint: Fingerprint | None = Field(
@@ -140,10 +151,10 @@ class BmcSpec(Spec):
 class HostSpec(Spec):
     name: Name
     profile: Name
-    serial: str = Field(min_length=1, description="the machine's serial number as its BMC and DMI tables say it")
-    uuid: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")] | None = None
+    serial: Serial = Field(description="the machine's serial number as its BMC and DMI tables say it")
+    uuid: Uuid | None = None
     nics: Annotated[tuple[Nic, ...], Field(min_length=1)]
-    address: IPv4Address | None = Field(None, description="reserves this address; otherwise one is allocated")
+    address: Address | None = Field(None, description="reserves this address; otherwise one is allocated")
     bmc: BmcSpec
     disk: DiskSelector | None = None
     labels: Labels = {}
@@ -155,14 +166,14 @@ class Rack(Spec):
 
 
 class KubernetesSpec(Spec):
-    version: Annotated[str, Field(pattern=r"^1\.[0-9]+\.[0-9]+$")]
+    version: Version
 
 
 class Endpoint(Spec):
     """Where the API is: nothing (the one control plane), a VIP of the control planes, or an external balancer."""
 
-    vip: IPv4Address | None = None
-    external: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")] | None = None
+    vip: Address | None = None
+    external: External | None = None
     port: Port = 6443
 
 
@@ -177,8 +188,8 @@ class Workers(Spec):
 
 class Bgp(Spec):
     asn: Annotated[int, Field(ge=1, le=4294967295)] = 64512
-    peers: tuple[IPv4Address, ...] = Field((), description="top-of-rack routers; empty: the nodes peer with each other")
-    accept: tuple[IPv4Network, ...] = Field(
+    peers: tuple[Address, ...] = Field((), description="top-of-rack routers; empty: the nodes peer with each other")
+    accept: tuple[Range, ...] = Field(
         (),
         description="what these routers may announce beside the pods of nodes, such as 0.0.0.0/0; nothing else counts",
     )
@@ -190,8 +201,8 @@ class Bgp(Spec):
 
 class ClusterNetwork(Spec):
     plugin: Literal["routed", "cilium", "calico", "none"] = "routed"
-    pods: IPv4Network
-    services: IPv4Network
+    pods: Range
+    services: Range
     node_prefix: Annotated[int, Field(ge=16, le=28)] = 24
     bgp: Bgp = Bgp()
     policies: Literal["kube-network-policies", "none"] = Field(
@@ -256,7 +267,7 @@ class Waiver(Spec):
     """A control that is relaxed on purpose. What it would find is shown as waived, with the reason, until the day."""
 
     control: Name = Field(description="id of the control, as bmk hardening prints it")
-    reason: str = Field(min_length=8, description="why, for whoever reads the report")
+    reason: Line = Field(min_length=8, description="why, for whoever reads the report")
     until: date | None = Field(None, description="last day on which it counts, such as 2027-03-31")
     hosts: tuple[Name, ...] = Field((), description="only on these hosts; by default everywhere")
 
@@ -265,8 +276,8 @@ class Expected(Spec):
     """An intended difference between a host and what is desired of it: `bmk drift` names it and does not count it."""
 
     items: Annotated[tuple[Item, ...], Field(min_length=1)]
-    hosts: tuple[str, ...] = Field((), description="hosts, racks, roles, profiles or clusters; empty: all")
-    reason: str = Field(min_length=8, description="why, and who agreed")
+    hosts: tuple[Selection, ...] = Field((), description="hosts, racks, roles, profiles or clusters; empty: all")
+    reason: Line = Field(min_length=8, description="why, and who agreed")
     until: date = Field(description="the last day on which it is expected; afterwards it is drift")
 
 
@@ -275,7 +286,9 @@ class Metadata(Spec):
 
 
 class DataCenterSpec(Spec):
-    artifacts: str = Field("artifacts.lock", description="lock file beside this file; by default the one bmk ships")
+    artifacts: BesideFile = Field(
+        "artifacts.lock", description="lock file beside this file; by default the one bmk ships"
+    )
     deployer: Deployer
     timing: Literal["auto", "standard", "emulated"] = "auto"
     networks: dict[Name, Network]

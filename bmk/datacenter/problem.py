@@ -51,7 +51,7 @@ class InvalidDataCenter(ConfigError):
         blocks = [str(p) for p in problems[:_SHOWN]]
         if len(problems) > _SHOWN:
             blocks.append(f"... and {len(problems) - _SHOWN} more")
-        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} in the data center {name}"
+        count = f"{counted(len(problems), 'problem')} in the data center {name}"
         super().__init__("\n".join([count, *blocks]))
         self.problems = tuple(problems)
 
@@ -68,13 +68,18 @@ def locate(source: Source, problems: Iterable[Problem]) -> list[Located]:
 
 
 def did_you_mean(wrong: str, names: Iterable[str], otherwise: str = "") -> str:
-    """`did you mean 'x'?` for the nearest name; else the names there are, when they are few."""
-    known = sorted(names)
+    """`did you mean 'x'?` for the nearest other name; else the names there are, when they are few."""
+    known = sorted(set(names) - {wrong})
     if near := get_close_matches(wrong, known, n=1, cutoff=0.6):
         return f"did you mean {near[0]!r}?"
     if 0 < len(known) <= 12:
         return f"one of: {', '.join(known)}"
     return otherwise
+
+
+def counted(number: int, what: str) -> str:
+    """`1 control plane`, `3 control planes`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _words(source: Source, problem: Problem) -> str:

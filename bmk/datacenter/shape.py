@@ -11,30 +11,14 @@ from pydantic import BaseModel, ValidationError
 
 from bmk.datacenter.model import DataCenterFile
 from bmk.datacenter.problem import Problem, did_you_mean
+from bmk.datacenter.scalars import MEANINGS, respelled
 from bmk.document import Loc
 
-# A pattern of the model -> what it means to a person.
-_PATTERNS = {
-    "[a-z0-9]([a-z0-9-]": "a name of lower-case letters, digits and inner dashes, at most 63",
-    "[0-9a-f]{2}(:[0-9a-f]": "a MAC address in lower case with colons, such as 52:54:00:12:34:56",
-    "(MB|GB|TB|MiB": "a size such as 480GB, 2TiB or >=400GB",
-    "[0-9a-fA-F]{8}(-": "a UUID such as 6d2f6b1e-8f2f-4f6a-9c55-0b6d0a770001",
-    "[A-Za-z0-9.-]+(:": "a host name or address, with or without a port",
-    "{1,253}/": "a label's name, such as role or example.net/zone",
-    "_.-]{0,61}[A-Za-z0-9])?)?": "a label's value: at most 63 letters, digits, dots, dashes and underscores",
-    "[a-z_]+:.+": "kind:id as bmk drift prints it, such as sysctls:vm.swappiness or files:/etc/cron.d/*",
-    "sha256:": "a fingerprint as bmk fingerprint prints it, sha256: and 64 digits",
-    "[A-Za-z0-9_.:-]{0,63}": "an id such as Self or System.Embedded.1",
-    "[A-Za-z0-9_./-]{0,127}": "a reference such as bmc/par",
-    "([./][A-Za-z0-9_-]+)*": "the path of a file below this one's directory",
-    r"1\.[0-9]+\.[0-9]+": "a full Kubernetes version such as 1.37.2",
-}
 # Keys of earlier versions -> what to write instead.
 _GONE = {
     "verify_tls": "leave it out when an authority signed the certificate (authorities: FILE), else tls: pin, and for "
     "each host bmc.fingerprint, which bmk fingerprint DC shows"
 }
-_MAC = re.compile(r"[0-9a-fA-F]{12}")
 
 
 def shape_problems(error: ValidationError, model: type[BaseModel] = DataCenterFile) -> Iterator[Problem]:
@@ -57,18 +41,9 @@ def _missing(loc: Loc, _: Mapping[str, Any], model: type[BaseModel]) -> Problem:
 
 def _pattern(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:
     pattern, value = item["ctx"]["pattern"], str(item["input"])
-    meaning = next((text for part, text in _PATTERNS.items() if part in pattern), f"text that matches {pattern}")
+    meaning = MEANINGS.get(pattern, f"text that matches {pattern}")
     key = bool(loc) and loc[-1] == "[key]"
-    return Problem(loc[:-1] if key else loc, f"{value!r} is not {meaning}", _respelled(pattern, value), key=key)
-
-
-def _respelled(pattern: str, value: str) -> str:
-    digits = re.sub(r"[^0-9a-zA-Z]", "", value)
-    if "[0-9a-f]{2}(:" in pattern and _MAC.fullmatch(digits):
-        return f'write "{":".join(re.findall("..", digits.lower()))}"'
-    if "[a-z0-9]([a-z0-9-]" in pattern and re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", value):
-        return f"write {re.sub(r'[_.]', '-', value.lower())}"
-    return ""
+    return Problem(loc[:-1] if key else loc, f"{value!r} is not {meaning}", respelled(pattern, value), key=key)
 
 
 def _literal(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:

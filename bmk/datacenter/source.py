@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmk.document import Document, Flaw, Loc, Mark, NotYaml, read_document
+from bmk.document import Document, Flaw, Loc, Mark, NotYaml, inside, read_document
 from bmk.errors import ConfigError
 
 ADDRESSES = "addresses.yml"
+NO_RACKS = ("dc.yml", ADDRESSES, "secrets.yml")
 _RACKS = ("spec", "racks")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A file that a rack names and that is not read: there is none, or (`why`) it is none of this data center's."""
+
+    file: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class Source:
     main: Document
     racks: Mapping[str, Document]
     addresses: Document | None
-    missing: Mapping[str, str]  # rack -> why its file cannot be read
+    missing: Mapping[str, Missing]  # by rack
 
     @property
     def path(self) -> Path:
@@ -69,17 +78,32 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """Read dc.yml and what belongs to it. What is not YAML becomes a flaw. Raises ConfigError for unreadable files."""
-    main = _read(path)
+    """Read dc.yml and what belongs to it, all of it in one directory.
+
+    What is not YAML becomes a flaw. Raises ConfigError for dc.yml and addresses.yml that cannot be read.
+    """
+    main = _read(inside(path.parent, path.name))
     racks: dict[str, Document] = {}
-    missing: dict[str, str] = {}
+    missing: dict[str, Missing] = {}
     for name, file in _rack_files(main.value):
-        if not (path.parent / file).is_file():
-            missing[name] = file
-            continue
-        racks[name] = _read(path.parent / file)
+        try:
+            there = _rack_file(path.parent, file)
+            if there.is_file():
+                racks[name] = _read(there)
+            else:
+                missing[name] = Missing(file)
+        except ConfigError as error:
+            missing[name] = Missing(file, error.what)
     addresses = path.parent / ADDRESSES
-    return Source(main, racks, _read(addresses) if addresses.is_file() else None, missing)
+    known = _read(inside(path.parent, ADDRESSES)) if addresses.is_file() else None
+    return Source(main, racks, known, missing)
+
+
+def _rack_file(directory: Path, file: str) -> Path:
+    """A list of hosts, and no other file: what is wrong with a file is shown with its line, secrets among it."""
+    if file in NO_RACKS or not file.endswith((".yml", ".yaml")):
+        raise ConfigError(f"{file!r} is not a file of hosts, such as hosts/r1.yml")
+    return inside(directory, file)
 
 
 def _listed(rack: Document) -> Any:

@@ -9,9 +9,11 @@ from typing import Any
 from bmk.datacenter.draft import Draft
 from bmk.datacenter.problem import Problem, did_you_mean
 from bmk.datacenter.source import Source
-from bmk.document import read_document
+from bmk.document import inside, read_document
+from bmk.errors import ConfigError
 
 _SHIPPED = Path(__file__).resolve().parent.parent / "artifacts" / "artifacts.lock"
+DEFAULT = "artifacts.lock"
 OLDEST, NEWEST = 34, 37  # minors of Kubernetes 1.x that bmk's roles and images are made for
 
 
@@ -26,9 +28,20 @@ def version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
             yield Problem(loc, f"Kubernetes {version} is not in the lock file", did_you_mean(version, locked))
 
 
+def lock_problems(source: Source) -> Iterator[Problem]:
+    """A lock file that is named and is not there, or is none of this data center's."""
+    try:
+        lock_path(source.path, _named(source.main.value))
+    except ConfigError as error:
+        yield Problem(("spec", "artifacts"), error.what, error.hint)
+
+
 def locked_versions(source: Source) -> frozenset[str]:
-    """Kubernetes versions of the data center's lock file; empty when there is no lock file."""
-    return _versions(lock_path(source.path, _named(source.main.value)))
+    """Kubernetes versions of the data center's lock file; empty when there is none that can be read."""
+    try:
+        return _versions(lock_path(source.path, _named(source.main.value)))
+    except ConfigError:
+        return frozenset()  # `lock_problems`, or whoever loads it, tells why
 
 
 def newest_version() -> str:
@@ -37,8 +50,15 @@ def newest_version() -> str:
 
 
 def lock_path(dc_file: Path, name: str) -> Path:
-    """The lock file of a data center: beside its file, or the one that bmk ships."""
-    beside = dc_file.parent / name
+    """The lock file of a data center: beside its file, or the one that bmk ships.
+
+    Raises ConfigError when another one than the default is named and not there, or leads out of the directory.
+    """
+    beside = inside(dc_file.parent, name)
+    if not beside.is_file() and name != DEFAULT:
+        raise ConfigError(
+            f"there is no lock file {name!r}", where=str(dc_file), hint=f"leave spec.artifacts out, or copy {_SHIPPED}"
+        )
     return beside if beside.is_file() else _SHIPPED
 
 
@@ -48,7 +68,7 @@ def _versions(lock: Path) -> frozenset[str]:
 
 def _named(value: Any) -> str:
     spec = value.get("spec") if isinstance(value, dict) else None
-    return str((spec.get("artifacts") if isinstance(spec, dict) else None) or "artifacts.lock")
+    return str((spec.get("artifacts") if isinstance(spec, dict) else None) or DEFAULT)
 
 
 def _kubernetes_versions(value: Any) -> Iterator[str]:

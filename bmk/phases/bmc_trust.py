@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bmk.bmc import Trust
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.document import inside
 from bmk.errors import ConfigError
 from bmk.lab.certificate import authority
 from bmk.paths import state_dir
@@ -22,5 +23,5 @@ def bmc_trust(dc: DataCenter, host: Host) -> Trust:
             )
         return Trust(fingerprint=host.bmc_fingerprint)
     if plate.authorities is not None:
-        return Trust(authorities=dc.source.parent / plate.authorities)
+        return Trust(authorities=inside(dc.source.parent, plate.authorities))
     return Trust(authorities=authority(state_dir(dc.name)) if host.profile.lab is not None else None)

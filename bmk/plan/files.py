@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bmk.document import read_json
 from bmk.errors import ConfigError, PreflightRefused
 from bmk.plan.model import SCHEMA, Plan
 
@@ -29,10 +30,7 @@ def check_against(path: Path, now: Plan) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        saved = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError("not a plan that can be read", where=str(path), why=str(error)) from error
+    saved = read_json(path)
     if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
         raise ConfigError(f"not a plan of schema {SCHEMA}", where=str(path), hint="make it again with bmk plan --out")
     return saved
@@ -40,6 +38,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _differences(saved: Mapping[str, Any], now: Plan) -> list[str]:
     """Names of the hosts whose changes are not the same."""
-    before = {h["host"]: h["changes"] for h in saved.get("hosts", ())}
-    after = {h["host"]: h["changes"] for h in json.loads(json.dumps(now.as_dict()))["hosts"]}
+    before = _changes(saved)
+    after = _changes(json.loads(json.dumps(now.as_dict())))
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def _changes(plan: Mapping[str, Any]) -> dict[str, Any]:
+    hosts = plan.get("hosts")
+    listed = [host for host in hosts if isinstance(host, dict)] if isinstance(hosts, list) else []
+    return {str(host.get("host")): host.get("changes") for host in listed}

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bmk.document import parse_document, read_document, to_yaml
+from bmk.document import NotYaml, Tags, parse_document, to_yaml
 from bmk.errors import ConfigError
 from bmk.paths import private_dir
 from bmk.secrets.secret import Credentials, Secret
@@ -68,8 +68,8 @@ class SecretStore:
             return {}
         text, vault = self._vaulted.read_text(encoding="utf-8"), Vault(self._vaulted)
         if text.startswith(HEADER):
-            return parse_document(vault.decrypt(text), self._vaulted).value
-        value = parse_document(text, self._vaulted, {"!vault": lambda t: Secret(vault.decrypt(t))}).value
+            return _parsed(vault.decrypt(text), self._vaulted)
+        value = _parsed(text, self._vaulted, {"!vault": lambda t: Secret(vault.decrypt(t))})
         _refuse_plain_text(value, self._vaulted)
         return value
 
@@ -81,7 +81,7 @@ class SecretStore:
             raise ConfigError(
                 "others can read this file of secrets", where=str(self._generated), hint=f"chmod 600 {self._generated}"
             )
-        return read_document(self._generated).value
+        return _parsed(self._generated.read_text(encoding="utf-8"), self._generated)
 
     def _missing(self, ref: str) -> ConfigError:
         return ConfigError(
@@ -89,6 +89,15 @@ class SecretStore:
             why=f"not in the environment ({_variable(ref)}_PASSWORD), {self._vaulted} or {self._generated}",
             hint=f"ansible-vault edit {self._vaulted} and add: {ref}: {{username: ..., password: ...}}",
         )
+
+
+def _parsed(text: str, path: Path, tags: Tags | None = None) -> Any:
+    """The value of a file of secrets. What is wrong with it is told with its place and without its line."""
+    try:
+        return parse_document(text, path, tags).value
+    except NotYaml as error:
+        (flaw,) = error.document.flaws
+        raise ConfigError(flaw.what, where=str(flaw.mark), hint=f"ansible-vault edit {path}") from None
 
 
 def _variable(ref: str) -> str:

@@ -8,6 +8,7 @@ from bmk.datacenter.checks.addressing import addresses_in_their_networks, alloca
 from bmk.datacenter.checks.attestation import attestable
 from bmk.datacenter.checks.clusters import (
     control_planes,
+    deployer_ports,
     endpoints,
     enforced_policies,
     one_cluster_each,
@@ -17,7 +18,9 @@ from bmk.datacenter.checks.clusters import (
 from bmk.datacenter.checks.expected import expected_somewhere
 from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
 from bmk.datacenter.checks.identity import disks_named, known_members, known_references, unique_identities
+from bmk.datacenter.checks.names import names_of_many, names_of_their_own
 from bmk.datacenter.checks.ranges import overlapping_ranges, pools_inside
+from bmk.datacenter.checks.resolvers import name_servers
 from bmk.datacenter.draft import Draft
 from bmk.datacenter.problem import Problem
 
@@ -25,6 +28,8 @@ Check = Callable[[Draft], Iterator[Problem]]
 
 CHECKS: tuple[Check, ...] = (
     unique_identities,
+    names_of_their_own,
+    names_of_many,
     known_references,
     known_members,
     disks_named,
@@ -39,6 +44,8 @@ CHECKS: tuple[Check, ...] = (
     pod_ranges,
     reflectors,
     enforced_policies,
+    name_servers,
+    deployer_ports,
     allocated_pods,
     known_waivers,
     living_waivers,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 
 from bmk.datacenter.addresses import node_ranges
 from bmk.datacenter.draft import Draft
 from bmk.datacenter.membership import members
 from bmk.datacenter.model import Cluster
-from bmk.datacenter.problem import Problem
+from bmk.datacenter.problem import Problem, counted
 from bmk.document import Loc
 
 _SIZES = (1, 3, 5)
+_API_PORT = 6443
+_NODE_PORTS = {22: "ssh's", 10250: "the kubelet's", 10256: "kube-proxy's"}
 
 
 def control_planes(draft: Draft) -> Iterator[Problem]:
@@ -21,7 +24,7 @@ def control_planes(draft: Draft) -> Iterator[Problem]:
         hosts = cluster.control_plane.hosts
         loc: Loc = ("spec", "clusters", name, "control_plane", "hosts")
         if len(hosts) not in _SIZES:
-            yield Problem(loc, f"{name} has {len(hosts)} control planes", "one, three or five")
+            yield Problem(loc, f"{name} has {counted(len(hosts), 'control plane')}", "one, three or five")
         for i, host in enumerate(hosts):
             if host in hosts[:i]:
                 what = f"{host!r} is already a control plane of {name}"
@@ -55,7 +58,22 @@ def endpoints(draft: Draft) -> Iterator[Problem]:
             what = f"{name} has {len(cluster.control_plane.hosts)} control planes and no common endpoint"
             yield Problem(loc, what, "endpoint: {vip: ADDRESS}, or endpoint: {external: HOST:PORT}")
         if at.vip is not None:
-            yield from _vip(draft, name, cluster)
+            yield from _vip(draft, name, cluster, at.vip)
+            if at.port in _NODE_PORTS:
+                what = f"port {at.port} of every node is {_NODE_PORTS[at.port]}"
+                yield Problem((*loc, "port"), what, "6443, or another free port")
+        elif at.external is None and at.port != _API_PORT:
+            what = f"the one control plane of {name} serves its API at port {_API_PORT}"
+            yield Problem((*loc, "port"), what, "leave port out, or endpoint: {vip: ADDRESS, port: ...}")
+
+
+def deployer_ports(draft: Draft) -> Iterator[Problem]:
+    """Files and images are served at two ports of one address."""
+    at = draft.deployer
+    if at is not None and at.http_port == at.registry_port:
+        yield Problem(
+            ("spec", "deployer", "registry_port"), f"port {at.registry_port} already serves files", "such as 5000"
+        )
 
 
 def pod_ranges(draft: Draft) -> Iterator[Problem]:
@@ -64,10 +82,14 @@ def pod_ranges(draft: Draft) -> Iterator[Problem]:
     for name, cluster in draft.clusters.items():
         network, loc = cluster.network, ("spec", "clusters", name, "network")
         if (room := node_ranges(network)) < sizes[name]:
-            what = f"{network.pods} has {room} ranges of /{network.node_prefix}, {name} has {sizes[name]} nodes"
+            nodes = counted(sizes[name], "node")
+            what = f"{network.pods} has {counted(room, 'range')} of /{network.node_prefix}, {name} has {nodes}"
             yield Problem((*loc, "pods"), what, "a shorter prefix in pods, or a longer node_prefix")
         if network.services.prefixlen < 12:
             yield Problem((*loc, "services"), f"{network.services} is larger than an API server takes", "/12 or longer")
+        if network.services.prefixlen > 28:
+            what = f"{network.services} has no room for CoreDNS at its tenth address"
+            yield Problem((*loc, "services"), what, "/28 or shorter")
 
 
 def reflectors(draft: Draft) -> Iterator[Problem]:
@@ -102,8 +124,8 @@ def enforced_policies(draft: Draft) -> Iterator[Problem]:
                 yield Problem((*loc, i), "kube-system cannot deny: CoreDNS is in it", "leave it out")
 
 
-def _vip(draft: Draft, name: str, cluster: Cluster) -> Iterator[Problem]:
-    loc, vip = ("spec", "clusters", name, "endpoint", "vip"), cluster.endpoint.vip
+def _vip(draft: Draft, name: str, cluster: Cluster, vip: IPv4Address) -> Iterator[Problem]:
+    loc = ("spec", "clusters", name, "endpoint", "vip")
     hosts = {h.spec.name: h.spec for h in draft.hosts}
     networks = {hosts[n].nics[0].network for n in cluster.control_plane.hosts if n in hosts}
     for network in sorted(networks & draft.networks.keys()):
@@ -112,3 +134,9 @@ def _vip(draft: Draft, name: str, cluster: Cluster) -> Iterator[Problem]:
             yield Problem(loc, f"the VIP {vip} is outside of the control planes' network {network}, {net.cidr}")
         elif net.dhcp is not None and net.dhcp.pool is not None and vip in net.dhcp.pool:
             yield Problem(loc, f"the VIP {vip} lies in the DHCP pool of {network}, {net.dhcp.pool}")
+        elif vip in (net.cidr.network_address, net.cidr.broadcast_address):
+            yield Problem(loc, f"the VIP {vip} is the first or last of the network {network}: no machine can have it")
+        elif int(vip) % 256 == 0:
+            yield Problem(
+                loc, f"the VIP {vip} ends in .0, and keepalived numbers its group by that from 1", "another one"
+            )

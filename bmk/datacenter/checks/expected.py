@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bmk.datacenter.checks.names import ROLES
 from bmk.datacenter.draft import Draft
 from bmk.datacenter.problem import Problem, did_you_mean
-
-_ROLES = frozenset({"control_plane", "worker", "spare"})
 
 
 def expected_somewhere(draft: Draft) -> Iterator[Problem]:
     """Names of hosts, racks, roles, profiles and clusters."""
     racks = frozenset(host.rack for host in draft.hosts)
-    known = _ROLES | racks | draft.names["host"] | draft.names["profile"] | draft.names["cluster"]
+    known = ROLES | racks | draft.names["host"] | draft.names["profile"] | draft.names["cluster"]
     for i, entry in enumerate(draft.expected):
         for j, name in enumerate(entry.hosts):
             if name not in known:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from bmk.datacenter.draft import Draft, Placed
-from bmk.datacenter.inventory import DEPLOYER
 from bmk.datacenter.membership import effective_disk
 from bmk.datacenter.problem import Problem, did_you_mean
 from bmk.document import Loc
@@ -21,9 +20,6 @@ def unique_identities(draft: Draft) -> Iterator[Problem]:
     yield from _twice("UUID", ((h.spec.uuid.lower(), (*h.loc, "uuid")) for h in hosts if h.spec.uuid))
     nics = ((nic.mac, (*h.loc, "nics", i, "mac")) for h in hosts for i, nic in enumerate(h.spec.nics))
     yield from _twice("MAC", nics)
-    for host in hosts:
-        if host.spec.name == DEPLOYER:
-            yield Problem((*host.loc, "name"), f"{DEPLOYER!r} is the boot server's name", "give the host another name")
 
 
 def known_references(draft: Draft) -> Iterator[Problem]:

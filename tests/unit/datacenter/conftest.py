@@ -18,7 +18,7 @@ metadata: {name: tiny}
 spec:
   deployer: {address: 10.1.0.2}
   networks:
-    nodes: {cidr: 10.1.0.0/16, gateway: 10.1.0.1, dhcp: {pool: 10.1.9.0/24}}
+    nodes: {cidr: 10.1.0.0/16, gateway: 10.1.0.1, dhcp: {pool: 10.1.9.0/24}, dns: [10.1.0.2]}
     bmc: {cidr: 10.2.0.0/16}
   profiles:
     box: {bmc: {kind: redfish, secret: bmc/tiny}, disk: {size: ">=400GB"}}

@@ -118,10 +118,10 @@ def test_rack_file_that_is_no_list_is_told_there(room):
     [
         ("{role: worker}}\n  cl", "{role: a b}}\n  cl", "'a b' is not a label's value"),
         ("{role: worker}}\n  cl", "{-role: a}}\n  cl", "'-role' is not a label's name"),
-        ("{vip: 10.1.0.10}", "{external: 'http://lb'}", "'http://lb' is not a host name or address"),
+        ("{vip: 10.1.0.10}", "{external: 'http://lb'}", "'http://lb' is not a host name in lower case or an address"),
         ("{vip: 10.1.0.10}", "{external: lb, port: 99999}", "'99999': should be less than or equal to 65535"),
         ("name: d, ", "name: d, uuid: 12, ", "'12' is not a UUID"),
-        ("serial: S4", "serial: ''", "'': String should have at least 1 character"),
+        ("serial: S4", "serial: ''", "'' is not a serial number"),
         ("{role: worker}}\n  cl", "}\n  cl", "nothing stands where a mapping is expected"),
     ],
 )
@@ -144,3 +144,48 @@ def test_thousands_of_problems_are_cut(room):
     with pytest.raises(InvalidDataCenter) as caught:
         room.edit("  clusters:", f"    r2:\n      hosts:\n{hosts}  clusters:").load()
     assert str(caught.value).endswith("... and 550 more")
+
+
+SHADOW = "root:$6$salt$hash:19000:0:99999:7:::\n"
+
+
+@pytest.mark.parametrize(
+    "file", ["../shadow", "../shadow.yml", "{outside}/shadow.yml", "linked.yml", "secrets.yml", "dc.yml"]
+)
+def test_a_rack_names_no_file_of_others(room, tmp_path, file):
+    """Files outside of the data center's directory, and those that are no lists of hosts, are not read or quoted."""
+    for name in ("shadow", "shadow.yml"):
+        (tmp_path / name).write_text(SHADOW)
+    (room.directory / "linked.yml").symlink_to("../shadow.yml")
+    room.write("secrets.yml", "bmc/tiny: {password: hunter2\n")
+    named = file.format(outside=tmp_path)
+    problems = room.edit("  clusters:", f"    r2: {{hosts: '{named}'}}\n  clusters:").problems()
+    assert any("leads out of" in p.what or "is not a file of hosts" in p.what for p in problems)
+    assert not any(word in str(p) for p in problems for word in ("salt", "hunter2"))
+
+
+@pytest.mark.parametrize("name", ["dc.yml", "addresses.yml"])
+def test_files_of_a_data_center_are_no_links_to_others(room, tmp_path, name):
+    """A link in the place of a file is refused before its target is read: a pull request can carry one."""
+    (tmp_path / "shadow").write_text(SHADOW)
+    (room.directory / name).unlink()
+    (room.directory / name).symlink_to("../shadow")
+    with pytest.raises(ConfigError, match="leads out of") as caught:
+        room.load()
+    assert "salt" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lock", "what"),
+    [
+        ("../other.lock", "'../other.lock' is not a file beside or below this one"),
+        ("/etc/shadow", "'/etc/shadow' is not a file beside"),
+        ("linked.lock", "'linked.lock' leads out of"),
+        ("nowhere.lock", "there is no lock file 'nowhere.lock'"),
+    ],
+)
+def test_the_lock_is_one_of_the_data_center(room, lock, what):
+    """A lock of another place, and one that is not there, are told and never replaced by the shipped one in silence."""
+    (room.directory / "linked.lock").symlink_to("/etc/shadow")
+    (problem,) = room.edit("  deployer:", f"  artifacts: {lock}\n  deployer:").problems()
+    assert what in problem.what

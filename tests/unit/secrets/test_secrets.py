@@ -160,3 +160,14 @@ def test_incomplete_entry_is_told(places):
     path.write_text("bmc/par: {password: x}\n")
     with pytest.raises(ConfigError, match="needs a username and a password"):
         resolve("bmc/par", *places)
+
+
+@pytest.mark.parametrize("vaulted", [True, False])
+def test_a_broken_file_of_secrets_is_told_without_its_line(places, vault, vaulted):
+    """What is wrong with a file of secrets has its place and a next command, and never the line that it stands in."""
+    broken = ENTRY + f"bmc/lyo: password: {VALUE}\n"
+    (places[0] / "secrets.yml").write_text(vault(broken) if vaulted else broken)
+    with pytest.raises(ConfigError) as caught:
+        resolve("bmc/par", *places)
+    assert "secrets.yml:2:18" in str(caught.value)
+    assert VALUE not in str(caught.value)
