@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "grant": ("bmk.cli.grant", "List or revoke permissions to install"),
     "approve": ("bmk.cli.approve", "Approve certificates of nodes that the file confirms"),
     "kubeconfig": ("bmk.cli.kubeconfig", "Print a cluster's admin kubeconfig"),
+    "adopt": ("bmk.cli.adopt", "Let a copy of a data center's file take over its state"),
     "artifacts": ("bmk.cli.artifacts", "Build, sync, verify or list what a data center serves"),
     "image": ("bmk.cli.image", "Build the node image and the install ramdisk"),
     "lab": ("bmk.cli.lab", "Run a virtual data center"),

@@ -27,10 +27,12 @@ def command(dc: str, cluster: str | None, path: bool) -> None:
     It is a secret: keep it in a private file, or use it where bmk keeps it.
     """
     from bmk.datacenter.load import load_datacenter
+    from bmk.journal.place import require_own
     from bmk.lab.enter import is_lab
     from bmk.paths import state_dir
 
     loaded = load_datacenter(dc)
+    require_own(loaded.name, loaded.source)
     name = _chosen(loaded, cluster)
     file = state_dir(loaded.name) / "kubeconfig" / name
     if not _is_ours(loaded, name, file):

@@ -42,9 +42,11 @@ def command(dc: str, host: str, arguments: tuple[str, ...]) -> None:
 
 def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
     from bmk.errors import PreflightRefused
+    from bmk.journal.place import require_own
     from bmk.journal.store import existing_journal
     from bmk.phases.known_hosts import write_known_hosts
 
+    require_own(dc.name, dc.source)
     journal = existing_journal(dc.name)
     if journal is None or not journal.facts(host).get("host_keys"):
         raise PreflightRefused(f"{host} has no pinned key: it was not installed yet", hint=f"bmk status {typed}")

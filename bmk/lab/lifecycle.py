@@ -12,6 +12,7 @@ from typing import Any
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError, PreflightRefused, Unreachable
 from bmk.journal import Event, open_journal
+from bmk.journal.place import claim, require_own
 from bmk.lab import keeper, probe
 from bmk.lab.client import is_up, request
 from bmk.paths import state_dir
@@ -25,6 +26,7 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0
 
     One that is up gets machines for new hosts.
     """
+    claim(dc.name, dc.source)
     if is_up(dc.name):
         added = request(dc.name, "up")["added"]
         say(f"lab {dc.name} is up" + (f"; added {', '.join(added)}" if added else ""))
@@ -73,6 +75,7 @@ def _tail(directory: Path) -> str:
 
 def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
     """Stop the lab; with `delete`, forget its machines too (disks, consoles, and the journal's records of them)."""
+    require_own(dc.name, dc.source)
     was_up = keeper.stop(dc.name)
     say(f"lab {dc.name} is down" if was_up else f"lab {dc.name} was not up")
     if delete:

@@ -13,6 +13,7 @@ from bmk.datacenter.select import select_hosts
 from bmk.datacenter.timing import host_timing
 from bmk.datacenter.versions import lock_path
 from bmk.journal import Journal, open_journal
+from bmk.journal.place import claim
 from bmk.lab.enter import ensure_inside, is_inside, is_lab
 from bmk.lab.lifecycle import Print, bring_up
 from bmk.paths import state_dir
@@ -59,6 +60,7 @@ def enter(dc: DataCenter) -> Site:
 def open_up(ref: str, say: Print) -> Site:
     """The same, and what it takes is made first: the mirror as the lock has it, and a lab that is not up."""
     dc = load_datacenter(ref)
+    claim(dc.name, dc.source)
     deployer_key(dc.name)
     if not is_inside(dc.name):
         ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
@@ -69,6 +71,7 @@ def open_up(ref: str, say: Print) -> Site:
 
 
 def _site(dc: DataCenter) -> Site:
+    claim(dc.name, dc.source)
     journal, run_id, times = open_journal(dc.name), new_run_id(), timing(dc)
     return Site(dc, journal, World(dc, journal, times, state_dir(dc.name) / "runs" / run_id), times, run_id)
 
