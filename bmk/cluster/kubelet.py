@@ -25,6 +25,9 @@ _DISK_OF_OTHERS: dict[str, Any] = {
 }
 
 
+_PODS = 110  # that a kubelet takes unless it is told otherwise; those above the node's range would wait for an address
+
+
 def kubelet_configuration() -> dict[str, Any]:
     """For all nodes of the cluster. CIS 4.2.x, and seccomp by default."""
     return {
@@ -57,6 +60,11 @@ def kubelet_configuration() -> dict[str, Any]:
     }
 
 
+def pods_of_a_node(prefix: int) -> int:
+    """Addresses that a node's range has for pods: not the first, the last or the bridge's."""
+    return (1 << (32 - prefix)) - 3
+
+
 def kubelet_patch(node: Node) -> dict[str, Any]:
     """What this host needs otherwise: patience without KVM, cgroup v1, kernel settings that belong to somebody else."""
     patch: dict[str, Any] = dict(node.profile.kubelet)
@@ -64,6 +72,8 @@ def kubelet_patch(node: Node) -> dict[str, Any]:
         patch |= {"failCgroupV1": False, "cgroupDriver": "cgroupfs"}
     if node.facts["container"]:
         patch |= {"protectKernelDefaults": False, **_DISK_OF_OTHERS}
+    if (room := pods_of_a_node(node.cluster["network"]["node_prefix"])) < _PODS:
+        patch["maxPods"] = room
     if not patch:
         return {}
     return {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", **patch}

@@ -27,7 +27,7 @@ metadata: {{name: office}}
 spec:
   deployer: {{address: 10.77.200.1}}
   networks:
-    nodes: {{cidr: 10.77.0.0/16}}
+    nodes: {{cidr: 10.77.0.0/16, dns: [10.77.200.1]}}
     bmc: {{cidr: 10.78.0.0/16}}
   profiles:
     bare:

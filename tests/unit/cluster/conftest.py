@@ -41,7 +41,8 @@ def node() -> Callable[..., Node]:
 
     def make(role: str = "control_plane", timing: str = "standard", **other: Any) -> Node:
         host = {"name": "cp-1", "role": role, "address": "10.20.0.11", "labels": other.pop("labels", {})}
-        network = CLUSTER["network"] | {"plugin": other.pop("plugin", "routed")}  # type: ignore[operator]
+        own = {"plugin": other.pop("plugin", "routed"), "node_prefix": other.pop("node_prefix", 24)}
+        network = CLUSTER["network"] | own  # type: ignore[operator]
         cluster = CLUSTER | {"vip": other.pop("vip", "10.20.0.10"), "network": network}
         variables = {"bmk_cluster": cluster, "bmk_host": host, "bmk_images": IMAGES, "bmk_timing": timing}
         return Node.of(variables, FACTS | other)

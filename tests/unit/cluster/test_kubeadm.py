@@ -202,3 +202,10 @@ def test_a_private_key_is_open_to_its_users_only() -> None:
         "/etc/kubernetes/pki/sa.key",
         "/etc/kubernetes/bmk/encryption.yaml",
     }
+
+
+@pytest.mark.parametrize(("prefix", "room"), [(24, None), (25, None), (26, 61), (27, 29), (28, 13)])
+def test_a_kubelet_takes_no_more_pods_than_its_range_has_addresses(node: Make, prefix: int, room: int | None) -> None:
+    """With 110 pods in a /28 the fourteenth would wait for an address for ever."""
+    kubelet = patches(node(node_prefix=prefix)).get("kubeletconfiguration+strategic.yaml", {})
+    assert (kubelet["maxPods"] if kubelet else None) == room  # type: ignore[call-overload]
