@@ -13,6 +13,7 @@ from bmk.artifacts import oci
 from bmk.artifacts.content import place, sha256_file
 from bmk.artifacts.lock import Lock, Product, load_lock
 from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror, open_mirror
+from bmk.artifacts.other_lock import other_lock
 from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.sources import GoModules, Offer, Source, UpstreamReleases
@@ -45,6 +46,8 @@ def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
     """
     lock = load_lock(lock_path)
     _distrust_damaged_boot_files(lock, say)
+    for line in other_lock(lock_path):
+        say(line)
     return bring_up(lock, [UpstreamReleases("upstream releases", lock, say), GoModules("Go modules", lock, say)], say)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import re
 import subprocess
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bmk.artifacts.node.sources import find_mirror
@@ -24,14 +27,16 @@ KEPT = (
     "etc/services",
 )
 DROPPED = ("usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/audit/")
+ARCHIVE = "packages.tar"
+_LINE = 1000  # bytes of a changelog's first line
 PROGRAMS = frozenset({"nft", "xtables-nft-multi", "conntrack"})
 
 
 def unpack(suite: str, packages: Sequence[str], into: Path) -> Path:
     """Packages with their dependencies, unpacked into one tar in `into`. Raises BmkError with mmdebstrap's reason."""
-    target = into / "packages.tar"
+    target = into / ARCHIVE
     command = ["mmdebstrap", "--quiet", "--format=tar", "--variant=extract", f"--include={','.join(packages)}"]
-    command += [suite, "-", *find_mirror().lines(suite)]
+    command += ["--", suite, "-", *find_mirror().lines(suite)]
     with target.open("wb") as out:  # by stdout: in its namespace mmdebstrap may not write where we may
         done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -42,6 +47,28 @@ def unpack(suite: str, packages: Sequence[str], into: Path) -> Path:
             hint="check that this machine's apt sources answer (apt-get update), or set BMK_DEBIAN_MIRROR",
         )
     return target
+
+
+def source_packages(changelogs: Iterable[bytes]) -> list[str]:
+    """`source=version` of each package, from its changelog: unpacked packages leave no other record."""
+    lines = (
+        gzip.GzipFile(fileobj=io.BytesIO(packed)).readline(_LINE).decode(errors="replace") for packed in changelogs
+    )
+    found = (re.match(r"([a-z0-9][a-z0-9+.-]*) \(([\w.+:~-]+)\)", line) for line in lines)
+    return sorted({f"{match[1]}={match[2]}" for match in found if match})
+
+
+def is_changelog(path: str) -> bool:
+    """Of a package, in a tree or a tar of them; packages that are Debian's own have no other changelog."""
+    return re.search(r"usr/share/doc/[^/]+/changelog(\.Debian)?\.gz$", path) is not None
+
+
+def unpacked_packages(archive: Path) -> list[str]:
+    """`source=version` of what `unpack` unpacked."""
+    with tarfile.open(archive) as tar:
+        named = [member for member in tar.getmembers() if member.isreg() and is_changelog(member.name)]
+        streams = [tar.extractfile(member) for member in named]
+        return source_packages(stream.read() for stream in streams if stream is not None)
 
 
 def entries(archive: Path, into: Path, keep: Mapping[str, str]) -> list[Entry]:

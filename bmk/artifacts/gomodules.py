@@ -19,10 +19,20 @@ from bmk.artifacts.content import sha256_file, sha256_of
 from bmk.artifacts.lock import Product
 from bmk.artifacts.tar import plain_tar
 from bmk.artifacts.work import dying_with_us, find_tool
-from bmk.errors import BmkError
+from bmk.errors import BmkError, ConfigError
 
 MODULES = Path(__file__).with_name("modules")
 Say = Callable[[str], None]
+
+
+# What a build takes from its surroundings: where Go finds modules, keeps caches and how it reaches the network. Nothing
+# that names a compiler, a flag or a program to run, which would be in nobody's review.
+KEPT = frozenset(
+    {"PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "GOMAXPROCS"}
+    | {"GOPATH", "GOCACHE", "GOMODCACHE", "GOTMPDIR", "GOROOT", "GOGC", "GOMEMLIMIT"}
+    | {"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE"}
+)
 
 
 def go_environment(product: Product, go: str) -> dict[str, str]:
@@ -33,7 +43,7 @@ def go_environment(product: Product, go: str) -> dict[str, str]:
     return {
         "GOGC": "off",
         "GOMEMLIMIT": "1GiB",  # of each compiler: above it, it collects all the same
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name in KEPT},
         "GOTOOLCHAIN": f"go{go}",
         "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
         "GOWORK": "off",
@@ -43,6 +53,8 @@ def go_environment(product: Product, go: str) -> dict[str, str]:
         "GOEXPERIMENT": "",
         "GOFIPS140": "off",
         "CGO_ENABLED": "1" if product.cgo else "0",
+        "CC": "gcc",
+        **dict.fromkeys(("CGO_CFLAGS", "CGO_LDFLAGS"), "-O2 -g"),
     }
 
 
@@ -67,6 +79,7 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
 
     Raises BmkError with the last lines of the compiler when it fails; what was compiled stays in Go's cache.
     """
+    _require_module(name, product)
     packages = _packages(product)
     command = [
         *dying_with_us(),
@@ -80,13 +93,24 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
     ]
     if product.tags:
         command += ["-tags", " ".join(product.tags)]
-    _run([*command, *packages.values()], name, go_environment(product, go), say)
+    _run([*command, "--", *packages.values()], name, go_environment(product, go), say)
     built = {file: into / _program(package) for file, package in packages.items()}
     if product.archive is None:
         return built
     archive = into / f"{product.archive.name}.tar"
     plain_tar(archive, {_program(p): built[_program(p)] for p in product.archive.packages})
     return {name: path for name, path in built.items() if name in product.files} | {product.archive.name: archive}
+
+
+def _require_module(name: str, product: Product) -> None:
+    """What is compiled is what go.mod says: a lock with another version would only give it another name."""
+    has = module_version(name, product.module) if (MODULES / name / "go.mod").is_file() else ""
+    if has != product.version:
+        raise ConfigError(
+            f"the lock wants {product.module} {product.version}, and bmk has {has or 'no such module'}",
+            where=f"products.{name}",
+            hint=f"change {MODULES / name}/go.mod and go.sum too (docs/artifacts.md, Changing a version)",
+        )
 
 
 def module_version(name: str, module: str) -> str:

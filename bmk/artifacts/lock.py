@@ -16,15 +16,65 @@ Three ways of pinning, because three kinds of bytes exist:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bmk.datacenter.scalars import MEANINGS, word
 from bmk.document import read_document
 from bmk.errors import ConfigError
 
 DEFAULT_LOCK = Path(__file__).with_name("artifacts.lock")
+
+
+# What the lock says ends up as arguments of go and mmdebstrap, as paths and URLs. So every word has a form in which it
+# is nothing else: no option, no way out of a directory, no code.
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
+_FILLED = r"\{(version|number)\}"  # what sources.filled puts in
+_VALUE = r"[A-Za-z0-9._/+-]*(\{(version|number|major|minor)\})?[A-Za-z0-9._/+-]*"
+_LDFLAG = rf"(-s|-w|-X [A-Za-z0-9._/-]+={_VALUE}|-extldflags -static)"
+
+ProductName = Annotated[str, word(r"[a-z0-9][a-z0-9-]{0,62}", "a name of lower-case letters, digits and dashes")]
+FileName = Annotated[str, word(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "the name of a file")]
+ImageName = Annotated[str, word(r"[a-z0-9]+([._-][a-z0-9]+){0,9}", "the name of an image, in lower case")]
+Tag = Annotated[str, word(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", "the tag of an image")]
+ModuleVersion = Annotated[
+    str,
+    word(r"v(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}(-[A-Za-z0-9.-]+)?(\+incompatible)?", "a version of a module: v1.2.3"),
+]
+GoVersion = Annotated[str, word(r"1\.[0-9]{1,3}\.[0-9]{1,3}", "a version of Go such as 1.26.8")]
+GoPath = Annotated[
+    str, word(rf"[a-z0-9][a-z0-9-]*(\.[a-z0-9-]+)+(/{_PART})*", "a module or package: example.net/tool/cmd")
+]
+GoTag = Annotated[str, word(r"[a-z][a-z0-9_.]*", "a build tag")]
+LinkFlags = Annotated[
+    str,
+    word(
+        rf" ?({_LDFLAG}( {_LDFLAG})*)? ?",
+        "flags of Go's linker: -s, -w, -X package.variable=value, -extldflags -static",
+        2000,
+    ),
+]
+Sha256 = Annotated[str, word(r"[0-9a-f]{64}", "a sha256: 64 hexadecimal digits in lower case")]
+Url = Annotated[
+    str,
+    word(
+        rf"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{{1,5}})?(/([A-Za-z0-9._~+-]|{_FILLED})+)+",
+        "an https URL, in which {version} and {number} are filled in",
+    ),
+]
+Member = Annotated[
+    str, word(rf"(([A-Za-z0-9_]|{_FILLED})([A-Za-z0-9._+-]|{_FILLED})*/?)*", "a path inside of an archive")
+]
+ImagePath = Annotated[str, word(rf"(/{_PART})+", "an absolute path in the image, without ..")]
+PackagePath = Annotated[str, word(rf"{_PART}(/{_PART})*", "a path in the unpacked packages, without .. and leading /")]
+LinkTarget = Annotated[str, word(rf"{_PART}(/{_PART})*", "a path relative to the link, without ..")]
+Argument = Annotated[str, word(rf"(/{_PART})+|--?[A-Za-z][A-Za-z0-9=._-]*", "a program's path, or an option of it")]
+DebianPackage = Annotated[str, word(r"[a-z0-9][a-z0-9+.-]+", "a Debian package")]
+Suite = Annotated[str, word(r"[a-z]{3,20}", "a release of Debian such as trixie")]
+User = Annotated[str, word(r"([1-9][0-9]{0,9}:[1-9][0-9]{0,9})?", "uid:gid of an ordinary user, such as 65532:65532")]
 
 
 class _Entry(BaseModel):
@@ -34,37 +84,37 @@ class _Entry(BaseModel):
 class Upstream(_Entry):
     """A release as its project publishes it. `{version}` and `{number}` (without the v) are filled in."""
 
-    url: str
-    member: str = ""  # path inside the release's tar; empty: the release is the file
-    sha256: str | None = None  # of the release; None: not vouched for, never fetched
+    url: Url
+    member: Member = ""  # path inside the release's tar; empty: the release is the file
+    sha256: Sha256 | None = None  # of the release; None: not vouched for, never fetched
 
 
 class LockedFile(_Entry):
     """One file of the mirror. `package` is the Go package that it is built from."""
 
-    package: str
-    sha256: str | None = None  # None: pinned by input
+    package: GoPath
+    sha256: Sha256 | None = None  # None: pinned by input
     upstream: Upstream | None = None
 
 
 class Archive(_Entry):
     """The programs of a product in one plain tar: nodes get one file, and its bytes do not depend on a compressor."""
 
-    name: str
-    packages: tuple[str, ...]
-    sha256: str | None = None
+    name: FileName
+    packages: tuple[GoPath, ...]
+    sha256: Sha256 | None = None
     upstream: Upstream | None = None
 
 
 class Product(_Entry):
     """One Go module below modules/, and the files that come from it."""
 
-    version: str
-    module: str
-    ldflags: str = "-s -w"
-    tags: tuple[str, ...] = ()
+    version: ModuleVersion
+    module: GoPath
+    ldflags: LinkFlags = "-s -w"
+    tags: tuple[GoTag, ...] = ()
     cgo: bool = False
-    files: dict[str, LockedFile] = {}
+    files: dict[FileName, LockedFile] = {}
     archive: Archive | None = None
 
     def outputs(self) -> dict[str, LockedFile | Archive]:
@@ -75,15 +125,15 @@ class Product(_Entry):
 class Image(_Entry):
     """One OCI image: files of the mirror, parts of Debian packages, or both (then Debian's part is the lower layer)."""
 
-    tag: str
-    files: dict[str, str] = {}  # path in the image -> file of the mirror
-    debian: tuple[str, ...] = ()  # packages, unpacked and not installed
-    keep: dict[str, str] = {}  # path in the image -> path in the unpacked packages; empty: programs and libraries
-    links: dict[str, str] = {}
-    entrypoint: tuple[str, ...]
-    user: str = ""
+    tag: Tag
+    files: dict[ImagePath, FileName] = {}  # path in the image -> file of the mirror
+    debian: tuple[DebianPackage, ...] = ()  # packages, unpacked and not installed
+    keep: dict[ImagePath, PackagePath] = {}  # path in the image -> path in the packages; empty: programs and libraries
+    links: dict[ImagePath, LinkTarget] = {}
+    entrypoint: tuple[Argument, ...]
+    user: User = ""
     binds_low_ports: bool = False  # file capability cap_net_bind_service on the entry point
-    id: str | None = Field(None, description="sha256 of the image configuration; None: pinned by input")
+    id: Sha256 | None = Field(None, description="sha256 of the image configuration; None: pinned by input")
 
 
 class Lock(_Entry):
@@ -91,11 +141,21 @@ class Lock(_Entry):
 
     apiVersion: Literal["bmk.dev/v1"]  # noqa: N815 - the spelling of the file
     kind: Literal["ArtifactsLock"]
-    go: str
-    debian: str
-    products: dict[str, Product]
-    images: dict[str, Image]
-    systems: dict[str, tuple[str, ...]] = {}  # what systems.py makes -> its files
+    go: GoVersion
+    debian: Suite
+    products: dict[ProductName, Product]
+    images: dict[ImageName, Image]
+    systems: dict[ProductName, tuple[FileName, ...]] = {}  # what systems.py makes -> its files
+
+    @model_validator(mode="after")
+    def _whole(self) -> Lock:
+        """Every file that an image or a system is made of is one that something makes, and only one thing does."""
+        made = [file for product in self.products.values() for file in product.outputs()]
+        if twice := sorted({file for file in made if made.count(file) > 1}):
+            raise ValueError(f"made by two products: {', '.join(twice)}")
+        if lost := sorted({file for image in self.images.values() for file in image.files.values()} - set(made)):
+            raise ValueError(f"in an image, and no product makes it: {', '.join(lost)}")
+        return self
 
     def product_of(self, file: str) -> tuple[str, Product]:
         """Name and product of a file; KeyError when no product makes it."""
@@ -103,6 +163,12 @@ class Lock(_Entry):
             if file in product.outputs():
                 return name, product
         raise KeyError(file)
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        return f"{error['input']!r} is not {MEANINGS[error['ctx']['pattern']]}"
+    return str(error["msg"])
 
 
 def load_lock(path: Path | None = None) -> Lock:
@@ -113,7 +179,7 @@ def load_lock(path: Path | None = None) -> Lock:
         lock = Lock.model_validate(document.value)
     except ValidationError as error:
         problems = [
-            f"{document.locate(e['loc'])[0]}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+            f"{document.locate(e['loc'])[0]}: {'.'.join(map(str, e['loc']))}: {_words(e)}" for e in error.errors()
         ]
         raise ConfigError("the lock file is not valid", where=str(source), why="\n       ".join(problems)) from error
     if document.flaws:

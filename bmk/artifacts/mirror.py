@@ -7,21 +7,25 @@ the inputs it came from. Plans, grants and downloads name the digests of this fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bmk.artifacts.content import fingerprint, replacing, require_digest
-from bmk.artifacts.lock import load_lock
+from bmk.artifacts.lock import FileName, ImageName, PackagePath, Sha256, Tag, load_lock
 from bmk.artifacts.registry import Registry
-from bmk.document import read_document, to_yaml
-from bmk.errors import BmkError, PreflightRefused
+from bmk.datacenter.scalars import Line
+from bmk.document import inside, read_document, to_yaml
+from bmk.errors import BmkError, ConfigError, PreflightRefused
 from bmk.paths import cache_dir
 
 _BUILD = "bmk artifacts build"
 RECORD = "artifacts.resolved.yml"
+_INPUTS = r"^([0-9a-f]{64}|damaged)?$"
 
 
 class Deployer(Protocol):
@@ -164,6 +168,33 @@ class Mirror:
         return {"apiVersion": "bmk.dev/v1", "kind": "ResolvedArtifacts", "files": files, "images": images}
 
 
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    version: Tag
+    path: PackagePath
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]
+    source: Line
+    inputs: str = Field(pattern=_INPUTS)
+    seen: tuple[int, ...] = ()
+
+
+class _Image(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    tag: Tag
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    id: Sha256
+    size: Annotated[int, Field(ge=0)]
+    inputs: str = Field(pattern=_INPUTS)
+
+
+class _Record(BaseModel):
+    """artifacts.resolved.yml. A bundle brings one, and its words become paths and URLs."""
+
+    files: dict[FileName, _File] = {}
+    images: dict[ImageName, _Image] = {}
+
+
 def mirror_dir() -> Path:
     return cache_dir() / "mirror"
 
@@ -210,13 +241,20 @@ def load_mirror(lock_path: Path | None = None) -> Mirror:
     return mirror
 
 
-def _fill(mirror: Mirror, data: Mapping[str, Any]) -> None:
-    for name, entry in data.get("files", {}).items():
-        fields = {**entry, "size": int(entry["size"]), "local": mirror.root / "files" / entry["path"]}
-        mirror.seen[name] = [int(number) for number in fields.pop("seen", [])]
-        mirror.files[name] = FileArtifact(name=name, **fields)
-    for name, entry in data.get("images", {}).items():
-        mirror.images[name] = ImageArtifact(name=name, **{**entry, "size": int(entry["size"])})
+def _fill(mirror: Mirror, value: Any) -> None:
+    try:
+        record = _Record.model_validate(value)
+    except ValidationError as error:
+        places = sorted({".".join(map(str, item["loc"][:3])) for item in error.errors()})
+        raise ConfigError(
+            "the record of the mirror is not one that bmk wrote", where=str(mirror.root / RECORD), why=", ".join(places)
+        ) from error
+    for name, file in record.files.items():
+        local = inside(mirror.root / "files", file.path)
+        mirror.seen[name] = list(file.seen)
+        mirror.files[name] = FileArtifact(name=name, local=local, **file.model_dump(exclude={"seen"}))
+    for name, image in record.images.items():
+        mirror.images[name] = ImageArtifact(name=name, **image.model_dump())
 
 
 def _problem(check: Callable[[], object]) -> BmkError | None:

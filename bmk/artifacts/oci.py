@@ -20,6 +20,8 @@ from bmk.artifacts.tar import CAP_NET_BIND_SERVICE, Entry, write_tar
 from bmk.errors import BmkError
 
 RECIPE = 1  # raise it when this module makes other bytes from the same inputs
+DEBIAN_RECIPE = 2  # the same, for images with a part from Debian
+PACKAGES = "dev.bmk.packages"  # label: source packages that the lower layer was taken from
 
 _PASSWD = (
     b"root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"
@@ -46,13 +48,14 @@ class Made:
 def inputs(image: Image, suite: str, files: Mapping[str, str]) -> str:
     """Digest of all that decides what an image holds; `files`: sha256 by name of the mirror's file."""
     used = {name: files[name] for name in image.files.values()}
-    return sha256_of([RECIPE, image.model_dump(exclude={"id"}), suite if image.debian else "", used])
+    return sha256_of([RECIPE, image.model_dump(exclude={"id"}), [suite, DEBIAN_RECIPE] if image.debian else "", used])
 
 
 def make(name: str, image: Image, contents: list[list[Entry]], work: Path, registry: Registry) -> Made:
     """Build the image in `work` from the entries of its layers, lowest first, and publish it as name:tag."""
     layers = [_layer(work / f"layer{n}.tar", entries) for n, entries in enumerate(contents)]
-    config = json.dumps(_config(image, [diff for diff, _ in layers]), sort_keys=True).encode()
+    taken = debian.unpacked_packages(work / debian.ARCHIVE) if image.debian else []
+    config = json.dumps(_config(image, [diff for diff, _ in layers], taken), sort_keys=True).encode()
     config_digest, config_size = registry.add_bytes(config)
     published = [(*registry.add_file(packed), diff) for diff, packed in layers]
     manifest = {
@@ -95,7 +98,7 @@ def _layer(target: Path, entries: list[Entry]) -> tuple[str, Path]:
     return digest, packed
 
 
-def _config(image: Image, diff_ids: list[str]) -> dict[str, Any]:
+def _config(image: Image, diff_ids: list[str], packages: list[str]) -> dict[str, Any]:
     run: dict[str, Any] = {
         "Entrypoint": list(image.entrypoint),
         "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
@@ -103,6 +106,8 @@ def _config(image: Image, diff_ids: list[str]) -> dict[str, Any]:
     }
     if image.user:
         run["User"] = image.user
+    if packages:
+        run["Labels"] = {PACKAGES: " ".join(packages)}
     return {
         "architecture": "amd64",
         "os": "linux",

@@ -20,8 +20,9 @@ from tempfile import TemporaryDirectory
 
 import bmk
 from bmk.artifacts.content import replacing, sha256_bytes, sha256_of
+from bmk.artifacts.debian import is_changelog, source_packages
 from bmk.artifacts.node.cpio import File, write_cpio
-from bmk.artifacts.node.tree import SUITE, node_key, node_tree, run_tool, tool, tools_key, tools_tree
+from bmk.artifacts.node.tree import SUITE, member, node_key, node_tree, run_tool, tool, tools_key, tools_tree
 from bmk.errors import BmkError
 from bmk.paths import cache_dir
 
@@ -54,6 +55,7 @@ class Ramdisk:
 
     kernel: Path  # install-kernel: bzImage, also an EFI program
     initrd: Path  # install-initrd: cpio, zstd
+    packages: Path  # install-packages: source packages that both were taken from
     release: str  # of the kernel
     version: str
 
@@ -78,11 +80,21 @@ def build_ramdisk(
         release, kernel, modules = _kernel(tree, tools, Path(scratch))
         files = {**_static(f"{version}, Linux {release}\n"), **modules, **_python(tools, agent, Path(scratch))}
         files |= dict(_programs(tools, PROGRAMS, [f for f in files if f.endswith(".so")]))
-        result = Ramdisk(out / "install-kernel", out / "install-initrd", release, version)
+        result = Ramdisk(out / "install-kernel", out / "install-initrd", out / "install-packages", release, version)
+        result.packages.write_text("".join(f"{line}\n" for line in _sources(tree, tools)))
         with replacing(result.kernel) as part:
             part.write_bytes(kernel)
         _write_initrd(result.initrd, files, Path(scratch))
     return result
+
+
+def _sources(tree: Path, tools: Path) -> list[str]:
+    """`source=version` of kernel and tools."""
+    changelogs = [path for path in tools.glob("usr/share/doc/*/changelog*.gz") if is_changelog(str(path))]
+    kernels = [
+        line for line in member(tree, "usr/share/bmk-packages").decode().split() if line.startswith("linux-image-")
+    ]
+    return sorted({*source_packages(path.read_bytes() for path in changelogs), f"linux={kernels[0].partition('=')[2]}"})
 
 
 def pack_agent() -> bytes:

@@ -7,16 +7,34 @@ writer) never sees an image that is not whole, and no daemon has to run while im
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
 
 from bmk.artifacts.content import place, replacing, require_digest, sha256_bytes, sha256_file
+from bmk.document import parse_json
+from bmk.errors import ConfigError, DigestMismatch
 
 _HINT = "bmk artifacts build (it makes again what is damaged)"
+
+
+class _Blob(BaseModel):
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0)]
+
+
+class _Manifest(BaseModel):
+    """What of an image's manifest names blobs. It may come from a bundle, and digests become paths."""
+
+    config: _Blob
+    layers: tuple[_Blob, ...]
+
+    def blobs(self) -> list[str]:
+        return [self.config.digest, *(layer.digest for layer in self.layers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +63,7 @@ class Registry:
         """Publish a manifest whose blobs are already in. Returns its digest."""
         repository = self._v2 / "repositories" / name
         digest, _ = self.add_bytes(manifest)
-        for blob in _blobs(json.loads(manifest)):
+        for blob in _manifest(manifest, f"{name}:{tag}").blobs():
             _write(_link(repository / "_layers", blob), blob.encode())
         _write(_link(repository / "_manifests/revisions", digest), digest.encode())
         _write(_link(repository / f"_manifests/tags/{tag}/index", digest), digest.encode())
@@ -66,25 +84,23 @@ class Registry:
         current = self._v2 / "repositories" / name / f"_manifests/tags/{tag}/current/link"
         if not current.is_file() or current.read_text() != digest or not self.blob(digest).is_file():
             return False
-        manifest = json.loads(self.blob(digest).read_bytes())
-        parts = [manifest["config"], *manifest["layers"]]
-        return all(
-            self.blob(p["digest"]).is_file() and self.blob(p["digest"]).stat().st_size == p["size"] for p in parts
-        )
+        manifest = _manifest(self.blob(digest).read_bytes(), f"{name}:{tag}")
+        stored = [(self.blob(part.digest), part.size) for part in (manifest.config, *manifest.layers)]
+        return all(path.is_file() and path.stat().st_size == size for path, size in stored)
 
     def verify(self, image: str, digest: str) -> Iterator[tuple[str, int]]:
         """Hash manifest, configuration and layers; yields (digest, bytes). DigestMismatch names image and blob."""
         manifest_file = self.blob(digest)
         require_digest(manifest_file, digest.removeprefix("sha256:"), name=f"image {image}: manifest", hint=_HINT)
         yield digest, manifest_file.stat().st_size
-        for blob in _blobs(json.loads(manifest_file.read_bytes())):
+        for blob in _manifest(manifest_file.read_bytes(), image).blobs():
             path = self.blob(blob)
             require_digest(path, blob.removeprefix("sha256:"), name=f"image {image}: blob {blob[:19]}", hint=_HINT)
             yield blob, path.stat().st_size
 
     def blobs_of(self, digest: str) -> list[str]:
         """The manifest's own digest and those of all it names."""
-        return [digest, *_blobs(json.loads(self.blob(digest).read_bytes()))]
+        return [digest, *_manifest(self.blob(digest).read_bytes(), digest).blobs()]
 
     def blobs(self) -> Iterator[Path]:
         """Every blob in the storage, used or not."""
@@ -95,8 +111,11 @@ class Registry:
         return self.root / "docker/registry/v2"
 
 
-def _blobs(manifest: dict[str, Any]) -> list[str]:
-    return [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+def _manifest(text: bytes, image: str) -> _Manifest:
+    try:
+        return _Manifest.model_validate(parse_json(text, image))
+    except (ValidationError, ConfigError) as error:
+        raise DigestMismatch("this is no manifest of an image", where=image, hint=_HINT) from error
 
 
 def _link(parent: Path, digest: str) -> Path:

@@ -45,7 +45,11 @@ def _node(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
 
 def _install(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
     made = build_ramdisk(out, suite=suite, say=say)
-    return made.version, {"install-kernel": made.kernel, "install-initrd": made.initrd}
+    return made.version, {
+        "install-kernel": made.kernel,
+        "install-initrd": made.initrd,
+        "install-packages": made.packages,
+    }
 
 
 # Not all of node/: what only the ramdisk needs would make the node image again.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bmk.cli.options import output_option
-from bmk.cli.output import emit, say
+from bmk.cli.options import dc_argument, output_option
+from bmk.cli.output import dump, emit, say
 
 LOCK = click.option(
     "--lock", "lock_file", type=click.Path(path_type=Path), help="Lock file; by default the one that bmk ships."
@@ -30,6 +30,7 @@ def build(lock_file: Path | None, relock: bool) -> None:
     from bmk.artifacts.sources import GoModules
 
     lock = load_lock(lock_file)
+    _say_other_lock(lock_file)
     mirror = bring_up(lock, [GoModules("Go modules", lock, say)], say, relock=relock)
     if relock:
         changed = write_digests(lock_file or DEFAULT_LOCK, mirror)
@@ -57,6 +58,7 @@ def sync(lock_file: Path | None, places: tuple[Path, ...], sha256: str | None, u
     from bmk.artifacts.lock import load_lock
 
     lock = load_lock(lock_file)
+    _say_other_lock(lock_file)
     with ExitStack() as stack:
         chain: list[sources.Source] = [sources.UpstreamReleases("upstream releases", lock, say)] if upstream else []
         for place in places:
@@ -139,3 +141,28 @@ def bundle(lock_file: Path | None, target: Path) -> None:
     say(f"{target}: {target.stat().st_size / 1e6:.0f} MB; over there:")
     say(f"  bmk artifacts sync --from {target.name} --sha256 {digest}")
     click.echo(digest)
+
+
+@command.command(short_help="Print what a data center serves and what that is made of (CycloneDX).")
+@dc_argument
+def sbom(dc: str) -> None:
+    """Print the software bill of materials of what DC serves, as CycloneDX 1.6 (JSON).
+
+    Files and images with digests, the Go modules of each program with their sums, Debian packages with versions.
+    """
+    from bmk.artifacts.lock import load_lock
+    from bmk.artifacts.mirror import load_mirror
+    from bmk.artifacts.sbom import sbom as bill
+    from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.versions import lock_path
+
+    loaded = load_datacenter(dc)
+    lock = lock_path(loaded.source, loaded.spec.artifacts)
+    dump(bill(loaded.name, load_lock(lock), load_mirror(lock)), "json")
+
+
+def _say_other_lock(lock_file: Path | None) -> None:
+    from bmk.artifacts.other_lock import other_lock
+
+    for line in other_lock(lock_file):
+        say(line)

@@ -49,9 +49,11 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
 
 def _pin(dc: DataCenter) -> None:
     """What the inventory tells ssh to read, as the journal has it now."""
+    from bmk.journal.place import require_own
     from bmk.journal.store import existing_journal
     from bmk.phases.known_hosts import write_known_hosts
 
+    require_own(dc.name, dc.source)
     journal = existing_journal(dc.name)
     if journal is not None:
         write_known_hosts(dc, journal)
@@ -72,11 +74,12 @@ def _artifacts(dc: DataCenter) -> dict[str, Any]:
     """Variables of the mirror; without a mirror, none: hosts can still be listed and reached."""
     from bmk.artifacts.mirror import load_mirror
     from bmk.boot.server import registry_certificate
+    from bmk.datacenter.versions import lock_path
     from bmk.errors import BmkError
     from bmk.paths import state_dir
 
     try:
-        files, images = load_mirror().as_vars(dc.spec.deployer)
+        files, images = load_mirror(lock_path(dc.source, dc.spec.artifacts)).as_vars(dc.spec.deployer)
     except BmkError as error:
         say(f"bmk_artifacts and bmk_images are empty: {error}")
         return {}

@@ -19,7 +19,9 @@ from bmk.cli.output import dump, say
 )
 def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
     """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
+    from bmk.artifacts.other_lock import other_lock
     from bmk.datacenter.attestation import unproven
+    from bmk.datacenter.versions import lock_path
     from bmk.errors import Exit
     from bmk.phases.site import open_site
     from bmk.plan.files import save_plan
@@ -28,6 +30,8 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> i
     site = open_site(dc)
     hosts = site.select(limit)
     plan, _ = site.plan(hosts)
+    for line in other_lock(lock_path(site.dc.source, site.dc.spec.artifacts)):
+        say(line)
     if output == "table":
         click.echo("\n".join(lines(plan, unproven(hosts))))
     else:

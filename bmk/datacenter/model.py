@@ -66,7 +66,7 @@ class Deployer(Spec):
     address: Address
     http_port: Port = 80
     registry_port: Port = 5000
-    ssh_from: tuple[IPv4Network, ...] = Field(
+    ssh_from: tuple[Range, ...] = Field(
         (), description="further addresses and networks from which its ssh key opens hosts: another deployer, a NAT"
     )
 

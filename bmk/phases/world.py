@@ -23,6 +23,7 @@ from bmk.cluster.kubeconfig import credentials, kubeconfig
 from bmk.datacenter.inventory import ansible_inventory, endpoint
 from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.versions import lock_path
 from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.paths import private_dir, state_dir
@@ -82,7 +83,7 @@ class World:
 
     def _serve(self) -> Image:
         """The mirror's image. The boot service serves what is granted: it is told where that lies."""
-        mirror = load_mirror()
+        mirror = load_mirror(lock_path(self.dc.source, self.dc.spec.artifacts))
         write_artifacts(self.state, mirror.as_vars(self.dc.spec.deployer)[0])
         image = mirror.file(NODE_IMAGE)
         return Image(NODE_IMAGE, image.sha256, _raw_digest(image.local))

@@ -9,6 +9,7 @@ import pytest
 from bmk.artifacts import gomodules
 from bmk.artifacts.lock import DEFAULT_LOCK, load_lock
 from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror
+from bmk.artifacts.other_lock import other_lock
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.relock import relock
 from bmk.errors import ConfigError
@@ -87,3 +88,69 @@ def test_the_shipped_lock_relocks_to_itself(tmp_path: Path) -> None:
     copy.write_text(DEFAULT_LOCK.read_text())
     assert relock(copy, mirror) == []
     assert copy.read_text() == DEFAULT_LOCK.read_text()
+
+
+SPOILED = {
+    "package that is an option": ("package: example.org/tools/cmd/tool", "package: -toolexec=/tmp/x"),
+    "module that is an option": ("module: example.org/tools", "module: -modfile=/tmp/go.mod"),
+    "version that leads away": ("version: v1.2.3 ", "version: ../../../etc "),
+    "linker of one's own": ("module: example.org/tools\n", "module: example.org/tools\n    ldflags: -extld=/tmp/x\n"),
+    "flags for the linker's linker": (
+        "module: example.org/tools\n",
+        "module: example.org/tools\n    ldflags: -s -extldflags '-fuse-ld=/tmp/x'\n",
+    ),
+    "format that looks inside": (
+        "module: example.org/tools\n",
+        "module: example.org/tools\n    ldflags: -X a.b={version.__class__}\n",
+    ),
+    "tag that is an option": (
+        "module: example.org/tools\n",
+        "module: example.org/tools\n    tags: ['x -toolexec=y']\n",
+    ),
+    "file that leads away": ("      tool:\n", "      ../../tool:\n"),
+    "product that leads away": ("  tools:\n", "  ../tools:\n"),
+    "suite that is an option": ("debian: trixie", "debian: --customize-hook=id"),
+    "Go of a path": ("go: 1.26.8", "go: 1.26.8+path"),
+    "release over http": ("https://example.org", "http://example.org"),
+    "release of a format": ("{version}/tool", "{version.x}/tool"),
+    "digest that is none": ("sha256: null", "sha256: abc"),
+    "file of an image that leads away": ("/usr/bin/tool: tool", "/../tool: tool"),
+    "link that leads away": ("/usr/bin/alias: tool", "/usr/bin/alias: ../../../etc/passwd"),
+    "image that leads away": ("images:\n  tool:", "images:\n  ../tool:"),
+    "tag of an image that leads away": ("    tag: v1.2.3", "    tag: ../v1.2.3"),
+    "package of Debian that is a pattern": ("    entrypoint:", "    debian: ['?essential']\n    entrypoint:"),
+    "user that is root": ('user: "65532:65532"', 'user: "0:0"'),
+    "file that nobody makes": ("/usr/bin/tool: tool", "/usr/bin/tool: other"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), SPOILED.values(), ids=SPOILED)
+def test_no_word_of_a_lock_is_more_than_it_says(lock_file: Path, old: str, new: str) -> None:
+    """A lock may come with a pull request: what would be an option, a way out of a directory or code is refused."""
+    text = lock_file.read_text()
+    assert old in text
+    lock_file.write_text(text.replace(old, new, 1))
+    with pytest.raises(ConfigError, match="the lock file is not valid"):
+        load_lock(lock_file)
+
+
+def test_a_lock_with_another_version_than_the_module_builds_nothing(lock_file: Path, tmp_path: Path) -> None:
+    """What is compiled is what go.mod says; under another version's name it would be a lie."""
+    product = load_lock().products["cni"].model_copy(update={"version": "v1.9.9"})
+    for name, wrong in (("cni", product), ("nowhere", product)):
+        with pytest.raises(ConfigError, match=r"the lock wants .* v1\.9\.9, and bmk has"):
+            gomodules.build(name, wrong, "1.26.8", tmp_path, lambda _: None)
+
+
+def test_another_lock_than_the_shipped_one_is_told_with_what_differs(tmp_path: Path) -> None:
+    """Names, versions and digests that differ are named, versions first; a copy of the shipped lock is no other one."""
+    path = tmp_path / "artifacts.lock"
+    path.write_text(DEFAULT_LOCK.read_text())
+    assert other_lock(path) == other_lock(None) == other_lock(DEFAULT_LOCK) == []
+    text = DEFAULT_LOCK.read_text().replace("version: v3.7.0", "version: v3.7.1").replace("e3af324b", "e3af324c")
+    path.write_text(text.replace("      ctr:\n", "      crt:\n"))
+    head, first, *others = other_lock(path)
+    assert head == f"{path} is not the lock that bmk ships:"
+    assert first == "  products.etcd.version: v3.7.1, shipped v3.7.0"
+    assert any("etcd-server.sha256: e3af324c" in line for line in others)
+    assert any(line.startswith("  products.containerd.files.ctr.package: has none, shipped github") for line in others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from bmk.artifacts.lock import Product, load_lock
 from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror, load_mirror, open_mirror
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.work import preflight
-from bmk.errors import PreflightRefused
+from bmk.document import to_yaml
+from bmk.errors import ConfigError, DigestMismatch, PreflightRefused
 
 
 @dataclass
@@ -93,7 +95,7 @@ def test_the_environment_of_a_build_leaves_nothing_to_the_user(monkeypatch: pyte
     monkeypatch.setenv("GOFLAGS", "-tags=evil")
     monkeypatch.setenv("GOAMD64", "v3")
     monkeypatch.setenv("GOPROXY", "https://proxy.example.org")
-    product = Product(version="v1.0.0", module="m")
+    product = Product(version="v1.0.0", module="example.net/m")
     environment = gomodules.go_environment(product, "1.26.8")
     assert environment["GOFLAGS"] == "-mod=readonly -trimpath -buildvcs=false"
     assert environment["GOAMD64"] == "v1"
@@ -104,7 +106,7 @@ def test_the_environment_of_a_build_leaves_nothing_to_the_user(monkeypatch: pyte
 
 def test_compilers_keep_their_garbage_unless_the_user_has_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes no bytes is ours to propose and the user's to say."""
-    product = Product(version="v1.0.0", module="m")
+    product = Product(version="v1.0.0", module="example.net/m")
     monkeypatch.delenv("GOGC", raising=False)
     monkeypatch.setenv("GOMEMLIMIT", "300MiB")
     environment = gomodules.go_environment(product, "1.26.8")
@@ -122,3 +124,42 @@ def test_inputs_change_with_recipe_version_and_toolchain() -> None:
         gomodules.inputs("containerd", product, "1.26.8"),
     }
     assert len(variants) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["GOFLAGS", "CC", "CGO_CFLAGS", "GOTOOLDIR", "GOENV", "GCCGO", "LD_PRELOAD", "GIT_SSH_COMMAND"]
+)
+def test_nothing_that_names_code_reaches_a_build(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Of the environment a build sees what is on a list; what is not known is not passed."""
+    monkeypatch.setenv(name, "/tmp/x")
+    product = Product(version="v1.0.0", module="example.net/m")
+    assert "/tmp/x" not in gomodules.go_environment(product, "1.26.8").values()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("path", "../../../../etc/shadow"),
+        ("version", "../../x"),
+        ("sha256", "x"),
+        ("source", "a\x1b[2J"),
+        ("size", "-1"),
+    ],
+)
+def test_the_record_of_a_bundle_is_no_way_out(tmp_path: Path, field: str, value: str) -> None:
+    """A bundle's words become paths and URLs: what is not of a record's form is refused."""
+    entry = {"version": "v1", "path": "a/v1/a", "sha256": "0" * 64, "size": "1", "source": "s", "inputs": ""}
+    (tmp_path / "artifacts.resolved.yml").write_text(to_yaml({"files": {"a": entry}}))
+    assert open_mirror(tmp_path).files["a"].local == tmp_path / "files/a/v1/a"
+    (tmp_path / "artifacts.resolved.yml").write_text(to_yaml({"files": {"a": {**entry, field: value}}}))
+    with pytest.raises(ConfigError, match="not one that bmk wrote"):
+        open_mirror(tmp_path)
+
+
+@pytest.mark.parametrize("digest", ["sha256:../../../../etc/shadow", "md5:00", "sha256:" + "0" * 63])
+def test_digests_of_a_manifest_are_digests(tmp_path: Path, digest: str) -> None:
+    """A manifest names blobs, and digests become paths: another word is refused before a path is made of it."""
+    registry = Registry(tmp_path)
+    manifest, _ = registry.add_bytes(json.dumps({"config": {"digest": digest, "size": 1}, "layers": []}).encode())
+    with pytest.raises(DigestMismatch, match="no manifest"):
+        registry.blobs_of(manifest)

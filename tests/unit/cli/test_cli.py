@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,11 @@ from pathlib import Path
 import click
 import pytest
 
+from bmk.artifacts.lock import DEFAULT_LOCK
 from bmk.cli import COMMANDS, bmk
 from bmk.cli.failure import run
 from bmk.errors import Declined, Exit, LockHeld, SomeHostsFailed, Unreachable
+from bmk.paths import content_dir
 
 LIBRARIES = ("pydantic", "yaml", "rich", "ansible", "sushy", "paramiko", "netaddr", "lightkube")
 HEAVY = (*LIBRARIES, "asyncio", "sqlite3", "subprocess")
@@ -195,3 +199,16 @@ def test_every_command_has_help(name):
     command = bmk.get_command(click.Context(bmk), name)
     assert command is not None
     assert command.help
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_lock_that_is_no_lock_is_not_called_good(tmp_path, output):
+    """A lock beside dc.yml is taken by itself, so `validate` reads it too; a program is told as well as a person."""
+    directory = tmp_path / "evil"
+    shutil.copytree(content_dir() / "inventories" / "lab", directory)
+    text = DEFAULT_LOCK.read_text().replace("package: github.com/coredns/coredns", "package: -toolexec=/tmp/x")
+    (directory / "artifacts.lock").write_text(text)
+    done = bmk_command("validate", str(directory), "-o", output)
+    assert done.returncode == Exit.CONFIG
+    assert "'-toolexec=/tmp/x' is not a module or package" in done.stdout + done.stderr
+    assert not done.stdout or json.loads(done.stdout)["ok"] is False
