@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.artifacts.mirror import load_mirror
+from bmk.artifacts.mirror import open_mirror
 
 
 @pytest.mark.parametrize("servers", [(), ("10.1.0.2",), ("10.1.0.2", "10.1.0.3", "9.9.9.9")])
@@ -15,7 +15,7 @@ def test_coredns_starts_with_what_validate_lets_pass(tmp_path: Path, servers: tu
     """None: it ends and says so. One to three: it serves."""
     (tmp_path / "resolv.conf").write_text("".join(f"nameserver {server}\n" for server in servers))
     (tmp_path / "Corefile").write_text(f".:0 {{\n  bind 127.0.0.1\n  forward . {tmp_path}/resolv.conf\n}}\n")
-    argv = [str(load_mirror().file("coredns").local), "-conf", str(tmp_path / "Corefile")]
+    argv = [str(open_mirror().file("coredns").local), "-conf", str(tmp_path / "Corefile")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as coredns:
         assert coredns.stdout is not None
         said = ""

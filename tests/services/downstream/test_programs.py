@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
-from bmk.artifacts.mirror import load_mirror
+from bmk.artifacts.mirror import open_mirror
 from bmk.boot import dnsmasq
 from bmk.cluster.kubeadm import Node, init_documents, join_documents
 from bmk.cluster.kubeconfig import Credentials, kubeconfig
 from bmk.datacenter.allocate import write_addresses
-from bmk.datacenter.inventory import cluster_vars, host_vars
+from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.paths import content_dir
@@ -67,6 +68,12 @@ NETWORKS = ("true", "1e3", "set", "x" * 63)
 FACTS = {"cgroup": 2, "container": False, "interfaces": {f"10.1.0.{n}": "eth0" for n in range(256)}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _plugins() -> None:
+    """Where Ansible has its lookups."""
+    init_plugin_loader()
+
+
 @pytest.fixture(params=[*ODD, *(f"network {word}" for word in NETWORKS)])
 def dc(request: pytest.FixtureRequest, tmp_path: Path) -> DataCenter:
     """A data center with one odd value, which `validate` calls good."""
@@ -91,13 +98,13 @@ def _called(word: str) -> str:
 def test_the_programs_accept_it(dc: DataCenter, tmp_path: Path) -> None:
     """kubeadm, kubectl, keepalived, haproxy, BIRD and dnsmasq find nothing wrong, on each kind of node."""
     (cluster,) = dc.spec.clusters
+    (tmp_path / "vip.key").write_text("-k_y0Z9a")
+    inventory = ansible_inventory(dc, {"vip_keys": {cluster: "mark"}}, {})
+    shared = next(group["vars"] for group in inventory.values() if "bmk_cluster" in group.get("vars", {}))
+    known = {**shared, "bmk_vip_key_file": str(tmp_path / "vip.key"), "bmk_probe": {"facts": FACTS}}
     wrong = list(_dnsmasq(dc, tmp_path))
     for host in (dc.members(cluster)[0], dc.members(cluster)[-1]):
-        node = {
-            "bmk_cluster": cluster_vars(dc, cluster),
-            **host_vars(dc, host, "standard"),
-            "bmk_probe": {"facts": FACTS},
-        }
+        node = {**known, **inventory["_meta"]["hostvars"][host.name]}
         carries = host.role == "control_plane" and node["bmk_cluster"]["vip"]
         for program in (_kubeadm, _kubectl, _bird, *([_keepalived, _haproxy] if carries else [])):
             wrong += program(node, tmp_path)
@@ -121,7 +128,7 @@ def _dnsmasq(dc: DataCenter, place: Path) -> Iterator[str]:
 
 def _kubeadm(node: dict[str, Any], place: Path) -> Iterator[str]:
     known = Node.of(node, FACTS)
-    kubeadm = str(load_mirror().file("kubeadm").local)
+    kubeadm = str(open_mirror().file("kubeadm").local)
     for documents in (init_documents(known), join_documents(known, f"{'a' * 6}.{'b' * 16}", f"sha256:{'0' * 64}")):
         (place / "kubeadm.yaml").write_text("".join(f"---\n{json.dumps(document)}\n" for document in documents))
         yield from _run(kubeadm, "config", "validate", "--config", f"{place}/kubeadm.yaml")
@@ -131,12 +138,14 @@ def _kubectl(node: dict[str, Any], place: Path) -> Iterator[str]:
     at = node["bmk_cluster"]["endpoint"]
     text = kubeconfig(node["bmk_cluster"]["name"], (at["host"], at["port"]), Credentials(b"a", b"b", b"c"))
     (place / "kubeconfig").write_text(text)
-    yield from _run(str(load_mirror().file("kubectl").local), f"--kubeconfig={place}/kubeconfig", "config", "view")
+    yield from _run(str(open_mirror().file("kubectl").local), f"--kubeconfig={place}/kubeconfig", "config", "view")
 
 
 def _keepalived(node: dict[str, Any], place: Path) -> Iterator[str]:
     """With a script to track it ends its test by a signal to itself; what it finds wrong is a line."""
-    (place / "keepalived.conf").write_text(_rendered("control_plane", "keepalived.conf.j2", node))
+    (place / "authentication.conf").write_text(_rendered("control_plane", "authentication.conf.j2", node))
+    text = _rendered("control_plane", "keepalived.conf.j2", node)
+    (place / "keepalived.conf").write_text(text.replace("/etc/keepalived/", f"{place}/"))
     argv = ["/usr/sbin/keepalived", "--log-console", "-t", "-f", f"{place}/keepalived.conf"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, start_new_session=True)
     yield from [f"keepalived: {line}" for line in (done.stdout + done.stderr).splitlines()]
