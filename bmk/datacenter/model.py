@@ -106,7 +106,7 @@ class Attest(Spec):
     """How a machine and the deployer prove to each other who they are, by a secret that its BMC hands over."""
 
     way: Literal["mailbox", "media", "console", "none"]
-    reason: str | None = Field(None, min_length=8, description="why there is no proof, for whoever reads the report")
+    reason: Line | None = Field(None, min_length=8, description="why there is no proof, for whoever reads the report")
 
 
 # What a kind of BMC can carry a secret by, the default first. docs/attestation.md says what each way stops.
