@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bmk.boot.agent import AgentError, Disk, Spec, install
 from bmk.boot.agent.configure import File, write_files
+from bmk.boot.agent.hardware import one_line
 from bmk.boot.agent.nonces import opened
 from bmk.boot.agent.simulated import SimulatedHardware
 from bmk.errors import Unreachable
@@ -35,6 +36,7 @@ class _Hardware(SimulatedHardware):
     def __init__(self, chassis: Chassis, off: threading.Event) -> None:
         super().__init__(facts_of(chassis.fitted, chassis.directory / "disk"), opened(chassis.left()))
         self._directory, self._off = chassis.directory / "disk", off
+        self._console = chassis.console
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one
         keys = "".join(f"{key}\n" for key in spec.authorized_keys)
@@ -46,6 +48,10 @@ class _Hardware(SimulatedHardware):
             raise PowerCut
         (self._directory / "installed").touch()
         return [disk.name]
+
+    def say(self, text: str) -> None:
+        with self._console.open("a") as console:
+            console.write(one_line(text))
 
 
 def _make_key(root: Path, hostname: str) -> str:
