@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 
@@ -79,7 +79,7 @@ class Progress(_Asked):
 
 # The kinds that an install ramdisk owns. Everything else that it may call an event is only something that it said.
 AgentKind = Literal["image.started", "image.progress", "image.written", "agent.configured", "agent.said"]
-_KINDS = frozenset(AgentKind.__args__)  # type: ignore[attr-defined]
+_KINDS = frozenset(get_args(AgentKind))
 
 
 class Told(_Asked):

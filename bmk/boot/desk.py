@@ -90,8 +90,7 @@ class Desk:
     async def tell(self, kind: str, text: str, host: str | None, **data: Any) -> None:
         """Journal what a machine asked for over HTTP and what it was answered. `level` in data is the event's."""
         level = data.pop("level", "info")
-        source = data.pop("source", "http")
-        await self.recorder.tell(Event(source, kind, text, host=host, level=level, data=data, at=self.now()))
+        await self.recorder.tell(Event("http", kind, text, host=host, level=level, data=data, at=self.now()))
 
     async def overhear(self, kind: str, text: str, host: Host | None, client: str, **data: Any) -> None:
         """Like `tell`, for what anybody may ask: the same again within a minute is only counted.

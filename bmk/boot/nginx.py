@@ -81,6 +81,7 @@ http {{
         }}
 
         location = /healthz {{
+            limit_req zone=bmk_questions burst=40 nodelay;
             proxy_pass http://boot_service;
         }}
 
