@@ -58,6 +58,7 @@ COMPROMISED = """\
     - name: Look
       bmk_probe:
       register: bmk_probe
+      ignore_errors: true
 - hosts: gone
   gather_facts: false
   tasks:
