@@ -113,15 +113,21 @@ def _permits(grant: Grant, wanted: grants.Permission) -> bool:
 
 
 async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
-    """One network boot for this grant. When an earlier run did it just now, the machine is only kept on."""
+    """One network boot for this grant. When an earlier run did it just now, the machine is only kept on.
+
+    It is off when its BMC gets the secret: the system that ran on it could read it there too, and pass it on.
+    """
     power = await ctx.call(bmc.power)
-    await deliver(ctx, bmc, grant)
     if power == "on" and _was_booted(ctx, grant):
+        await deliver(ctx, bmc, grant)
         return
     await ctx.call(bmc.set_boot_once, ctx.host.profile.boot, ctx.host.profile.firmware)
     if _claimed(ctx, grant):  # while the BMC was slow: resetting it now would cost this attempt
         return
-    await ctx.call(bmc.set_power, "cycle" if power == "on" else "on")
+    if power == "on":
+        await ctx.call(bmc.set_power, "off")
+    await deliver(ctx, bmc, grant)
+    await ctx.call(bmc.set_power, "on")
     ctx.emit("host.booted", f"powered on for installation (grant {grant.id[:8]})", grant=grant.id)
 
 

@@ -101,6 +101,7 @@ class Machine:
     asks: bool = False  # its kubelet waits for the client certificate that its ticket asked for
     approved: bool = False  # its serving certificate
     left: dict[str, bytes] = field(default_factory=dict)  # what its BMC holds for it, by way
+    seen_by: list[str] = field(default_factory=list)  # what ran on it when its BMC got a secret
     console: bytes = b""
     spare: dict[str, bytes] = field(default_factory=dict)  # nonces that it made itself, by grant
     faults: set[str] = field(default_factory=set)
@@ -138,7 +139,7 @@ class FakeBmc:
     def set_power(self, action: str) -> None:
         self._reach()
         self._world.life.spend()
-        self._m.cycles += action == "cycle"
+        self._m.cycles += action == "cycle" or (action == "off" and self._m.power == "on")
         self._m.power, self._m.system = ("off", "") if action == "off" else ("on", "firmware")
         self._m.steps = 0
         self._world.life.spend()
@@ -171,6 +172,7 @@ class FakeBmc:
             raise BmcIgnores(f"this BMC has no {way}", hint="set `attest: {way: console}` in the profile")
         self._world.life.spend()
         self._m.left[way] = data
+        self._m.seen_by += [self._m.system] if data else []
         self._world.life.spend()
 
     def event_log(self) -> list[Any]:

@@ -65,6 +65,16 @@ def test_killed_anywhere_the_proof_holds(
 
 
 @pytest.mark.parametrize("way", ["mailbox", "media"])
+def test_the_system_that_ran_before_never_sees_the_secret(world: Any, way: str) -> None:
+    """A node that was taken over could read its BMC and pass the secret on: it is off before the BMC gets it."""
+    machine = asking(world, way).machines[HOST]
+    machine.power, machine.system = "on", "disk"
+    assert [o.error for o in world.provision([HOST])] == [None]
+    assert machine.seen_by == [""]
+    assert machine.cycles == 1
+
+
+@pytest.mark.parametrize("way", ["mailbox", "media"])
 def test_a_bmc_that_cannot_carry_it_ends_before_power_on(world: Any, way: str) -> None:
     """Nothing is switched on that could not prove itself, and the cause says which other ways there are."""
     asking(world, way)
