@@ -93,6 +93,7 @@ class Facts(_Part):
     cpus: int
     user_namespaces: int
     nftables: bool
+    nft_queue: bool
     interfaces: dict[Line, Line]
     kubeadm: KubeadmState
     encryption: bool

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+from importlib import import_module
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.answers import LONGEST, MODELS, Garbage, heard
+from bmk.ansible.answers import LONGEST, MODELS, Facts, Garbage, heard
 
 HARMLESS = {"changed", "failed", "msg", "items", "diff", "inputs", "facts", "notes", "sections", "bmk_outputs",
             "stdout", "token", "token_id", "ca_hash", "certificate_key", "encryption", "problem"}  # fmt: skip
@@ -28,8 +29,8 @@ keys = st.sampled_from(sorted({*HARMLESS, *STEERING})) | st.text(max_size=12)
 
 FACTS = {"os": "debian", "os_version": "13", "kernel": "6", "architecture": "x86_64", "container": True, "cgroup": 2,
          "systemd": True, "sys_resource": True, "nofile_hard": 1, "swap": False, "memory_mb": 1, "cpus": 1,
-         "user_namespaces": 1, "nftables": True, "interfaces": {"10.0.0.1": "eth0"}, "encryption": False,
-         "kubeadm": {"state": "foreign", "found": ["/etc/kubernetes/kubelet.conf"]}}  # fmt: skip
+         "user_namespaces": 1, "nftables": True, "nft_queue": True, "interfaces": {"10.0.0.1": "eth0"},
+         "encryption": False, "kubeadm": {"state": "foreign", "found": ["/etc/kubernetes/kubelet.conf"]}}  # fmt: skip
 LEAST = {
     **{name: {"items": [{"id": "x", "changed": True}]} for name in MODELS},
     "bmk_probe": {"facts": FACTS},
@@ -98,3 +99,8 @@ def test_a_ticket_has_the_shape_of_a_ticket() -> None:
     for key, odd in (("token", "abcdef.0123456789abcdef\n"), ("token_id", "--all"), ("ca_hash", "sha256:x")):
         with pytest.raises(Garbage, match=key):
             heard("bmk_ticket", json.dumps({**good, key: odd}))
+
+
+def test_every_fact_that_a_host_tells_is_taken() -> None:
+    """What the probe says and what is read of it are the same names, so no role decides by a fact that is dropped."""
+    assert set(import_module("ansible.module_utils.bmk_facts").facts()) == set(Facts.model_fields)
