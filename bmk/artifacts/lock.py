@@ -61,7 +61,7 @@ Sha256 = Annotated[str, word(r"[0-9a-f]{64}", "a sha256: 64 hexadecimal digits i
 Url = Annotated[
     str,
     word(
-        rf"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{{1,5}})?(/([A-Za-z0-9._~+-]|{_FILLED})+)+",
+        rf"https://[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{{1,5}})?(/([A-Za-z0-9._~+-]|{_FILLED})+)*",
         "an https URL, in which {version} and {number} are filled in",
     ),
 ]
@@ -71,7 +71,7 @@ Member = Annotated[
 ImagePath = Annotated[str, word(rf"(/{_PART})+", "an absolute path in the image, without ..")]
 PackagePath = Annotated[str, word(rf"{_PART}(/{_PART})*", "a path in the unpacked packages, without .. and leading /")]
 LinkTarget = Annotated[str, word(rf"{_PART}(/{_PART})*", "a path relative to the link, without ..")]
-Argument = Annotated[str, word(rf"(/{_PART})+|--?[A-Za-z][A-Za-z0-9=._-]*", "a program's path, or an option of it")]
+Argument = Annotated[str, word(rf"((/{_PART})+|--?[A-Za-z][A-Za-z0-9=._-]*)", "a program's path, or an option of it")]
 DebianPackage = Annotated[str, word(r"[a-z0-9][a-z0-9+.-]+", "a Debian package")]
 Suite = Annotated[str, word(r"[a-z]{3,20}", "a release of Debian such as trixie")]
 User = Annotated[str, word(r"([1-9][0-9]{0,9}:[1-9][0-9]{0,9})?", "uid:gid of an ordinary user, such as 65532:65532")]

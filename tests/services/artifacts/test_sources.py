@@ -20,8 +20,8 @@ from bmk.artifacts.build import bring_up
 from bmk.artifacts.content import sha256_bytes, sha256_file
 from bmk.artifacts.lock import load_lock
 from bmk.artifacts.relock import relock
-from bmk.artifacts.sources import GoModules, UpstreamReleases
-from bmk.errors import BmkError, DigestMismatch, Unreachable
+from bmk.artifacts.sources import GoModules, UpstreamReleases, fetch
+from bmk.errors import BmkError, ConfigError, DigestMismatch, Unreachable
 
 from .conftest import TOOL, WriteLock, free_port
 
@@ -103,20 +103,24 @@ def test_a_release_that_cannot_be_reached_says_so(write_lock: WriteLock) -> None
     assert "--from" in caught.value.hint
 
 
-def test_only_https_is_fetched(write_lock: WriteLock) -> None:
-    """A lock cannot make bmk read local files or plain HTTP."""
-    lock = load_lock(write_lock(url="file:///etc/passwd", release="a" * 64))
-    with pytest.raises(BmkError, match="only https"):
-        bring_up(lock, [UpstreamReleases("upstream", lock, lambda _: None)], lambda _: None)
+def test_only_https_is_fetched(write_lock: WriteLock, tmp_path: Path) -> None:
+    """A lock cannot make bmk read local files or plain HTTP: it is refused, and so is what came past it."""
+    for url in ("file:///etc/passwd", "http://example.org/tool"):
+        with pytest.raises(ConfigError, match="the lock file is not valid"):
+            load_lock(write_lock(url=url, release="a" * 64))
+        with pytest.raises(BmkError, match="only https"):
+            fetch(url, tmp_path / "fetched")
 
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Go module of one program that needs the standard library only, so that no network is asked."""
     modules = tmp_path / "modules"
-    program = modules / "tools/cmd/tool"
+    program = modules / "tools/here/cmd/tool"
     program.mkdir(parents=True)
-    (modules / "tools/go.mod").write_text("module example.org/tools\n\ngo 1.21\n")
+    required = "require example.org/tools v1.2.3\n\nreplace example.org/tools => ./here\n"
+    (modules / "tools/go.mod").write_text(f"module tools\n\ngo 1.21\n\n{required}")
+    (modules / "tools/here/go.mod").write_text("module example.org/tools\n\ngo 1.21\n")
     (modules / "tools/go.sum").write_text("")
     (program / "main.go").write_text('package main\n\nvar version = "none"\n\nfunc main() { println(version) }\n')
     monkeypatch.setattr(gomodules, "MODULES", modules)

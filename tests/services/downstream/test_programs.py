@@ -65,7 +65,7 @@ ODD = {
     "ports of the deployer": ("{address: 10.1.0.2}", "{address: 10.1.0.2, http_port: 65535, registry_port: 1}"),
 }
 NETWORKS = ("true", "1e3", "set", "x" * 63)
-FACTS = {"cgroup": 2, "container": False, "interfaces": {f"10.1.0.{n}": "eth0" for n in range(256)}}
+FACTS = {"cgroup": 2, "container": False, "nft_queue": True, "interfaces": {f"10.1.0.{n}": "eth0" for n in range(256)}}
 
 
 @pytest.fixture(scope="module", autouse=True)

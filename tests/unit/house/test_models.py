@@ -8,11 +8,13 @@ from importlib import import_module
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 import bmk.artifacts
 import bmk.datacenter
-from bmk.datacenter.scalars import Item, Line
+from bmk.datacenter.scalars import MEANINGS, Item, Line
 
 NASTY = [
     "a\nb",
@@ -76,6 +78,17 @@ def test_no_field_takes_line_breaks_and_control_characters(kind: Any) -> None:
     for text in [*NASTY, "a" * 10_000]:
         with pytest.raises(ValidationError):
             adapter.validate_python(text)
+
+
+@pytest.mark.parametrize("pattern", MEANINGS)
+@given(st.data())
+@settings(max_examples=10)
+def test_a_pattern_holds_for_the_whole_of_a_text(pattern: str, data: st.DataObject) -> None:
+    """No alternative of a pattern ends before the text does: what follows a good word is not let in with it."""
+    adapter = TypeAdapter(Annotated[str, Field(pattern=pattern)])
+    good = data.draw(st.from_regex(pattern.removesuffix("$"), fullmatch=True))
+    for text in (f"{good}\n", f"{good}\n -x", f"\n{good}"):
+        assert not _accepts(adapter, text)
 
 
 @pytest.mark.parametrize("kind", FIELDS.values(), ids=FIELDS)
