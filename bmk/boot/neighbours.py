@@ -8,7 +8,9 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+_DEVICES = Path("/proc/self/net/dev")  # two lines of heading, then `name: counters`; of this process' network namespace
 _GET_NEIGHBOUR, _GET_ADDRESS = 0x8954, 0x8915  # SIOCGARP, SIOCGIFADDR
 _NEIGHBOUR = struct.Struct("=HH4s8x16xi16x16s")  # struct arpreq: address, MAC, flags, mask, device
 _COMPLETE = 0x2  # flag of an entry whose MAC is known
@@ -44,8 +46,7 @@ class Neighbours:
     def _attached(self) -> list[bytes]:
         """Network devices that have an IPv4 address, and neighbours."""
         if self.clock() - self._listed >= _LINKS_FOR:
-            names = [name.encode() for _, name in socket.if_nameindex() if name != "lo"]
-            self._links = [name for name in names if self._has_address(name)]
+            self._links = [name for name in _devices() if name != b"lo" and self._has_address(name)]
             self._listed = self.clock()
         return self._links
 
@@ -55,3 +56,8 @@ class Neighbours:
         except OSError:
             return False
         return True
+
+
+def _devices() -> list[bytes]:
+    """Names of all network devices. Not by if_nameindex(): that opens a netlink socket, which the service may not."""
+    return [line.partition(b":")[0].strip() for line in _DEVICES.read_bytes().splitlines()[2:]]
