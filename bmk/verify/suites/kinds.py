@@ -9,7 +9,7 @@ from typing import Any
 from bmk.verify.suites.record import Item
 
 Recorded = Callable[[str], list[Item]]
-_STAT = "stat -c '%n|%F|%a|%U|%G' -- {paths} 2>/dev/null; "
+_STAT = "QUOTING_STYLE=literal stat -c '%n|%F|%a|%U|%G|%N' -- {paths} 2>/dev/null; "  # %N: a link with its target
 _IN_KERNEL = (
     "{ cut -d' ' -f1 /proc/modules; ls /sys/module; "
     "sed 's,.*/,,; s/[.]ko.*//; y/-/_/' /lib/modules/$(uname -r)/modules.builtin; } 2>/dev/null; true"
@@ -47,7 +47,7 @@ def _unit(item: Item, active: str, enabled: str) -> list[str]:
 
 
 def test_files(host: Any, recorded: Recorded) -> None:
-    """Files are as the role wrote them: type, owner, mode, and content unless a service may write it."""
+    """Files are as the role wrote them: type, owner, mode, target, and content unless a service may write it."""
     items = recorded("files")
     hashed = [i["path"] for i in items if "sha256" in i["desired"] and i["desired"]["owner"] == "root"]
     hashes = f"sha256sum -- {_words(hashed)} 2>/dev/null; " if hashed else ""
@@ -61,11 +61,8 @@ def _file(item: Item, seen: Mapping[str, Item], digests: Mapping[str, str]) -> l
     path, desired = item["path"], item["desired"]
     if path not in seen:
         return [] if item.get("state") == "kept" or desired["type"] == "absent" else [f"{path} is not there"]
-    fields = {key: desired.get(key) for key in ("type", "mode", "owner", "group")}
-    there = {**{key: seen[path][key] for key in fields}, "sha256": digests.get(path)}
-    if path in digests:
-        fields["sha256"] = desired["sha256"]
-    return [f"{path}: {key} {there[key]}, not {value}" for key, value in fields.items() if there[key] != value]
+    there = {**seen[path], "sha256": digests.get(path, desired.get("sha256"))}
+    return [f"{path}: {key} {there.get(key)}, not {value}" for key, value in desired.items() if there.get(key) != value]
 
 
 def test_downloads(host: Any, recorded: Recorded) -> None:
@@ -163,9 +160,9 @@ def _stats(out: str) -> dict[str, Item]:
     for line in out.splitlines():
         path, _, rest = line.partition("|")
         if rest:
-            kind, mode, owner, group = rest.split("|")
+            kind, mode, owner, group, named = rest.split("|", 4)
             known = {"type": _TYPES.get(kind, "file"), "mode": f"{int(mode, 8):04o}", "owner": owner, "group": group}
-            found[path] = known
+            found[path] = {**known, "target": named.removeprefix(f"{path} -> ")}
     return found
 
 

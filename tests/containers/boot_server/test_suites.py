@@ -64,6 +64,11 @@ PLANTED: list[tuple[str, str, set[str]]] = [
         {"drift_timer: files", "drift_timer: pages can be read"},
     ),
     (
+        "cd /var/lib/prometheus/node-exporter; ln -sfn /etc/hostname bmk-drift-hall.prom",
+        "cd /var/lib/prometheus/node-exporter; ln -sfn /var/lib/bmk-drift/drift.prom bmk-drift-hall.prom",
+        {"drift_timer: files"},
+    ),
+    (
         "d=/run/systemd/system/bmk-drift-hall.service.d; mkdir -p $d; systemctl stop bmk-drift-hall.timer;"
         "printf '[Service]\\nExecStart=\\nExecStart=false\\n' > $d/x.conf; systemctl daemon-reload;"
         "systemctl start bmk-drift-hall || true; systemctl start bmk-drift-hall.timer",
