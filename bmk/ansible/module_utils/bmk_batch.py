@@ -20,6 +20,7 @@ from typing import Any
 
 Item = dict[str, Any]
 RECORDS = "/var/lib/bmk/sections"
+_SAID = 200  # characters of a command that are told when it fails: which unit or package it was about
 SPEC = {
     "items": {"type": "list", "elements": "dict", "required": True},
     "section": {"type": "str", "required": True},
@@ -155,7 +156,7 @@ def command(*argv: str, **options: Any) -> str:
     )
     if check and done.returncode:
         lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-8:]
-        raise Failed("%s ended with %d: %s" % (" ".join(argv[:3]), done.returncode, "\n".join(lines)))
+        raise Failed("%s ended with %d: %s" % (" ".join(argv)[:_SAID], done.returncode, "\n".join(lines)))
     return str(done.stdout.decode(errors="replace"))
 
 

@@ -446,3 +446,12 @@ def test_a_number_is_never_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     said = _run(bmk_users.Users(), [{"name": "etcd", "uid": 1}])
     assert "daemon has it" in said["msg"]
     assert made == []
+
+
+def test_a_command_that_fails_is_told_with_what_it_was_about() -> None:
+    """systemctl's own words do not name the unit whose job failed; a list that is long is cut."""
+    with pytest.raises(Failed, match=r"^false start -- some\.path ended with 1: "):
+        bmk_batch.command("false", "start", "--", "some.path")
+    with pytest.raises(Failed) as told:
+        bmk_batch.command("false", *(1000 * ["name"]))
+    assert len(str(told.value)) < 300
