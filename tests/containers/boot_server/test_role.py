@@ -35,7 +35,9 @@ def test_the_role_makes_a_boot_server(machine: Machine) -> None:
     )
     script = machine.says("curl", "-sf", "http://10.20.0.2:8080/boot/ipxe?mac=52:54:00:20:00:11")
     assert "nothing to install now" in script
-    machine.says("curl", "-sf", "--retry", "5", "--retry-all-errors", "http://10.20.0.2:5000/v2/")
+    pinned = ("curl", "-sf", "--retry", "5", "--retry-all-errors", "--cacert", f"{STATE}/boot/registry.crt")
+    machine.says(*pinned, "https://10.20.0.2:5000/v2/")
+    assert machine.run("curl", "-sf", "http://10.20.0.2:5000/v2/").returncode != 0, "images are served without TLS"
 
 
 def test_a_second_run_changes_nothing(machine: Machine) -> None:
