@@ -183,9 +183,12 @@ def deployer_key(dc: str) -> Path:
 
 
 def make_key(path: Path, comment: str) -> None:
-    """A new pair without a passphrase."""
+    """A new pair without a passphrase. PreflightRefused where OpenSSH is not installed."""
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        raise PreflightRefused("ssh-keygen is not installed", hint="apt install openssh-client") from None
 
 
 def login_key(path: Path) -> paramiko.PKey:

@@ -10,6 +10,7 @@ import pytest
 
 from bmk.cli.crash import write_crash
 from bmk.drift.seal import Seal, store
+from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.journal.store import open_journal
 from bmk.paths import private_dir, state_dir
@@ -43,3 +44,14 @@ def test_whoever_is_first_makes_private_directories(state: Path, make: Callable[
     made = [state, *(path for path in state.rglob("*") if path.is_dir())]
     assert len(made) > 1
     assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o700"}
+
+
+def test_a_machine_without_openssh_is_told_what_to_install(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first command on a bare deployer makes the key: what is missing for it is no bug of bmk."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PreflightRefused) as refused:
+        deployer_key("par")
+    assert refused.value.hint == "apt install openssh-client"
+    assert not (state / "par" / "ssh" / "id_ed25519").exists()
