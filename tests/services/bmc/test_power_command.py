@@ -37,10 +37,13 @@ spec:
 
 @pytest.fixture
 def dc(redfish: Lab, tmp_path: Path) -> str:
-    """Two machines without a cluster, as a file, and the authority of their BMCs beside it."""
+    """Two machines without a cluster, as a file, and the authority of their BMCs beside it. One file: the state is its."""
     shutil.copy(redfish.state / "lab" / "bmc.pem", tmp_path)
-    (tmp_path / "dc.yml").write_text(HOSTS % DC)
-    return str(tmp_path / "dc.yml")
+    place = redfish.state / "file-of-the-test"
+    place.mkdir(exist_ok=True)
+    shutil.copy(redfish.state / "lab" / "bmc.pem", place)
+    (place / "dc.yml").write_text(HOSTS % DC)
+    return str(place / "dc.yml")
 
 
 def power(*args: str) -> tuple[int, dict[str, dict], str]:

@@ -21,6 +21,7 @@ import pytest
 from bmk.cluster.csr import CLIENT, JOINING
 from bmk.datacenter.load import load_datacenter
 from bmk.hardening.joining import AUTOMATIC
+from bmk.journal import Journal
 from bmk.phases.member import LiveCluster
 from tests.services.hardening.conftest import Server, free_port, load_version, program, start, stop
 from tests.tickets import client_request
@@ -33,7 +34,7 @@ metadata: {name: joins}
 spec:
   deployer: {address: 10.77.0.1}
   networks:
-    nodes: {cidr: 10.77.0.0/24, dhcp: {pool: 10.77.0.192/26}}
+    nodes: {cidr: 10.77.0.0/24, dhcp: {pool: 10.77.0.192/26}, dns: [10.77.0.1]}
     bmc: {cidr: 10.78.0.0/24}
   profiles:
     box: {bmc: {kind: redfish, secret: bmc/x}, disk: {size: ">=1GB"}}
@@ -68,7 +69,8 @@ class Cluster:
     file: Path
 
     def live(self) -> LiveCluster:
-        return LiveCluster(load_datacenter(self.file), CLUSTER, self.server.kubeconfig, {}, "standard")
+        site = load_datacenter(self.file), Journal(self.file.parent / "journal.db")
+        return LiveCluster(site, CLUSTER, self.server.kubeconfig, {}, "standard")
 
     def bind(self, name: str) -> None:
         role, group = KUBEADM[name]

@@ -22,11 +22,11 @@ spec:
     nodes: {cidr: 10.72.0.0/24, gateway: 10.72.0.1, dhcp: {pool: 10.72.0.192/26}}
     bmc: {cidr: 10.73.0.0/24}
   profiles:
-    default-redfish: {bmc: {kind: redfish, secret: bmc/proofs}, lab: {kind: simulated}}
-    default-ipmi: {bmc: {kind: ipmi, secret: bmc/proofs}, lab: {kind: simulated}}
-    sol: {bmc: {kind: ipmi, secret: bmc/proofs}, attest: {way: console}, lab: {kind: simulated}}
-    console: {bmc: {kind: redfish, secret: bmc/proofs}, attest: {way: console}, lab: {kind: simulated}}
-    none:
+    by-default-redfish: {bmc: {kind: redfish, secret: bmc/proofs}, lab: {kind: simulated}}
+    by-default-ipmi: {bmc: {kind: ipmi, secret: bmc/proofs}, lab: {kind: simulated}}
+    by-sol: {bmc: {kind: ipmi, secret: bmc/proofs}, attest: {way: console}, lab: {kind: simulated}}
+    by-console: {bmc: {kind: redfish, secret: bmc/proofs}, attest: {way: console}, lab: {kind: simulated}}
+    by-none:
       bmc: {kind: redfish, secret: bmc/proofs}
       attest: {way: none, reason: to see that it is shown}
       lab: {kind: simulated}
@@ -44,7 +44,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     file = place / "dc" / "dc.yml"
     file.parent.mkdir()
     hosts = [
-        f"        - {{name: {name}, profile: {name}, serial: P{i}, nics: [{{mac: '52:54:00:72:00:1{i}'}}], "
+        f"        - {{name: {name}, profile: by-{name}, serial: P{i}, nics: [{{mac: '52:54:00:72:00:1{i}'}}], "
         f"address: 10.72.0.1{i}, bmc: {{address: 10.73.0.1{i}}}, disk: {{serial: PD{i}}}}}\n"
         for i, name in enumerate(WAYS, 1)
     ]
@@ -79,7 +79,9 @@ def test_the_secret_is_nowhere_but_where_it_belongs(lab: Lab) -> None:
 
 def test_the_exception_is_shown_with_its_reason(lab: Lab) -> None:
     """plan, status and hardening say which hosts need no proof, and why; the others are no exception."""
-    said = "exception: no proof of which machine installs (attest: none, profile none: none): to see that it is shown"
+    said = (
+        "exception: no proof of which machine installs (attest: none, profile by-none: none): to see that it is shown"
+    )
     assert said in lab.bmk("plan")
     rows = {row["host"]: row["attest"] for row in json.loads(lab.bmk("status", "-o", "json"))}
     assert rows == WAYS
