@@ -37,7 +37,7 @@ spec:
 
 @pytest.fixture
 def dc(redfish: Lab, tmp_path: Path) -> str:
-    """Two machines without a cluster, as a file, and the authority of their BMCs beside it. One file: the state is its."""
+    """Two machines without a cluster, as a file, and the authority of their BMCs beside it. One state, one file."""
     shutil.copy(redfish.state / "lab" / "bmc.pem", tmp_path)
     place = redfish.state / "file-of-the-test"
     place.mkdir(exist_ok=True)

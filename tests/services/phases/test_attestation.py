@@ -86,7 +86,7 @@ def test_the_exception_is_shown_with_its_reason(lab: Lab) -> None:
     rows = {row["host"]: row["attest"] for row in json.loads(lab.bmk("status", "-o", "json"))}
     assert rows == WAYS
     report = json.loads(lab.bmk("hardening", "-o", "json", code=None))
-    assert [(e["kind"], e["what"]) for e in report["exceptions"]] == [("unproven", "none")]
+    assert [(e["kind"], e["what"]) for e in report["exceptions"]] == [("unproven", "by-none")]
 
 
 def test_the_medium_is_out_and_the_mailbox_empty(lab: Lab) -> None:
