@@ -57,7 +57,7 @@ class ContainerHardware(DirectoryHardware):
         self._alive()
         return super().facts()
 
-    def nonces(self) -> dict[str, bytes]:
+    def nonces(self, expected: str) -> dict[str, bytes]:  # noqa: ARG002 - what its BMC holds is there at once
         return opened(self._left())
 
     def write(self, disk: Disk, image: Image, tell: Tell) -> Written:  # noqa: ARG002 - there is one

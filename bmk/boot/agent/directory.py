@@ -27,7 +27,7 @@ class DirectoryHardware:
     def facts(self) -> Facts:
         return self._facts
 
-    def nonces(self) -> dict[str, bytes]:
+    def nonces(self, expected: str) -> dict[str, bytes]:
         """A directory has no BMC."""
         return {}
 

@@ -35,7 +35,7 @@ def install(order: Order, hardware: Hardware, service: Service | None = None) ->
 
 def _prove(order: Order, hardware: Hardware, service: Service) -> Callable[[], None]:
     """Give the service the key of this grant; returns what to do before each try of a claim."""
-    found = hardware.nonces()
+    found = hardware.nonces(order.attest)
     nonce = choose(found, order.attest)
     if nonce is None:
         hardware.say("nothing proves to this machine who installs it: its profile says attest: none")

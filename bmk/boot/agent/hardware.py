@@ -16,8 +16,11 @@ class Hardware(Protocol):
     def facts(self) -> Facts:
         """Who the machine is and what its disks hold. Changes nothing."""
 
-    def nonces(self) -> dict[str, bytes]:
-        """Way -> secret that the deployer left in the machine's BMC. What cannot be read is not there: no failure."""
+    def nonces(self, expected: str) -> dict[str, bytes]:
+        """Way -> secret that the deployer left in the machine's BMC. What cannot be read is not there: no failure.
+
+        `expected` is the way that the command line names, whose hardware may be late.
+        """
 
     def open_for_a_look(self, spec: Spec) -> None:
         """Let the deployer's key log in while the agent works and after it failed."""

@@ -22,7 +22,7 @@ class SimulatedHardware:
     def facts(self) -> Facts:
         return self._facts
 
-    def nonces(self) -> dict[str, bytes]:
+    def nonces(self, expected: str) -> dict[str, bytes]:
         return dict(self._nonces)
 
     def open_for_a_look(self, spec: Spec) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.bmc import mailbox as written
 from bmk.bmc.media_server import part_of
 from bmk.bmc.nonce_volume import LARGEST_FILE, volume
+from bmk.boot.agent import nonces
 from bmk.boot.agent.nonces import mailbox, media
+from bmk.boot.agent.proof import pack
 from bmk.boot.agent.sysfs import disks
 
 DEVICE_ID = bytes([0x20, 1, 9, 8, 2, 0x9F, 0x91, 0x12, 0, 2, 0xF])
@@ -132,3 +136,24 @@ def test_a_part_lies_inside_of_the_whole(asked: str, size: int) -> None:
     first, end, whole = part_of(asked, size)
     assert 0 <= first < end <= size
     assert not whole or (first, end) == (0, size)
+
+
+def test_what_the_deployer_took_may_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drive that its hub shows after half a minute is waited for when the command line names its way, else not."""
+    answers: list[bytes | None] = [None, None, None, pack(bytes(range(32)))]
+    monkeypatch.setattr(nonces, "READERS", {"media": lambda _: answers.pop(0)})
+    monkeypatch.setattr(nonces.time, "sleep", lambda _: None)
+    assert nonces.left("none") == {}
+    assert nonces.left("media") == {"media": bytes(range(32))}
+    assert not answers
+
+
+def test_what_never_comes_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose BMC holds nothing is told so after a minute, and refused."""
+    clock = itertools.count(0.0, nonces.PATIENCE / 2)
+    asked: list[float] = []
+    monkeypatch.setattr(nonces, "READERS", {"media": asked.append})
+    monkeypatch.setattr(nonces.time, "sleep", lambda _: None)
+    monkeypatch.setattr(nonces.time, "monotonic", lambda: next(clock))
+    assert nonces.left("media") == {}
+    assert len(asked) == 2

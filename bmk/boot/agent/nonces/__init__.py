@@ -5,6 +5,7 @@ with `read()`, and one line in READERS.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 
 from bmk.boot.agent.errors import AgentError
@@ -14,13 +15,18 @@ from bmk.boot.agent.proof import NONCE, unpack
 # way -> what the BMC holds for this machine, within so many seconds; None: no such hardware, or nothing there
 READERS: Mapping[str, Callable[[float], bytes | None]] = {"mailbox": mailbox.read, "media": media.read}
 LATE = 10.0  # seconds that hardware may take to appear as long as no nonce was found
+PATIENCE = 60.0  # the same of the way that the deployer says it took
 
 
-def left() -> dict[str, bytes]:
-    """Way -> nonce, for every way by which this machine was left one."""
+def left(expected: str) -> dict[str, bytes]:
+    """Way -> nonce, for every way by which this machine was left one. `expected` is waited for longer, no more."""
     found: dict[str, bytes] = {}
     for way, read in READERS.items():
         found |= opened({way: read(1.0 if found else LATE)})
+    end = time.monotonic() + PATIENCE
+    while expected in READERS and not found and time.monotonic() < end:
+        found |= opened({expected: READERS[expected](LATE)})
+        time.sleep(0 if found else 1)
     return found
 
 
