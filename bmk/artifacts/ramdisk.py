@@ -98,13 +98,13 @@ def _sources(tree: Path, tools: Path) -> list[str]:
 
 
 def pack_agent() -> bytes:
-    """The agent as a zipapp: its package, importable under its usual name, and nothing else of bmk."""
-    package = Path(bmk.__file__).parent / "boot" / "agent"
+    """The agent as a zipapp: its package and `bmk.disks`, importable by their usual names, and no more of bmk."""
+    root = Path(bmk.__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         texts = {"bmk/__init__.py": "", "bmk/boot/__init__.py": ""}
-        modules = {f"bmk/boot/agent/{path.relative_to(package)}": path for path in sorted(package.rglob("*.py"))}
-        texts |= {name: path.read_text() for name, path in modules.items()}
+        packed = [root / "disks.py", *sorted((root / "boot/agent").rglob("*.py"))]
+        texts |= {f"bmk/{path.relative_to(root)}": path.read_text() for path in packed}
         texts["__main__.py"] = "from bmk.boot.agent.__main__ import main\n\nmain()\n"
         for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name, (2026, 11, 1, 0, 0, 0)), text)

@@ -22,6 +22,7 @@ from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
 from bmk.boot.spec import Server, install_spec
 from bmk.datacenter.resolve import Host
+from bmk.disks import plain_serial
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
 
@@ -147,7 +148,7 @@ def _problem(grant: Grant, report: Done) -> str:
     if report.readback_sha256 != grant.raw_sha256:
         return "what was read back from the disk is not what the image unpacks to"
     wanted = grant.disk.get("serial")
-    if wanted and report.disk_serial != wanted:
+    if wanted and plain_serial(report.disk_serial) != plain_serial(wanted):
         return f"disk {report.disk_serial} was written, {wanted} was granted"
     return ""
 

@@ -36,8 +36,9 @@ class Grant:
     """One host, one attempt, one disk, one image. `opened`, `expires`, `claimed`, `ended`: seconds since the epoch.
 
     A grant is open until `expires`, or until it ended. The first claim takes it; a second machine, or the same one
-    after a reset, gets nothing. `disk` is a DiskSelector as a dict; `confirmed` names the disk serial whose foreign
-    data a person agreed to lose. `raw_sha256` is what the disk must read back as; empty in grants of earlier versions.
+    after a reset, gets nothing. `disk` is a DiskSelector as a dict; `confirmed` names the disk (`bmk.disks.names`)
+    whose foreign data a person agreed to lose. `raw_sha256` is what the disk must read back as; empty in grants of
+    earlier versions.
     """
 
     id: str

@@ -51,7 +51,7 @@ class Imaging(Phase):
 
 
 def _named(disk: DiskChoice) -> str:
-    return f"disk {disk.serial}" if disk.serial else f"the disk that matches: {disk.selector}"
+    return f"disk {disk.identity}" if disk.identity else f"the disk that matches: {disk.selector}"
 
 
 def _ended(ctx: Context) -> Grant | None:

@@ -104,7 +104,7 @@ def _adopt_or_open(ctx: Context) -> Grant:
 def _confirmed_disk(ctx: Context) -> str | None:
     if ctx.host.name not in ctx.run.confirmed:
         return None
-    return choose_disk(ctx.host.disk, ctx.run.journal.facts(ctx.host.name).get("inspection")).serial
+    return choose_disk(ctx.host.disk, ctx.run.journal.facts(ctx.host.name).get("inspection")).identity
 
 
 def _permits(grant: Grant, wanted: grants.Permission) -> bool:

@@ -13,14 +13,20 @@ SCHEMA = 1  # of plan files and of `bmk plan -o json`
 
 @dataclass(frozen=True, slots=True)
 class DiskChoice:
-    """The disk that an install would wipe. `size` in bytes. Not inspected: `serial` is what the file names, if any."""
+    """The disk that an install would wipe. `size` in bytes. Not inspected: `serial` is what the file names, if any.
+
+    `identity` is what a confirmation calls it (`bmk.disks.names`); None: nothing names it yet. `foreign`: it holds what
+    the ramdisk wipes only when that was confirmed.
+    """
 
     selector: str
     inspected: bool
     serial: str | None = None
+    identity: str | None = None
     name: str | None = None
     size: int | None = None
     holds: str = ""
+    foreign: bool = False
     problem: str = ""  # why no single disk matches
 
     @property

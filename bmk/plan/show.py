@@ -45,10 +45,10 @@ def _wipe(change: Change, host: str) -> Iterator[str]:
 
 
 def _disk(disk: DiskChoice) -> str:
-    if not disk.serial:
+    if not disk.identity:
         return f"the disk that matches {disk.selector}"
     where = ", ".join(filter(None, (disk.name, f"{disk.size / 1e9:.1f} GB" if disk.size else None)))
-    return f"disk {disk.serial}" + (f" ({where})" if where else "")
+    return f"disk {disk.identity}" + (f" ({where})" if where else "")
 
 
 def _count(number: int, noun: str) -> str:

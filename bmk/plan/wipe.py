@@ -17,11 +17,12 @@ def needs_install(host: Host, actual: Actual) -> bool:
 def why_confirm(host: Host, actual: Actual) -> str:
     """Why the wipe of this host needs its name typed; empty when it does not.
 
-    A claimed grant is an installation that runs already: it was confirmed, or did not need to be, when it was opened.
+    Asked exactly where the ramdisk would refuse: swap, or what an installation of ours left unfinished, is no loss. A
+    claimed grant is an installation that runs already: it was confirmed, or did not need to be, when it was opened.
     """
     if not needs_install(host, actual) or (actual.grant is not None and actual.grant.claimed):
         return ""
     if actual.node == "ready":
         return f"a node of this name is Ready in cluster {host.cluster}"
     disk = choose_disk(host.disk, actual.inspection)
-    return f"disk {disk.serial} holds {disk.holds}" if disk.holds else ""
+    return f"disk {disk.identity} holds {disk.holds}" if disk.foreign else ""

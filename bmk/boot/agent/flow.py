@@ -15,6 +15,7 @@ from bmk.boot.agent.policy import check_foreign, check_identity
 from bmk.boot.agent.progress import text as words
 from bmk.boot.agent.proof import Key
 from bmk.boot.agent.service import Service, Telling
+from bmk.disks import names
 
 
 def install(order: Order, hardware: Hardware, service: Service | None = None) -> Report:
@@ -74,7 +75,7 @@ def _write(hardware: Hardware, telling: Telling, facts: Facts, spec: Spec) -> Re
         hardware.say(words(told))
         telling.tell("image.progress", words(told), **told)
 
-    _step(hardware, telling, "image.started", f"writing disk {disk.serial or disk.name} ({disk.size / 1e9:.1f} GB)")
+    _step(hardware, telling, "image.started", f"writing disk {names(disk)[0]} ({disk.size / 1e9:.1f} GB)")
     written = hardware.write(disk, spec.image, progress)
     _step(hardware, telling, "image.written", "the image is on the disk as it should be, read back and hashed")
     at = time.monotonic()

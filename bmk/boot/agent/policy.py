@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import Disk, Facts, Spec
+from bmk.disks import names
 
 
 def check_identity(facts: Facts, spec: Spec) -> None:
@@ -20,11 +21,11 @@ def check_identity(facts: Facts, spec: Spec) -> None:
 
 def check_foreign(disk: Disk, spec: Spec) -> None:
     """Data that a person would miss is wiped only if the grant names this very disk as confirmed."""
-    if not disk.foreign or (spec.confirmed and spec.confirmed == disk.serial):
+    if not disk.foreign or spec.confirmed in names(disk):
         return
     held = "; ".join(f"{finding.what} on {finding.where}" for finding in disk.foreign)
     raise AgentError(
-        f"disk {disk.serial or disk.name} holds data that bmk did not write, so it was left alone",
+        f"disk {names(disk)[0]} holds data that bmk did not write, so it was left alone",
         why=held,
         hint=f"if it may be lost: bmk provision {spec.dc} --confirm {spec.host}",
         code="foreign-data",

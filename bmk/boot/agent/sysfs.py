@@ -8,9 +8,9 @@ import struct
 from array import array
 from pathlib import Path
 
-from bmk.boot.agent.choose import plain_wwn
 from bmk.boot.agent.model import Disk, Facts
 from bmk.boot.agent.probe import findings
+from bmk.disks import plain_wwn
 
 _SIOCETHTOOL, _GPERMADDR = 0x8946, 0x00000020
 _SECTOR = 512

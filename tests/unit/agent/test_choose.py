@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent.choose import choose_disk, fits, plain_wwn
+from bmk.boot.agent.choose import choose_disk
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import Disk
+from bmk.disks import fits, plain_wwn
 
 GB = 10**9
 names = st.sampled_from(["sda", "sdb", "sdc", "nvme0n1", "vda"])
@@ -68,6 +69,8 @@ def test_an_empty_selector_never_guesses(present: list[Disk]) -> None:
         ("0x5000c50012345678", "naa.5000c50012345678"),
         ("wwn-0x5000C50012345678", "0x5000c50012345678"),
         ("eui.0025385b71b00001", "0025385B71B00001"),
+        ("50:00:C5:00:12:34:56:78", "naa.5000c50012345678"),
+        ("nvme.8086-4254-01", "8086-4254-01"),
     ],
 )
 def test_a_wwn_is_the_same_however_it_is_spelled(written: str, seen: str) -> None:
@@ -93,7 +96,7 @@ def test_size_classes(wanted: str, size: int, expected: bool) -> None:
 
 def test_unknown_keys_refuse() -> None:
     """A selector that this agent does not understand completely selects nothing."""
-    with pytest.raises(AgentError, match="does not know: slot"):
+    with pytest.raises(AgentError, match="cannot be understood"):
         choose_disk({"slot": 3}, [Disk("sda", "/dev/sda", GB)])
 
 

@@ -27,7 +27,7 @@ SWAP = Finding("/dev/sda1", "swap", foreign=False)
 def test_foreign_data_is_lost_only_by_the_name_of_its_disk(
     confirmed: str | None, serial: str | None, lvm: bool
 ) -> None:
-    """A confirmation counts for the very disk it names; one without a serial cannot be confirmed at all."""
+    """A confirmation counts for the very disk it names; the empty one names none."""
     disk = Disk("sda", "/dev/sda", 10**9, serial, findings=(SWAP, LVM) if lvm else (SWAP,))
     allowed = not lvm or (bool(serial) and confirmed == serial)
     spec = replace(SPEC, confirmed=confirmed)

@@ -431,16 +431,10 @@ class World:
             m.system = "firmware-prompt"
             return
         grant = grants.get(self.service, m.grant)
-        disks = [
-            {
-                "name": "sda",
-                "serial": m.host.disk.serial,
-                "size": 10**10,
-                "holds": "" if m.disk in ("", "half") else m.disk,
-            }
-        ]
-        self.service.record(m.host.name, "inspection", {"disks": disks})
-        if disks[0]["holds"] and grant.confirmed != m.host.disk.serial:
+        holds = "" if m.disk in ("", "half") else m.disk
+        disk = {"name": "sda", "serial": m.host.disk.serial, "size": 10**10, "holds": holds, "foreign": bool(holds)}
+        self.service.record(m.host.name, "inspection", {"disks": [disk]})
+        if holds and grant.confirmed != m.host.disk.serial:
             text = f"disk holds {m.disk}"
             self._say(m, "agent", "agent.failed", text, why="not confirmed", hint="", grant=m.grant)
             grants.end(self.service, m.grant, "failed", time.time())

@@ -42,10 +42,11 @@ def disks(*found: dict[str, Any]) -> dict[str, Any]:
     return {"disks": list(found)}
 
 
+TANK = {"name": "sda", "serial": "HADISK0001", "size": 9, "holds": "ZFS tank", "foreign": True}
 actuals = st.builds(
     Actual,
     identity=st.sampled_from([None, {"serial": "X"}, {"serial": "HA0001"}]),
-    inspection=st.sampled_from([None, disks({"name": "sda", "serial": "HADISK0001", "size": 9, "holds": "ZFS tank"})]),
+    inspection=st.sampled_from([None, disks(TANK)]),
     installed=st.sampled_from([None, {"image_sha256": "a"}]),
     joined=st.sampled_from([None, {"cluster": "lab-ha"}]),
     ready=st.sampled_from([None, {"cluster": "lab-ha"}]),
@@ -129,7 +130,8 @@ def test_unanswered_probes_do_not_change_the_digest() -> None:
 
 def test_plan_for_people_is_as_it_was(request: Any) -> None:
     """The text of a plan: fresh, inspected with foreign data, running, off, converged."""
-    held = disks({"name": "sda", "serial": "HADISK0002", "size": 8_000_000_000, "holds": "LVM2_member vg0"})
+    lvm = {"name": "sda", "serial": "HADISK0002", "size": 8_000_000_000, "holds": "LVM2_member vg0", "foreign": True}
+    held = disks(lvm)
     seen = {
         "cp-1": Actual(power="off"),
         "cp-2": Actual(identity={"serial": "HA0002"}, inspection=held, power="on"),
