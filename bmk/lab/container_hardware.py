@@ -17,7 +17,7 @@ from bmk.boot.agent import AgentError, Disk, Facts, Spec, Written
 from bmk.boot.agent.directory import DirectoryHardware
 from bmk.boot.agent.fetch import Download
 from bmk.boot.agent.hardware import Tell
-from bmk.boot.agent.model import Finding, Image
+from bmk.boot.agent.model import BootOrder, Finding, Image
 from bmk.boot.agent.nonces import opened
 from bmk.boot.agent.progress import Progress
 from bmk.errors import BmkError
@@ -97,12 +97,12 @@ class ContainerHardware(DirectoryHardware):
         self._alive()
         return super().configure(disk, spec)
 
-    def boot_from(self, disk: Disk) -> list[str]:
+    def boot_from(self, disk: Disk) -> BootOrder:
         self._alive()
         if self._lower is None:
             raise AgentError("nothing was written, so nothing can boot")
         make_bootable(self._disk, self._lower)
-        return [disk.name]
+        return BootOrder([disk.name])
 
     def say(self, text: str) -> None:
         self._alive()

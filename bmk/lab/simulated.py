@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from bmk.boot.agent import AgentError, Disk, Spec, install
 from bmk.boot.agent.configure import File, write_files
 from bmk.boot.agent.hardware import one_line
+from bmk.boot.agent.model import BootOrder
 from bmk.boot.agent.nonces import opened
 from bmk.boot.agent.simulated import SimulatedHardware
 from bmk.errors import Unreachable
@@ -43,11 +44,11 @@ class _Hardware(SimulatedHardware):
         write_files(self._directory, {"root/.ssh/authorized_keys": File(keys, 0o600)})
         return [_make_key(self._directory, spec.hostname)]
 
-    def boot_from(self, disk: Disk) -> list[str]:
+    def boot_from(self, disk: Disk) -> BootOrder:
         if self._off.is_set():
             raise PowerCut
         (self._directory / "installed").touch()
-        return [disk.name]
+        return BootOrder([disk.name])
 
     def say(self, text: str) -> None:
         with self._console.open("a") as console:

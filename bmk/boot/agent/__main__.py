@@ -23,7 +23,7 @@ def main() -> None:
     """Install; exit 1 when that failed (everybody was told by then)."""
     hardware = LinuxHardware()
     try:
-        order = asked(Path("/proc/cmdline").read_text())
+        order = asked(Path("/proc/cmdline").read_text(errors="replace"))
     except AgentError as error:
         hardware.say(f"FAILED: {error.what}; {error.hint}")
         sys.exit(1)

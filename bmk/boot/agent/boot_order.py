@@ -1,14 +1,20 @@
-"""The firmware's boot order: our entry first, and no second one of ours. Pure, but for `boot_first`."""
+"""The firmware's boot order: our entry first, and no second one of ours. Pure, but for `boot_first`.
+
+A disk boots without it too: firmware starts FALLBACK of a disk that no entry names. So an NVRAM that is full, locked or
+forgetful costs the order and not the installation, and nothing that is there is taken away before the new entry is.
+"""
 
 from __future__ import annotations
 
 import re
-import subprocess
 
 from bmk.boot.agent.errors import AgentError
+from bmk.boot.agent.model import BootOrder
+from bmk.boot.agent.programs import output
 
 LABEL = "bmk"
 LOADER = r"\EFI\debian\shimx64.efi"
+FALLBACK = "EFI/BOOT/BOOTX64.EFI"  # below the EFI system partition
 
 
 def entries(text: str) -> dict[str, str]:
@@ -29,22 +35,16 @@ def ours(text: str) -> list[str]:
     return [number for number, label in entries(text).items() if label == LABEL]
 
 
-def boot_first(disk: str, number: int) -> list[str]:
-    """Make the entry for a disk's EFI system partition; efibootmgr puts a new one first."""
-    for old in ours(_efibootmgr()):
-        _efibootmgr("--quiet", "--bootnum", old, "--delete-bootnum")
-    _efibootmgr("--quiet", "--create", "--disk", disk, "--part", str(number), "--label", LABEL, "--loader", LOADER)
-    seen = order(_efibootmgr())
-    if seen[:1] != [LABEL]:
-        raise AgentError(
-            "the firmware did not take the boot order", why=f"it says {', '.join(seen) or 'nothing'}",
-            hint="set the disk first in the BMC or firmware setup, and report the model", code="firmware",
-        )  # fmt: skip
-    return seen
-
-
-def _efibootmgr(*arguments: str) -> str:
-    done = subprocess.run(["efibootmgr", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise AgentError("the firmware's boot entries cannot be set", why=done.stderr.strip()[-300:])
-    return done.stdout
+def boot_first(disk: str, number: int) -> BootOrder:
+    """Make the entry for a disk's EFI system partition; efibootmgr puts a new one first. `problem`: what failed."""
+    try:
+        before = ours(output("efibootmgr"))
+        where = ("--disk", disk, "--part", str(number), "--loader", LOADER)
+        output("efibootmgr", "--quiet", "--create", "--label", LABEL, *where)
+        for old in before:
+            output("efibootmgr", "--quiet", "--bootnum", old, "--delete-bootnum")
+        labels = order(output("efibootmgr"))
+    except AgentError as error:
+        return BootOrder([], f"{error.what}: {error.why}")
+    first = labels[:1] == [LABEL]
+    return BootOrder(labels, "" if first else f"its order is {', '.join(labels) or 'empty'}")

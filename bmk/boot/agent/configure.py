@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import Network, Nic, Spec
+from bmk.boot.agent.programs import run
 
 KEY_TYPES = ("ed25519", "ecdsa")
 
@@ -77,9 +77,8 @@ def make_keys(root: Path, hostname: str, keygen: Sequence[str], below: str) -> l
         name = f"etc/ssh/ssh_host_{kind}_key"
         for old in (root / name, root / f"{name}.pub"):
             old.unlink(missing_ok=True)
-        command = [*keygen, "-q", "-t", kind, "-N", "", "-C", hostname, "-f", f"{below}/{name}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise AgentError("ssh host keys cannot be made", why=done.stderr.strip()[-300:])
+        done = run(*keygen, "-q", "-t", kind, "-N", "", "-C", hostname, "-f", f"{below}/{name}")
+        if done.code != 0:
+            raise AgentError("ssh host keys cannot be made", why=done.reason)
         lines.append((root / f"{name}.pub").read_text().strip())
     return lines

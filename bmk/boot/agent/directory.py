@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bmk.boot.agent.configure import host_files, make_keys, write_files
 from bmk.boot.agent.hardware import Tell
-from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
 
 
 class DirectoryHardware:
@@ -46,8 +46,8 @@ class DirectoryHardware:
         write_files(self._root, host_files(spec, match="MACAddress"))
         return make_keys(self._root, spec.hostname, ["ssh-keygen"], str(self._root))
 
-    def boot_from(self, disk: Disk) -> list[str]:
-        return []
+    def boot_from(self, disk: Disk) -> BootOrder:
+        return BootOrder()
 
     def restart(self, disk: Disk, how: str) -> None:
         self._restarted()

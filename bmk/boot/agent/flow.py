@@ -83,13 +83,17 @@ def _write(hardware: Hardware, telling: Telling, facts: Facts, spec: Spec) -> Re
     configured = time.monotonic()
     _step(hardware, telling, "agent.configured", f"host name, network and ssh keys of {spec.host} are on the disk")
     order = hardware.boot_from(disk)
+    if order.problem:
+        _step(
+            hardware, telling, "agent.said", f"the firmware does not start this disk first: {order.problem}", "warning"
+        )
     seconds = {**written.seconds, "configure": round(configured - at, 2), "total": round(time.monotonic() - started, 2)}
-    return Report(disk.serial, written.image_sha256, written.readback_sha256, written.size, keys, order, seconds)
+    return Report(disk.serial, written.image_sha256, written.readback_sha256, written.size, keys, order.labels, seconds)
 
 
-def _step(hardware: Hardware, telling: Telling, kind: str, text: str) -> None:
+def _step(hardware: Hardware, telling: Telling, kind: str, text: str, level: str = "info") -> None:
     hardware.say(text)
-    telling.tell(kind, text)
+    telling.tell(kind, text, level)
 
 
 def _told(problem: Exception) -> AgentError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
 
 Tell = Callable[[dict[str, Any]], None]  # takes what Progress reports
 
@@ -31,8 +31,8 @@ class Hardware(Protocol):
     def configure(self, disk: Disk, spec: Spec) -> list[str]:
         """Make the written system this host; returns the public host keys it made there, as openssh lines."""
 
-    def boot_from(self, disk: Disk) -> list[str]:
-        """Have the firmware prefer the disk; returns the boot order as it is then."""
+    def boot_from(self, disk: Disk) -> BootOrder:
+        """Have the firmware prefer the disk. A firmware that will not is no error as long as the disk boots without."""
 
     def restart(self, disk: Disk, how: str) -> None:
         """Leave for the installed system: `reboot` or `kexec`. Returns only if it could not."""

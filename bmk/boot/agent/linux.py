@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bmk.boot.agent.boot_order import boot_first
+from bmk.boot.agent.boot_order import FALLBACK, boot_first
 from bmk.boot.agent.configure import File, host_files, make_keys, write_files
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.hardware import Tell, one_line
-from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
 from bmk.boot.agent.nonces import left
 from bmk.boot.agent.partitions import ESP, ROOT, grown, partition, rename
 from bmk.boot.agent.probe import mounted, parse_blkid
+from bmk.boot.agent.programs import output, run
 from bmk.boot.agent.stream import write_image
 from bmk.boot.agent.sysfs import machine_facts
 
@@ -35,7 +35,7 @@ class LinuxHardware:
     def open_for_a_look(self, spec: Spec) -> None:
         """sshd of the ramdisk: the deployer's key only, and host keys that die with it."""
         write_files(Path("/"), {"root/.ssh/authorized_keys": File("\n".join(spec.authorized_keys) + "\n", 0o600)})
-        subprocess.run(["dropbear", "-R", "-s", "-g", "-p", "22"], check=False, capture_output=True)
+        run("dropbear", "-R", "-s", "-g", "-p", "22")
 
     def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
         return write_image(Path(disk.path), disk.size, image, tell)
@@ -44,44 +44,50 @@ class LinuxHardware:
         try:
             self._take_whole_disk(disk.path)
             root = partition(disk.path, ROOT)
-            old, new = parse_blkid(_run("blkid", "-p", "-o", "export", root))["UUID"], str(uuid.uuid4())
-            _run("tune2fs", "-U", new, root)
+            old, new = parse_blkid(output("blkid", "-p", "-o", "export", root))["UUID"], str(uuid.uuid4())
+            output("tune2fs", "-U", new, root)
             with _installed(disk.path) as tree:
-                _run("resize2fs", root)
+                output("resize2fs", root)
                 rename(tree, old, new)
                 write_files(tree, host_files(spec))
                 return make_keys(tree, spec.hostname, ["chroot", str(tree), "ssh-keygen"], "")
         except OSError as error:
             raise AgentError(f"the written system on {disk.path} cannot be changed", why=str(error)) from None
 
-    def boot_from(self, disk: Disk) -> list[str]:
+    def boot_from(self, disk: Disk) -> BootOrder:
         """BIOS has no order that a system could set: the boot service answers "local disk" from now on."""
         if not Path("/sys/firmware/efi/efivars").is_dir() or not any(Path("/sys/firmware/efi/efivars").iterdir()):
-            return []
-        return boot_first(disk.path, ESP)
+            return BootOrder()
+        made = boot_first(disk.path, ESP)
+        if made.problem and not _has_fallback(disk.path):
+            raise AgentError(
+                "the firmware did not take the boot order", why=f"{made.problem}; and the disk has no {FALLBACK}",
+                hint="set the disk first in the BMC or firmware setup, and report the model", code="firmware",
+            )  # fmt: skip
+        return made
 
     def restart(self, disk: Disk, how: str) -> None:
         if how == "kexec":
             with suppress(AgentError, OSError):
                 self._load_kernel(disk)
                 os.sync()
-                _run("kexec", "-e")
+                output("kexec", "-e")
         os.sync()
-        subprocess.run(["reboot", "-f"], check=False)
+        run("reboot", "-f")
 
     def say(self, text: str) -> None:
-        for line in Path("/proc/consoles").read_text().splitlines():
+        for line in Path("/proc/consoles").read_text(errors="replace").splitlines():
             with suppress(OSError):
                 Path("/dev", line.split()[0]).write_text(one_line(text))
 
     def _take_whole_disk(self, device: str) -> None:
         with Path(device).open("rb") as file:
             boot_code = file.read(_BOOT_CODE)
-        script = grown(_run("sfdisk", "--dump", device))
-        _run("sfdisk", "--quiet", "--wipe", "never", "--wipe-partitions", "never", device, stdin=script)
+        script = grown(output("sfdisk", "--dump", device))
+        output("sfdisk", "--quiet", "--wipe", "never", "--wipe-partitions", "never", device, stdin=script)
         with Path(device).open("r+b") as file:
             file.write(boot_code)
-        _run("blockdev", "--rereadpt", device)
+        output("blockdev", "--rereadpt", device)
 
     def _load_kernel(self, disk: Disk) -> None:
         with mounted(partition(disk.path, ROOT), "ext4", "ro") as tree:
@@ -89,7 +95,7 @@ class LinuxHardware:
             words = next(line.split() for line in text if line.strip().startswith("linux "))
             initrd = next(line.split()[1] for line in text if line.strip().startswith("initrd "))
             line = f"--command-line={' '.join(words[2:])}"
-            _run("kexec", "-l", f"{tree}{words[1]}", f"--initrd={tree}{initrd}", line)
+            output("kexec", "-l", f"{tree}{words[1]}", f"--initrd={tree}{initrd}", line)
 
 
 @contextmanager
@@ -98,18 +104,16 @@ def _installed(disk: str) -> Iterator[Path]:
     with mounted(partition(disk, ROOT), "ext4", "rw") as tree:
         efi = tree / "boot/efi"
         efi.mkdir(exist_ok=True)
-        _run("mount", "-t", "vfat", partition(disk, ESP), str(efi))
+        output("mount", "-t", "vfat", partition(disk, ESP), str(efi))
         try:
             yield tree
         finally:
-            _run("umount", str(efi))
+            output("umount", str(efi))
             os.sync()
 
 
-def _run(*command: str, stdin: str | None = None) -> str:
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise AgentError(
-            f"{command[0]} failed", why=(done.stderr or done.stdout).strip()[-300:] or f"exit {done.returncode}"
-        )
-    return done.stdout
+def _has_fallback(disk: str) -> bool:
+    """Whether firmware that has no entry for the disk finds a loader on it."""
+    with suppress(OSError), mounted(partition(disk, ESP), "vfat", "ro") as efi:
+        return (efi / FALLBACK).is_file()
+    return False

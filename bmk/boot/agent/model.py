@@ -148,6 +148,14 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class BootOrder:
+    """What the firmware boots, as it says itself. `problem`: why the installed disk is not first there; "": it is."""
+
+    labels: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Body of the `done` route."""
 

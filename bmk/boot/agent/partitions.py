@@ -43,7 +43,7 @@ def rename(root: Path, old: str, new: str) -> None:
     """Have fstab and the boot loader look for the file system's new UUID."""
     for name in NAMING:
         path = root / name
-        text = path.read_text()
-        if old not in text:
+        text = path.read_bytes()
+        if old.encode() not in text:
             raise AgentError(f"/{name} of the image does not name its root file system", why=f"no {old} in it")
-        path.write_text(text.replace(old, new))
+        path.write_bytes(text.replace(old.encode(), new.encode()))

@@ -9,7 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
+from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import Finding
+from bmk.boot.agent.programs import output, run
 from bmk.boot.agent.stream import MARKER
 from bmk.boot.agent.tree import describe_tree
 
@@ -22,6 +24,7 @@ _FOREIGN = {
 }  # fmt: skip
 _LOOK = {"ext2": "noload", "ext3": "noload", "ext4": "noload", "xfs": "norecovery", "vfat": "", "btrfs": ""}
 _HARMLESS = {"swap": "swap", "swsuspend": "swap"}
+_SEVERAL = 8  # blkid's exit code: signatures of several kinds
 _PATIENCE = 60.0  # seconds for one file system, and for one program that looks at it
 
 
@@ -72,7 +75,7 @@ def _inside(path: str, kind: str) -> Finding | None:
         ours = _blkid(path).get("PART_ENTRY_NAME") == "bmk-root"
         with mounted(path, kind, options) as root:
             return describe_tree(path, kind, root, ours=ours)
-    except (OSError, subprocess.SubprocessError):
+    except (AgentError, OSError, subprocess.SubprocessError):
         return None
 
 
@@ -80,18 +83,15 @@ def _inside(path: str, kind: str) -> Finding | None:
 def mounted(device: str, kind: str, options: str) -> Iterator[Path]:
     """A file system's root. OSError when it cannot be mounted."""
     with TemporaryDirectory(prefix="bmk-") as place:
-        done = subprocess.run(
-            ["mount", "-t", kind, "-o", options, device, place],
-            capture_output=True, text=True, timeout=_PATIENCE, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise OSError(done.stderr.strip() or f"mount: exit {done.returncode}")
+        done = run("mount", "-t", kind, "-o", options, device, place, timeout=_PATIENCE)
+        if done.code != 0:
+            raise OSError(done.reason)
         try:
             yield Path(place)
         finally:
-            subprocess.run(["umount", place], check=True)
+            output("umount", place)
 
 
 def _blkid(path: str) -> dict[str, str]:
-    done = subprocess.run(["blkid", "-p", "-o", "export", path], capture_output=True, text=True, check=False)
-    return {"AMBIVALENT": "1"} if done.returncode == 8 else parse_blkid(done.stdout)
+    done = run("blkid", "-p", "-o", "export", path)
+    return {"AMBIVALENT": "1"} if done.code == _SEVERAL else parse_blkid(done.out)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bmk.boot.agent.hardware import Tell
-from bmk.boot.agent.model import Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
 
 
 class SimulatedHardware:
@@ -37,8 +37,8 @@ class SimulatedHardware:
         blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", 32) + os.urandom(32)
         return [f"ssh-ed25519 {base64.b64encode(blob).decode()} {spec.hostname}"]
 
-    def boot_from(self, disk: Disk) -> list[str]:
-        return []
+    def boot_from(self, disk: Disk) -> BootOrder:
+        return BootOrder()
 
     def restart(self, disk: Disk, how: str) -> None:
         self.restarts += 1

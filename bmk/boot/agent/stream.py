@@ -25,6 +25,7 @@ from typing import IO, Any
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.fetch import Download
 from bmk.boot.agent.model import Image, Written
+from bmk.boot.agent.programs import run
 from bmk.boot.agent.progress import Progress
 
 MIB = 1 << 20
@@ -94,11 +95,10 @@ def mark(device: Path, size: int) -> None:
             f"the disk {device} cannot be written", why=str(error), hint="is something using it, or is it broken?",
             code="disk",
         ) from None  # fmt: skip
-    command = ["sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "never", "--no-reread", str(device)]
-    script = f'label: gpt\nstart=2048, type=linux, name="{MARKER}"\n'
-    done = subprocess.run([*command, "--no-tell-kernel"], input=script, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise AgentError(f"the disk {device} takes no partition table", why=done.stderr.strip()[-300:])
+    command = ("sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "never", "--no-reread", "--no-tell-kernel")
+    done = run(*command, str(device), stdin=f'label: gpt\nstart=2048, type=linux, name="{MARKER}"\n')
+    if done.code != 0:
+        raise AgentError(f"the disk {device} takes no partition table", why=done.reason, code="disk")
 
 
 class _Writer:

@@ -13,7 +13,7 @@ import pytest
 from bmk.boot.agent import AgentError, Disk, Facts, Order, install
 from bmk.boot.agent.directory import DirectoryHardware
 from bmk.boot.agent.hardware import one_line
-from bmk.boot.agent.model import Finding
+from bmk.boot.agent.model import BootOrder, Finding
 from bmk.boot.agent.nonces.console import nonces_in
 from bmk.boot.agent.proof import Key
 from bmk.boot.agent.service import Service
@@ -127,6 +127,17 @@ def test_a_simulated_machine_goes_the_same_way(server: BootServer) -> None:
     assert machine.restarts == 1
     assert server.said["done"] == report.said()
     assert [event["kind"] for event in server.events][:2] == ["image.started", "image.progress"]
+
+
+def test_a_firmware_that_will_not_is_a_warning(server: BootServer) -> None:
+    """NVRAM that is full costs the boot order: it is told as a warning, and the installation is proven all the same."""
+    machine = SimulatedHardware(facts())
+    machine.boot_from = lambda _: BootOrder(["UEFI PXE"], "No space left on device")  # type: ignore[method-assign]
+    install(order(server), machine)
+    warnings = [event["text"] for event in server.events if event["level"] == "warning"]
+    assert len(warnings) == 1
+    assert "No space left on device" in warnings[0]
+    assert server.said["done"]["boot_order"] == ["UEFI PXE"]
 
 
 NONCE = bytes(range(32))
