@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from bmk.lab.ipmi_config import fru_data, mailbox_limit
 from bmk.lab.sockets import short_path
 from bmk.secrets import write_generated
 
@@ -219,8 +220,18 @@ def ipmi_simulators(standin: Lab, start: Callable[[str], None]) -> None:
 
 @pytest.fixture
 def ipmi(lab: Lab, ipmi_simulators: None) -> Lab:
-    """The lab with its IPMI BMCs."""
+    """The lab with its IPMI BMCs, which know that they are healed: they look at their faults once a second."""
+    until(
+        lambda: all(_is_healed(lab, name) for name in ("worker-1", "worker-2")), "the simulators have read their faults"
+    )
     return lab
+
+
+def _is_healed(lab: Lab, name: str) -> bool:
+    machine = lab[name]
+    fru = (lab.state / "lab" / "ipmi" / name / "fru.bin").read_bytes()
+    limit = int(Path(machine["mailbox"] + ".stores").read_text())
+    return (fru, limit) == (fru_data(machine), mailbox_limit(machine))
 
 
 def _hears(address: str) -> bool:
