@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bmk.cli.options import dc_argument, output_option
 from bmk.cli.output import emit, say
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(name="keys")

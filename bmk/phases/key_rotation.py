@@ -119,6 +119,8 @@ def rotate(rotation: Rotation, hosts: Sequence[Host], public: Path | None = None
     _finish_promotion(rotation)
     if not rotation.under_way:
         _stage(rotation, public)
+    elif public is not None:
+        _refuse_another(rotation, _public_line(public))
     if rotation.coming.there():
         login_key(rotation.coming.path)  # once, not for each host
         failed = _each(rotation, hosts, _let_in)
@@ -145,6 +147,17 @@ def _stage(rotation: Rotation, public: Path | None) -> None:
     fresh.rename(rotation.coming.path.parent)
     text = f"rotation of the deployer's key begins: {rotation.current.fingerprint} to {rotation.coming.fingerprint}"
     rotation.journal.append(Event("bmk", "keys.begun", text))
+
+
+def _refuse_another(rotation: Rotation, public: str) -> None:
+    """A rotation that is under way ends with the key that it began with."""
+    target = rotation.coming if rotation.coming.there() else rotation.current
+    if target.blob != public.split()[1]:
+        raise PreflightRefused(
+            f"a rotation to another key is under way: {target.fingerprint}",
+            where=rotation.dc.name,
+            hint=f"end it first: bmk keys rotate {rotation.dc.name}",
+        )
 
 
 def _public_line(path: Path) -> str:

@@ -92,7 +92,10 @@ def test_every_host_has_the_new_key_and_only_that(office: Office) -> None:
 
 @pytest.mark.parametrize("other", [OTHER, "ssh-ed25519 AAAAnone"], ids=["another machine", "no key at all"])
 def test_a_host_that_is_not_done_keeps_the_old_key_alive(office: Office, other: str) -> None:
-    """The old key counts until every host lets the new one in; a person may leave a host behind, by name."""
+    """The old key counts until every host lets the new one in; a person may leave a host behind, by name.
+
+    Meanwhile another key than the one that the rotation began with is refused.
+    """
     before = current(office)
     office.drive("pin", keys={"n3": [other]})
     done = rotate(office)
@@ -101,8 +104,10 @@ def test_a_host_that_is_not_done_keeps_the_old_key_alive(office: Office, other: 
     assert "next: bmk keys rotate" in done.stderr
     assert before in let_in(office, 1)
     assert bmk(office, "keys", "show", str(office.at / "dc.yml")).stderr.count("a rotation is under way") == 1
-    done = rotate(office, "--without", "n3")
-    assert done.returncode == 0, done.stderr
+    another = rotate(office, "--to", str(ssh(office) / "id_ed25519.pub"))
+    assert (another.returncode, "a rotation to another key is under way" in another.stderr) == (6, True)
+    same = rotate(office, "--to", str(ssh(office) / "next/id_ed25519.pub"), "--without", "n3")
+    assert same.returncode == 0, same.stderr
     assert let_in(office, 1) == [current(office)] != [before]
     assert let_in(office, 3) == [before]
     lines = (office.root(1) / "root/.ssh/authorized_keys").read_text().replace(hall.address(1), hall.address(3))
