@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+SECTOR = 512  # bytes of a logical sector of most disks, and of the table in a node image
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -27,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk. `size` in bytes; `wwn` as lsblk says it (0x5000..., eui.0025...)."""
+    """A disk. `size` in bytes; `wwn` as lsblk says it (0x5000..., eui.0025...); `sector`: bytes of a logical one."""
 
     name: str  # vda
     path: str  # /dev/vda
@@ -37,6 +39,7 @@ class Disk:
     model: str | None = None
     rotational: bool = False
     findings: tuple[Finding, ...] = ()
+    sector: int = SECTOR
 
     @property
     def holds(self) -> str:

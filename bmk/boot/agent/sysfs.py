@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import socket
 import struct
 from array import array
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from bmk.boot.agent.model import Disk, Facts
+from bmk.boot.agent.model import SECTOR, Disk, Facts, Finding
 from bmk.boot.agent.probe import findings
-from bmk.disks import plain_wwn
+from bmk.disks import plain_wwn, same_drive
 
 _SIOCETHTOOL, _GPERMADDR = 0x8946, 0x00000020
-_SECTOR = 512
+_UNIT = 512  # bytes: what `size` counts, whatever the disk's own sectors are
+# Drives without room for a system: optical, floppy, memory, a chip's own; and the areas of an eMMC beside its disk.
+_OTHER = re.compile(r"(sr|fd|mtdblock|pmem)\d|mmcblk\d+(boot\d+|rpmb|gp\d+)$")
+Look = Callable[[str, list[str]], tuple[Finding, ...]]
 _NONE = frozenset(("", "none", "not specified", "to be filled by o.e.m.", "default string", "unknown"))
 
 
@@ -30,27 +36,35 @@ def permanent_macs(sys: Path) -> tuple[str, ...]:
     return tuple(_permanent(name) or _text(sys / "class/net" / name / "address") for name in names)
 
 
-def disks(sys: Path) -> tuple[Disk, ...]:
-    """All disks that are hardware and stay when the operator leaves: no removable media, no virtual ones of the BMC."""
-    found = []
+def disks(sys: Path, look: Look = findings) -> tuple[Disk, ...]:
+    """All drives that are hardware and stay when the operator leaves; one with several ways to it counts once, by the
+    first. `look` tells what a disk and its partitions hold.
+    """
+    found: list[Disk] = []
     for path in sorted((sys / "block").iterdir()):
-        real = (
-            (path / "device").exists() and _text(path / "removable") != "1" and not path.name.startswith(("sr", "fd"))
-        )
-        size = int(_text(path / "size") or 0) * _SECTOR
-        if real and size:
-            found.append(_disk(path, size))
+        disk = _disk(path) if _is_drive(path) else None
+        if disk is not None and not any(same_drive(disk, other) for other in found):
+            found.append(replace(disk, findings=look(disk.path, _partitions(path))))
     return tuple(found)
 
 
-def _disk(path: Path, size: int) -> Disk:
-    device = f"/dev/{path.name}"
-    parts = sorted((p.name for p in path.iterdir() if (p / "partition").exists()), key=lambda name: (len(name), name))
+def _is_drive(path: Path) -> bool:
+    """Not: removable media, virtual ones of the BMC, paths of NVMe that the kernel hides behind a disk of theirs."""
+    there = (path / "device").exists() and _text(path / "size") not in ("", "0")
+    return there and "1" not in (_text(path / "removable"), _text(path / "hidden")) and not _OTHER.match(path.name)
+
+
+def _disk(path: Path) -> Disk:
     return Disk(
-        name=path.name, path=device, size=size, serial=_serial(path), wwn=_wwn(path),
-        model=_text(path / "device/model") or None, rotational=_rotational(path),
-        findings=findings(device, [f"/dev/{part}" for part in parts]),
+        name=path.name, path=f"/dev/{path.name}", size=int(_text(path / "size")) * _UNIT, serial=_serial(path),
+        wwn=_wwn(path), model=_text(path / "device/model") or None, rotational=_rotational(path),
+        sector=int(_text(path / "queue/logical_block_size") or SECTOR),
     )  # fmt: skip
+
+
+def _partitions(path: Path) -> list[str]:
+    names = (part.name for part in path.iterdir() if (part / "partition").exists())
+    return [f"/dev/{name}" for name in sorted(names, key=lambda name: (len(name), name))]
 
 
 def _rotational(path: Path) -> bool:
@@ -77,7 +91,7 @@ def _wwn(path: Path) -> str | None:
     said = _text(path / "wwid") or _text(path / "device/wwid")
     if said.startswith("naa."):
         return f"0x{plain_wwn(said)}"
-    return said if said.startswith("eui.") else None
+    return said if said.startswith(("eui.", "nvme.", "uuid.")) else None
 
 
 def _dmi(sys: Path, name: str) -> str | None:
