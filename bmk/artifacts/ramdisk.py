@@ -32,7 +32,7 @@ PROGRAMS = (
     "usr/bin/dropbearkey",
     "usr/sbin/sfdisk", "usr/sbin/blkid", "usr/sbin/wipefs", "usr/sbin/blockdev", "usr/sbin/e2fsck",
     "usr/sbin/resize2fs",
-    "usr/sbin/tune2fs", "usr/sbin/dropbear", "usr/sbin/kexec",
+    "usr/sbin/tune2fs", "usr/sbin/mkfs.fat", "usr/sbin/dropbear", "usr/sbin/kexec",
 )  # fmt: skip
 _LINKS = {
     "bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64",

@@ -18,6 +18,7 @@ ADVICE: Mapping[str, str] = {
     "identity": "compare the nics of {host} in dc.yml with the machine, then: bmk provision {dc} --limit {host}",
     "image": "bmk artifacts verify names the damaged file; the disk was left unbootable",
     "image-build": "bmk artifacts build",
+    "sectors": "set firmware: uefi for {host}, in its setup and in dc.yml, or another disk, then: bmk plan {dc}",
     "unproven": "look for a stranger on the boot network, then: bmk provision {dc} --limit {host}",
 }
 

@@ -11,7 +11,7 @@ from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.hardware import Hardware
 from bmk.boot.agent.model import Facts, Order, Report, Spec
 from bmk.boot.agent.nonces import choose, console
-from bmk.boot.agent.policy import check_foreign, check_identity
+from bmk.boot.agent.policy import check_foreign, check_identity, check_sectors
 from bmk.boot.agent.progress import text as words
 from bmk.boot.agent.proof import Key
 from bmk.boot.agent.service import Service, Telling
@@ -69,6 +69,7 @@ def _write(hardware: Hardware, telling: Telling, facts: Facts, spec: Spec) -> Re
     hardware.open_for_a_look(spec)
     check_identity(facts, spec)
     disk = choose_disk(spec.disk, facts.disks)
+    check_sectors(disk, facts.firmware)
     check_foreign(disk, spec)
 
     def progress(told: dict[str, Any]) -> None:

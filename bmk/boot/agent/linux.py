@@ -12,11 +12,12 @@ from bmk.boot.agent.boot_order import FALLBACK, boot_first
 from bmk.boot.agent.configure import File, host_files, make_keys, write_files
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.hardware import Tell, one_line
-from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.model import SECTOR, BootOrder, Disk, Facts, Image, Spec, Written
 from bmk.boot.agent.nonces import left
 from bmk.boot.agent.partitions import ESP, ROOT, grown, partition, rename
 from bmk.boot.agent.probe import mounted, parse_blkid
 from bmk.boot.agent.programs import output, run
+from bmk.boot.agent.sectors import remake_esp
 from bmk.boot.agent.stream import write_image
 from bmk.boot.agent.sysfs import machine_facts
 
@@ -38,11 +39,13 @@ class LinuxHardware:
         run("dropbear", "-R", "-s", "-g", "-p", "22")
 
     def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
-        return write_image(Path(disk.path), disk.size, image, tell)
+        return write_image(disk, image, tell)
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:
         try:
             self._take_whole_disk(disk.path)
+            if disk.sector != SECTOR:
+                remake_esp(partition(disk.path, ESP), disk.sector)
             root = partition(disk.path, ROOT)
             old, new = parse_blkid(output("blkid", "-p", "-o", "export", root))["UUID"], str(uuid.uuid4())
             output("tune2fs", "-U", new, root)

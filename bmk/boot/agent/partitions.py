@@ -10,6 +10,7 @@ from pathlib import Path
 from bmk.boot.agent.errors import AgentError
 
 ESP, ROOT = 2, 3  # partition numbers of a node image
+MARKER = "bmk-installing"  # name of the partition that an unfinished disk shows
 NAMING = ("etc/fstab", "boot/grub/grub.cfg", "boot/efi/EFI/debian/grub.cfg")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Disk, Facts, Spec
+from bmk.boot.agent.model import SECTOR, Disk, Facts, Spec
+from bmk.boot.agent.sectors import KNOWN
 from bmk.disks import names
 
 
@@ -17,6 +18,18 @@ def check_identity(facts: Facts, spec: Spec) -> None:
             hint=f"compare the nics of {spec.host} in dc.yml with the machine",
             code="identity",
         )
+
+
+def check_sectors(disk: Disk, firmware: str) -> None:
+    """What cannot boot afterwards is not wiped: BIOS reads sectors of 512 bytes only."""
+    if disk.sector == SECTOR or (disk.sector in KNOWN and firmware == "uefi"):
+        return
+    raise AgentError(
+        f"disk {names(disk)[0]} has sectors of {disk.sector} bytes, from which this machine cannot boot",
+        why="BIOS boots from sectors of 512 bytes only" if disk.sector in KNOWN else f"known are {KNOWN} bytes",
+        hint="set the machine's firmware to UEFI, or choose another disk in dc.yml; the disk was left alone",
+        code="sectors",
+    )
 
 
 def check_foreign(disk: Disk, spec: Spec) -> None:

@@ -11,8 +11,8 @@ from threading import Thread
 
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import Finding
+from bmk.boot.agent.partitions import MARKER
 from bmk.boot.agent.programs import output, run
-from bmk.boot.agent.stream import MARKER
 from bmk.boot.agent.tree import describe_tree
 
 # Signature -> what people call it. All of these are somebody's data.

@@ -24,13 +24,14 @@ from typing import IO, Any
 
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.fetch import Download
-from bmk.boot.agent.model import Image, Written
+from bmk.boot.agent.model import Disk, Image, Written
+from bmk.boot.agent.partitions import MARKER
 from bmk.boot.agent.programs import run
 from bmk.boot.agent.progress import Progress
+from bmk.boot.agent.sectors import table_for
 
 MIB = 1 << 20
 HELD_BACK = MIB
-MARKER = "bmk-installing"  # name of the partition that an unfinished disk shows
 SKIPPABLE = 0x184D2A50  # zstd frame that decoders skip: ours leads an image and says what the raw bytes must be
 _F_SETPIPE_SZ = 1031
 _READ = 4 * MIB
@@ -62,10 +63,11 @@ class About:
         )  # fmt: skip
 
 
-def write_image(device: Path, size: int, image: Image, tell: Tell, download: Download | None = None) -> Written:
-    """Write and prove. `size`: of the device, in bytes. AgentError leaves a disk that boots nothing, marked as ours."""
+def write_image(disk: Disk, image: Image, tell: Tell, download: Download | None = None) -> Written:
+    """Write and prove. AgentError leaves a disk that boots nothing, marked as ours."""
     download = download or Download(image)
-    writer = _Writer(device, size, download, tell)
+    device = Path(disk.path)
+    writer = _Writer(device, disk.size, download, tell)
     try:
         started = time.monotonic()
         about = writer.run(image)
@@ -76,7 +78,7 @@ def write_image(device: Path, size: int, image: Image, tell: Tell, download: Dow
                 "the disk does not give back what was written to it", why=f"sha256 {about.raw_sha256}, read {seen}",
                 hint="the disk, its cable or its controller is bad: replace it, then bmk provision again", code="disk",
             )  # fmt: skip
-        _make_bootable(device, writer.first)
+        _make_bootable(device, table_for(writer.first, disk.sector, disk.size))
     except OSError as error:
         raise AgentError(f"the disk {device} fails", why=str(error), hint="replace the disk", code="disk") from None
     seconds = {"write": round(written - started, 2), "readback": round(time.monotonic() - written, 2)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import pytest
 from bmk.artifacts.node_image import compress_image
 from bmk.boot.agent import AgentError
 from bmk.boot.agent.fetch import Download
-from bmk.boot.agent.model import Image
-from bmk.boot.agent.stream import MARKER, write_image
+from bmk.boot.agent.model import Disk, Image
+from bmk.boot.agent.partitions import MARKER
+from bmk.boot.agent.stream import write_image
 from tests.services.agent.boot_server import BootServer, spec_for
 
 pytestmark = pytest.mark.services
@@ -64,9 +66,13 @@ def granted(server: BootServer) -> Image:
     return Image(said["url"], said["sha256"], said["size"])
 
 
-def write(server: BootServer, disk: Path, image: Image | None = None) -> Any:
+def write(server: BootServer, disk: Path, image: Image | None = None, sector: int = 512) -> Any:
     wanted = image or granted(server)
-    return write_image(disk, DISK, wanted, lambda _: None, Download(wanted, pause=lambda _: None))
+    return write_image(as_disk(disk, sector=sector), wanted, lambda _: None, Download(wanted, pause=lambda _: None))
+
+
+def as_disk(path: Path, size: int = DISK, sector: int = 512) -> Disk:
+    return Disk(path.name, str(path), size, sector=sector)
 
 
 def partitions(disk: Path) -> str:
@@ -87,6 +93,15 @@ def test_the_disk_is_the_image_and_the_proof_says_so(server: BootServer, disk: P
     assert proof.size == RAW
     assert proof.image_sha256 == granted(server).sha256
     assert "bmk-root" in partitions(disk)
+
+
+def test_a_disk_with_larger_sectors_gets_a_table_of_its_own(server: BootServer, disk: Path, raw: Path) -> None:
+    """Everything behind the table is the image, byte for byte; the table says the same in sectors of 4096 bytes."""
+    write(server, disk, sector=4096)
+    assert disk.read_bytes()[MIB:RAW] == raw.read_bytes()[MIB:]
+    command = ["fdisk", "-b", "4096", "-o", "Start,End,Name", "-l", disk]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r"^ *512 +1535 bmk-root$", said, re.MULTILINE)
 
 
 def test_broken_connections_are_resumed(server: BootServer, disk: Path, raw: Path) -> None:
@@ -148,7 +163,7 @@ def test_a_disk_that_is_too_small_is_not_touched(server: BootServer, disk: Path)
     """The image says how large it is before the first byte is written."""
     before = disk.read_bytes()
     with pytest.raises(AgentError, match="too small"):
-        write_image(disk, RAW - 1, granted(server), lambda _: None)
+        write_image(as_disk(disk, RAW - 1), granted(server), lambda _: None)
     assert disk.read_bytes() == before
 
 
@@ -166,7 +181,7 @@ def test_a_full_disk_is_an_explained_failure(server: BootServer, tmp_path: Path)
     if os.geteuid() != 0 or not Path("/dev/full").exists():
         pytest.skip("needs /dev/full and root")
     with pytest.raises(AgentError, match="cannot be written"):
-        write_image(Path("/dev/full"), DISK, granted(server), lambda _: None)
+        write_image(as_disk(Path("/dev/full")), granted(server), lambda _: None)
 
 
 def test_killed_at_any_moment_the_next_attempt_starts_clean(server: BootServer, disk: Path, raw: Path) -> None:
@@ -174,9 +189,9 @@ def test_killed_at_any_moment_the_next_attempt_starts_clean(server: BootServer, 
     wanted = granted(server)
     server.dead_after = wanted.size // 2 if wanted.size else 0  # so that the process is surely in the middle
     code = (
-        "import sys; from pathlib import Path; from bmk.boot.agent.model import Image;"
+        "import sys; from bmk.boot.agent.model import Disk, Image;"
         "from bmk.boot.agent.stream import write_image;"
-        "write_image(Path(sys.argv[1]), int(sys.argv[2]), Image(sys.argv[3], sys.argv[4]), lambda t: None)"
+        "write_image(Disk('d', sys.argv[1], int(sys.argv[2])), Image(sys.argv[3], sys.argv[4]), lambda t: None)"
     )
     arguments = [str(disk), str(DISK), wanted.url, wanted.sha256]
     with subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True) as victim:
