@@ -7,13 +7,9 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bmk.bmc.protocol import LogEntry
 from bmk.bmc.quirks import Quirk
 
 SELECTOR_NAMES = {0x0: "no override", 0x1: "pxe", 0x2: "disk", 0x5: "cdrom", 0x6: "firmware setup"}
-_LOG_LINE = re.compile(r"^\s*\w+ \|(?P<day>[^|]+)\|(?P<time>[^|]+)\|(?P<what>[^|]+)\|(?P<rest>.*)$")
-# IPMI has no severity: these are the words of its sensor events (tables 42-2 and 42-3) that mean that something broke
-_BAD = re.compile(r"(?<!non-)critical|non-recoverable|failure|fault|uncorrectable|ac lost", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +45,6 @@ def parse_boot_flags(text: str) -> BootFlags | None:
         return None
     first, second = bytes.fromhex(found[1])[:2]
     return BootFlags(bool(first & 0x80), bool(first & 0x40), bool(first & 0x20), (second >> 2) & 0xF)
-
-
-def parse_log_line(line: str) -> LogEntry | None:
-    """From one line of `sel list`; None when it is not an entry."""
-    found = _LOG_LINE.match(line)
-    if not found:
-        return None
-    severity = "Critical" if _BAD.search(line) and "Deasserted" not in line else "OK"
-    at = f"{found['day'].strip()} {found['time'].strip()}"
-    return LogEntry(at, severity, f"{found['what'].strip()}: {found['rest'].strip()}")
 
 
 def parse_fields(text: str) -> Mapping[str, str]:

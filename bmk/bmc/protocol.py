@@ -9,8 +9,10 @@ from typing import Literal, Protocol
 
 Power = Literal["on", "off"]
 PowerAction = Literal["on", "off", "cycle"]
+Severity = Literal["OK", "Warning", "Critical"]
 BootTarget = Literal["pxe", "http", "disk"]
 Firmware = Literal["uefi", "bios"]
+LOG_LIMIT = 200  # entries of one log that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,10 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """`severity` is OK, Warning or Critical; `at` as the BMC writes it, whose clock may be wrong."""
+    """`at` in UTC where the BMC says which time it writes, else in its words; its clock may be wrong."""
 
     at: str
-    severity: str
+    severity: Severity
     text: str
 
 
@@ -92,7 +94,11 @@ class Bmc(Protocol):
     def eject_media(self) -> None:
         """Take our volume out, if it is in; another's stays. Read back."""
 
-    def event_log(self) -> list[LogEntry]: ...
+    def event_log(self) -> list[LogEntry]:
+        """Of each log that tells of the hardware, its newest LOG_LIMIT entries, oldest first as far as the BMC says.
+
+        An event says so where the BMC has no such log.
+        """
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         """Append the serial console to a file until `stop()` says so."""

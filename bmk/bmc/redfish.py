@@ -12,23 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, persist, settle, wary
-from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
-from bmk.bmc.quirks import Quirk, quirk_of, send_mode
-from bmk.bmc.redfish_documents import Lacking, drives_of, log_of, macs_of, managers_of, members, system_of
+from bmk.bmc.protocol import Identity, Inventory, LogEntry, Power, PowerAction
+from bmk.bmc.redfish_documents import Lacking, drives_of, linked, macs_of, members, parts, system_of
+from bmk.bmc.redfish_logs import log_of
 from bmk.bmc.redfish_media import VirtualMedia
-from bmk.bmc.redfish_text import (
-    Json,
-    Override,
-    at,
-    links_of,
-    lower_of,
-    number_at,
-    override_of,
-    same_override,
-    settings_of,
-    text_at,
-)
-from bmk.errors import BmcError, BmcIgnores, ConfigError
+from bmk.bmc.redfish_override import BootOverride, quirk_of_system
+from bmk.bmc.redfish_text import Json, at, links_of, lower_of, number_at, text_at
+from bmk.errors import BmcError, BmcIgnores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,18 +28,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TARGETS: dict[BootTarget, str] = {"pxe": "Pxe", "http": "UefiHttp", "disk": "Hdd"}
-MODES: dict[Firmware, str] = {"uefi": "UEFI", "bios": "Legacy"}
+COLLECTIONS = {"ManagedBy": "Managers", "Chassis": "Chassis"}  # of what a system links to
 RESETS: dict[Power, tuple[str, ...]] = {"on": ("On", "ForceOn"), "off": ("ForceOff",)}
 POWER: dict[str, Power] = {"On": "on", "Off": "off"}
 CHANGING = {"PoweringOn": "it is powering on", "PoweringOff": "it is powering off"}
 BUSY_CODES = frozenset({429, 500, 502, 503, 504})
 BUSY_WORDS = ("UnableToModifyDuringSystemPOST", "SYS518", "InvalidOperationForSystemState")
+GONE = 404
 NOT_THERE = frozenset({400, 403, 404, 405, 500, 501, 503})  # answers of a part that this BMC lacks or cannot show
 
 
 @wary
-class RedfishBmc(VirtualMedia):
+class RedfishBmc(BootOverride, VirtualMedia):
     """One BMC with one system. Nothing is asked of it before the first call."""
 
     def __init__(self, access: Access) -> None:
@@ -57,15 +47,16 @@ class RedfishBmc(VirtualMedia):
         self._line: OneOrigin | None = None
         self._login: Login | None = None
         self._root: Any = None
-        self._path = ""
+        self._path, self._alone = "", False
+        self._unread = set[str]()
 
     def identity(self) -> Identity:
         def read() -> Identity:
             system = self._fresh().json
-            managers = managers_of(self._part, system)
+            managers = self._near(system, "ManagedBy")
             return Identity(
                 uuid=lower_of(system.get("UUID")),
-                serial=text_at(system, _quirk(system).serial_field),
+                serial=text_at(system, quirk_of_system(system).serial_field),
                 macs=macs_of(self._part, system),
                 manufacturer=text_at(system, "Manufacturer"),
                 model=text_at(system, "Model"),
@@ -106,44 +97,15 @@ class RedfishBmc(VirtualMedia):
             )
         self._access.tell("bmc.power", f"power {action}, read back", power=action)
 
-    def set_boot_once(self, target: BootTarget, firmware: Firmware) -> None:
-        if target == "http" and firmware == "bios":
-            raise ConfigError(
-                "HTTP boot needs UEFI firmware",
-                where=self._access.address,
-                hint="set `boot: pxe` or `firmware: uefi` in the profile",
-            )
-        wanted = Override("Once", TARGETS[target], MODES[firmware])
-        seen = self._write_override(wanted)
-        if not same_override(seen, wanted):
-            self._access.tell("bmc.ignored", f"BMC took the override and kept: {seen}; writing it once more", "warning")
-            seen = self._write_override(wanted, insist=True)
-        if not same_override(seen, wanted):
-            what = f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}"
-            self._access.tell("bmc.lie", what, "error")
-            raise BmcIgnores(
-                what,
-                where=self._access.address,
-                why="the next boot would not be from the network, so the machine was not powered on",
-                hint="update the BMC's firmware, or set the boot order by hand and check `firmware` in the profile",
-            )
-        self._access.tell("bmc.boot", f"next boot: {seen}, read back", target=target, firmware=firmware)
-
-    def clear_boot_once(self) -> None:
-        if _cleared(self._overrides()):
-            return
-        self._call("disable the boot override", self._disable_override)
-        came_true, seen = settle(self._access, self._overrides, _cleared)
-        if not came_true:
-            raise self._lie(
-                f"the BMC keeps the boot override: {seen[-1]}",
-                why="the machine would boot from the network again",
-                hint="clear the override by hand (BMC web page, boot order), then run the same command again",
-            )
-        self._access.tell("bmc.boot", "boot override cleared, read back")
-
     def event_log(self) -> list[LogEntry]:
-        return self._call("read its event log", lambda: log_of(self._part, self._fresh().json))
+        def read() -> list[LogEntry] | None:
+            system = self._fresh().json
+            return log_of(self._part, [system, *self._near(system, "ManagedBy"), *self._near(system, "Chassis")])
+
+        log = self._call("read its event log", read)
+        if log is None:
+            self._access.tell("bmc.no-log", "the BMC shows no event log: what breaks is not told", "warning")
+        return log or []
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         from bmk.bmc import ipmi  # noqa: PLC0415 - only for BMCs that offer the console over IPMI
@@ -194,57 +156,11 @@ class RedfishBmc(VirtualMedia):
         system.reset_system(sushy.ResetType(value))
         return True
 
-    def _write_override(self, wanted: Override, insist: bool = False) -> Override:
-        def write() -> None:
-            import sushy  # noqa: PLC0415
-
-            system = self._fresh()
-            rule = "always" if insist else _quirk(system.json).mode
-            mode = send_mode(rule, override_of(system.json).mode, str(wanted.mode))
-            system.set_system_boot_options(
-                target=sushy.BootSource(wanted.target),
-                enabled=sushy.BootSourceOverrideEnabled.ONCE,
-                mode=sushy.BootSourceOverrideMode(wanted.mode) if mode else None,
-            )
-
-        self._call("set the next boot", write)
-        _, seen = settle(self._quick, self._overrides, lambda seen: any(same_override(one, wanted) for one in seen))
-        return next((one for one in seen if same_override(one, wanted)), seen[-1])
-
-    def _disable_override(self) -> None:
-        import sushy  # noqa: PLC0415
-
-        system = self._fresh()
-        quirk, offered = _quirk(system.json), {v.value for v in system.get_allowed_system_boot_source_values()}
-        mode = override_of(system.json).mode
-        system.set_system_boot_options(
-            target=sushy.BootSource(quirk.clear_target) if quirk.clear_target in offered else None,
-            enabled=sushy.BootSourceOverrideEnabled.DISABLED,
-            mode=sushy.BootSourceOverrideMode(mode) if mode and quirk.mode == "always" else None,
-        )
-
-    def boot_override(self) -> str:
-        seen = self._overrides()[-1]
-        elsewhere = seen.enabled in ("Once", "Continuous") and seen.target not in (None, "None", "Hdd")
-        return str(seen) if elsewhere else ""
-
-    def _overrides(self) -> tuple[Override, ...]:
-        """What is in force, and what will be after the next reset where the BMC keeps that apart (AMI)."""
-
-        def read() -> tuple[Override, ...]:
-            system = self._fresh().json
-            link = settings_of(system)
-            documents = [system, *([self._get(link)] if link else [])]
-            return tuple(o for o in map(override_of, documents) if o.enabled is not None)
-
-        seen = self._call("report the boot override", read)
-        return seen or (Override(None, None, None),)
-
     def _console_link(self) -> str | None:
         """Where the console is read over HTTP (the lab's BMCs); None: over IPMI. SSH consoles differ by vendor."""
         system = self._fresh().json
         link = text_at(system, "Oem", "Bmk", "SerialConsole", "@odata.id")
-        offers = [at(m, "SerialConsole", "ConnectTypesSupported") for m in managers_of(self._part, system)]
+        offers = [at(m, "SerialConsole", "ConnectTypesSupported") for m in self._near(system, "ManagedBy")]
         types = [str(t) for offer in offers if isinstance(offer, list) for t in offer]
         if link is None and "IPMI" not in types:
             raise BmcError(
@@ -255,11 +171,6 @@ class RedfishBmc(VirtualMedia):
         return link
 
     # -- the connection ---------------------------------------------------------------------------------------------
-
-    @property
-    def _quick(self) -> Access:
-        """For reading back an override: BMCs that take it show it within seconds."""
-        return replace(self._access, timing=replace(self._access.timing, settle=min(10.0, self._access.timing.settle)))
 
     def _over_ipmi(self) -> Access:
         return replace(self._access, port=None)
@@ -285,9 +196,13 @@ class RedfishBmc(VirtualMedia):
     def _fresh(self) -> Any:
         """The one system, read again. A new object, because refreshing one reads again all that hangs on it."""
         self._enter()
+        return self._root.get_system(self._where())
+
+    def _where(self) -> str:
+        """Path of the one system; looked for once."""
         if not self._path:
             self._path = self._system()
-        return self._root.get_system(self._path)
+        return self._path
 
     def _connect(self) -> None:
         """Read what the BMC shows to everybody. Nothing of us is sent."""
@@ -311,7 +226,8 @@ class RedfishBmc(VirtualMedia):
         found = list(links_of(list(members(self._get, text_at(self._root.json, "Systems", "@odata.id")))))
         if not found:
             raise Busy("it shows no system; it may be starting")
-        chosen = found[0] if len(found) == 1 else system_of(self._part, found, self._access.machine)
+        self._alone = len(found) == 1
+        chosen = found[0] if self._alone else system_of(self._part, found, self._access.machine)
         if chosen is None:
             names = ", ".join(link.rstrip("/").rpartition("/")[2] for link in found[:8])
             raise BmcError(
@@ -328,8 +244,15 @@ class RedfishBmc(VirtualMedia):
             raise TypeError(f"{path[:100]} is {type(answer).__name__}, not an object")
         return answer
 
+    def _near(self, system: Json, relation: str) -> list[Json]:
+        """What a system links to; where it links to nothing and is the only one, all that the BMC shows."""
+        found = linked(self._part, system, relation)
+        if found or not self._alone:
+            return found
+        return parts(self._part, text_at(self._root.json, COLLECTIONS[relation], "@odata.id"))
+
     def _part(self, path: str) -> Json:
-        """A document that may be lacking. Raises Lacking."""
+        """A document that may be lacking. Raises Lacking; what is there and cannot be read is an event, once."""
         import sushy.exceptions as errors  # noqa: PLC0415
 
         try:
@@ -337,7 +260,35 @@ class RedfishBmc(VirtualMedia):
         except errors.HTTPError as error:
             if error.status_code not in NOT_THERE:
                 raise
-            raise Lacking(f"HTTP {error.status_code}") from None
+            why = f"HTTP {error.status_code}"
+            if error.status_code != GONE and path not in self._unread:
+                self._unread.add(path)
+                self._access.tell("bmc.unread", f"the BMC does not show {path[:200]}: {why}; left out")
+            raise Lacking(why) from None
+
+    def _tagged(self, link: str | None = None) -> tuple[str, Json, str | None]:
+        self._enter()
+        path = link or self._where()
+        answer = self._root._conn.get(path)
+        document: Json = answer.json()
+        return path, document, answer.headers.get("ETag") or text_at(document, "@odata.etag")
+
+    def _patch(self, path: str, body: Json, etag: str | None) -> None:
+        import sushy.exceptions as errors  # noqa: PLC0415
+
+        try:
+            self._root._conn.patch(path, data=body, etag=etag)
+        except errors.AccessError:
+            raise
+        except errors.HTTPError as error:
+            if self._passes(error):
+                raise
+            raise BmcIgnores(
+                "the BMC refuses the boot override",
+                where=self._access.address,
+                why=str(error),
+                hint="update the BMC's firmware, or set the boot order by hand and check `boot` in the profile",
+            ) from None
 
     def _get_bytes(self, path: str) -> bytes:
         content: bytes = self._root._conn.get(path).content
@@ -354,12 +305,16 @@ class RedfishBmc(VirtualMedia):
             assert self._login is not None  # noqa: S101 - somebody answered
             raise self._login.turned_away(error.status_code, str(error)) from None
         except errors.HTTPError as error:
-            starting = error.status_code == 404 and not self._path
-            if starting or error.status_code in BUSY_CODES or any(word in str(error) for word in BUSY_WORDS):
+            if self._passes(error):
                 raise Busy(f"HTTP {error.status_code}") from None
             raise _refused(self._access, what, str(error)) from None
         except (errors.SushyError, OSError) as error:  # requests' errors are OSErrors
             raise _refused(self._access, what, str(error)) from None
+
+    def _passes(self, error: Any) -> bool:
+        """Whether an HTTP error is a state that passes: the BMC is busy, or starts."""
+        starting = error.status_code == GONE and not self._path
+        return starting or error.status_code in BUSY_CODES or any(word in str(error) for word in BUSY_WORDS)
 
     def _lie(self, what: str, why: str, hint: str) -> BmcError:
         self._access.tell("bmc.lie", what, "error")
@@ -378,11 +333,3 @@ def _refused(access: Access, what: str, why: str) -> BmcError:
     return BmcError(
         f"the BMC did not {what}", where=access.address, why=why, hint="check the BMC's firmware version and licence"
     )
-
-
-def _cleared(seen: tuple[Override, ...]) -> bool:
-    return all(one.enabled == "Disabled" for one in seen)
-
-
-def _quirk(system: Json) -> Quirk:
-    return quirk_of(text_at(system, "Manufacturer"), text_at(system, "Model"))

@@ -6,15 +6,21 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from bmk.bmc.protocol import Disk, LogEntry
+from bmk.bmc.protocol import Disk, LogEntry, Severity
 
 Json = Mapping[str, Any]
 _LONGEST = 1000  # characters of a text that is kept
 _SAID = 300  # characters of an error that is shown
 _LARGEST = 2**63
 _TARGET = "BootSourceOverrideTarget"
+# Redfish has three words for it; some BMCs use those of their other interfaces.
+_SEVERITIES: dict[Severity, tuple[str, ...]] = {
+    "Critical": ("critical", "fatal", "major", "error", "nonrecoverable", "non-recoverable", "emergency", "alert"),
+    "Warning": ("warning", "minor", "caution", "degraded", "noncritical", "non-critical"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,14 @@ def override_of(system: Json) -> Override:
     """The boot override in a ComputerSystem document."""
     enabled, target = text_at(system, "Boot", "BootSourceOverrideEnabled"), text_at(system, "Boot", _TARGET)
     return Override(enabled, target, text_at(system, "Boot", "BootSourceOverrideMode"))
+
+
+def offered(system: Json, name: str) -> list[str]:
+    """The values that a BMC takes for a property of the boot override; none where it does not say."""
+    found = at(system, "Boot", f"{name}@Redfish.AllowableValues")
+    if found is None and name == _TARGET:
+        found = at(system, "Boot", "BootSourceOverrideSupported")  # before Redfish 1.0
+    return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []
 
 
 def settings_of(system: Json) -> str | None:
@@ -60,9 +74,41 @@ def disk_of(drive: Json) -> Disk:
 
 
 def log_entry_of(entry: Json) -> LogEntry:
-    """A LogEntry document."""
-    text = text_at(entry, "Message") or text_at(entry, "MessageId") or ""
-    return LogEntry(text_at(entry, "Created") or "", text_at(entry, "Severity") or "OK", text)
+    """A LogEntry document. Where it has no text, the id of its message or of its sensor says what happened."""
+    created = text_at(entry, "Created") or text_at(entry, "EventTimestamp") or ""
+    moment = moment_of(created)
+    when = moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment and moment.tzinfo else created
+    return LogEntry(when, _severity(entry), text_at(entry, "Message") or _message(entry))
+
+
+def _severity(entry: Json) -> Severity:
+    word = (text_at(entry, "Severity") or text_at(entry, "MessageSeverity") or "").lower()
+    return next((severity for severity, words in _SEVERITIES.items() if word in words), "OK")
+
+
+def _message(entry: Json) -> str:
+    """`registry.message (arguments)`, or what a sensor says."""
+    arguments = at(entry, "MessageArgs")
+    more = ", ".join(filter(None, map(text_of, arguments))) if isinstance(arguments, list) else ""
+    named = text_at(entry, "MessageId") or " ".join(
+        word for key in ("SensorType", "SensorNumber", "EntryCode") if (word := text_at(entry, key))
+    )
+    return (f"{named} ({more})" if more else named) or text_at(entry, "Name") or ""
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A time as ISO 8601 writes it; None for what is none."""
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def next_of(page: Json, link: str) -> str | None:
+    """Link of the page after this one, which was read from `link`, in the three spellings there are."""
+    found = text_at(page, "Members@odata.nextLink") or text_at(page, "@odata.nextLink")
+    number = text_at(page, "links", "NextPage", "page")  # iLO 4
+    return found or (f"{link.partition('?')[0]}?page={number}" if number else None)
 
 
 def at(document: object, *path: str) -> Any:

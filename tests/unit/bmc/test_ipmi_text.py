@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_fields, parse_log_line
-from bmk.bmc.protocol import LogEntry
+from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_fields
 from bmk.bmc.quirks import STANDARD, quirk_of
 
 SIMULATOR = quirk_of("OpenIPMI", "ipmi_sim")
@@ -31,25 +30,6 @@ def test_boot_flags_are_decoded(data: str, flags: BootFlags) -> None:
         f"Boot parameter version: 1\nBoot parameter 5 is valid/unlocked\nBoot parameter data: {data}\n Boot Flags :\n"
     )
     assert parse_boot_flags(text) == flags
-
-
-@pytest.mark.parametrize(
-    ("event", "severity"),
-    [
-        ("Temperature CPU1 | Upper Critical going high | Asserted", "Critical"),
-        ("Temperature CPU1 | Upper Non-critical going high | Asserted", "OK"),
-        ("Temperature CPU1 | Upper Critical going high | Deasserted", "OK"),
-        ("Memory DIMM_A1 | Uncorrectable ECC | Asserted", "Critical"),
-        ("Drive Slot 3 | Drive Fault | Asserted", "Critical"),
-        ("Power Supply PS2 | Power Supply AC lost | Asserted", "Critical"),
-        ("System Boot Initiated | Initiated by power up | Asserted", "OK"),
-    ],
-)
-def test_a_log_entry_is_critical_when_something_broke(event: str, severity: str) -> None:
-    """By the words of the event: a warning, and the end of a trouble, are none."""
-    entry = parse_log_line(f"   1 | 11/27/2026 | 10:00:00 UTC | {event}")
-    assert entry is not None
-    assert (entry.at, entry.severity) == ("11/27/2026 10:00:00 UTC", severity)
 
 
 def test_no_boot_flags_are_none() -> None:
@@ -89,22 +69,6 @@ def test_any_answer_to_guid_is_survived(answer: bytes) -> None:
     """Sixteen bytes are a UUID, all zero or anything else is none, and nothing raises."""
     seen = decode_guid(answer)
     assert (seen is not None) == (len(answer) == 16 and any(answer))
-
-
-def test_log_lines_become_entries() -> None:
-    """Entries keep time and words; other lines are no entries."""
-    line = "   1 | 11/23/2026 | 20:00:01 | Power Unit #0x01 | Power off/down | Asserted"
-    assert parse_log_line(line) == LogEntry("11/23/2026 20:00:01", "OK", "Power Unit #0x01: Power off/down | Asserted")
-    critical = "  2f | 11/23/2026 | 20:00:02 | Temperature CPU1 | Upper Critical going high | Asserted"
-    entry = parse_log_line(critical)
-    assert entry is not None
-    assert entry.severity == "Critical"
-    before_time = parse_log_line(
-        "   1 |  Pre-Init  |0000002576| Temperature #0x30 | Upper Critical going high | Asserted"
-    )
-    assert before_time is not None
-    assert (before_time.at, before_time.severity) == ("Pre-Init 0000002576", "Critical")
-    assert parse_log_line("SEL has no entries") is None
 
 
 def test_fields_keep_colons_in_values() -> None:
