@@ -25,7 +25,7 @@ class Timing:
     `request`: one exchange, from the connection to the last byte, however slowly it drips; `connect`: until TCP
     answers; `patience`: all tries of one call together; `call`: one call with all its exchanges, however many;
     `first_pause` doubles up to `longest_pause` between tries; `settle`: until a power change or an override must be
-    visible.
+    visible; `shutdown`: until a system that was asked to shut down must have done so.
     """
 
     connect: float = 10.0
@@ -35,6 +35,7 @@ class Timing:
     first_pause: float = 1.0
     longest_pause: float = 15.0
     settle: float = 90.0
+    shutdown: float = 300.0
     poll: float = 1.0
 
 

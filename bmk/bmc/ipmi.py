@@ -13,18 +13,20 @@ from bmk.bmc import mailbox
 from bmk.bmc.ipmi_sel import entries_of
 from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_bytes, parse_fields
 from bmk.bmc.ipmitool import Ipmitool
-from bmk.bmc.patience import settle, wary
-from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power, PowerAction
+from bmk.bmc.patience import wary
+from bmk.bmc.power import Order, PowerOrders
+from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power
 from bmk.bmc.quirks import Quirk, quirk_of
 from bmk.errors import ConfigError
 
+ORDERS: dict[Order, str] = {"on": "on", "off": "off", "shutdown": "soft"}
 DEVICES: dict[BootTarget, str] = {"pxe": "pxe", "disk": "disk"}
 SELECTORS: dict[BootTarget, int] = {"pxe": 0x1, "disk": 0x2}
 _SCRIPT = ("exec", "/dev/stdin")  # commands, one a line, that are nobody's business
 
 
 @wary
-class IpmiBmc(Ipmitool):
+class IpmiBmc(PowerOrders, Ipmitool):
     """One BMC on UDP port 623. Nothing is asked of it before the first call."""
 
     _known: Quirk | None = None
@@ -49,23 +51,6 @@ class IpmiBmc(Ipmitool):
         if not found:
             raise self._error("the BMC reports no usable power state", why=answer, hint="restart the BMC")
         return "on" if found[1] == "on" else "off"
-
-    def set_power(self, action: PowerAction) -> None:
-        if action == "cycle":
-            self.set_power("off")
-            action = "on"
-        if self.power() == action:
-            self._access.tell("bmc.power", f"power is {action} already", power=action)
-            return
-        self._ask(f"switch power {action}", "chassis", "power", action)
-        came_true, seen = settle(self._access, self.power, lambda power: power == action)
-        if not came_true:
-            raise self._lie(
-                f"the BMC accepted power {action} and still reports {seen}",
-                why=f"read back for {self._access.timing.settle:.0f} s; some BMCs report a stale power state",
-                hint="look at the console; restart the BMC (`ipmitool mc reset cold`), then run the same command again",
-            )
-        self._access.tell("bmc.power", f"power {action}, read back", power=action)
 
     def set_boot_once(self, target: BootTarget, firmware: Firmware) -> None:
         if target not in DEVICES:
@@ -144,6 +129,15 @@ class IpmiBmc(Ipmitool):
         """Each command of ipmitool is a session of its own, and over."""
 
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
+
+    def _glance(self) -> Power | None:
+        return self.power()
+
+    def _order(self, order: Order) -> bool:
+        if self.power() == ("on" if order == "on" else "off"):
+            return False
+        self._ask(f"switch power {order}", "chassis", "power", ORDERS[order])
+        return True
 
     def _keep_flags(self) -> None:
         """Tell the BMC not to drop the override after 60 s, the standard's default. Some cannot; then 60 s it is."""

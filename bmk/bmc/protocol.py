@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Power = Literal["on", "off"]
-PowerAction = Literal["on", "off", "cycle"]
+PowerAction = Literal["on", "off", "cycle", "shutdown", "restart"]
 Severity = Literal["OK", "Warning", "Critical"]
 BootTarget = Literal["pxe", "http", "disk"]
 Firmware = Literal["uefi", "bios"]
@@ -68,7 +68,11 @@ class Bmc(Protocol):
     def power(self) -> Power: ...
 
     def set_power(self, action: PowerAction) -> None:
-        """Change power and read back until it is so."""
+        """Change power and read back until it is so.
+
+        `shutdown` and `restart` ask the system that runs there to end, and switch the machine off when it does not
+        within `Timing.shutdown` or cannot be asked; an event says so. `off` and `cycle` ask nobody.
+        """
 
     def set_boot_once(self, target: BootTarget, firmware: Firmware) -> None:
         """Override the next boot only, and read the override back; a BMC that ignores it raises BmcError."""

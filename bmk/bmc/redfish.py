@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import Busy, persist, settle, wary
-from bmk.bmc.protocol import Identity, Inventory, LogEntry, Power, PowerAction
+from bmk.bmc.patience import Busy, persist, wary
+from bmk.bmc.power import Order, PowerOrders
+from bmk.bmc.protocol import Identity, Inventory, LogEntry, Power
 from bmk.bmc.redfish_documents import Lacking, drives_of, linked, macs_of, members, parts, system_of
 from bmk.bmc.redfish_logs import log_of
 from bmk.bmc.redfish_media import VirtualMedia
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 COLLECTIONS = {"ManagedBy": "Managers", "Chassis": "Chassis"}  # of what a system links to
-RESETS: dict[Power, tuple[str, ...]] = {"on": ("On", "ForceOn"), "off": ("ForceOff",)}
+RESETS: dict[Order, tuple[str, ...]] = {
+    "on": ("On", "ForceOn"),
+    "off": ("ForceOff",),
+    "shutdown": ("GracefulShutdown", "PushPowerButton"),
+}
 POWER: dict[str, Power] = {"On": "on", "Off": "off"}
 CHANGING = {"PoweringOn": "it is powering on", "PoweringOff": "it is powering off"}
 BUSY_CODES = frozenset({429, 500, 502, 503, 504})
@@ -39,7 +44,7 @@ NOT_THERE = frozenset({400, 403, 404, 405, 500, 501, 503})  # answers of a part 
 
 
 @wary
-class RedfishBmc(BootOverride, VirtualMedia):
+class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
     """One BMC with one system. Nothing is asked of it before the first call."""
 
     def __init__(self, access: Access) -> None:
@@ -80,22 +85,6 @@ class RedfishBmc(BootOverride, VirtualMedia):
 
     def power(self) -> Power:
         return self._call("report its power state", lambda: self._power(self._fresh()))
-
-    def set_power(self, action: PowerAction) -> None:
-        if action == "cycle":
-            self.set_power("off")
-            action = "on"
-        if not self._call(f"switch power {action}", lambda: self._switch(action)):
-            self._access.tell("bmc.power", f"power is {action} already", power=action)
-            return
-        came_true, seen = settle(self._access, self.power, lambda power: power == action)
-        if not came_true:
-            raise self._lie(
-                f"the BMC accepted power {action} and still reports {seen}",
-                why=f"read back for {self._access.timing.settle:.0f} s; some BMCs report a stale power state",
-                hint="look at the console; restart the BMC (not the machine), then run the same command again",
-            )
-        self._access.tell("bmc.power", f"power {action}, read back", power=action)
 
     def event_log(self) -> list[LogEntry]:
         def read() -> list[LogEntry] | None:
@@ -143,16 +132,24 @@ class RedfishBmc(BootOverride, VirtualMedia):
             )
         return POWER[state]
 
-    def _switch(self, power: Power) -> bool:
-        """Ask for a power state; False when it is there already. What powers on is waited for, not asked again."""
+    def _glance(self) -> Power | None:
+        return self._call("report its power state", lambda: POWER.get(text_at(self._fresh().json, "PowerState") or ""))
+
+    def _order(self, order: Order) -> bool:
+        return self._call(f"switch power {order}", lambda: self._ask_for(order))
+
+    def _ask_for(self, order: Order) -> bool:
+        """False when it is so already. What is on its way to on is waited for; to off, cut short or waited for."""
         import sushy  # noqa: PLC0415 - 0.2 s that `bmk --help` must not pay
 
         system = self._fresh()
-        ending = power == "off" and text_at(system.json, "PowerState") == "PoweringOff"
-        if not ending and self._power(system) == power:
+        ending = text_at(system.json, "PowerState") == "PoweringOff"
+        if ending and order == "shutdown":
+            return True
+        if not (ending and order == "off") and self._power(system) == ("on" if order == "on" else "off"):
             return False
         allowed = {v.value for v in system.get_allowed_reset_system_values()}
-        value = next((v for v in RESETS[power] if v in allowed), RESETS[power][0])
+        value = next((v for v in RESETS[order] if v in allowed), RESETS[order][0])
         system.reset_system(sushy.ResetType(value))
         return True
 
@@ -315,10 +312,6 @@ class RedfishBmc(BootOverride, VirtualMedia):
         """Whether an HTTP error is a state that passes: the BMC is busy, or starts."""
         starting = error.status_code == GONE and not self._path
         return starting or error.status_code in BUSY_CODES or any(word in str(error) for word in BUSY_WORDS)
-
-    def _lie(self, what: str, why: str, hint: str) -> BmcError:
-        self._access.tell("bmc.lie", what, "error")
-        return BmcError(what, where=self._access.address, why=why, hint=hint)
 
 
 class _Outside:

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from bmk.journal import Journal
     from bmk.phases.site import Site
 
+_HARMLESS = ("on", "status")  # interrupts nothing
 _SIDE_BY_SIDE = 32  # BMCs asked at once
 _PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and can ask again
 
 
 @click.command(name="power", epilog="Example: bmk power status lab --limit worker")
-@click.argument("action", type=click.Choice(["on", "off", "cycle", "status"]))
+@click.argument("action", type=click.Choice(["on", "off", "cycle", "shutdown", "restart", "status"]))
 @dc_argument
 @hosts_argument
 @limit_option
@@ -33,8 +34,10 @@ _PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and 
 def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ...]) -> None:
     """Switch machines on or off, cycle them, or ask how they are (all of DC when none is named).
 
-    Each change is read back. Nothing is switched when the BMC belongs to another machine than the file says. Asks
-    before off and cycle of hosts that are in a cluster or being installed. Exit code 4: some failed; 5: all did.
+    off and cycle cut the power. shutdown and restart ask the system of the machine to end first, and cut the power
+    when it has not after five minutes: bmk events says so. Each change is read back. Nothing is switched when the BMC
+    belongs to another machine than the file says. Asks before it interrupts hosts that are in a cluster or being
+    installed. Exit code 4: some failed; 5: all did.
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import select_hosts
@@ -46,7 +49,7 @@ def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ..
     loaded = load_datacenter(dc)
     wanted = select_hosts(loaded, hosts, limit)  # before a lab is looked for: a wrong name is a wrong name
     site = enter(loaded)
-    if action in ("off", "cycle") and not yes:
+    if action not in _HARMLESS and not yes:
         _agree(site.journal, action, dc, wanted)
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         rows = list(pool.map(lambda host: _one(site, host, action), wanted))
@@ -103,8 +106,8 @@ def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
             wrong = mismatches(host, bmc.identity()) if action != "status" else []
             if wrong:
                 return {**row, "problem": f"another machine: {'; '.join(wrong)}", "next": f"correct {site.dc.source}"}
-            if action in ("on", "off", "cycle"):
-                bmc.set_power(action)  # type: ignore[arg-type] # one of the three, as mypy cannot see
+            if action != "status":
+                bmc.set_power(action)  # type: ignore[arg-type] # one of the choices, as mypy cannot see
             return {**row, "power": bmc.power()}
     except BmkError as error:
         return {**row, **_problem(error)}

@@ -90,6 +90,7 @@ FAULTS: dict[str, Fault] = {
     "media-unplugged": Fault("the BMC shows a medium as inserted that its machine never sees (from the next power on)"),
     "kcs-silent": Fault("the BMC never answers its own machine (IPMI; from the next power on)"),
     **{name: Fault(f"the BMC has the habits of {p.manufacturer} {p.model}") for name, p in PERSONALITIES.items()},
+    "system-hangs": Fault("the machine's system does not react to the power button"),
     "no-dhcp": Fault("the network cable is out, so no DHCP request is ever seen", _unplug, _plug),
     "wrong-serial": Fault("another mainboard is in the case: its serial number is not that of the file"),
     "wrong-disk": Fault("another disk is in the case: its serial number is not that of the file"),

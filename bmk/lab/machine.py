@@ -116,7 +116,7 @@ class Chassis:
             elif action == "reset" and self.running:
                 self.say("lab.power", "reset")
                 await self.body.reset()
-            elif action == "press" and self.running:
+            elif action == "press" and self.running and not self.has("system-hangs"):
                 await self.body.press()
 
     async def _start(self, how: str = "power on") -> None:

@@ -102,6 +102,8 @@ class Lab:
         return {"ok": True}
 
     def _power(self, known: dict[str, Any], action: str) -> None:
+        if action == "press" and "system-hangs" in known["faults"]:
+            return
         known["power"] = "off" if action in ("off", "press") else "on"
         with Path(known["console"]).open("a") as console:
             console.write(f"{known['name']}: power {action}\n")

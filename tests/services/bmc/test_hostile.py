@@ -354,3 +354,30 @@ def test_a_machine_between_on_and_off_is_waited_for(
     _changes(server, *states)
     bmc(server, timing=replace(FAST, patience=5)).set_power(action)
     assert sum(a.path.endswith("/Reset") for a in server.asked) == sent
+
+
+@pytest.mark.parametrize(
+    ("allowed", "states", "sent", "forced"),
+    [
+        (["On", "ForceOff", "GracefulShutdown"], ("On", "PoweringOff", "PoweringOff", "Off"), ["GracefulShutdown"], 0),
+        (["On", "ForceOff", "PushPowerButton"], ("On", "Off"), ["PushPowerButton"], 0),
+        (
+            ["On", "ForceOff", "GracefulShutdown"],
+            ("PoweringOff", "PoweringOff", "Off"),
+            [],
+            0,
+        ),  # somebody asked already
+        (["On", "ForceOff", "GracefulShutdown"], ("Off",), [], 0),
+        (["On", "ForceOff"], ("On", "On", "Off"), ["ForceOff"], 1),  # it has no such order
+    ],
+)
+def test_a_shutdown_is_waited_through(
+    server: Hostile, allowed: list[str], states: tuple[str, ...], sent: list[str], forced: int
+) -> None:
+    """In the words that the BMC has for it, while it says that it is on its way, and by force where it has none."""
+    server.pages[SYSTEM]["Actions"]["#ComputerSystem.Reset"]["ResetType@Redfish.AllowableValues"] = allowed
+    _changes(server, *states)
+    events: list[Event] = []
+    bmc(server, timing=replace(FAST, shutdown=5), notify=events.append).set_power("shutdown")
+    assert [json.loads(a.body)["ResetType"] for a in server.asked if a.path.endswith("/Reset")] == sent
+    assert sum(event.kind == "bmc.forced" for event in events) == forced

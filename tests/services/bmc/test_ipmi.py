@@ -57,6 +57,31 @@ def test_power_is_switched_and_read_back(ipmi: Any, bmc: Connect, events: list[E
     assert [e.data["power"] for e in events] == ["on", "off", "on", "off"]
 
 
+@pytest.mark.parametrize(("action", "ends"), [("shutdown", "off"), ("restart", "on")])
+def test_a_system_is_asked_to_end(ipmi: Any, bmc: Connect, events: list[Event], action: Any, ends: str) -> None:
+    """The graceful orders press the power button, and are done when the end was read."""
+    machine = bmc()
+    machine.set_power("on")
+    events.clear()
+    machine.set_power(action)
+    assert (ipmi["worker-1"]["power"], machine.power()) == (ends, ends)
+    assert "worker-1: power press" in Path(ipmi["worker-1"]["console"]).read_text()
+    assert events[0].text == "shut down, power off, read back"
+
+
+@pytest.mark.parametrize(("action", "ends"), [("shutdown", "off"), ("restart", "on")])
+def test_a_system_that_hangs_is_switched_off(
+    ipmi: Any, bmc: Connect, events: list[Event], action: Any, ends: str
+) -> None:
+    """Who does not shut down in time loses power, and an event says so."""
+    machine = bmc(shutdown=1)
+    machine.set_power("on")
+    ipmi.break_("worker-1", "system-hangs")
+    machine.set_power(action)
+    assert ipmi["worker-1"]["power"] == ends
+    assert ["did not shut down in 1 s" in e.text for e in events if e.kind == "bmc.forced"] == [True]
+
+
 @pytest.mark.parametrize(("name", "firmware"), [("worker-1", "bios"), ("worker-2", "uefi")])
 def test_pxe_once_holds_for_one_boot(ipmi: Any, bmc: Connect, name: str, firmware: Any) -> None:
     """The override is for the next boot only and is read back."""

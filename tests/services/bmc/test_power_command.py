@@ -63,6 +63,15 @@ def test_machines_are_switched_and_asked_again(redfish: Lab, dc: str) -> None:
     assert {h: r["power"] for h, r in rows.items()} == {"cp-1": "on", "cp-2": "off"}
 
 
+def test_systems_are_asked_to_end(redfish: Lab, dc: str) -> None:
+    """shutdown leaves a machine off, restart leaves it on; both press the button."""
+    power("on", dc, "cp-1", "cp-2")
+    assert power("shutdown", dc, "cp-1")[1]["cp-1"]["power"] == "off"
+    assert power("restart", dc, "cp-2")[1]["cp-2"]["power"] == "on"
+    for name in ("cp-1", "cp-2"):
+        assert f"{name}: power press" in Path(redfish[name]["console"]).read_text()
+
+
 def test_another_machine_is_never_switched(redfish: Lab, dc: str) -> None:
     """A BMC that belongs to another machine is told about and left alone; the others are done: exit code 4."""
     redfish.break_("cp-1", "bmc-wrong-serial")

@@ -64,6 +64,31 @@ def test_power_is_switched_and_read_back(redfish: Any, bmc: Connect, events: lis
     assert [e.data["power"] for e in events] == ["on", "off", "on", "off"]
 
 
+@pytest.mark.parametrize(("action", "ends"), [("shutdown", "off"), ("restart", "on")])
+def test_a_system_is_asked_to_end(redfish: Any, bmc: Connect, events: list[Event], action: Any, ends: str) -> None:
+    """The graceful orders press the power button, and are done when the end was read."""
+    machine = bmc()
+    machine.set_power("on")
+    events.clear()
+    machine.set_power(action)
+    assert (redfish["cp-1"]["power"], machine.power()) == (ends, ends)
+    assert "cp-1: power press" in Path(redfish["cp-1"]["console"]).read_text()
+    assert events[0].text == "shut down, power off, read back"
+
+
+@pytest.mark.parametrize(("action", "ends"), [("shutdown", "off"), ("restart", "on")])
+def test_a_system_that_hangs_is_switched_off(
+    redfish: Any, bmc: Connect, events: list[Event], action: Any, ends: str
+) -> None:
+    """Who does not shut down in time loses power, and an event says so."""
+    machine = bmc(shutdown=1)
+    machine.set_power("on")
+    redfish.break_("cp-1", "system-hangs")
+    machine.set_power(action)
+    assert redfish["cp-1"]["power"] == ends
+    assert ["did not shut down in 1 s" in e.text for e in events if e.kind == "bmc.forced"] == [True]
+
+
 @pytest.mark.parametrize(
     ("name", "firmware", "target"), [("cp-1", "uefi", "pxe"), ("cp-1", "uefi", "http"), ("cp-2", "bios", "pxe")]
 )

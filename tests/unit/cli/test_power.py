@@ -37,9 +37,9 @@ def test_only_what_would_be_interrupted_counts(journal):
     assert occupied(journal, ["cp-1"]) == {"cp-1": "is being installed"}
 
 
-@pytest.mark.parametrize("action", ["off", "cycle"])
+@pytest.mark.parametrize("action", ["off", "cycle", "shutdown", "restart"])
 def test_nodes_are_not_interrupted_without_a_word(cli, journal, real_lab, action):
-    """Without a terminal and without --yes, off and cycle of a node end with exit code 8 and say what to type."""
+    """Without a terminal and without --yes, what interrupts a node ends with exit code 8 and say what to type."""
     journal.record("cp-1", "joined", {"cluster": "lab"})
     said = cli("power", action, real_lab, "cp-1")
     assert said.code == 8
@@ -47,7 +47,7 @@ def test_nodes_are_not_interrupted_without_a_word(cli, journal, real_lab, action
     assert f"bmk power {action} {real_lab} cp-1 --yes" in said.err
 
 
-@pytest.mark.parametrize("action", ["on", "off", "cycle"])
+@pytest.mark.parametrize("action", ["on", "off", "cycle", "shutdown", "restart"])
 def test_no_whole_data_center_by_accident(cli, state, action):
     """Switching needs names; only asking may be about all hosts."""
     said = cli("power", action, "lab")

@@ -1,0 +1,84 @@
+"""Orders of power, the same for every kind of BMC: each is done when its end was read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Literal
+
+from bmk.bmc.access import Access
+from bmk.bmc.patience import settle, wary
+from bmk.bmc.protocol import Power, PowerAction
+from bmk.errors import BmcError, BmcRefuses
+
+Order = Literal["on", "off", "shutdown"]
+
+# A restart of the BMC's own could not be read back: the machine is on before and after.
+ORDERS: dict[PowerAction, tuple[Order, ...]] = {
+    "on": ("on",),
+    "off": ("off",),
+    "cycle": ("off", "on"),
+    "shutdown": ("shutdown",),
+    "restart": ("shutdown", "on"),
+}
+
+
+@wary
+class PowerOrders(ABC):
+    """The part of a BMC's class that changes power."""
+
+    _access: Access
+
+    @abstractmethod
+    def power(self) -> Power: ...
+
+    @abstractmethod
+    def _glance(self) -> Power | None:
+        """What it is at this moment; None while it changes."""
+
+    @abstractmethod
+    def _order(self, order: Order) -> bool:
+        """Ask for it once; False when the machine is so already. `shutdown` asks the system that runs there."""
+
+    def set_power(self, action: PowerAction) -> None:
+        for order in ORDERS[action]:
+            if order == "shutdown":
+                self._shut_down()
+            else:
+                self._switch(order)
+
+    def _switch(self, power: Power) -> None:
+        if not self._order(power):
+            self._access.tell("bmc.power", f"power is {power} already", power=power)
+            return
+        came_true, seen = settle(self._access, self.power, lambda seen: seen == power)
+        if not came_true:
+            what = f"the BMC accepted power {power} and still reports {seen}"
+            self._access.tell("bmc.lie", what, "error")
+            raise BmcError(
+                what,
+                where=self._access.address,
+                why=f"read back for {self._access.timing.settle:.0f} s; some BMCs report a stale power state",
+                hint="look at the console; restart the BMC (not the machine), then run the same command again",
+            )
+        self._access.tell("bmc.power", f"power {power}, read back", power=power)
+
+    def _shut_down(self) -> None:
+        """Ask the system to end by itself; switch it off when it does not in time, or cannot be asked."""
+        seconds = self._access.timing.shutdown
+        try:
+            if not self._order("shutdown"):
+                self._access.tell("bmc.power", "power is off already", power="off")
+                return
+            patient = replace(self._access, timing=replace(self._access.timing, settle=seconds))
+            came_true, _ = settle(patient, self._glance, lambda seen: seen == "off")
+            why = f"the system did not shut down in {seconds:.0f} s"
+        except BmcRefuses:
+            raise
+        except BmcError as error:
+            came_true, why = False, f"the system could not be asked to shut down: {error.what} ({error.why})"
+        if came_true:
+            self._access.tell("bmc.power", "shut down, power off, read back", power="off")
+            return
+        self._access.tell("bmc.forced", f"{why}; switching it off", "warning")
+        self._switch("off")
