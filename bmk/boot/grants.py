@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
+from bmk.journal.installation import begin
 
 Outcome = Literal["spent", "failed", "expired", "revoked"]
 
@@ -209,7 +210,7 @@ def how_taken(journal: Journal, grant_id: str) -> Taken | None:
 
 
 def finish(journal: Journal, grant_id: str, proven: Mapping[str, Any], now: float) -> bool:
-    """Spend a grant and record what its install proved (`installed`, `host_keys`) of its host, both or neither.
+    """Spend a grant and begin the record of what its install proved (`installed`, `host_keys`), both or neither.
 
     False, and nothing is recorded, unless its claimer may still report and it is the newest grant of its host: keys
     that are pinned are never replaced without a new grant.
@@ -220,8 +221,7 @@ def finish(journal: Journal, grant_id: str, proven: Mapping[str, Any], now: floa
         if not grant.may_finish(now) or newest is None or newest.id != grant_id:
             return False
         db.execute("UPDATE grants SET ended = ?, outcome = 'spent' WHERE id = ?", (now, grant_id))
-        for key, value in proven.items():
-            journal.record(grant.host, key, value)
+        begin(journal, grant.host, proven)
         _tell(journal, "spent", grant.host, grant_id, now)
     return True
 

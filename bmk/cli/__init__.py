@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inventory": ("bmk.cli.inventory", "Print the Ansible inventory of a data center"),
     "plan": ("bmk.cli.plan", "Show what provision would change, host by host"),
     "provision": ("bmk.cli.provision", "Turn powered-off machines into Ready clusters"),
+    "reinstall": ("bmk.cli.reinstall", "Have hosts installed anew by the next provision"),
     "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
     "keys": ("bmk.cli.keys", "Show or replace the ssh key with which bmk logs in to hosts"),
     "status": ("bmk.cli.status", "Show where each host is"),

@@ -157,17 +157,18 @@ def _next(dc: str, where: str, difference: Difference, repair: Repair) -> str:
 
 
 _SETUP = "to set the firmware back in its setup; when it is meant: firmware: in dc.yml, and a new installation"
+_INTRUDER = "when somebody else was on it: bmk reinstall {dc} {where}"
 _LOOK = {
     "listeners": "bmk ssh {dc} {where} ss -tulnp",
-    "users": "bmk ssh {dc} {where} getent passwd; reinstall a host that somebody else was on",
-    "authorized_keys": "bmk ssh {dc} {where} to look whose key it is; reinstall a host that somebody else was on",
+    "users": f"bmk ssh {{dc}} {{where}} getent passwd; {_INTRUDER}",
+    "authorized_keys": f"bmk ssh {{dc}} {{where}} to look whose key it is; {_INTRUDER}",
     "certificates": "bmk ssh {dc} {where} kubeadm certs check-expiration",
     "network": "bmk console {dc} {where}",
     "event": "bmk why {dc} {where}; when the machine is seen to, clear the event log of its BMC",
     "bmc": "bmk power status {dc} {where}",
     "nodes": "bmk why {dc} {where}",
     "build": "bmk plan {dc}: an upgrade brings it; until then it is expected: in dc.yml",
-    "images": "bmk ssh {dc} {where} ctr -n k8s.io images ls; reinstall a host that somebody else was on",
+    "images": f"bmk ssh {{dc}} {{where}} ctr -n k8s.io images ls; {_INTRUDER}",
     "routes": "bmk ssh {dc} {where} ip route",
     "kernel:firmware": f"bmk console {{dc}} {{where}} {_SETUP}",
     "boot": f"bmk console {{dc}} {{where}} {_SETUP}",

@@ -153,7 +153,8 @@ _NEXT: Mapping[str, str] = {
     "silent": "bmk power status {dc} {host}; bmk console {dc} {host}",
     "hangs": "bmk console {dc} {host}",
     "garbage": "bmk ssh {dc} {host} to look at what answers there",
-    "refused": "bmk console {dc} {host}: somebody replaced root's authorized keys; reinstall it when it was not you",
+    "refused": "bmk console {dc} {host}: somebody replaced root's authorized keys; "
+    "bmk reinstall {dc} {host} when it was not you",
     "wrong-key": "find who holds the address; never accept the key",
     "no-python": "bmk ssh {dc} {host} apt-get install python3",
     "disk-full": "bmk ssh {dc} {host} df -h (df -i for inodes) and make room",

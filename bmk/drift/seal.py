@@ -1,7 +1,8 @@
 """What a converge left on a host, signed with a key that no host has, in the journal with its history.
 
 A signature covers the host's name, a counter and the body, so a row that was given another host's name is refused. The
-newest counter of each host is also in a file beside the key: an older journal that was put back is seen.
+body names the installation: the seals of one that was replaced are history. The newest counter of each host is also in
+a file beside the key: an older journal that was put back is seen.
 
 A seal holds the sections of the host's manifest (what roles wanted), the facts of the moment (what nobody declared:
 versions, users, listeners, what kubeadm wrote) and the texts of configuration files. The host cannot change it
@@ -20,7 +21,7 @@ import time
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,15 @@ from bmk.drift.model import Attributes, Facts
 from bmk.drift.watched import FILES, LOOSE, LOOSE_BELOW, NO_TEXT, SEALED
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
+from bmk.journal.installation import installation, installations
 from bmk.paths import private_dir
 
-SCHEMA = 3  # of what is sealed and signed; a host with an older seal is sealed again
+SCHEMA = 4  # of what is sealed and signed; a host with an older seal is sealed again
 _UNBOUND = 2  # the last schema whose signatures covered the body alone
+_UNNAMED = 3  # the last one whose seals do not say of which installation they are
 MANIFEST = "/etc/bmk/manifest.json"
 _KEPT = 20  # seals of one host in the journal
+_COLUMNS = "host, counter, at, digest, signature, body, schema, installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Seal:
     facts: Facts = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+    installation: str = ""
 
 
 def make(host: str, digest: str, manifest: Mapping[str, Any], facts: Facts, texts: Facts) -> Seal:
@@ -123,28 +128,35 @@ def _loosened(path: str, attributes: Attributes) -> dict[str, Any]:
 
 
 def store(journal: Journal, seal: Seal) -> None:
-    """Sign it and keep it, with its history. Killed before the counter is on disk, the seal counts all the same."""
+    """Sign it, as one of the installation that is there now, and keep it, with its history.
+
+    Killed before the counter is on disk, the seal counts all the same.
+    """
+    seal = replace(seal, installation=installation(journal, seal.host))
     packed = zlib.compress(json.dumps(asdict(seal), sort_keys=True).encode())
     with journal.transaction() as db:
         count = "SELECT coalesce(max(counter), 0) FROM seals WHERE host = ?"
         counter = max(db.execute(count, (seal.host,)).fetchone()[0], _counters(journal).get(seal.host, 0)) + 1
         signed = _signature(journal, _bound(seal.host, counter, packed))
-        row = (seal.host, counter, seal.at, seal.digest, signed, packed, seal.schema)
-        db.execute("INSERT INTO seals (host, counter, at, digest, signature, body, schema) VALUES (?,?,?,?,?,?,?)", row)
+        row = (seal.host, counter, seal.at, seal.digest, signed, packed, seal.schema, seal.installation)
+        db.execute(f"INSERT INTO seals ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row)  # noqa: S608 - a constant
         old = "SELECT id FROM seals WHERE host = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
         db.execute(f"DELETE FROM seals WHERE id IN ({old})", (seal.host, _KEPT))  # noqa: S608 - a constant
     _count(journal, seal.host, counter)
 
 
 def newest(journal: Journal, host: str) -> Seal | None:
-    """The seal that counts. Raises PreflightRefused when it is not ours, of another host, or older than the last."""
+    """The seal that counts; None when there is none of the present installation.
+
+    Raises PreflightRefused when the newest is not ours, of another host, or older than the last.
+    """
     query = "SELECT counter, signature, body, schema FROM seals WHERE host = ? ORDER BY counter DESC, id DESC LIMIT 1"
     rows, last = journal.query(query, (host,)), _counters(journal).get(host, 0)
     if not rows and not last:
         return None
     counter, signature, packed, schema = rows[0] if rows else (0, "", b"", SCHEMA)
     if schema <= _UNBOUND and not last:
-        return _opened(journal, host, signature, packed, zlib.decompress(packed))
+        return _present(journal, _opened(journal, host, signature, packed, zlib.decompress(packed)))
     if counter < last:
         raise PreflightRefused(
             f"the newest seal of this host is number {counter}, number {last} was made",
@@ -152,7 +164,15 @@ def newest(journal: Journal, host: str) -> Seal | None:
             why="an older journal was put back, or somebody removed seals from it",
             hint="provision this host again: that makes a new one",
         )
-    return _opened(journal, host, signature, packed, _bound(host, counter, packed))
+    return _present(journal, _opened(journal, host, signature, packed, _bound(host, counter, packed)))
+
+
+def _present(journal: Journal, seal: Seal) -> Seal | None:
+    """None for what an installation left that was replaced: history, however well it is signed."""
+    if seal.schema <= _UNNAMED:
+        began = (journal.facts(seal.host).get("installed") or {}).get("at", 0.0)
+        return seal if seal.at >= began else None
+    return seal if seal.installation == installation(journal, seal.host) else None
 
 
 def history(journal: Journal, host: str) -> list[tuple[float, str]]:
@@ -162,8 +182,10 @@ def history(journal: Journal, host: str) -> list[tuple[float, str]]:
 
 
 def sealed(journal: Journal) -> dict[str, float]:
-    """When each host was sealed last, with all that is sealed nowadays."""
-    return dict(journal.query("SELECT host, max(at) FROM seals WHERE schema = ? GROUP BY host", (SCHEMA,)))
+    """When the present installation of each host was sealed last, with all that is sealed nowadays."""
+    now = installations(journal)
+    query = "SELECT host, installation, max(at) FROM seals WHERE schema = ? GROUP BY host, installation"
+    return {host: at for host, of, at in journal.query(query, (SCHEMA,)) if of == now.get(host, "")}
 
 
 def _opened(journal: Journal, host: str, signature: str, packed: bytes, signed: bytes) -> Seal:

@@ -46,4 +46,5 @@ MIGRATIONS = [
     ALTER TABLE grants ADD COLUMN claim TEXT;
     ALTER TABLE grants ADD COLUMN spec TEXT;
     """,
+    "ALTER TABLE seals ADD COLUMN installation TEXT NOT NULL DEFAULT '';",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError, PreflightRefused, Unreachable
 from bmk.journal import Event, open_journal
+from bmk.journal.installation import close
 from bmk.journal.place import claim, require_own
 from bmk.lab import keeper, probe
 from bmk.lab.client import is_up, request
@@ -87,12 +88,11 @@ def forget(dc: DataCenter) -> None:
     """Disks go, and with them what the journal believed to be on them."""
     shutil.rmtree(keeper.lab_dir(dc.name), ignore_errors=True)
     journal = open_journal(dc.name)
-    for host in dc.hosts:
-        known = journal.facts(host)
-        for key in known:
-            journal.forget(host, key)
-        if known:
-            journal.append(Event("lab", "host.forgotten", "its machine was deleted", host))
+    for name in (*dc.hosts, *dc.spec.clusters):
+        known = journal.facts(name)
+        close(journal, name)
+        if known and name in dc.hosts:
+            journal.append(Event("lab", "host.forgotten", "its machine was deleted", name))
     journal.close()
 
 

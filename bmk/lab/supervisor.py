@@ -28,6 +28,7 @@ from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal, open_journal
+from bmk.journal.installation import begin
 from bmk.lab import libvirt, network, servers
 from bmk.lab.bodies import Floor, body_of
 from bmk.lab.control import Control
@@ -118,7 +119,7 @@ class Supervisor:
 
     def pin(self, host: Host, keys: list[str]) -> None:
         """Remember the host keys of a machine that was made here."""
-        self.journal.record(host.name, "host_keys", keys)
+        begin(self.journal, host.name, {"host_keys": keys})
         known = state_dir(self.dc.name) / "known_hosts"
         names = f"{host.name},{host.address}"
         others = [

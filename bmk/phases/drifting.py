@@ -22,6 +22,7 @@ from bmk.drift.look import Asked, Look, Outside, look, seal_hosts
 from bmk.drift.model import Answer, Desired, Facts, Standing, Trouble
 from bmk.errors import ODD, BmkError
 from bmk.journal import Event, Journal
+from bmk.journal.installation import installations
 from bmk.journal.retention import prune
 from bmk.paths import state_dir
 from bmk.phases import bmcs
@@ -47,13 +48,23 @@ class Wish:
 
 def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
     """Look at hosts and their clusters, remember what was found, and return it: hosts in the given order first."""
-    began = time.time()
+    began, before = time.time(), installations(journal)
     on = replace(_on(dc, journal), limits=wish.limits, tell=wish.tell)
     found = asyncio.run(_look(on, hosts, wish))
+    found = [_still(dc.name, s, before, installations(journal)) for s in found]
     standings = history.remember(journal, wish.run, began, time.time(), found)
     journal.extend(_event(wish.run, s) for s in standings)
     prune(journal, dc.spec.retention_days, time.time())
     return standings
+
+
+def _still(dc: str, standing: Standing, before: Mapping[str, str], now: Mapping[str, str]) -> Standing:
+    """Where it stands, unless that is about an installation that was replaced meanwhile."""
+    if before.get(standing.name) == now.get(standing.name):
+        return standing
+    return Standing(
+        standing.name, troubles=(Trouble("reinstalled", "it was installed anew meanwhile", f"bmk drift {dc}"),)
+    )
 
 
 async def _look(on: Look, hosts: Sequence[Host], wish: Wish) -> list[Standing]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bmk.errors import PhaseFailed
+from bmk.journal.installation import AGAIN
 from bmk.phases.base import Context
 
 Step = Literal["begin", "finish", "join", "wait", "silent", "stuck"]
@@ -42,14 +43,19 @@ def next_step(host: str, now: Standing, coming: Set[str]) -> Step:
 
 
 async def standing(ctx: Context) -> Standing:
-    """How the cluster of this host stands, by the journal and by asking its control planes."""
+    """How the cluster of this host stands, by the journal and by asking its control planes.
+
+    Those that are to be installed anew belong to what was.
+    """
     journal, cluster = ctx.run.journal, ctx.host.cluster or ""
     names = [h.name for h in ctx.run.dc.members(cluster, "control_plane")]
-    begun, joined = journal.records("begun"), journal.records("joined")
-    members = frozenset(n for n in names if joined.get(n, {}).get("cluster") == cluster)
-    founders = [n for n in names if begun.get(n, {}).get("cluster") == cluster and n not in members]
+    begun, joined, going = (journal.records(key) for key in ("begun", "joined", AGAIN))
+    staying = [n for n in names if n not in going]
+    members = frozenset(n for n in staying if joined.get(n, {}).get("cluster") == cluster)
+    founders = [n for n in staying if begun.get(n, {}).get("cluster") == cluster and n not in members]
     live = await ctx.call(ctx.run.services.cluster(cluster).live)
-    return Standing(None if members or not founders else founders[0], members, tuple(live))
+    answering = tuple(n for n in live if n not in going)
+    return Standing(None if members or not founders else founders[0], members, answering)
 
 
 async def settled(ctx: Context, key: str) -> Step:

@@ -9,14 +9,12 @@ from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmcError, PhaseFailed
+from bmk.journal.installation import AGAIN
 from bmk.phases.attestation import withdraw
 from bmk.phases.base import Context, Phase
 from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install
-
-# Records of a host that were about what its disk held before.
-_OF_THE_OLD_DISK = ("converged", "begun", "joined", "ready", "login_keys")
 
 
 class Installed(Phase):
@@ -30,10 +28,7 @@ class Installed(Phase):
         return [self.change("prove", "check the written image, pin the host's ssh keys", "not installed")]
 
     async def run(self, ctx: Context) -> None:
-        record = await ctx.until(lambda: ctx.run.journal.facts(ctx.host.name).get("installed"))
-        grant = self._checked(ctx, record)
-        for key in _OF_THE_OLD_DISK:
-            ctx.run.journal.forget(ctx.host.name, key)
+        grant = self._checked(ctx, await ctx.until(lambda: _record(ctx)))
         await self._boot_from_disk(ctx, grant)
 
     def deadline(self, host: Host, timing: Timing) -> float:
@@ -60,3 +55,9 @@ class Installed(Phase):
                 await withdraw(ctx, bmc, grant)
         except BmcError as error:
             ctx.emit("bmc.override-left", f"the boot override could not be cleared: {error.what}", "warning")
+
+
+def _record(ctx: Context) -> Mapping[str, Any] | None:
+    """Of this installation, not of the one that it replaces."""
+    facts = ctx.run.journal.facts(ctx.host.name)
+    return None if AGAIN in facts else facts.get("installed")

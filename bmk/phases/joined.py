@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
+from bmk.journal.installation import close
 from bmk.phases.approving import approving
 from bmk.phases.base import Context, Phase
 from bmk.phases.converging import converge, failure
@@ -77,7 +78,10 @@ class Joined(Phase):
 
 
 def _write_down(ctx: Context) -> None:
-    """Before kubeadm runs: after a kill the same host, and no other, finishes what it began."""
+    """Before kubeadm runs: after a kill the same host, and no other, finishes what it began. Of a cluster of this name
+    that was there before nothing holds.
+    """
+    close(ctx.run.journal, ctx.host.cluster or "")
     ctx.run.journal.record(ctx.host.name, "begun", {"cluster": ctx.host.cluster, "at": time.time()})
     ctx.emit("cluster.begun", f"no API server answers: {ctx.host.name} begins cluster {ctx.host.cluster}")
 

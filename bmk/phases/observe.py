@@ -15,11 +15,15 @@ from bmk.drift.model import Finding
 from bmk.drift.seal import sealed
 from bmk.errors import ODD, BmkError
 from bmk.journal import Journal
+from bmk.journal.installation import AGAIN
 from bmk.phases.services import Services
 from bmk.plan import Actual, OpenGrant
 from bmk.plan.actual import Converged, Drifted, NodeState, Policies, PowerState, SshState
 
-_RECORDS = ("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "restored", "host_keys")
+_RECORDS = (
+    *("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "restored", "host_keys"),
+    AGAIN,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,14 @@ def observe(
         h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown"), serving=h.name not in mute)
         for h in wanted
     }
-    return {h.name: _compared(dc, h, guarded[h.name], drift, seals, records) for h in wanted}
+    compared = {h.name: _compared(dc, h, guarded[h.name], drift, seals, records) for h in wanted}
+    return {name: _anew(actual) if name in records[AGAIN] else actual for name, actual in compared.items()}
+
+
+def _anew(actual: Actual) -> Actual:
+    """What counts of a host that is to be installed again: nothing that is on its disk or was found there."""
+    kept = ("identity", "inspection", "grant", "power", "policies", "trouble")
+    return Actual(again=True, **{name: getattr(actual, name) for name in kept})
 
 
 def _look(services: Services, host: Host, keys: bool) -> _Seen:

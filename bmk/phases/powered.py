@@ -12,6 +12,7 @@ from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event
+from bmk.journal.installation import AGAIN
 from bmk.phases.attestation import deliver
 from bmk.phases.base import Context, Phase
 from bmk.phases.identity import check_identity
@@ -66,8 +67,9 @@ def _installed_meanwhile(ctx: Context) -> bool:
     """An installation that ended since one looked. Asked when no grant is open any more, so the answer stays true."""
     if grants.current(ctx.run.journal, ctx.host.name, time.time()) is not None:
         return False
-    now = ctx.run.journal.facts(ctx.host.name).get("installed") or {}
-    if now.get("grant") == (ctx.actual.installed or {}).get("grant"):
+    facts = ctx.run.journal.facts(ctx.host.name)
+    now = facts.get("installed") or {}
+    if AGAIN in facts or now.get("grant") == (ctx.actual.installed or {}).get("grant"):
         return False
     ctx.emit("host.adopted", "was installed meanwhile: nothing is granted or wiped")
     return True

@@ -42,6 +42,7 @@ class Actual:
     `serving` False: its node is Ready, and its kubelet shows no certificate that the cluster signed.
     `policies` are those of its cluster. `suspect` is what a check found wrong on it since the last converge.
     `drift` is what was found since the last repair; `sealed`: what the last converge left was written down.
+    `again`: it is to be installed anew, so what is known of its installation is left out.
     `trouble` says which probes failed and why, for people.
     """
 
@@ -60,4 +61,5 @@ class Actual:
     suspect: tuple[str, ...] = ()
     drift: tuple[Drifted, ...] = ()
     sealed: bool = False
+    again: bool = False
     trouble: tuple[str, ...] = ()

@@ -22,6 +22,8 @@ def why_confirm(host: Host, actual: Actual) -> str:
     """
     if not needs_install(host, actual) or (actual.grant is not None and actual.grant.claimed):
         return ""
+    if actual.again:
+        return "it is installed, and is to be installed again"
     if actual.node == "ready":
         return f"a node of this name is Ready in cluster {host.cluster}"
     disk = choose_disk(host.disk, actual.inspection)

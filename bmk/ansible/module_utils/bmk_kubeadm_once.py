@@ -125,10 +125,11 @@ def _flags(params: dict[str, Any], path: str) -> list[str]:
 def _refuse(state: dict[str, Any], cluster: str) -> None:
     if state["state"] == "foreign":
         raise Failed(
-            "there is a Kubernetes that bmk did not make: %s. Next: reinstall the host" % ", ".join(state["found"])
+            "there is a Kubernetes that bmk did not make: %s. Next: `bmk reinstall` this host"
+            % ", ".join(state["found"])
         )
     if state["state"] == "joined" and state.get("cluster") != cluster:
-        raise Failed("this host is in cluster %s, not %s. Next: `bmk reset` it first" % (state.get("cluster"), cluster))
+        raise Failed("this host is in cluster %s, not %s. Next: `bmk reinstall` it" % (state.get("cluster"), cluster))
 
 
 def _mark(state: str, params: dict[str, Any]) -> None:

@@ -446,7 +446,7 @@ class World:
             m.system = "firmware-prompt"
             return
         m.disk, m.wipes = IMAGE[1], m.wipes + 1
-        m.node = m.asks = m.approved = False
+        m.node = m.half = m.asks = m.approved = False
         record = {
             "image_sha256": IMAGE[1],
             "disk_serial": m.host.disk.serial,
@@ -454,7 +454,9 @@ class World:
             "grant": m.grant,
             "attest": "none" if "unproven" in m.faults else grant.attest,
         }
-        grants.finish(self.service, m.grant, {"installed": record, "host_keys": ["ssh-ed25519 AAAA"]}, time.time())
+        grants.finish(
+            self.service, m.grant, {"installed": record, "host_keys": [f"ssh-ed25519 {m.grant}"]}, time.time()
+        )
         m.system = "disk"
 
     def _say(self, m: Machine, source: Any, kind: str, text: str, **data: Any) -> None:
