@@ -112,7 +112,7 @@ def pack_agent() -> bytes:
 
 
 def _recipe() -> list[str]:
-    names = ("modules.txt", "pack_stdlib.py", "ramdisk/init", "ramdisk/udhcpc")
+    names = ("modules.txt", "pack_stdlib.py", "ramdisk/init", "ramdisk/network", "ramdisk/udhcpc")
     return [*PROGRAMS, *((_NODE / name).read_text() for name in names)]
 
 
@@ -121,6 +121,7 @@ def _static(release: str) -> dict[str, File]:
     files |= {path: File(text.encode()) for path, text in _TEXTS.items()}
     files |= {f"{directory}/.keep": File() for directory in _DIRECTORIES}
     files["init"] = File((_NODE / "ramdisk/init").read_bytes(), 0o755)
+    files["etc/network"] = File((_NODE / "ramdisk/network").read_bytes())
     files["etc/udhcpc"] = File((_NODE / "ramdisk/udhcpc").read_bytes(), 0o755)
     files["etc/bmk-release"] = File(release.encode())
     return files

@@ -13,6 +13,9 @@ _DHCP = re.compile(
     r"dnsmasq-dhcp\[\d+\]: \d+ (?P<what>DHCP[A-Z]+|PXE)\((?P<link>[^)]+)\) (?:(?P<address>\d[\d.]+) )?"
     r"(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?: (?P<more>.*))?$"
 )
+# No MAC stands in this line: the address is that of the host which asks.
+_WITHHELD = re.compile(r"dnsmasq-dhcp\[\d+\]: (?P<text>not using configured address (?P<address>[\d.]+) because .*)$")
+_REFUSALS = {"ignored": "dhcp.ignored", "no address available": "dhcp.exhausted"}
 _TFTP = re.compile(r"dnsmasq-tftp\[\d+\]: (?P<what>sent|failed sending|error .*) (?P<file>/\S+) to (?P<address>[\d.]+)")
 _CHUNK = 1 << 20  # bytes read at once
 _LONGEST = 300  # characters of a text: machines choose parts of it
@@ -33,7 +36,11 @@ def parse(line: str) -> Entry | None:
     if found := _DHCP.search(line):
         what, more = found["what"].removeprefix("DHCP").lower(), (found["more"] or "").strip()
         text = " ".join(filter(None, (found["what"], found["address"], "on", found["link"], more)))
-        return Entry(f"dhcp.{what}", plain(text, _LONGEST), mac=found["mac"], address=found["address"])
+        return Entry(
+            _REFUSALS.get(more, f"dhcp.{what}"), plain(text, _LONGEST), mac=found["mac"], address=found["address"]
+        )
+    if found := _WITHHELD.search(line):
+        return Entry("dhcp.withheld", plain(found["text"], _LONGEST), address=found["address"])
     if found := _TFTP.search(line):
         text = f"TFTP {found['what']} {Path(found['file']).name}"
         return Entry("dhcp.tftp", plain(text, _LONGEST), address=found["address"])

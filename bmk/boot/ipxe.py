@@ -37,7 +37,8 @@ def _install(grant: Grant, host: str, url: str) -> str:
     base = f"{url}/install/{grant.id}"
     # EFI kernels find their ramdisk by the name on their command line; BIOS ones do not mind it.
     ours = f"bmk.url={url} bmk.grant={grant.id} bmk.attest={grant.attest}"
-    arguments = f"initrd={INITRD} {ours} console=ttyS0,115200 console=tty0"
+    # The NIC that booted, as every network boot program says it: 01-52-54-00-aa-bb-cc.
+    arguments = f"initrd={INITRD} {ours} BOOTIF=01-${{netX/mac:hexhyp}} console=ttyS0,115200 console=tty0"
     return (
         f"#!ipxe\necho bmk: installing {host}\n"
         f"kernel {base}/{KERNEL} {arguments} || goto local\n"

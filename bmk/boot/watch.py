@@ -1,4 +1,4 @@
-"""Beside answering, the boot service follows dnsmasq's log, ends old grants and notices a changed data center."""
+"""Beside answering, the boot service follows dnsmasq's log and leases, ends old grants, notices changed files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bmk.boot import grants
 from bmk.boot.desk import Desk
 from bmk.boot.dhcplog import Entry, Tail, parse
 from bmk.boot.fold import Fold
+from bmk.boot.leases import LeaseWatch
 from bmk.boot.nonces import Nonces
 from bmk.boot.server import write_hosts
 from bmk.boot.supervise import OWNER, Work
@@ -32,6 +33,7 @@ def tasks(desk: Desk, reload: Callable[[], DataCenter]) -> dict[str, Work]:
     changes = Changes(desk, reload)
     return {
         "dhcp-log": lambda: again(_EVERY, DhcpWatch(desk, _resumed(desk)).look),
+        "leases": lambda: again(_SELDOM, LeaseWatch(desk).look),
         "grants": lambda: again(_SELDOM, lambda: _expire(desk)),
         "files": lambda: again(_SELDOM, changes.look),
         "repeats": lambda: again(_SELDOM, lambda: _tell_repeats(desk)),

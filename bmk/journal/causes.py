@@ -123,6 +123,36 @@ RULES: tuple[Rule, ...] = (
         seen=("task.failed", "task.unreachable"),
     ),
     Rule(
+        "address_withheld",  # DHCP knows the host, and somebody has its address; a lease that is given back is no cause
+        "DHCP does not give the host its address",
+        "{text}",
+        "find in the tables of your switches who has {address}, or choose another in dc.yml, then: bmk provision {dc}",
+        phases=("booting",),
+        seen=("dhcp.withheld", "lease.released"),
+        newest=("dhcp.withheld",),
+        unseen=("grant.claimed",),
+    ),
+    Rule(
+        "dhcp_ignored",  # without a pool only the NIC that boots is answered, and it is another one that asks
+        "DHCP is asked by a NIC that it has no address for: {mac}",
+        "{text}",
+        "let the firmware boot from the first of nics, or put this NIC first in dc.yml, then: bmk provision {dc}",
+        phases=("booting",),
+        seen=("dhcp.",),
+        newest=("dhcp.ignored",),
+        unseen=("boot.answered", "agent."),
+    ),
+    Rule(
+        "dhcp_exhausted",  # asked, and nothing is left to give
+        "DHCP has no address left for {mac}",
+        "{text}",
+        "a larger dhcp.pool of its network in dc.yml; when this NIC should have the host's address: first of its nics",
+        phases=("booting",),
+        seen=("dhcp.",),
+        newest=("dhcp.exhausted",),
+        unseen=("boot.answered", "agent."),
+    ),
+    Rule(
         "no_dhcp",  # switched on and never asked for an address
         "no DHCP request seen in {seconds} s",
         "cabling, boot order, a NIC that is not the one in dc.yml, or a missing DHCP relay",

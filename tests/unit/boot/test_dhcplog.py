@@ -13,6 +13,7 @@ from bmk.boot.watch import DhcpWatch, _resumed
 
 STAMP = "Nov 23 20:46:42 dnsmasq-dhcp[4711]: 3242315424"
 MAC = "52:54:00:20:00:11"
+WITHHELD = "not using configured address 10.20.0.11 because it is leased to"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,12 @@ MAC = "52:54:00:20:00:11"
         ),
         (
             f"{STAMP} DHCPDISCOVER(bmk0) {MAC} no address available",
-            Entry("dhcp.discover", "DHCPDISCOVER on bmk0 no address available", MAC),
+            Entry("dhcp.exhausted", "DHCPDISCOVER on bmk0 no address available", MAC),
+        ),
+        (f"{STAMP} DHCPDISCOVER(bmk0) {MAC} ignored", Entry("dhcp.ignored", "DHCPDISCOVER on bmk0 ignored", MAC)),
+        (
+            f"Nov 23 20:46:42 dnsmasq-dhcp[4711]: {WITHHELD} {MAC}",
+            Entry("dhcp.withheld", f"{WITHHELD} {MAC}", None, "10.20.0.11"),
         ),
         (f"{STAMP} PXE(eth0) {MAC} proxy", Entry("dhcp.pxe", "PXE on eth0 proxy", MAC)),
         (
@@ -77,4 +83,4 @@ def test_strangers_are_told_once_a_minute(desk: Desk) -> None:
     """A machine that nobody knows and that asks every few seconds does not fill the journal."""
     log = desk.state / "boot" / "dnsmasq.log"
     log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) 02:00:00:00:00:99 no address available\n" * 50)
-    assert _look(desk) == [(None, "dhcp.discover")]
+    assert _look(desk) == [(None, "dhcp.exhausted")]

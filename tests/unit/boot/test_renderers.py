@@ -84,11 +84,11 @@ def test_ipxe_scripts_are_as_reviewed(name: str, text: str, golden: Golden) -> N
 
 
 def test_the_installer_is_told_nothing_but_its_grant() -> None:
-    """Boot URL, grant, way of proof and consoles are on the kernel command line: nothing secret, nothing else."""
+    """Boot URL, grant, way of proof, NIC and consoles are on the kernel command line: nothing secret, nothing else."""
     text = ipxe.script(Install(GRANT, ""), "cp-1", URL)
     kernel = next(line for line in text.splitlines() if line.startswith("kernel "))
     names = [word.partition("=")[0] for word in kernel.removesuffix(" || goto local").split()[2:]]
-    assert names == ["initrd", "bmk.url", "bmk.grant", "bmk.attest", "console", "console"]
+    assert names == ["initrd", "bmk.url", "bmk.grant", "bmk.attest", "BOOTIF", "console", "console"]
 
 
 @pytest.mark.parametrize(

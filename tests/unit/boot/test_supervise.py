@@ -147,5 +147,5 @@ def test_every_task_of_the_service_is_supervised(desk: Desk) -> None:
     asyncio.run(
         _until(supervisor, tasks(desk, lambda: desk.dc), lambda: desk.reader.facts(OWNER).get(KEY) is not None)  # type: ignore[arg-type]
     )
-    assert set(supervisor.states) == {"dhcp-log", "grants", "files", "repeats", "state"}
+    assert set(supervisor.states) == {"dhcp-log", "leases", "grants", "files", "repeats", "state"}
     assert all(state.restarts == 0 for state in supervisor.states.values())

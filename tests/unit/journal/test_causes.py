@@ -39,6 +39,16 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
         [START, event("task.failed", "boom", task="Start kubelet")],
         "Ansible: Start kubelet",
     ),
+    "address_withheld": (
+        "booting",
+        [
+            event("dhcp.withheld", "not using configured address 10.0.0.9 because it was previously declined", "dhcp"),
+            *(DHCP, event("dhcp.ack", source="dhcp"), LOCAL),
+        ],
+        "does not give the host its address",
+    ),
+    "dhcp_ignored": ("booting", [START, event("dhcp.ignored", source="dhcp", mac="02:00:00:00:00:01")], "00:00:01"),
+    "dhcp_exhausted": ("booting", [START, event("dhcp.exhausted", source="dhcp", mac="02:00:00:00:00:01")], "no addr"),
     "no_dhcp": ("booting", [START], "no DHCP request seen in 180 s"),
     "no_script": ("booting", [START, DHCP], "the boot script was never asked for"),
     "told_local": ("booting", [START, DHCP, LOCAL], "was told: local"),
