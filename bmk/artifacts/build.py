@@ -102,7 +102,7 @@ def _product_done(job: Job, product: Product) -> bool:
 
 def _missing(job: Job, product: Product) -> list[str]:
     files, mirror = product.outputs(), job.mirror
-    return [f for f in files if not mirror.untouched(f) or not (job.relock or accepts(job.lock, mirror.files[f]))]
+    return [f for f in files if not mirror.intact(f) or not (job.relock or accepts(job.lock, mirror.files[f]))]
 
 
 def _obtain(job: Job, name: str, product: Product, work: Path) -> None:
@@ -168,7 +168,7 @@ def _system_steps(job: Job, refresh: bool = False) -> Iterator[Step]:
 
 def _system_done(job: Job, name: str) -> bool:
     inputs, files = SYSTEMS[name].inputs(job.lock.debian), job.lock.systems[name]
-    return all(job.mirror.untouched(file) and job.mirror.files[file].inputs == inputs for file in files)
+    return all(job.mirror.intact(file) and job.mirror.files[file].inputs == inputs for file in files)
 
 
 def _make_system(job: Job, name: str, work: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bmk.artifacts.content import fingerprint, replacing, require_digest
+from bmk.artifacts.content import fingerprint, replacing, require_digest, sha256_file
 from bmk.artifacts.lock import FileName, ImageName, PackagePath, Sha256, Tag, load_lock
 from bmk.artifacts.registry import Registry
 from bmk.datacenter.scalars import Line
@@ -105,10 +105,20 @@ class Mirror:
         registry = f"{deployer.address}:{deployer.registry_port}"
         return files, {i.name: f"{registry}/{i.name}@{i.digest}" for i in self.images.values()}
 
-    def untouched(self, name: str) -> bool:
-        """Whether the file is there with the size and time it had when it was hashed. Reads nothing."""
+    def intact(self, name: str) -> bool:
+        """Whether the file is there as it was recorded.
+
+        Size and time tell without reading; where they do not fit, as in a cache that was copied, the digest does, once.
+        """
         artifact = self.files.get(name)
-        return artifact is not None and artifact.local.is_file() and self.seen.get(name) == fingerprint(artifact.local)
+        if artifact is None or not artifact.local.is_file():
+            return False
+        if self.seen.get(name) == fingerprint(artifact.local):
+            return True
+        if artifact.local.stat().st_size != artifact.size or sha256_file(artifact.local) != artifact.sha256:
+            return False
+        self.put(artifact)
+        return True
 
     def verify(self) -> Iterator[tuple[FileArtifact | ImageArtifact, BmkError | None]]:
         """Hash everything; yields each file and image with what is wrong with it."""

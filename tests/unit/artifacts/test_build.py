@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,15 @@ def filled(lock_file: Path, place: Path, said: Lines) -> Mirror:
     return bring_up(load_lock(lock_file), [Directory("place", place, None)], said)
 
 
+@pytest.fixture
+def copied(filled: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
+    """The same in another place, by `cp -r`, which keeps bytes and no times."""
+    there = cache.with_name("copied")
+    subprocess.run(["cp", "-r", cache, there], check=True)
+    monkeypatch.setenv("BMK_CACHE_DIR", str(there))
+    return open_mirror()
+
+
 def flip(path: Path, at: int = 100) -> None:
     """Change one byte in place, leaving the size."""
     data = bytearray(path.read_bytes())
@@ -60,6 +70,22 @@ def test_a_second_run_does_nothing(filled: Mirror, lock_file: Path, said: Lines)
     said.clear()
     assert bring_up(load_lock(lock_file), [], said).files == filled.files
     assert said == []
+
+
+def test_a_cache_that_was_copied_is_judged_by_its_content(copied: Mirror, lock_file: Path, said: Lines) -> None:
+    """No source is asked, and the times of the copies are recorded: the next run reads nothing."""
+    said.clear()
+    before = copied.seen
+    bring_up(load_lock(lock_file), [], said)
+    assert said == []
+    assert open_mirror().seen != before
+
+
+def test_a_byte_that_changed_in_the_copy_is_found(copied: Mirror, lock_file: Path, place: Path, said: Lines) -> None:
+    """Of the right size, and recorded as another: made again."""
+    flip(copied.file("tool").local)
+    bring_up(load_lock(lock_file), [Directory("place", place, None)], said)
+    assert copied.file("tool").check().local.read_bytes() == TOOL
 
 
 def test_other_bytes_than_the_pinned_are_refused_by_name(lock_file: Path, place: Path, said: Lines) -> None:

@@ -49,7 +49,7 @@ def test_what_was_recorded_is_read_back_the_same(mirror: Mirror) -> None:
     again = open_mirror(mirror.root, mirror.registry.root)
     assert again.files == mirror.files
     assert again.images == mirror.images
-    assert again.untouched("tool")
+    assert again.intact("tool")
 
 
 def test_an_empty_mirror_refuses_with_the_command_that_fills_it() -> None:
