@@ -17,6 +17,7 @@ BmkError                     1   failed for a reason not listed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import ClassVar
 
@@ -81,6 +82,16 @@ class BmkError(Exception):
         parts = [f"  {k}: {v}" for k, v in (("why", self.why), ("next", self.hint)) if v]
         # Further lines are marked: a machine chooses some of them, and could write a `next:` of its own.
         return "\n".join([head, *(part.replace("\n", "\n     | ") for part in parts)])
+
+    def as_data(self) -> dict[str, str]:
+        """To cross to another process as JSON; see `raised`."""
+        return {
+            "kind": type(self).__name__,
+            "error": self.what,
+            "where": self.where,
+            "why": self.why,
+            "hint": self.hint,
+        }
 
 
 class ConfigError(BmkError):
@@ -153,3 +164,10 @@ class DeadlinePassed(PhaseFailed):
     """A phase did not end in time."""
 
     code = "deadline"
+
+
+def raised(data: Mapping[str, str]) -> BmkError:
+    """The error that `as_data` told of. Its class decides the exit code; one that is not known here is a BmkError."""
+    kind = globals().get(data.get("kind", ""))
+    known = kind if isinstance(kind, type) and issubclass(kind, BmkError) else BmkError
+    return known(data["error"], **{key: data.get(key, "") for key in ("where", "why", "hint")})

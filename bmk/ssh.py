@@ -17,6 +17,7 @@ from typing import Any
 
 import paramiko
 
+from bmk import programs
 from bmk.errors import PreflightRefused, Unreachable
 from bmk.paths import private_dir, state_dir
 
@@ -184,11 +185,9 @@ def deployer_key(dc: str) -> Path:
 
 def make_key(path: Path, comment: str) -> None:
     """A new pair without a passphrase. PreflightRefused where OpenSSH is not installed."""
+    programs.require(["ssh-keygen"])
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        raise PreflightRefused("ssh-keygen is not installed", hint="apt install openssh-client") from None
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def login_key(path: Path) -> paramiko.PKey:

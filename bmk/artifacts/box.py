@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bmk import programs
 from bmk.artifacts.content import replacing, require_digest, sha256_file, sha256_of
 from bmk.artifacts.mirror import FileArtifact, Mirror
 from bmk.artifacts.node.disk import ROOT_START, SECTOR
@@ -94,6 +95,7 @@ def make_box(mirror: Mirror, say: Callable[[str], None]) -> Box:
 def _make_once(box: Box, image: FileArtifact, say: Callable[[str], None]) -> None:
     if box.catalog.exists():
         return  # another process made it meanwhile
+    programs.require(programs.PROGRAMS["box"])
     say(f"Vagrant box of node image {image.version}")
     private_dir(box.file.parent)
     with TemporaryDirectory(prefix="bmk-box-", dir=box.file.parent) as work:
@@ -166,7 +168,6 @@ def _overlay(public_key: str) -> dict[str, str]:
 
 def _run(*command: object) -> None:
     words = [str(word) for word in command]
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BmkError(f"{words[0]} failed", why=done.stderr.strip()[-300:], hint="is there room on the disk?")

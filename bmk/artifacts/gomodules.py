@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bmk import programs
 from bmk.artifacts.content import sha256_file, sha256_of
 from bmk.artifacts.lock import Product
 from bmk.artifacts.tar import plain_tar
-from bmk.artifacts.work import dying_with_us, find_tool
+from bmk.artifacts.work import dying_with_us
 from bmk.errors import BmkError, ConfigError
 
 MODULES = Path(__file__).with_name("modules")
@@ -83,7 +84,7 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
     packages = _packages(product)
     command = [
         *dying_with_us(),
-        find_tool("go") or "go",
+        programs.find("go") or "go",
         "build",
         "-v",
         "-o",

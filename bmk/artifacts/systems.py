@@ -54,8 +54,10 @@ def _install(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
 
 # Not all of node/: what only the ramdisk needs would make the node image again.
 _TREE = tuple(f"artifacts/node/{name}" for name in ("customize.sh", "files", "packages.txt", "tools.txt", "tree.py"))
+_TOOLS = ("mmdebstrap", "zstd")
+_DISK_TOOLS = ("mcopy", "mkfs.vfat", "mmd", "sfdisk")
 
 SYSTEMS: dict[str, System] = {
-    "node": System((*_TREE, "artifacts/node/disk.py", "artifacts/node_image.py"), _node, ("mmdebstrap", "zstd")),
-    "install": System(("artifacts/node", "artifacts/ramdisk.py", "boot/agent"), _install, ("mmdebstrap", "zstd")),
+    "node": System((*_TREE, "artifacts/node/disk.py", "artifacts/node_image.py"), _node, (*_TOOLS, *_DISK_TOOLS)),
+    "install": System(("artifacts/node", "artifacts/ramdisk.py", "boot/agent"), _install, _TOOLS),
 }

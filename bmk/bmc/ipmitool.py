@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from bmk import programs
 from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, persist, refuse_again, turned_away
 from bmk.errors import BmcError, BmcIgnores, ConfigError
@@ -97,6 +98,7 @@ class Ipmitool:
 
     @contextmanager
     def _ipmitool(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+        programs.require(["ipmitool"])
         access = self._access
         secret = os.memfd_create("password")
         try:
@@ -108,8 +110,6 @@ class Ipmitool:
             process = subprocess.Popen(
                 argv, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[secret], env={**os.environ, **PLAIN}
             )
-        except FileNotFoundError:
-            raise self._error("ipmitool is not installed", hint="apt install ipmitool") from None
         finally:
             os.close(secret)
         with process:

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from bmk import __version__
 from bmk.cli.failure import run
+from bmk.programs import look_in_sbin
 
 # name -> (module, one line of help). The module holds a click command named `command`.
 # A new command is one module and one line here; the order is the order of `bmk --help`.
@@ -94,4 +95,5 @@ def bmk(debug: bool) -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Entry point of the `bmk` command. Never returns: exits with a code of `bmk.errors.Exit`."""
+    look_in_sbin()
     sys.exit(run(bmk, args))

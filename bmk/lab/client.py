@@ -7,8 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any, cast
 
-from bmk import errors
-from bmk.errors import BmkError, Unreachable
+from bmk.errors import BmkError, Unreachable, raised
 from bmk.lab.sockets import short_path
 from bmk.paths import state_dir
 
@@ -39,8 +38,7 @@ def _checked(dc: str, text: bytes) -> dict[str, Any]:
         raise Unreachable(f"the lab of {dc} went away", hint=f"bmk lab up {dc}")
     answer = cast(dict[str, Any], json.loads(text))
     if not answer.pop("ok"):
-        kind = getattr(errors, answer.get("kind", ""), BmkError)  # the class decides the exit code
-        raise kind(answer["error"], **{key: answer.get(key, "") for key in ("where", "why", "hint")})
+        raise raised(answer)
     return answer
 
 

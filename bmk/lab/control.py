@@ -49,7 +49,6 @@ class Control:
                 raise ConfigError("no such operation", why=f"there are {', '.join(sorted(self._operations))}")
             return {"ok": True, **await operation(question)}
         except BmkError as error:
-            told = {"error": error.what, "where": error.where, "why": error.why, "hint": error.hint}
-            return {"ok": False, "kind": type(error).__name__, **told}
+            return {"ok": False, **error.as_data()}
         except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
             return {"ok": False, "error": f"the request cannot be done: {type(error).__name__}: {error}"}

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bmk.errors import BmkError, PreflightRefused
+from bmk.errors import BmkError
 from bmk.lab import ipmi_mailbox
 from bmk.lab.client import request
 from bmk.lab.ipmi_config import Programs, commands, fru_data, lan_conf, mailbox_limit
@@ -121,8 +121,6 @@ def _replace(path: Path, content: bytes) -> None:
 
 def serve(dc: str, directory: Path) -> None:
     """Run the simulators of a running lab until killed. `directory`: where dc.yml (and perhaps its vault) is."""
-    if not shutil.which("ipmi_sim"):
-        raise PreflightRefused("ipmi_sim is not installed", hint="apt install openipmi")
     secrets = SecretStore(directory, state_dir(dc))
     simulators = {m["name"]: Simulator(dc, m, secrets) for m in _ipmi_machines(dc)}
     try:

@@ -23,6 +23,8 @@ from bmk.lab.client import is_up, request
 from bmk.lab.init import start_ticks
 from bmk.paths import private_dir, state_dir
 
+ERROR = "error.json"  # below the lab's directory: why it did not come up
+
 
 def lab_dir(dc: str) -> Path:
     return state_dir(dc) / "lab"
@@ -43,15 +45,15 @@ def supervisor_pid(dc: str) -> int | None:
     return int(known["pid"]) if alive else None
 
 
-def start(dc: str, inventory: str) -> None:
-    """Start the keeper in the background.
+def start(dc: str, inventory: str) -> subprocess.Popen[bytes]:
+    """Start the keeper in the background. `inventory` as the user gave it.
 
-    Returns at once: ask the control socket how far it is. `inventory` as the user gave it.
+    Returns at once: ask the control socket how far it is. The process ends with the lab.
     """
     directory = lab_dir(dc)
     private_dir(directory)
     with (directory / "lab.log").open("ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "bmk.lab.keeper", dc, inventory],
             stdin=subprocess.DEVNULL,
             stdout=log,

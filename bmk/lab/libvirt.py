@@ -142,4 +142,4 @@ def services() -> Iterator[Service]:
     """virtlogd keeps consoles; libvirtd starts network and pool by itself, and then we listen on its bridge."""
     # Their usual pid files are in /run itself, where a libvirtd of the host or of another lab has them locked.
     for daemon in ("virtlogd", "libvirtd"):
-        yield Service(daemon, (f"/usr/sbin/{daemon}", "--pid-file", f"{SOCKET.parent}/{daemon}.pid"))
+        yield Service(daemon, (daemon, "--pid-file", f"{SOCKET.parent}/{daemon}.pid"))

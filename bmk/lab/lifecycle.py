@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bmk.datacenter.resolve import DataCenter
-from bmk.errors import ConfigError, PreflightRefused, Unreachable
+from bmk.errors import BmkError, ConfigError, Unreachable, raised
 from bmk.journal import Event, open_journal
 from bmk.journal.installation import close
 from bmk.journal.place import claim, require_own
 from bmk.lab import keeper, probe
 from bmk.lab.client import is_up, request
+from bmk.lab.preflight import preflight
 from bmk.paths import state_dir
 from bmk.secrets import resolve, write_generated
 
@@ -23,27 +26,33 @@ Print = Callable[[str], None]
 
 
 def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0) -> None:
-    """Start the lab and wait (at most `patience` seconds) until its services answer.
+    """Start the lab and wait (at most `patience` seconds) until all its services answer.
 
-    One that is up gets machines for new hosts.
+    One that is up gets machines for new hosts; one that is still coming up is waited for. One that does not come up is
+    ended: half a lab is none, and the next command begins anew.
     """
     claim(dc.name, dc.source)
+    preflight(dc)
     if is_up(dc.name):
+        _complete(dc, lambda: keeper.supervisor_pid(dc.name) is not None, say, patience)
         added = request(dc.name, "up")["added"]
         say(f"lab {dc.name} is up" + (f"; added {', '.join(added)}" if added else ""))
         return
+    process = _start(dc, reference, say)
+    _complete(dc, lambda: process.poll() is None, say, patience)
+    say(f"lab {dc.name} is up: {len(machine_rows(dc.name))} machines, all off; bmk lab status {reference}")
+
+
+def _start(dc: DataCenter, reference: str, say: Print) -> subprocess.Popen[bytes]:
     directory = keeper.lab_dir(dc.name)
     say("finding out what this machine can do")
     facts = probe.probe()
-    probe.require(facts, {h.profile.lab.kind for h in dc.hosts.values() if h.profile.lab is not None})
     probe.write_facts(facts, directory)
     for line in facts.limits:
         say(f"  {line}")
     make_credentials(dc)
-    (directory / "error.txt").unlink(missing_ok=True)
-    keeper.start(dc.name, _absolute(reference))
-    _wait_ready(dc, say, patience)
-    say(f"lab {dc.name} is up: {len(machine_rows(dc.name))} machines, all off; bmk lab status {reference}")
+    (directory / keeper.ERROR).unlink(missing_ok=True)
+    return keeper.start(dc.name, _absolute(reference))
 
 
 def _absolute(reference: str) -> str:
@@ -51,26 +60,45 @@ def _absolute(reference: str) -> str:
     return str(Path(reference).absolute()) if Path(reference).exists() else reference
 
 
-def _wait_ready(dc: DataCenter, say: Print, patience: float) -> None:
-    directory, seen, end = keeper.lab_dir(dc.name), "", time.monotonic() + patience
-    while seen != "ready":
-        if (directory / "error.txt").exists():
-            raise PreflightRefused(
-                "the lab did not come up", why=(directory / "error.txt").read_text(), where=str(directory)
-            )
+def _complete(dc: DataCenter, lives: Callable[[], bool], say: Print, patience: float) -> None:
+    try:
+        _wait_ready(dc, lives, say, patience)
+    except BmkError:
+        keeper.stop(dc.name)
+        raise
+
+
+def _wait_ready(dc: DataCenter, lives: Callable[[], bool], say: Print, patience: float) -> None:
+    log, seen, end = keeper.lab_dir(dc.name) / "lab.log", "", time.monotonic() + patience
+    while (stage := _stage(dc.name)) != "ready":
+        ended = not lives()  # asked first: what it had to say is there by then
+        if error := _error(dc.name):
+            raise error
+        if ended:
+            raise Unreachable("the lab ended while it came up", where=str(log), why=_tail(log))
         if time.monotonic() > end:
-            raise Unreachable(
-                f"the lab did not come up in {patience:g} s", where=str(directory / "lab.log"), why=_tail(directory)
-            )
-        stage = request(dc.name, "status")["stage"] if is_up(dc.name) else "namespaces"
+            raise Unreachable(f"the lab did not come up in {patience:g} s: {stage}", where=str(log), why=_tail(log))
         if stage != seen:
             say(f"  {stage}")
             seen = stage
         time.sleep(0.05)
 
 
-def _tail(directory: Path) -> str:
-    log = directory / "lab.log"
+def _stage(dc: str) -> str:
+    return str(request(dc, "status")["stage"]) if is_up(dc) else "namespaces"
+
+
+def _error(dc: str) -> BmkError | None:
+    """What the supervisor ended with."""
+    told = keeper.lab_dir(dc) / keeper.ERROR
+    if not told.exists():
+        return None
+    error = raised(json.loads(told.read_text()))
+    error.what = f"the lab did not come up: {error.what}"
+    return error
+
+
+def _tail(log: Path) -> str:
     return log.read_text(errors="replace")[-1000:] if log.exists() else ""
 
 

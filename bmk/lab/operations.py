@@ -7,7 +7,8 @@ boot   machine, target (pxe http disk), enabled (once continuous disabled)
 medium  machine, url                             -> what the BMC put into the virtual drive; "": it took it out
 fault  fault, on, machine (not for faults of the whole lab), seconds (optional: heals by itself)
 preseed  machine                                 -> host_keys; containers only, see `preseed.py`
-up                                               -> added: machines for hosts that the file has got since
+up                                               -> added: machines for hosts that the file has got since; an error
+                                                    when a service does not stay up
 down                                             ends the lab
 """
 
@@ -99,6 +100,7 @@ class Operations:
         return {"host_keys": keys}
 
     async def up(self, _question: dict[str, Any]) -> dict[str, Any]:
+        await self._lab.services.ready(self._lab.services.started.values(), lambda _: None)
         return {"added": await self._lab.reload()}
 
     async def down(self, _question: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from subprocess import DEVNULL, PIPE, STDOUT
 from threading import Timer
 from typing import Literal
 
-from bmk.errors import PreflightRefused
+from bmk import programs
 from bmk.lab import cgroups
 from bmk.lab.vm import OVMF_CODE
 from bmk.paths import private_dir
@@ -39,7 +38,6 @@ class Facts:
     cgroup_version: Literal[1, 2]
     cap_sys_resource: bool
     loadable_modules: bool
-    qemu: bool
     inotify_instances: int
 
     @property
@@ -71,7 +69,7 @@ class Facts:
 def probe() -> Facts:
     """Try everything. About two seconds, up to twenty where KVM hangs."""
     kvm_why = why_no_kvm()
-    userns_why = _user_namespaces()
+    userns_why = why_no_namespaces()
     return Facts(
         root=os.geteuid() == 0,
         kvm=not kvm_why,
@@ -81,7 +79,6 @@ def probe() -> Facts:
         cgroup_version=cgroups.find().version,
         cap_sys_resource=_has_capability(_CAP_SYS_RESOURCE),
         loadable_modules=Path("/proc/modules").exists(),
-        qemu=shutil.which("qemu-system-x86_64") is not None,
         inotify_instances=int(Path("/proc/sys/fs/inotify/max_user_instances").read_text()),
     )
 
@@ -92,7 +89,7 @@ def why_no_kvm() -> str:
         return "/dev/kvm is not there"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "/dev/kvm may not be opened; is this user in the group kvm?"
-    if shutil.which("qemu-system-x86_64") is None:
+    if programs.find("qemu-system-x86_64") is None:
         return "QEMU is not installed"
     return try_firmware("-accel", "kvm", "-cpu", "host")
 
@@ -132,7 +129,8 @@ def verdict(lines: Iterable[str]) -> str:
     return words or "firmware does not get to its boot menu"
 
 
-def _user_namespaces() -> str:
+def why_no_namespaces() -> str:
+    """The reason why an ordinary user can make no namespaces here; empty when one can."""
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, text=True, check=False
     )
@@ -144,29 +142,6 @@ def _has_capability(number: int) -> bool:
         if line.startswith("CapBnd:"):
             return bool(int(line.split()[1], 16) >> number & 1)
     return False
-
-
-def require(facts: Facts, kinds: set[str]) -> None:
-    """Refuse what cannot work here, before anything is started."""
-    if not facts.root and not facts.user_namespaces:
-        raise PreflightRefused(
-            "the lab needs namespaces of its own",
-            why=facts.user_namespaces_why,
-            hint="sudo bmk lab up, or allow user namespaces",
-        )
-    if "container" in kinds and not facts.root:
-        raise PreflightRefused(
-            "system containers need root on this machine, as kind does",
-            hint="sudo bmk lab up, or use a lab of virtual machines",
-        )
-    if "simulated" in kinds and not facts.root:
-        raise PreflightRefused(
-            "simulated machines answer ssh as root, which an ordinary user cannot", hint="sudo bmk lab up"
-        )
-    if "vagrant" in kinds and shutil.which("libvirtd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
-        raise PreflightRefused("machines that Vagrant makes need libvirtd", hint="apt-get install libvirt-daemon")
-    if "vm" in kinds and not facts.qemu:
-        raise PreflightRefused("virtual machines need QEMU", hint="apt-get install qemu-system-x86 ovmf ipxe-qemu")
 
 
 def write_facts(facts: Facts, lab: Path) -> None:

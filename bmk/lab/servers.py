@@ -16,6 +16,8 @@ from bmk.lab.libvirt import has_vagrant
 from bmk.lab.services import Service
 from bmk.paths import cache_dir, state_dir
 
+TFTP = 69  # dnsmasq serves it whatever networks there are
+
 
 def services_of(dc: DataCenter, machines: Mapping[str, Hardware]) -> list[Service]:
     """Everything to start, in order; the files they read are written."""
@@ -30,7 +32,8 @@ def _boot_server(dc: DataCenter) -> Iterator[Service]:
         if process.name == "dnsmasq" and has_vagrant(dc):
             continue  # Vagrant learns addresses from libvirtd's own
         server.write(process.files)
-        yield Service(process.name, process.argv, process.env, _port_of(process.name, dc))
+        hears = TFTP if process.name == "dnsmasq" else None
+        yield Service(process.name, process.argv, process.env, _port_of(process.name, dc), hears)
 
 
 def _port_of(name: str, dc: DataCenter) -> tuple[str, int] | None:
@@ -66,6 +69,7 @@ def _bmcs(dc: DataCenter, machines: Mapping[str, Hardware]) -> Iterator[Service]
     if first is not None:
         command = (sys.executable, "-m", "bmk.lab.redfish", "--dc", dc.name, "--directory", str(dc.source.parent))
         yield Service("redfish", command, answers=(first.address, first.port))
-    if any(p.kind == "ipmi" for p in plates):
+    ipmi = next((p for p in plates if p.kind == "ipmi"), None)
+    if ipmi is not None:
         command = (sys.executable, "-m", "bmk.lab.ipmi", "--dc", dc.name, "--directory", str(dc.source.parent))
-        yield Service("ipmi", command)
+        yield Service("ipmi", command, hears=ipmi.port)

@@ -1,7 +1,7 @@
 """The ordinary daemons of a lab (dnsmasq, nginx, registry, boot service, BMC emulators) as children of the supervisor.
 
 One that ends is started again, with a pause that doubles up to ten seconds; its output is kept in
-`lab/services/<name>.log`.
+`lab/services/<name>.log`. One that ends several times in a row, or cannot be started, is an error for who waits for it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmk.errors import BmkError
+from bmk.errors import PreflightRefused
 from bmk.lab.machine import Say
 
-_LONGEST_PAUSE = 10.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds
+_LIFE = 60.0  # seconds after which an end is an accident and not one of a row
+_ROW = 3  # ends in a row after which it will not come up by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A command that stays in the foreground. `environment` is added to the supervisor's; `answers`: where, by TCP."""
+    """A command that stays in the foreground. `environment` is added to the supervisor's.
+
+    It is ready when it answers by TCP at `answers` and listens on the UDP port `hears`; None: nowhere.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[str, int] | None = None
+    hears: int | None = None
 
 
 async def _answers(where: tuple[str, int] | None) -> bool:
@@ -39,66 +45,87 @@ async def _answers(where: tuple[str, int] | None) -> bool:
     return True
 
 
+def _heard(port: int | None) -> bool:
+    """Whether anybody in this network namespace listens there: UDP cannot be tried."""
+    sockets = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return port is None or any(line.split()[1].endswith(f":{port:04X}") for line in sockets)
+
+
 class Services:
     """Starts them, keeps them going, says when one ends."""
 
     def __init__(self, logs: Path, say: Say) -> None:
         self._logs, self._say = logs, say
+        self.started: dict[str, Service] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self.restarts: dict[str, int] = {}
+        self._row: dict[str, int] = {}  # ends of each since it last lived
+        self._told: set[str] = set()  # those that end because they shall
 
     def start(self, service: Service) -> None:
         """Start it, unless one of that name is there already."""
         if service.name in self._tasks:
             return
         self._logs.mkdir(parents=True, exist_ok=True)
-        self.restarts[service.name] = 0
+        self.started[service.name] = service
+        self.restarts[service.name] = self._row[service.name] = 0
         self._tasks[service.name] = asyncio.create_task(self._keep(service))
 
     async def _keep(self, service: Service) -> None:
-        pause = 0.25
         while True:
             began = asyncio.get_running_loop().time()
-            code = await self._once(service)
-            if asyncio.get_running_loop().time() - began > 60:
-                pause = 0.25
+            how = await self._once(service)
+            if service.name in self._told or asyncio.get_running_loop().time() - began > _LIFE:
+                self._told.discard(service.name)
+                self._row[service.name] = 0
+            pause = min(_FIRST_PAUSE * 2 ** self._row[service.name], _LONGEST_PAUSE)
             self.restarts[service.name] += 1
-            self._say("lab.service", f"{service.name} ended with {code}; started again in {pause:g} s")
+            self._row[service.name] += 1
+            self._say("lab.service", f"{service.name} {how}; started again in {pause:g} s")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _once(self, service: Service) -> int:
+    async def _once(self, service: Service) -> str:
+        """Run it to its end, and say how it came to it."""
         with (self._logs / f"{service.name}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *service.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **service.environment},
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *service.command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **service.environment},
+                )
+            except OSError as error:
+                log.write(f"{service.command[0]} cannot be started: {error.strerror}\n".encode())
+                return f"cannot be started: {error.strerror}"
         self._processes[service.name] = process
-        return await process.wait()
+        return f"ended with {await process.wait()}"
 
     async def ready(self, services: Iterable[Service], on_wait: Callable[[str], None]) -> None:
-        """Wait until each of them runs and answers; `on_wait` hears the name of the one that is waited for."""
+        """Wait until each of them is ready; `on_wait` hears the name of the one that is waited for.
+
+        Raises PreflightRefused when one does not come up.
+        """
         for service in services:
             on_wait(service.name)
-            while not (self._running(service.name) and await _answers(service.answers)):
+            while not (self._running(service.name) and _heard(service.hears) and await _answers(service.answers)):
+                self.require(service.name)
                 await asyncio.sleep(0.05)
 
     def require(self, name: str) -> None:
-        """Raise BmkError with the end of its log when it ended three times: it will not come up by itself."""
-        if self.restarts[name] > 2:
+        """Raise PreflightRefused with the end of its log when it ended several times in a row, and is not there now."""
+        if self._row[name] >= _ROW and not self._running(name):
             log = self._logs / f"{name}.log"
             why = log.read_text(errors="replace")[-500:].strip() or "it said nothing"
-            hint = "mend what its log says, then bmk lab up again"
-            raise BmkError(f"{name} does not stay up", where=str(log), why=why, hint=hint)
+            hint = "mend what its log says, then the same command again"
+            raise PreflightRefused(f"{name} does not stay up", where=str(log), why=why, hint=hint)
 
     async def restart(self, names: Iterable[str]) -> None:
         """End these; they are started again at once."""
         for name in names:
             if self._running(name):
+                self._told.add(name)
                 self._processes[name].terminate()
                 await self._processes[name].wait()
 

@@ -21,7 +21,6 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 from bmk.boot.dnsmasq import base_url
 from bmk.datacenter.load import load_datacenter
@@ -34,7 +33,7 @@ from bmk.lab.bodies import Floor, body_of
 from bmk.lab.control import Control
 from bmk.lab.faults import BrokenImages, Faults
 from bmk.lab.hardware import bought, bridges, hardware_of
-from bmk.lab.keeper import cgroup_name, lab_dir
+from bmk.lab.keeper import ERROR, cgroup_name, lab_dir
 from bmk.lab.machine import Chassis
 from bmk.lab.operations import Operations
 from bmk.lab.services import Services
@@ -144,13 +143,22 @@ async def run(reference: str) -> None:
     operations = Operations(supervisor)
     server = await Control(supervisor.directory / "control.sock", operations.table()).serve()
     try:
-        await supervisor.start()
-        supervisor.say(None, "lab.up", f"lab {dc.name} is up with {len(supervisor.machines)} machines")
-        await supervisor.ended.wait()
+        await _up_until_told(supervisor)
     finally:
         await supervisor.stop()
         server.close()
         supervisor.say(None, "lab.down", f"lab {dc.name} is down")
+
+
+async def _up_until_told(supervisor: Supervisor) -> None:
+    """Come up and stay. Told to end it does so at once, however far it has come."""
+    coming, told = asyncio.create_task(supervisor.start()), asyncio.create_task(supervisor.ended.wait())
+    await asyncio.wait((coming, told), return_when=asyncio.FIRST_COMPLETED)
+    if coming.done():
+        coming.result()
+        supervisor.say(None, "lab.up", f"lab {supervisor.dc.name} is up with {len(supervisor.machines)} machines")
+    await told
+    coming.cancel()
 
 
 def _own_mounts() -> None:
@@ -169,8 +177,8 @@ def main() -> None:
     try:
         asyncio.run(run(reference))
     except BmkError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - lab.log, which `bmk lab up` shows
-        (Path(lab_dir(load_datacenter(reference).name)) / "error.txt").write_text(str(error))
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - lab.log
+        (lab_dir(load_datacenter(reference).name) / ERROR).write_text(json.dumps(error.as_data()))
         sys.exit(int(error.exit_code))
 
 

@@ -35,17 +35,14 @@ class Tpm:
         (self._directory / STATE).mkdir(mode=0o700, exist_ok=True)
         (self._directory / SOCKET).unlink(missing_ok=True)
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={STATE}", "--terminate"]
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                *("--ctrl", f"type=unixio,path={SOCKET}"),
-                cwd=self._directory,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=(self._directory / "swtpm.log").open("wb"),
-            )
-        except FileNotFoundError:
-            raise PreflightRefused("swtpm is not installed, which the lab's TPMs are", hint="scripts/setup") from None
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            *("--ctrl", f"type=unixio,path={SOCKET}"),
+            cwd=self._directory,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=(self._directory / "swtpm.log").open("wb"),
+        )
         await self._listening(self._process)
 
     async def _listening(self, process: asyncio.subprocess.Process) -> None:

@@ -18,9 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bmk import programs
 from bmk.artifacts.box import KEY_MARK, NAME, Box, make_box
 from bmk.artifacts.mirror import load_mirror
 from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.programs import programs_of
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, PreflightRefused
 from bmk.lab.crashes import started_again
@@ -53,13 +55,11 @@ def require(dc: DataCenter) -> None:
     if not has_vagrant(dc):
         hint = "lab: {kind: vagrant} in a profile"
         raise PreflightRefused("no profile has machines of kind vagrant", where=str(dc.source), hint=hint)
-    for program, package in (("vagrant", "vagrant"), ("libvirtd", "libvirt-daemon"), ("qemu-img", "qemu-utils")):
-        if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
-            raise PreflightRefused(f"{program} is not installed", hint=f"scripts/setup, or apt-get install {package}")
+    programs.require(programs_of(dc))
     plugins = subprocess.run(["vagrant", "plugin", "list"], capture_output=True, text=True, check=False).stdout
     if "vagrant-libvirt" not in plugins:
         raise PreflightRefused(
-            "Vagrant has no libvirt provider", hint="scripts/setup, or apt-get install vagrant-libvirt"
+            "Vagrant has no libvirt provider", hint="scripts/setup, or as root: apt-get install vagrant-libvirt"
         )
     for directory in (cache_dir(), state_dir(dc.name)):
         _require_room(directory)
@@ -264,6 +264,7 @@ def _ssh_config(dc: DataCenter, names: Sequence[str]) -> None:
 
 
 def main() -> None:
+    programs.look_in_sbin()
     action, reference, *names = sys.argv[1:]
     try:
         {"up": up, "snapshot": snapshot, "restore": restore, "netboot": netboot, "down": down}[action](reference, names)

@@ -16,6 +16,7 @@ from bmk.journal import Journal, open_journal
 from bmk.journal.place import claim
 from bmk.lab.enter import ensure_inside, is_inside, is_lab
 from bmk.lab.lifecycle import Print, bring_up
+from bmk.lab.preflight import preflight
 from bmk.paths import state_dir
 from bmk.phases.actions import ACTIONS
 from bmk.phases.observe import observe
@@ -61,10 +62,12 @@ def open_up(ref: str, say: Print) -> Site:
     """The same, and what it takes is made first: the mirror as the lock has it, and a lab that is not up."""
     dc = load_datacenter(ref)
     claim(dc.name, dc.source)
+    if is_inside(dc.name):
+        return _site(dc)
+    preflight(dc)  # at once, not after minutes of building
     deployer_key(dc.name)
-    if not is_inside(dc.name):
-        ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
-    if is_lab(dc) and not is_inside(dc.name):
+    ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
+    if is_lab(dc):
         bring_up(dc, ref, say)
         ensure_inside(dc)
     return _site(dc)

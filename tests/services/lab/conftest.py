@@ -60,10 +60,12 @@ class Lab:
     file: Path
     state: Path
     namespaces: set[str] = field(default_factory=set)
+    path: str = os.environ["PATH"]
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "BMK_STATE_DIR": str(self.state), "BMK_CACHE_DIR": str(self.state / "cache")}
+        places = {"BMK_STATE_DIR": str(self.state), "BMK_CACHE_DIR": str(self.state / "cache"), "PATH": self.path}
+        return {**os.environ, **places}
 
     @property
     def directory(self) -> Path:

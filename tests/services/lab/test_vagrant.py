@@ -84,8 +84,8 @@ def test_a_program_that_is_missing_is_named(place: Place, path: str, package: st
     """With the command that installs it; nothing was started."""
     code, said = place.up({path: NOTHING})
     assert code == Exit.REFUSED, said
-    assert f"{Path(path).name} is not installed" in said
-    assert f"next: scripts/setup, or apt-get install {package}" in said
+    assert f"not installed: {Path(path).name}" in said
+    assert f"next: scripts/setup, or as root: apt-get install {package}" in said
     assert not place.left
 
 

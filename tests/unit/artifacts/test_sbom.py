@@ -23,7 +23,7 @@ from bmk.artifacts.oci import PACKAGES
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.sbom import sbom
 from bmk.artifacts.tar import plain_tar
-from bmk.artifacts.work import find_tool
+from bmk.programs import find
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("go")
     (place / "go.mod").write_text("module example.net/Tool/v2\n\ngo 1.21\n")
     (place / "main.go").write_text('package main\n\nfunc main() { println("x") }\n')
-    go = find_tool("go") or "go"
+    go = find("go") or "go"
     subprocess.run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", "tool", "."], cwd=place, check=True)
     return place / "tool"
 
@@ -99,9 +99,7 @@ def test_the_same_mirror_gives_the_same_bytes(mirror: tuple[Lock, Mirror]) -> No
 def test_a_program_says_what_go_says_of_it(program: Path) -> None:
     """The reader agrees with `go version -m`."""
     (info,) = programs(program)
-    said = subprocess.run(
-        [find_tool("go") or "go", "version", "-m", program], capture_output=True, text=True, check=True
-    )
+    said = subprocess.run([find("go") or "go", "version", "-m", program], capture_output=True, text=True, check=True)
     head, *lines = said.stdout.splitlines()
     assert head == f"{program}: {info.go}"
     modules = [line.split("\t")[2:] for line in lines if line.startswith(("\tmod", "\tdep"))]
