@@ -98,12 +98,12 @@ def _sources(tree: Path, tools: Path) -> list[str]:
 
 
 def pack_agent() -> bytes:
-    """The agent as a zipapp: its package and `bmk.disks`, importable by their usual names, and no more of bmk."""
+    """The agent as a zipapp: its package and what it shares with bmk, importable by their usual names."""
     root = Path(bmk.__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         texts = {"bmk/__init__.py": "", "bmk/boot/__init__.py": ""}
-        packed = [root / "disks.py", *sorted((root / "boot/agent").rglob("*.py"))]
+        packed = [root / "disks.py", root / "identity.py", *sorted((root / "boot/agent").rglob("*.py"))]
         texts |= {f"bmk/{path.relative_to(root)}": path.read_text() for path in packed}
         texts["__main__.py"] = "from bmk.boot.agent.__main__ import main\n\nmain()\n"
         for name, text in texts.items():

@@ -51,11 +51,14 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Which of the machines behind one BMC is meant: the one with this id, else the one with this serial or UUID."""
+    """What is known of the machine: which of those behind one BMC it is (the one with this id, else with this serial or
+    UUID), and how far one has to look for its MACs.
+    """
 
     serial: str | None = None
     uuid: str | None = None
     system: str | None = None
+    macs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

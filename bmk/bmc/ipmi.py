@@ -18,6 +18,7 @@ from bmk.bmc.power import Order, PowerOrders
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power
 from bmk.bmc.quirks import Quirk, quirk_of
 from bmk.errors import ConfigError
+from bmk.identity import serial_of
 
 ORDERS: dict[Order, str] = {"on": "on", "off": "off", "shutdown": "soft"}
 DEVICES: dict[BootTarget, str] = {"pxe": "pxe", "disk": "disk"}
@@ -33,9 +34,10 @@ class IpmiBmc(PowerOrders, Ipmitool):
 
     def identity(self) -> Identity:
         fru, mc = self._fru(), parse_fields(self._ask("describe itself", "mc", "info"))
+        guid = self._ask("say its GUID", "raw", "0x06", "0x37", may_fail=True)  # 0xc1: it has no such command
         return Identity(
-            uuid=decode_guid(parse_bytes(self._ask("say its GUID", "raw", "0x06", "0x37"))),
-            serial=fru.get("Product Serial") or fru.get("Chassis Serial"),
+            uuid=decode_guid(parse_bytes(guid), self._access.machine.uuid),
+            serial=serial_of(fru.get("Product Serial"), fru.get("Chassis Serial")),
             manufacturer=fru.get("Product Manufacturer") or mc.get("Manufacturer Name"),
             model=fru.get("Product Name") or mc.get("Product Name"),
             bmc_version=mc.get("Firmware Revision"),

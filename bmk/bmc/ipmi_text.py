@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bmk.bmc.quirks import Quirk
+from bmk.identity import same_uuid, uuids
 
+_GUID = 16  # bytes
 SELECTOR_NAMES = {0x0: "no override", 0x1: "pxe", 0x2: "disk", 0x5: "cdrom", 0x6: "firmware setup"}
 
 
@@ -58,13 +60,18 @@ def parse_bytes(text: str) -> bytes:
     return bytes.fromhex("".join(text.split()))
 
 
-def decode_guid(guid: bytes) -> str | None:
-    """The UUID in a Get System GUID answer. BMCs send it in three byte orders; the right one is the one that is a UUID.
+def decode_guid(guid: bytes, known: str | None = None) -> str | None:
+    """The UUID in a Get System GUID answer, or None when one could only guess it.
 
-    Order of trust: SMBIOS (what most send and what DMI shows), RFC 4122, IPMI (all reversed).
+    BMCs send it in three byte orders: SMBIOS (what most send and what DMI shows), RFC 4122, IPMI (all reversed). It is
+    the `known` UUID of the machine when that is one of the three; else the one that is a UUID at all, if no other is.
     """
-    if len(guid) != 16 or not any(guid):
+    if len(guid) != _GUID:
         return None
-    candidates = [uuid.UUID(bytes_le=guid), uuid.UUID(bytes=guid), uuid.UUID(bytes=guid[::-1])]
-    proper = [u for u in candidates if u.variant == uuid.RFC_4122 and u.version in range(1, 9)]
-    return str((proper or candidates)[0])
+    orders = [uuid.UUID(bytes_le=guid), uuid.UUID(bytes=guid), uuid.UUID(bytes=guid[::-1])]
+    for order in orders:
+        if same_uuid(str(order), known):
+            return known
+    proper = [u for u in orders if u.variant == uuid.RFC_4122 and u.version in range(1, 9) and uuids(str(u))]
+    alike = all(same_uuid(str(proper[0]), str(other)) for other in proper)
+    return str(proper[0]) if proper and alike else None

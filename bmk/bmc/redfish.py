@@ -20,6 +20,7 @@ from bmk.bmc.redfish_media import VirtualMedia
 from bmk.bmc.redfish_override import BootOverride, quirk_of_system
 from bmk.bmc.redfish_text import Json, at, links_of, lower_of, number_at, text_at
 from bmk.errors import BmcError, BmcIgnores
+from bmk.identity import serial_of, uuids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +60,11 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         def read() -> Identity:
             system = self._fresh().json
             managers = self._near(system, "ManagedBy")
+            uuid = lower_of(system.get("UUID"))
             return Identity(
-                uuid=lower_of(system.get("UUID")),
-                serial=text_at(system, quirk_of_system(system).serial_field),
-                macs=macs_of(self._part, system),
+                uuid=uuid if uuids(uuid) else None,
+                serial=serial_of(text_at(system, quirk_of_system(system).serial_field)),
+                macs=macs_of(self._part, system, self._near(system, "Chassis"), self._access.machine.macs),
                 manufacturer=text_at(system, "Manufacturer"),
                 model=text_at(system, "Model"),
                 bmc_version=text_at(managers[0], "FirmwareVersion") if managers else None,

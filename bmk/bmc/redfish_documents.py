@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
 from bmk.bmc.access import Machine
 from bmk.bmc.protocol import Disk
-from bmk.bmc.redfish_text import Json, at, disk_of, links_of, lower_of, next_of, objects, text_at
+from bmk.bmc.redfish_text import Json, at, disk_of, links_of, macs_in, next_of, objects, text_at
+from bmk.identity import same_serial, same_uuid
 
 Get = Callable[[str], Json]
 _PAGES = 100
+_OF_ADAPTERS = ("NetworkDeviceFunctions", "NetworkPorts", "Ports")
 _MOST = 256  # parts of one kind that are read: no machine has as many NICs or drives
 
 
@@ -61,17 +63,26 @@ def system_of(get: Get, links: Sequence[str], machine: Machine) -> str | None:
 
 
 def _is(system: Json, machine: Machine) -> bool:
-    serials = {lower_of(system.get("SerialNumber")), lower_of(system.get("SKU"))} - {None}
-    return lower_of(machine.serial) in serials or (
-        machine.uuid is not None and lower_of(system.get("UUID")) == lower_of(machine.uuid)
+    serials = (text_at(system, "SerialNumber"), text_at(system, "SKU"))
+    same = same_uuid(machine.uuid, text_at(system, "UUID"))
+    return bool(same) or any(same_serial(machine.serial, serial) for serial in serials)
+
+
+def macs_of(get: Get, system: Json, chassis: Iterable[Json], wanted: Collection[str]) -> tuple[str, ...]:
+    """MACs of a system's NICs, as far as the BMC knows them; its adapters are asked only when no `wanted` one is there:
+    they are many documents.
+    """
+    found = dict.fromkeys(
+        mac for nic in parts(get, text_at(system, "EthernetInterfaces", "@odata.id")) for mac in macs_in(nic)
     )
-
-
-def macs_of(get: Get, system: Json) -> tuple[str, ...]:
-    """MACs of a system's network interfaces, as far as the BMC knows them."""
-    found = parts(get, text_at(system, "EthernetInterfaces", "@odata.id"))
-    addresses = [lower_of(i.get("PermanentMACAddress")) or lower_of(i.get("MACAddress")) for i in found]
-    return tuple(dict.fromkeys(a.replace("-", ":") for a in addresses if a))
+    if found and (not wanted or found.keys() & set(wanted)):
+        return tuple(found)
+    collections = [text_at(one, "NetworkAdapters", "@odata.id") for one in chassis]
+    for adapter in (adapter for link in collections for adapter in parts(get, link)):
+        for kind in _OF_ADAPTERS:
+            ports = parts(get, text_at(adapter, kind, "@odata.id"))
+            found |= dict.fromkeys(mac for port in ports for mac in macs_in(port))
+    return tuple(found)
 
 
 def drives_of(get: Get, system: Json) -> tuple[Disk, ...]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bmk.bmc.protocol import Disk, LogEntry, Severity
+from bmk.identity import mac_of
 
 Json = Mapping[str, Any]
 _LONGEST = 1000  # characters of a text that is kept
@@ -71,6 +72,16 @@ def disk_of(drive: Json) -> Disk:
         model=text_at(drive, "Model"),
         rotational=None if media is None else media == "HDD",
     )
+
+
+def macs_in(part: Json) -> list[str]:
+    """MACs in the document of a NIC, of its port or of a function: the permanent one where there are both."""
+    ethernet = at(part, "Ethernet")
+    pairs = ((one, ("PermanentMACAddress", "MACAddress")) for one in (part, ethernet))
+    single = (next((mac for key in keys if (mac := mac_of(text_at(one, key)))), None) for one, keys in pairs)
+    lists = (at(part, "AssociatedNetworkAddresses"), at(ethernet, "AssociatedMACAddresses"))
+    listed = (mac_of(text_of(value)) for values in lists if isinstance(values, list) for value in values)
+    return [mac for mac in (*single, *listed) if mac]
 
 
 def log_entry_of(entry: Json) -> LogEntry:

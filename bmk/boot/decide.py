@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from bmk.boot.grants import Grant
-
-# What vendors leave in the serial number field when they mean "nothing".
-_NO_SERIAL = frozenset(
-    ("", "none", "unknown", "default string", "not specified", "system serial number", "to be filled by o.e.m.")
-)
-_UUID = re.compile(r"[0-9a-f]{32}")
+from bmk.identity import mac_of, serials, uuids
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,7 @@ def decide(facts: Facts, grant: Grant | None, now: float) -> Decision:
         return Local(closed)
     stranger = _stranger(facts, grant)
     if stranger:
-        return Refuse(stranger, f"compare the BMC of {grant.host} with dc.yml, then run bmk plan again")
+        return Refuse(stranger, _hint(facts, grant))
     return Install(grant, f"attempt {grant.attempt} of {grant.host} is granted")
 
 
@@ -97,14 +91,23 @@ def _stranger(facts: Facts, grant: Grant) -> str:
     """Why this is not the machine of the grant; "" when it is."""
     if not facts.own_address:
         return f"the request does not come from an address of {grant.host}"
-    macs = {mac.lower().replace("-", ":") for mac in facts.macs}
+    macs = set(filter(None, map(mac_of, facts.macs)))
     if not macs & set(grant.macs):
         return f"no MAC of the machine ({', '.join(sorted(macs)) or 'none reported'}) belongs to {grant.host}"
-    if _differ(_uuids(facts.uuid), _uuids(grant.uuid), facts.complete):
+    if _differ(uuids(facts.uuid), uuids(grant.uuid), facts.complete):
         return f"the machine's UUID is {facts.uuid or 'missing'}, that of {grant.host} is {grant.uuid}"
-    if _differ(_serials(facts.serial), _serials(grant.serial), facts.complete):
+    if _differ(serials(facts.serial), serials(grant.serial), facts.complete):
         return f"the machine's serial is {facts.serial or 'missing'}, that of {grant.host} is {grant.serial}"
+    if not serials(grant.serial) and not uuids(grant.uuid):
+        return f"{grant.host} has neither serial nor UUID to know it by: a MAC alone is never enough"
     return ""
+
+
+def _hint(facts: Facts, grant: Grant) -> str:
+    """What to do about a stranger that may be the machine after all."""
+    if facts.complete and serials(grant.serial) and not serials(facts.serial):
+        return f"if its DMI tables hold no serial: `serial: none` and its uuid for {grant.host} in dc.yml"
+    return f"compare the BMC of {grant.host} with dc.yml, then run bmk plan again"
 
 
 def _differ(seen: frozenset[str], wanted: frozenset[str], complete: bool) -> bool:
@@ -112,31 +115,3 @@ def _differ(seen: frozenset[str], wanted: frozenset[str], complete: bool) -> boo
     if not wanted:
         return False
     return not seen & wanted if seen else complete
-
-
-def same_uuid(one: str | None, other: str | None) -> bool | None:
-    """Whether two UUIDs are of one machine; None when one of them says nothing."""
-    first, second = _uuids(one), _uuids(other)
-    return bool(first & second) if first and second else None
-
-
-def same_serial(one: str | None, other: str | None) -> bool | None:
-    """Whether two serial numbers are of one machine; None when one of them says nothing."""
-    first, second = _serials(one), _serials(other)
-    return bool(first & second) if first and second else None
-
-
-def _serials(text: str | None) -> frozenset[str]:
-    serial = " ".join((text or "").lower().split())
-    return frozenset() if serial in _NO_SERIAL else frozenset({serial})
-
-
-def _uuids(text: str | None) -> frozenset[str]:
-    """The UUID as said and with its first three fields swapped: SMBIOS before 2.6 left their byte order open, and many
-    BMCs still disagree with DMI tables about it."""
-    digits = (text or "").lower().replace("-", "")
-    if not _UUID.fullmatch(digits) or len(set(digits)) == 1:
-        return frozenset()
-    raw = bytes.fromhex(digits)
-    swapped = raw[3::-1] + raw[5:3:-1] + raw[7:5:-1] + raw[8:]
-    return frozenset({raw.hex(), swapped.hex()})

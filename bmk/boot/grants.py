@@ -92,12 +92,12 @@ class Permission:
 def permission(host: Host, image: Image, *, uuid: str | None = None, confirmed: str | None = None) -> Permission:
     """The permission to put an image on the disk that the data center file selects for a host.
 
-    `uuid` is the one its BMC reported; without it that of the file. `confirmed`: see Grant.
+    `uuid` is the one its BMC reported; that of the file comes first. `confirmed`: see Grant.
     """
     return Permission(
         host=host.name,
         macs=tuple(nic.mac for nic in host.nics),
-        uuid=uuid or host.uuid,
+        uuid=host.uuid or uuid,
         serial=host.serial,
         disk=host.disk.model_dump(mode="json"),
         confirmed=confirmed,

@@ -151,7 +151,10 @@ class BmcSpec(Spec):
 class HostSpec(Spec):
     name: Name
     profile: Name
-    serial: Serial = Field(description="the machine's serial number as its BMC and DMI tables say it")
+    serial: Serial = Field(
+        description="the machine's serial number as its BMC and DMI tables say it; `none` where they hold none of its "
+        "own, and then its uuid is needed"
+    )
     uuid: Uuid | None = None
     nics: Annotated[tuple[Nic, ...], Field(min_length=1)]
     address: Address | None = Field(None, description="reserves this address; otherwise one is allocated")

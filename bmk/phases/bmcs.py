@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from bmk.bmc import conversation
-from bmk.bmc.protocol import Bmc, LogEntry
+from bmk.bmc.protocol import Bmc, Identity, LogEntry
 from bmk.datacenter.resolve import Host
 from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
 from bmk.drift.look import Outside
 from bmk.drift.model import Trouble
 from bmk.errors import BmkError
+from bmk.identity import same_serial, same_uuid
 from bmk.journal import Journal
 
 AT_ONCE = 32
@@ -31,8 +32,15 @@ def ask(connect: Connect, journal: Journal, host: Host) -> Outside:
     except BmkError as error:
         return Outside(troubles={host.name: (_trouble(host, error),)})
     known = _known(journal, host, log) if not troubles else []
-    facts = bmc_facts({"serial": identity.serial, "uuid": identity.uuid}, power, boot, log)
+    facts = bmc_facts(_said(host, identity), power, boot, log)
     return Outside({host.name: [(desired_bmc(host, known), facts)]}, troubles={host.name: troubles})
+
+
+def _said(host: Host, seen: Identity) -> dict[str, str | None]:
+    """Serial and UUID in the file's words, unless they are another machine's."""
+    other_serial = same_serial(host.serial, seen.serial) is False
+    other_uuid = same_uuid(host.uuid, seen.uuid) is False
+    return {"serial": seen.serial if other_serial else host.serial, "uuid": seen.uuid if other_uuid else host.uuid}
 
 
 def _log(bmc: Bmc, host: Host) -> tuple[list[LogEntry], tuple[Trouble, ...]]:

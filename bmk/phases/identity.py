@@ -6,19 +6,25 @@ import time
 from dataclasses import asdict
 
 from bmk.bmc.protocol import Bmc, Identity
-from bmk.boot.decide import same_serial, same_uuid
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
+from bmk.identity import mac_of, same_serial, same_uuid
 from bmk.phases.base import Context
 
 
 def mismatches(host: Host, seen: Identity) -> list[str]:
-    """What the BMC says differently from the file. Values it does not know do not count, but one of them must match."""
-    macs = {mac.lower() for mac in seen.macs}
-    checks = [
-        ("serial", host.serial, seen.serial, same_serial(host.serial, seen.serial)),
-        ("uuid", host.uuid, seen.uuid, same_uuid(host.uuid, seen.uuid)),
-        ("mac", host.mac, ", ".join(sorted(macs)), (host.mac in macs) if macs else None),
+    """What the BMC says differently from the file. Values it does not know do not count, but one of them must match.
+
+    A BMC lists the MACs that it happens to know: that ours is not among them says nothing against a machine whose
+    serial and UUID are right.
+    """
+    macs = set(filter(None, map(mac_of, seen.macs)))
+    serial, uuid = same_serial(host.serial, seen.serial), same_uuid(host.uuid, seen.uuid)
+    mac = bool(macs & {nic.mac for nic in host.nics}) if macs else None
+    checks: list[tuple[str, str | None, str | None, bool | None]] = [
+        ("serial", host.serial, seen.serial, serial),
+        ("uuid", host.uuid, seen.uuid, uuid),
+        ("mac", host.mac, ", ".join(sorted(macs)), mac or (None if serial and uuid else mac)),
     ]
     wrong = [
         f"{what}: the file says {wanted}, the BMC says {got}" for what, wanted, got, same in checks if same is False

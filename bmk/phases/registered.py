@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bmk.datacenter.resolve import Host
+from bmk.identity import same_serial
 from bmk.phases.base import Context, Phase
 from bmk.phases.identity import register
 from bmk.phases.run import Timing
@@ -17,7 +18,7 @@ class Registered(Phase):
         known = actual.identity
         if known is None:
             return [self.change("register", f"read identity from BMC {host.bmc_address}", "never seen")]
-        if known.get("serial") not in (None, "", host.serial):
+        if same_serial(known.get("serial"), host.serial) is False:
             return [self.change("register", f"read identity from BMC {host.bmc_address}", f"was {known['serial']}")]
         return []
 

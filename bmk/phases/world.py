@@ -66,7 +66,7 @@ class World:
             bmc_trust(self.dc, host),
             notify=lambda event: self._tell(event, host),
             timing=patience,
-            machine=Machine(host.serial, host.uuid, host.bmc_system),
+            machine=Machine(host.serial, host.uuid, host.bmc_system, tuple(nic.mac for nic in host.nics)),
             logins=self._logins,
         )
 

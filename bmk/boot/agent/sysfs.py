@@ -14,13 +14,13 @@ from pathlib import Path
 from bmk.boot.agent.model import SECTOR, Disk, Facts, Finding
 from bmk.boot.agent.probe import findings
 from bmk.disks import plain_wwn, same_drive
+from bmk.identity import serials
 
 _SIOCETHTOOL, _GPERMADDR = 0x8946, 0x00000020
 _UNIT = 512  # bytes: what `size` counts, whatever the disk's own sectors are
 # Drives without room for a system: optical, floppy, memory, a chip's own; and the areas of an eMMC beside its disk.
 _OTHER = re.compile(r"(sr|fd|mtdblock|pmem)\d|mmcblk\d+(boot\d+|rpmb|gp\d+)$")
 Look = Callable[[str, list[str]], tuple[Finding, ...]]
-_NONE = frozenset(("", "none", "not specified", "to be filled by o.e.m.", "default string", "unknown"))
 
 
 def machine_facts(sys: Path = Path("/sys")) -> Facts:
@@ -96,7 +96,7 @@ def _wwn(path: Path) -> str | None:
 
 def _dmi(sys: Path, name: str) -> str | None:
     said = _text(sys / "class/dmi/id" / name)
-    return None if said.lower() in _NONE else said
+    return said if serials(said) else None
 
 
 def _permanent(nic: str) -> str | None:

@@ -17,7 +17,13 @@ from bmk.datacenter.checks.clusters import (
 )
 from bmk.datacenter.checks.expected import expected_somewhere
 from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
-from bmk.datacenter.checks.identity import disks_named, known_members, known_references, unique_identities
+from bmk.datacenter.checks.identity import (
+    disks_named,
+    known_members,
+    known_references,
+    proven_identities,
+    unique_identities,
+)
 from bmk.datacenter.checks.names import names_of_many, names_of_their_own
 from bmk.datacenter.checks.ranges import overlapping_ranges, pools_inside
 from bmk.datacenter.checks.resolvers import name_servers
@@ -28,6 +34,7 @@ Check = Callable[[Draft], Iterator[Problem]]
 
 CHECKS: tuple[Check, ...] = (
     unique_identities,
+    proven_identities,
     names_of_their_own,
     names_of_many,
     known_references,

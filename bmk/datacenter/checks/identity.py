@@ -8,6 +8,7 @@ from bmk.datacenter.draft import Draft, Placed
 from bmk.datacenter.membership import effective_disk
 from bmk.datacenter.problem import Problem, did_you_mean
 from bmk.document import Loc
+from bmk.identity import serials, uuids
 
 Claim = tuple[str, Loc]  # a value that must be unique, and where it is written
 
@@ -16,10 +17,22 @@ def unique_identities(draft: Draft) -> Iterator[Problem]:
     """Names, serials, UUIDs and MACs of machines."""
     hosts = draft.hosts
     yield from _twice("name", ((h.spec.name, (*h.loc, "name")) for h in hosts))
-    yield from _twice("serial", ((h.spec.serial, (*h.loc, "serial")) for h in hosts))
+    yield from _twice("serial", ((h.spec.serial, (*h.loc, "serial")) for h in hosts if serials(h.spec.serial)))
     yield from _twice("UUID", ((h.spec.uuid.lower(), (*h.loc, "uuid")) for h in hosts if h.spec.uuid))
     nics = ((nic.mac, (*h.loc, "nics", i, "mac")) for h in hosts for i, nic in enumerate(h.spec.nics))
     yield from _twice("MAC", nics)
+
+
+def proven_identities(draft: Draft) -> Iterator[Problem]:
+    """A machine is known by its serial, else by its UUID: what says nothing proves nothing."""
+    for host in draft.hosts:
+        spec = host.spec
+        if spec.uuid and not uuids(spec.uuid):
+            what = f"UUID {spec.uuid} is what firmware says of every machine without one"
+            yield Problem((*host.loc, "uuid"), what, "leave it out, if the serial is the machine's own")
+        elif not serials(spec.serial) and not spec.uuid:
+            what = f"serial {spec.serial} says nothing, and there is no uuid to know {spec.name} by"
+            yield Problem((*host.loc, "serial"), what, "uuid: as the machine's DMI tables and its BMC say it")
 
 
 def known_references(draft: Draft) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_fields
 from bmk.bmc.quirks import STANDARD, quirk_of
+from bmk.identity import same_uuid
 
 SIMULATOR = quirk_of("OpenIPMI", "ipmi_sim")
 
@@ -54,21 +55,39 @@ def test_only_the_exact_override_counts(persistent: bool, efi: bool, selector: i
     assert BootFlags(False, False, False, 1).once_from(1, True, SIMULATOR)
 
 
-@given(st.uuids(version=4), st.sampled_from(["smbios", "rfc4122"]))
+@given(st.uuids(version=4), st.sampled_from(["bytes_le", "bytes", "reversed"]))
 def test_a_guid_is_read_in_the_order_it_was_sent(value: uuid.UUID, order: str) -> None:
-    """Whichever order a BMC uses, what comes out is a proper UUID; in SMBIOS order it is always the machine's."""
-    seen = decode_guid(value.bytes_le if order == "smbios" else value.bytes)
-    assert seen is not None
-    assert uuid.UUID(seen).variant == uuid.RFC_4122
-    if order == "smbios":
-        assert seen == str(value)
+    """Whichever order a BMC uses, a machine that is known is known; of one that is not, no other UUID is told but in
+    the two orders that count as the same, unless the bytes of another are a proper one by chance.
+    """
+    sent = value.bytes[::-1] if order == "reversed" else getattr(value, order)
+    assert decode_guid(sent, str(value)) == str(value)
+    seen = decode_guid(sent)
+    if seen is not None and order != "reversed":
+        assert same_uuid(seen, str(value))
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("1e6b2f6d2f8f6a4f9c550b6d0a770001", "6d2f6b1e-8f2f-4f6a-9c55-0b6d0a770001"),  # as SMBIOS has it
+        ("0100770a6d0b559c4f6a8f2f6d2f6b1e", "1e6b2f6d-2f8f-6a4f-9c55-0b6d0a770001"),  # backwards, as IPMI has it
+        ("00000000000000000000000000000000", None),
+        ("ffffffffffffffffffffffffffffffff", None),
+        ("00020003000400050006000700080009", None),  # what a kit of firmware has in every machine
+        ("00000000000000000000" + "0cc47a010203", None),  # not a proper UUID: any order would be a guess
+        ("6d2f6b1e8f2f4f8a9c550b6d0a770001", None),  # proper backwards as well
+    ],
+)
+def test_a_guess_is_no_fact(sent: str, told: str | None) -> None:
+    """Where the bytes do not say in which order they are, nothing is told."""
+    assert decode_guid(bytes.fromhex(sent)) == told
 
 
 @given(st.binary(max_size=24))
 def test_any_answer_to_guid_is_survived(answer: bytes) -> None:
-    """Sixteen bytes are a UUID, all zero or anything else is none, and nothing raises."""
-    seen = decode_guid(answer)
-    assert (seen is not None) == (len(answer) == 16 and any(answer))
+    """Anything but sixteen bytes is none, and nothing raises."""
+    assert len(answer) == 16 or decode_guid(answer) is None
 
 
 def test_fields_keep_colons_in_values() -> None:

@@ -31,7 +31,7 @@ grants = st.builds(
     attempt=st.integers(1, 3),
     macs=st.lists(st.sampled_from(MACS), max_size=2).map(tuple),
     uuid=st.sampled_from([None, *UUIDS]),
-    serial=st.sampled_from(SERIALS),
+    serial=st.sampled_from([*SERIALS, "none"]),
     disk=st.just({"serial": "D1"}),
     confirmed=st.none(),
     image=st.just("node-image"),
@@ -61,9 +61,9 @@ def test_install_needs_an_open_matching_grant(facts: Facts, grant: Grant | None,
         assert facts.own_address
         assert {mac.lower().replace("-", ":") for mac in facts.macs} & set(grant.macs)
         if facts.complete:
-            assert facts.serial is not None
-            assert facts.serial.strip().lower() == grant.serial.lower()
+            assert grant.serial == "none" or (facts.serial or "").strip().lower() == grant.serial.lower()
             assert grant.uuid is None or (facts.uuid or "").lower() == grant.uuid
+            assert (grant.serial, grant.uuid) != ("none", None)
 
 
 @given(facts=facts_of_machines, grant=grants, now=MOMENTS)
@@ -121,3 +121,14 @@ def test_a_refusal_names_both_values_and_a_next_step() -> None:
     assert "SN-9999" in decision.reason
     assert "SN-0001" in decision.reason
     assert "bmk plan" in decision.hint
+
+
+def test_a_machine_whose_tables_say_nothing_is_installed_by_uuid_and_mac() -> None:
+    """When the file says `serial: none`; else the refusal says so."""
+    silent = replace(OWN, serial="Default string")
+    assert isinstance(decide(silent, replace(GOOD, serial="none"), 15.0), Install)
+    assert isinstance(decide(replace(silent, uuid=UUIDS[1]), replace(GOOD, serial="none"), 15.0), Refuse)
+    assert isinstance(decide(replace(silent, uuid=None), replace(GOOD, serial="none"), 15.0), Refuse)
+    refused = decide(silent, GOOD, 15.0)
+    assert isinstance(refused, Refuse)
+    assert "serial: none" in refused.hint

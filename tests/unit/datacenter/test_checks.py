@@ -31,6 +31,13 @@ GROUPS = WAIVED + "      hardening: {groups: {%s}}\n"
 CASES = {
     "duplicate name": ("{name: d", "{name: a", "17:18 the name 'a' is already at .*:14:18"),
     "duplicate serial": ("serial: S4", "serial: S1", "17:43 the serial 'S1' is already at .*:14:43"),
+    "no serial and no UUID": ("serial: S4", "serial: none", "17:43 serial none says nothing, and there is no uuid"),
+    "a serial of a kit": ("serial: S4", "serial: Default string", "says nothing, and there is no uuid to know d by"),
+    "a UUID of a kit": (
+        "serial: S4",
+        "serial: S4, uuid: 03000200-0400-0500-0006-000700080009",
+        "is what firmware says of every machine without one .leave it out",
+    ),
     "duplicate MAC": ("00:00:04", "00:00:01", "17:60 the MAC '52:54:00:00:00:01' is already at .*:14:60"),
     "duplicate address": ("10.1.0.14", "10.1.0.11", "10.1.0.11 of d is already that of a at .*:14:92"),
     "duplicate BMC address": ("10.2.0.4", "10.2.0.1", "10.2.0.1 of the BMC of d is already that of the BMC of a"),
@@ -130,6 +137,14 @@ def test_cross_check(complaint, case):
     old, new, expected = CASES[case]
     found = complaint(old, new)
     assert any(re.search(expected, text) for text in found), "\n".join(found)
+
+
+def test_machines_without_a_serial_are_told_apart_by_their_uuids(room):
+    """Two of them may both say none: that is no serial that is there twice."""
+    uuid = "uuid: 6d2f6b1e-8f2f-4f6a-9c55-0b6d0a77000"
+    room.edit("serial: S4", f"serial: none, {uuid}4")
+    hosts = room.edit("serial: S1", f"serial: none, {uuid}1").load().hosts
+    assert [hosts[name].serial for name in ("a", "d")] == ["none", "none"]
 
 
 def test_host_in_two_clusters(complaint):
