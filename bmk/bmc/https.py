@@ -14,7 +14,7 @@ import ssl
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,6 +28,7 @@ LONGEST_ANSWER = 4 << 20  # bytes; the longest event logs of real BMCs have one 
 LONGEST_CALL = 32 << 20  # bytes of all answers to one call together
 _PIECE = 1 << 16  # bytes; also what the head of an answer may have
 _SHOWN = 200  # characters of what a BMC said
+_SEE = (301, 302, 303)
 _BOM = b"\xef\xbb\xbf"
 _NO_TLS = {
     "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
@@ -67,6 +68,26 @@ class OneOrigin(HTTPAdapter):
         """Nothing: the original would load the authorities that requests knows into our context."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ARG002
+        """One exchange. A write that is redirected is not made a read, as requests would, which drops its body.
+
+        A BMC that knows the place by another spelling (a slash at the end) gets the write there; else a redirect says
+        where the outcome will be: what came of it is read back anyhow.
+        """
+        answer = self._exchange(request)
+        place = answer.headers.get("Location")
+        if request.method in ("GET", "HEAD") or answer.status_code not in _SEE or not place:
+            return answer
+        there, here = urljoin(request.url or "", place), request.url or ""
+        self._refuse_elsewhere(there)
+        if there != here and there.rstrip("/") == here.rstrip("/"):
+            again = request.copy()
+            again.url = there
+            answer = self._exchange(again)
+        if answer.status_code in _SEE:
+            answer.headers.pop("Location", None)
+        return answer
+
+    def _exchange(self, request: requests.PreparedRequest) -> requests.Response:
         self._refuse_elsewhere(request.url or "")
         timing = self._access.timing
         seconds = min(timing.request, self._until - time.monotonic())

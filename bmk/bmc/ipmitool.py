@@ -22,6 +22,10 @@ NO_SESSION = "Unable to establish"
 NO_PARAMETER = ("rsp=0x80", "rsp=0xc1", "rsp=0xc9", "rsp=0xcc")  # completion codes of a BMC that has no such parameter
 NO_LOGIN = ("unauthorized name", "RAKP 2 HMAC is invalid", "RAKP 2 message indicates an error")
 
+# What it says when the user may not be administrator. Some BMCs look for name and role as one: "unauthorized name".
+NO_ROLE = ("Set Session Privilege Level to", "unauthorized role", "invalid role", "unauthorized name")
+OPERATOR = ("-L", "OPERATOR")  # enough for power, boot order, event log and console
+
 # What it prints is in one language and one time zone, wherever it runs.
 PLAIN = {"LC_ALL": "C", "LANGUAGE": "C", "TZ": "UTC"}
 
@@ -38,6 +42,7 @@ class Ipmitool:
             )
         self._access = access
         self._suite = 0
+        self._role: tuple[str, ...] = ()  # ipmitool asks to be administrator
         self._let_in = False
 
     def _ask(
@@ -67,7 +72,10 @@ class Ipmitool:
         if code and any(word in err for word in NO_SUITE) and self._suite + 1 < len(SUITES):
             self._suite += 1
             self._knock()
-        elif code and any(word in err for word in NO_LOGIN):
+        elif code and not self._role and any(word in err for word in NO_ROLE):
+            self._role = OPERATOR
+            self._knock()
+        elif code and any(word in err for word in (*NO_LOGIN, *NO_ROLE)):
             raise turned_away(self._access, err[-300:])
         elif code and NO_SESSION in err:
             raise Busy("no answer")
@@ -105,7 +113,7 @@ class Ipmitool:
             os.write(secret, access.credentials.password.reveal().encode())
             argv = ["ipmitool", "-I", "lanplus", "-C", SUITES[self._suite], "-H", access.address]
             argv += ["-p", str(access.port or 623), "-U", access.credentials.username, "-f", f"/proc/self/fd/{secret}"]
-            argv += ["-N", "2", "-R", "3", *command]
+            argv += ["-N", "2", "-R", "3", *self._role, *command]
             pipe = subprocess.PIPE
             process = subprocess.Popen(
                 argv, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=[secret], env={**os.environ, **PLAIN}

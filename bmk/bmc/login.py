@@ -12,18 +12,14 @@ from requests.auth import HTTPBasicAuth
 from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, refuse_again, turned_away
 from bmk.bmc.redfish_text import words_of
+from bmk.bmc.refusals import reason_of
 from bmk.errors import BmcError, BmcRefuses
 
 _TOKEN = "X-Auth-Token"  # noqa: S105 - the name of a header
 _NO_SESSIONS = frozenset({404, 405, 501})
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_CROWDED = "all its sessions are taken, and it takes no password without one"
 _FULL = ("SessionLimitExceeded", "RAC0218", "maximum number of")  # Basic needs no session of the few there are
-# Message ids of Redfish's base registry that say more than "no", with what to do about it
-_REASONS = {
-    "PasswordChangeRequired": "log in on the BMC's own page and change the password, then correct the secret",
-    "InsufficientPrivilege": "give this user the role Administrator (or Operator) on the BMC",
-    "LicenseKeyRequired": "the BMC needs a licence for this; install it, or use `kind: ipmi`",
-}
 
 
 class Login:
@@ -32,6 +28,7 @@ class Login:
     def __init__(self, access: Access, session: requests.Session, base: str) -> None:
         self._access, self._session, self._base = access, session, base
         self._place = ""  # of our session, while there is one
+        self._crowded, self._basic = False, True  # all sessions are taken; whether Basic is worth a try then
 
     @property
     def inside(self) -> bool:
@@ -70,14 +67,18 @@ class Login:
         access = self._access
         if not self.inside:
             return Busy(f"HTTP {status} for what is open to all; it may be starting")
-        hint = next((h for key, h in _REASONS.items() if key in words), "")
-        session = _TOKEN in self._session.headers
-        if status == 403 and (session or hint):
-            hint = hint or "give this user more rights on the BMC"
+        reason, session = reason_of(access, words), _TOKEN in self._session.headers
+        if reason is not None:
+            return reason
+        if status == 403 and session:
+            hint = "give this user more rights on the BMC"
             return BmcRefuses("the BMC does not allow this to its user", where=access.address, why=words, hint=hint)
+        self.forget()
         if session:
-            self.forget()
             return Busy("our session ended")
+        if self._crowded:
+            self._basic = False
+            return Busy(_CROWDED)
         return turned_away(self._access, words)
 
     def _begin(self, place: str) -> bool:
@@ -96,11 +97,14 @@ class Login:
             self.took()
             return True
         words = words_of(answer.content)
-        if answer.ok or answer.status_code in _NO_SESSIONS or any(word in words for word in _FULL):
+        self._crowded = any(word in words for word in _FULL)
+        if self._crowded and not self._basic:
+            raise Busy(_CROWDED)
+        if answer.ok or answer.status_code in _NO_SESSIONS or self._crowded:
             return False
         if answer.status_code in _BUSY:
             raise Busy(f"HTTP {answer.status_code}")
-        raise turned_away(self._access, words)  # 401; some answer 400 to a wrong password
+        raise reason_of(self._access, words) or turned_away(self._access, words)  # some answer 400 to a wrong password
 
 
 def _sessions(root: Mapping[str, Any]) -> str | None:

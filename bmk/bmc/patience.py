@@ -64,10 +64,11 @@ def turned_away(access: Access, why: str) -> Exception:
 
 
 def _refuses(access: Access, why: str) -> BmcRefuses:
+    password = access.credentials.password.reveal()
     return BmcRefuses(
         "the BMC refuses this username and password",
         where=access.address,
-        why=why.replace(access.credentials.password.reveal(), "********"),
+        why=why.replace(password, "********") if password else why,
         hint="correct the secret of this host's BMC; some BMCs lock the account for minutes after wrong passwords",
     )
 

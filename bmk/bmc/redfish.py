@@ -18,8 +18,9 @@ from bmk.bmc.redfish_documents import Lacking, drives_of, linked, macs_of, membe
 from bmk.bmc.redfish_logs import log_of
 from bmk.bmc.redfish_media import VirtualMedia
 from bmk.bmc.redfish_override import BootOverride, quirk_of_system
-from bmk.bmc.redfish_text import Json, at, links_of, lower_of, number_at, text_at
-from bmk.errors import BmcError, BmcIgnores
+from bmk.bmc.redfish_text import Json, consoles_of, links_of, lower_of, number_at, text_at
+from bmk.bmc.refusals import reason_of
+from bmk.errors import ODD, BmcError, BmcIgnores
 from bmk.identity import serial_of, uuids
 
 if TYPE_CHECKING:
@@ -101,9 +102,9 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         from bmk.bmc import ipmi  # noqa: PLC0415 - only for BMCs that offer the console over IPMI
 
-        offset, link = 0, self._call("describe its console", self._console_link)
+        offset, (link, port) = 0, self._call("describe its console", self._console_way)
         if link is None:
-            ipmi.IpmiBmc(self._over_ipmi()).console(path, stop)
+            ipmi.IpmiBmc(replace(self._access, port=port)).console(path, stop)
             return
         while not stop():
             text = self._call("show its console", partial(self._get_bytes, f"{link}?offset={offset}"))
@@ -155,24 +156,21 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         system.reset_system(sushy.ResetType(value))
         return True
 
-    def _console_link(self) -> str | None:
-        """Where the console is read over HTTP (the lab's BMCs); None: over IPMI. SSH consoles differ by vendor."""
+    def _console_way(self) -> tuple[str | None, int | None]:
+        """Where the console is read over HTTP (the lab's BMCs); else IPMI's port. SSH consoles differ by vendor."""
         system = self._fresh().json
         link = text_at(system, "Oem", "Bmk", "SerialConsole", "@odata.id")
-        offers = [at(m, "SerialConsole", "ConnectTypesSupported") for m in self._near(system, "ManagedBy")]
-        types = [str(t) for offer in offers if isinstance(offer, list) for t in offer]
+        types = consoles_of(system, self._near(system, "ManagedBy"))
         if link is None and "IPMI" not in types:
             raise BmcError(
                 f"this BMC does not offer its console over IPMI (it offers: {', '.join(types) or 'none'})",
                 where=self._access.address,
                 hint="read it with the vendor's own way (often `ssh <user>@<bmc>`), or enable IPMI over LAN on the BMC",
             )
-        return link
+        port = number_at(system, "SerialConsole", "IPMI", "Port")
+        return link, int(port) if port else None
 
     # -- the connection ---------------------------------------------------------------------------------------------
-
-    def _over_ipmi(self) -> Access:
-        return replace(self._access, port=None)
 
     def _call(self, what: str, operation: Callable[[], T]) -> T:
         def guarded() -> T:
@@ -259,11 +257,13 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         except errors.HTTPError as error:
             if error.status_code not in NOT_THERE:
                 raise
-            why = f"HTTP {error.status_code}"
-            if error.status_code != GONE and path not in self._unread:
-                self._unread.add(path)
-                self._access.tell("bmc.unread", f"the BMC does not show {path[:200]}: {why}; left out")
-            raise Lacking(why) from None
+            why = "" if error.status_code == GONE else f"HTTP {error.status_code}"
+        except ODD as error:
+            why = f"{type(error).__name__}: {error}"[:200]
+        if why and path not in self._unread:
+            self._unread.add(path)
+            self._access.tell("bmc.unread", f"the BMC does not show {path[:200]}: {why}; left out")
+        raise Lacking(why)
 
     def _tagged(self, link: str | None = None) -> tuple[str, Json, str | None]:
         self._enter()
@@ -306,7 +306,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         except errors.HTTPError as error:
             if self._passes(error):
                 raise Busy(f"HTTP {error.status_code}") from None
-            raise _refused(self._access, what, str(error)) from None
+            raise reason_of(self._access, str(error)) or _refused(self._access, what, str(error)) from None
         except (errors.SushyError, OSError) as error:  # requests' errors are OSErrors
             raise _refused(self._access, what, str(error)) from None
 

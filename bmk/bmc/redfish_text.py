@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -72,6 +72,13 @@ def disk_of(drive: Json) -> Disk:
         model=text_at(drive, "Model"),
         rotational=None if media is None else media == "HDD",
     )
+
+
+def consoles_of(system: Json, managers: Iterable[Json]) -> list[str]:
+    """The ways to the serial console that a BMC offers, in Redfish's words: newer ones say it of the system."""
+    found = [way for way in ("IPMI", "SSH", "Telnet") if at(system, "SerialConsole", way, "ServiceEnabled") is True]
+    offers = [at(manager, "SerialConsole", "ConnectTypesSupported") for manager in managers]
+    return [*found, *(str(way) for offer in offers if isinstance(offer, list) for way in offer)]
 
 
 def macs_in(part: Json) -> list[str]:

@@ -109,7 +109,7 @@ def _from_environment(ref: str) -> Credentials | None:
     user, password = os.environ.get(f"{name}_USERNAME"), os.environ.get(f"{name}_PASSWORD")
     if user is None or password is None:
         return None
-    return Credentials(user, Secret(password))
+    return Credentials(_text(user), Secret(_text(password)))
 
 
 def _entry(content: Any, ref: str, path: Path) -> Credentials | None:
@@ -122,7 +122,8 @@ def _entry(content: Any, ref: str, path: Path) -> Credentials | None:
 
 
 def _text(value: Any) -> str:
-    return value.reveal() if isinstance(value, Secret) else str(value)
+    """Without the line end that an editor, `echo` or a YAML block leaves: no BMC has one in a password."""
+    return (value.reveal() if isinstance(value, Secret) else str(value)).rstrip("\r\n")
 
 
 def _refuse_plain_text(content: Any, path: Path) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,16 +261,22 @@ def test_odd_parts_are_left_out(server: Hostile) -> None:
         "Links": {"ManagedBy": [{"@odata.id": f"{ROOT}/Managers/1"}, None]},
         "LogServices": {},
     }
-    server.pages[f"{SYSTEM}/NICs"] = {"Members": [{"@odata.id": f"{SYSTEM}/NICs/{n}"} for n in (1, 2)]}
+    server.pages[f"{SYSTEM}/NICs"] = {"Members": [{"@odata.id": f"{SYSTEM}/NICs/{n}"} for n in range(1, 8)]}
     server.pages[f"{SYSTEM}/NICs/1"] = {"MACAddress": "52-54-00-77-00-01"}
-    server.pages[f"{SYSTEM}/NICs/2"] = (503, {}, b"")
+    for n, odd in enumerate(
+        [(503, {}, b""), (400, {}, b""), (405, {}, b"{}"), (200, {}, b"<html>"), [], None], start=2
+    ):
+        server.pages[f"{SYSTEM}/NICs/{n}"] = odd
     server.pages[f"{SYSTEM}/Storage"] = {"Members": [{"@odata.id": f"{SYSTEM}/Storage/1"}]}
     drives = [{"@odata.id": f"{SYSTEM}/Drives/{n}"} for n in (1, 2)]
     server.pages[f"{SYSTEM}/Storage/1"] = {"Drives": drives}
     server.pages[f"{SYSTEM}/Drives/1"] = {"Name": "d", "CapacityBytes": "x", "Identifiers": [None]}
     server.pages[f"{SYSTEM}/Drives/2"] = (500, {}, b"oops")
-    machine = bmc(server)
+    events: list[Event] = []
+    machine = bmc(server, notify=events.append)
     assert machine.identity().macs == ("52:54:00:77:00:01",)
+    told = [event.text.split()[5] for event in events if event.kind == "bmc.unread"]
+    assert told == [f"{SYSTEM}/NICs/{n}:" for n in range(2, 7)]  # not the last, which is not there at all
     inventory = machine.inventory()
     assert (inventory.memory, [d.name for d in inventory.disks]) == (256 * 2**30, ["d"])
     assert machine.event_log() == []
@@ -286,13 +298,104 @@ def test_a_pinned_certificate_is_believed_and_no_other(server: Hostile, other: H
     assert server.asked == []
 
 
-def test_a_forbidden_thing_says_what_it_is(server: Hostile) -> None:
-    """403 with a known reason is told with what to do about it, at once."""
-    body = {"error": {"@Message.ExtendedInfo": [{"MessageId": "Base.1.8.PasswordChangeRequired", "Message": "m"}]}}
+@pytest.mark.parametrize(
+    ("reason", "what", "hint"),
+    [
+        ("Base.1.8.PasswordChangeRequired", "before its password is changed", "change the password"),
+        ("Base.1.8.InsufficientPrivilege", "does not allow this to its user", "role Administrator"),
+        ("Base.1.8.LicenseKeyRequired", "no licence for this", "install the licence"),
+        ("SMC.1.0.OemLicenseNotPassed", "no licence for this", "install the licence"),
+        ("Base.1.8.AccessDenied", "does not allow this to its user", "more rights"),
+    ],
+)
+def test_a_forbidden_thing_says_what_it_is(server: Hostile, reason: str, what: str, hint: str) -> None:
+    """403 is told with its reason and with what to do about it, at once, and costs no password."""
+    body = {"error": {"@Message.ExtendedInfo": [{"MessageId": reason, "Message": "m"}]}}
     server.pages[SYSTEM] = (403, {}, json.dumps(body).encode())
-    with pytest.raises(BmcRefuses) as caught:
+    events: list[Event] = []
+    with pytest.raises(BmcError, match=what) as caught:
+        bmc(server, notify=events.append).power()
+    assert hint in caught.value.hint
+    assert not caught.value.retryable
+    assert not [event for event in events if event.kind == "bmc.retry"]
+
+
+def test_a_password_that_must_be_changed_is_not_wrong(server: Hostile) -> None:
+    """Refused at the login itself: what the BMC wants is said, not that the password is wrong."""
+    body = {"error": {"@Message.ExtendedInfo": [{"MessageId": "Base.1.8.PasswordChangeRequired", "Message": "m"}]}}
+    server.pages[f"POST {SESSIONS}"] = (403, {}, json.dumps(body).encode())
+    with pytest.raises(BmcRefuses, match="before its password is changed"):
         bmc(server).power()
-    assert "change the password" in caught.value.hint
+
+
+def test_a_crowded_bmc_without_basic_is_waited_for(server: Hostile) -> None:
+    """All sessions are taken and Basic is off: a state that passes. Basic is tried once, the password is not wrong."""
+    body = {"error": {"@Message.ExtendedInfo": [{"MessageId": "Base.1.8.SessionLimitExceeded"}]}}
+    server.pages[f"POST {SESSIONS}"] = (503, {}, json.dumps(body).encode())
+    systems, server.pages[f"{ROOT}/Systems"] = server.pages[f"{ROOT}/Systems"], (401, {}, b"")
+    logins = Logins()
+    with pytest.raises(BmcError, match="did not report its power state") as caught:
+        bmc(server, logins=logins).power()
+    assert "sessions are taken" in caught.value.why
+    assert sum(a.proof.startswith("Basic") for a in server.asked) == 1
+    server.pages[f"{ROOT}/Systems"] = systems
+    server.pages[f"POST {SESSIONS}"] = (201, {"X-Auth-Token": "token-2", "Location": f"{SESSIONS}/2"}, b"{}")
+    assert bmc(server, logins=logins).power() == "off"
+
+
+def _plain(listener: socket.socket) -> None:
+    """A web server that speaks no TLS."""
+    with suppress(OSError):
+        while True:
+            line, _ = listener.accept()
+            line.recv(4096)
+            line.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            line.close()
+
+
+def _old(listener: socket.socket, certificate: Path) -> None:
+    """One that speaks TLS 1.1 at most, as BMCs of 2012 do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    context.load_cert_chain(certificate)
+    while True:
+        try:
+            line, _ = listener.accept()
+        except OSError:
+            return
+        with suppress(OSError), line:
+            context.wrap_socket(line, server_side=True)
+
+
+@pytest.mark.parametrize(("kind", "says"), [("plain", "does not speak TLS on this port"), ("old", "before 1.2")])
+def test_a_failure_of_tls_says_which(server: Hostile, kind: str, says: str) -> None:
+    """At once, not as "no answer" after the whole patience."""
+    events: list[Event] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serve = partial(_plain, listener) if kind == "plain" else partial(_old, listener, server.certificate)
+        threading.Thread(target=serve, daemon=True).start()
+        trust = Trust(authorities=server.certificate)
+        port = listener.getsockname()[1]
+        machine = open_bmc("redfish", "127.0.0.1", port, (USER, PASSWORD), trust, timing=FAST, notify=events.append)
+        with pytest.raises(BmcError, match=says) as caught:
+            machine.power()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert caught.value.hint
+    assert not events
+
+
+@pytest.mark.parametrize("password", ["€uro", "pässwörd", "пароль", "a:b", "日本"])
+@pytest.mark.parametrize("sessions", [True, False])
+def test_a_password_of_any_script_is_sent_as_it_is(server: Hostile, password: str, sessions: bool) -> None:
+    """In UTF-8, by a session and with Basic."""
+    if not sessions:
+        del server.pages[ROOT]["Links"]
+    trust = Trust(authorities=server.certificate)
+    assert open_bmc("redfish", "127.0.0.1", server.port, (USER, password), trust, timing=FAST).power() == "off"
+    asked = server.secrets()[0]
+    sent = json.loads(asked.body)["Password"] if sessions else base64.b64decode(asked.proof[6:]).decode()
+    assert sent == (password if sessions else f"{USER}:{password}")
 
 
 def _several(server: Hostile) -> None:

@@ -75,3 +75,77 @@ def test_a_password_is_measured_in_bytes() -> None:
     """IPMI has 20 bytes for it: what is longer would be cut off in silence."""
     with pytest.raises(ConfigError, match="20 bytes"):
         open_bmc("ipmi", "192.0.2.1", None, ("root", "€" * 7))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "Set Session Privilege Level to ADMINISTRATOR failed: Requested privilege level exceeds limit",
+        "RAKP 2 message indicates an error : unauthorized role or privilege level requested",
+        "RAKP 2 message indicates an error : unauthorized name",
+    ],
+)
+def test_an_account_that_is_only_operator_is_enough(says: Path, refusal: str) -> None:
+    """A user who may not be administrator is asked to be operator, for good: the password is not wrong."""
+    unable = "Error: Unable to establish IPMI v2 / RMCP+ session"
+    machine = bmc(
+        says,
+        f'case "$*" in *"-L OPERATOR"*) echo "Chassis Power is on";; *) echo "{refusal}\n{unable}" >&2; exit 1;; esac',
+    )
+    assert machine.power() == "on"
+    assert calls(says) == 3
+    assert machine.power() == "on"
+    assert calls(says) == 4
+
+
+def test_a_user_who_is_not_even_operator_is_refused_once(says: Path) -> None:
+    """Two questions, then nobody asks again."""
+    unable = "RAKP 2 message indicates an error : unauthorized name\nError: Unable to establish IPMI v2 / RMCP+ session"
+    logins = Logins()
+    for _ in range(2):
+        with pytest.raises(BmcRefuses, match="refuses this username and password"):
+            bmc(says, f'echo "{unable}" >&2; exit 1', logins=logins).power()
+    assert calls(says) == 2
+
+
+def test_a_bmc_without_a_guid_has_the_rest_of_its_identity(says: Path) -> None:
+    """Get System GUID is optional: 0xc1 is no trouble."""
+    text = "Unable to send RAW command (channel=0x0 netfn=0x6 lun=0x0 cmd=0x37 rsp=0xc1): Invalid command"
+    fru, rest = 'echo " Product Serial : S1"', 'echo "Chassis Power is on"'
+    script = f'case "$*" in *0x37*) echo "{text}" >&2; exit 1;; *fru*) {fru};; *) {rest};; esac'
+    identity = bmc(says, script).identity()
+    assert (identity.uuid, identity.serial) == (None, "S1")
+
+
+@pytest.mark.parametrize(
+    ("fru", "serial"),
+    [
+        ("Product Serial : S1\n Chassis Serial : C1", "S1"),
+        ("Product Serial : 0123456789\n Chassis Serial : C1", "C1"),
+        ("Product Serial : To be filled by O.E.M.\n Chassis Serial : ..........", None),
+    ],
+)
+def test_a_serial_that_says_nothing_is_none(says: Path, fru: str, serial: str | None) -> None:
+    """The next one in the FRU data is asked then."""
+    machine = bmc(says, f'case "$*" in *fru*) echo "{fru}";; *0x37*) ;; *) echo "Chassis Power is on";; esac')
+    assert machine.identity().serial == serial
+
+
+def test_it_runs_in_one_language_and_zone(says: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ipmitool prints does not depend on who runs bmk, and where."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    bmc(says, f'echo "$TZ $LC_ALL" > {says}/env; echo "Chassis Power is on"').power()
+    assert (says / "env").read_text() == "UTC C\n"
+
+
+def test_a_password_goes_in_as_utf_8(says: Path) -> None:
+    """`€` is three bytes of the twenty."""
+    machine = open_bmc("ipmi", "192.0.2.1", None, ("root", "a€b"), timing=FAST)
+    tool = says / "ipmitool"
+    tool.write_text(
+        f'#!/bin/sh\nwhile [ "$1" != -f ]; do shift; done\ncat "$2" > {says}/password\necho Chassis Power is on\n'
+    )
+    tool.chmod(0o755)
+    assert machine.power() == "on"
+    assert (says / "password").read_bytes() == "a€b".encode()

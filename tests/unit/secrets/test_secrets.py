@@ -122,6 +122,18 @@ def test_inline_vault_values_are_decrypted(places, vault):
     assert resolve("bmc/par", *places).password.reveal() == VALUE
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_the_line_end_of_a_value_is_not_part_of_it(places, vault, monkeypatch, end):
+    """`echo secret | ansible-vault encrypt_string` and `export X="$(...)\n"` leave one, which no BMC has."""
+    body = "".join(f"    {line}\n" for line in vault(VALUE + end).splitlines())
+    (places[0] / "secrets.yml").write_text(f"bmc/par:\n  username: root\n  password: !vault |\n{body}")
+    assert resolve("bmc/par", *places).password.reveal() == VALUE
+    monkeypatch.setenv("BMK_SECRET_BMC_PAR_USERNAME", "ci" + end)
+    monkeypatch.setenv("BMK_SECRET_BMC_PAR_PASSWORD", " from env " + end)
+    found = resolve("bmc/par", *places)
+    assert (found.username, found.password.reveal()) == ("ci", " from env ")
+
+
 def test_plain_text_beside_a_data_center_is_refused(places):
     """A readable password in a file that belongs in git is refused, without being quoted."""
     (places[0] / "secrets.yml").write_text(ENTRY)
