@@ -21,6 +21,7 @@ from bmk.boot.grants import Grant, Taken
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
 from bmk.boot.spec import Server, install_spec
+from bmk.boot.tpm import measured
 from bmk.datacenter.resolve import Host
 from bmk.disks import plain_serial
 from bmk.errors import PreflightRefused
@@ -41,18 +42,13 @@ async def admit(desk: Desk, asker: Asker, grant_id: str, sent: Sent, handle: Cal
     try:
         key = check(Nonces.of(desk.reader), grant, sent)
     except NotYet:
-        text = f"asks before its secret was read from the host's console: {_whence(desk, asker)}"
+        text = f"asks before its secret was read from the host's console: {desk.whence(asker.client)}"
         await desk.overhear("attest.unheard", text, desk.dc.hosts.get(grant.host), asker.client)
         return _NOT_YET
     except Unproven as error:
-        error.what = f"{error.what}: {_whence(desk, asker)}"
-        return await _refused(desk, asker, grant_id, error, "attest.refused")
+        error.what = f"{error.what}: {desk.whence(asker.client)}"
+        return await refused(desk, asker, grant_id, error, "attest.refused")
     return proven(await handle(), key, sent)
-
-
-def _whence(desk: Desk, asker: Asker) -> str:
-    mac = desk.neighbours.mac(asker.client)
-    return f"from {asker.client or 'nowhere'}, " + (f"MAC {mac}" if mac else "whose MAC the boot server cannot see")
 
 
 async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> Reply:
@@ -62,11 +58,13 @@ async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> 
             raise PreflightRefused("the claim cannot be read", hint="is the ramdisk of this version of bmk?")
         grant = grants.get(desk.reader, grant_id)
         host = _checked(desk, asker, grant, said)
+        if grant.attest == "tpm":
+            measured.check(said.evidence, Nonces.of(desk.reader).get(grant_id), grant)
         spec = install_spec(host, grant, desk.artifacts(), Server(desk.dc.name, desk.url, _keys(desk, host)))
         taken = Taken(asker.client, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
         before = await desk.recorder.run(lambda journal: _claimed(journal, grant, said, taken, desk.now()))
     except PreflightRefused as error:
-        return await _refused(desk, asker, grant_id, error)
+        return await refused(desk, asker, grant_id, error)
     return Reply(200, before.spec.encode(), "application/json")
 
 
@@ -100,6 +98,8 @@ def _claimed(journal: Journal, grant: Grant, said: Claim, taken: Taken, now: flo
         before = grants.claim(journal, grant.id, said.token, taken, now)
         journal.record(grant.host, "inspection", {**said.facts(), "at": now})
         data = {"grant": grant.id, "client": taken.client}
+        if grant.attest == "tpm":
+            measured.remember(journal, grant, said.evidence, now)
         journal.append(Event("http", "agent.claimed", "the ramdisk took the grant", host=grant.host, data=data, at=now))
     return before
 
@@ -195,10 +195,10 @@ async def _end(desk: Desk, grant: Grant, said: Failed) -> None:
 
 async def _no_claimer(desk: Desk, asker: Asker, grant_id: str) -> Reply:
     what = "this is not the address and the token of the grant's claim, or the grant is over"
-    return await _refused(desk, asker, grant_id, PreflightRefused(what, where=grant_id))
+    return await refused(desk, asker, grant_id, PreflightRefused(what, where=grant_id))
 
 
-async def _refused(
+async def refused(
     desk: Desk, asker: Asker, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
 ) -> Reply:
     """One text for the machine, all of it for the journal."""

@@ -16,10 +16,11 @@ from starlette.types import Receive, Scope, Send
 
 from bmk.boot import agent_routes, routes
 from bmk.boot.agent.proof import HEADER
-from bmk.boot.asked import Asker, BootQuestion, Claim, Done, Events, Failed, FileQuestion
+from bmk.boot.asked import Asker, BootQuestion, Challenge, Claim, Done, Events, Failed, FileQuestion
 from bmk.boot.attestation import Sent
 from bmk.boot.desk import Desk
 from bmk.boot.reply import Reply
+from bmk.boot.tpm.challenge import challenge
 
 MOST_BYTES = 1 << 20  # of a body
 DEADLINE = 45.0  # seconds for a request; a journal that others write to is waited for, for as long as nginx waits
@@ -45,6 +46,7 @@ def application(desk: Desk) -> Router:
         _route(desk, "/authorize", _authorize),
         _route(desk, "/healthz", lambda desk, _: routes.healthz(desk)),
     ]
+    table.append(_route(desk, "/agent/{grant}/challenge", _challenge, "POST"))
     for verb, (handler, model) in agent.items():
         table.append(_route(desk, f"/agent/{{grant}}/{verb}", _agent(verb, handler, model), "POST"))
     return Router(table)
@@ -57,6 +59,16 @@ async def _boot(desk: Desk, request: Request) -> Reply:
 
 async def _authorize(desk: Desk, request: Request) -> Reply:
     return await routes.authorize(desk, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", "")))
+
+
+async def _challenge(desk: Desk, request: Request) -> Reply:
+    """The one question of a ramdisk that it cannot prove: its answer is what the proof is made of."""
+    grant = request.path_params["grant"][:64]
+    try:
+        said = Challenge.validate_json(await _body(request))
+    except ValidationError:
+        said = None
+    return await challenge(desk, _asker(request), grant, said)
 
 
 def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[BaseModel] | TypeAdapter[Any]) -> Answer:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+)
 
+from bmk.boot.agent.tpm.wire import PCRS, SIGNER, Public, endorsement_key
 from bmk.journal.inspection import Inspection, Line
 from bmk.journal.quoted import plain
 
@@ -21,6 +33,22 @@ Token = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{43}$")]
 _HOST_KEY = r"^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{40,1400}={0,3}( [0-9A-Za-z_.@-]{0,100})?$"
 HostKey = Annotated[str, StringConstraints(pattern=_HOST_KEY)]
 Number = Annotated[float, Field(ge=0, lt=2**63, allow_inf_nan=False)]
+_BYTES = 8192  # of what a TPM made: a certificate is the longest
+
+
+def _bytes(text: Any) -> bytes:
+    if not isinstance(text, str) or len(text) > 2 * _BYTES:
+        raise ValueError("no base64 text, or too long")
+    return base64.b64decode(text, validate=True)
+
+
+def _key(read: Callable[[bytes], Public]) -> PlainValidator:
+    return PlainValidator(lambda text: read(_bytes(text)))
+
+
+Blob = Annotated[bytes, BeforeValidator(_bytes), Field(max_length=_BYTES)]
+EndorsementKey = Annotated[Public, _key(endorsement_key)]
+SigningKey = Annotated[Public, _key(SIGNER.read)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +85,41 @@ class FileQuestion(_Asked):
         return cls.model_validate(found.groupdict()) if found else None
 
 
+class Presented(_Asked):
+    """What a machine's TPM shows: its endorsement key, that key's certificate (b"" without one), and a signing key."""
+
+    ek: EndorsementKey
+    ak: SigningKey
+    certificate: Blob = b""
+
+
+class Troubled(_Asked):
+    """Why a machine cannot show any of it."""
+
+    problem: Line = Field(min_length=1)
+
+
+Challenge = TypeAdapter(Presented | Troubled)
+
+
+class Evidence(_Asked):
+    """How a machine was booted: `quoted` is what its TPM signed with `key` of the registers `pcrs` (number -> hex)."""
+
+    key: SigningKey
+    quoted: Blob
+    signature: Blob
+    pcrs: dict[Annotated[int, Field(ge=0, le=PCRS[-1])], Digest]
+
+
 class Claim(Inspection):
     """The claim of a grant: what the machine is, and the token that its ramdisk made up to be known by from now on."""
 
     token: Token
+    evidence: Evidence | None = None
 
     def facts(self) -> dict[str, Any]:
-        """All of it but the token, which is kept nowhere."""
-        return self.model_dump(mode="json", exclude={"token"})
+        """What the machine is: without the token, which is kept nowhere, and the evidence, which is checked."""
+        return self.model_dump(mode="json", exclude={"token", "evidence"})
 
 
 class Progress(_Asked):

@@ -1,4 +1,4 @@
-"""Is it the granted machine that asks? Decided for every request by the secret that came through its BMC."""
+"""Is it the granted machine that asks? Decided for every request by the secret that only it was given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bmk.boot.agent.proof import HEADER, Key, same
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply
+from bmk.boot.tpm import secret
 from bmk.errors import PreflightRefused
 
 
@@ -39,6 +40,8 @@ def check(nonces: Nonces, grant: Grant, sent: Sent) -> Key | None:
     nonce = nonces.get(grant.id)
     if nonce is None and grant.attest == "console":
         raise NotYet
+    if nonce is not None and grant.attest == "tpm":
+        nonce = secret.nonce(nonce)
     key = Key.derive(nonce, grant.id) if nonce is not None else None
     if key is None or not same(sent.proof, key.request(sent.verb, sent.body)):
         what = f"{'a wrong proof' if sent.proof else 'no proof'} by way of {grant.attest}: not this host asks"

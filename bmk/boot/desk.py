@@ -68,6 +68,11 @@ class Desk:
         mac = self.neighbours.mac(client)
         return client == str(host.address) if mac is None else mac in {nic.mac for nic in host.nics}
 
+    def whence(self, client: str) -> str:
+        """Where a request came from, in words."""
+        mac = self.neighbours.mac(client)
+        return f"from {client or 'nowhere'}, " + (f"MAC {mac}" if mac else "whose MAC the boot server cannot see")
+
     def artifacts(self) -> Artifacts:
         """What the mirror holds, read again when the file changed; nothing while there is none."""
         path = self.state / "boot" / ARTIFACTS

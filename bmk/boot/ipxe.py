@@ -17,13 +17,14 @@ sanboot --no-describe --drive 0x80 || exit 1
 """
 
 
-def script(decision: Decision, host: str, url: str) -> str:
-    """The script that carries out a decision. `url` is the boot server's, without a slash at its end.
+def script(decision: Decision, host: str, url: str, committed: str = "") -> str:
+    """The script that carries out a decision. `url` is the boot server's, without a slash at its end; `committed`: what
+    the ramdisk is to know of the grant's nonce beforehand, where the boot network carries it.
 
     Whoever is not installed is told the same, whatever the reason: it would teach a stranger what to say next time.
     """
     if isinstance(decision, Install):
-        return _install(decision.grant, host, url)
+        return _install(decision.grant, host, url, committed)
     return f"#!ipxe\necho bmk: {host}: nothing to install now, bmk why tells the reason\ngoto local\n{_LOCAL}"
 
 
@@ -33,10 +34,11 @@ def discover(url: str) -> str:
     return f"#!ipxe\nchain --replace --autofree {url}/boot/ipxe?{query} || goto local\n{_LOCAL}"
 
 
-def _install(grant: Grant, host: str, url: str) -> str:
+def _install(grant: Grant, host: str, url: str, committed: str) -> str:
     base = f"{url}/install/{grant.id}"
     # EFI kernels find their ramdisk by the name on their command line; BIOS ones do not mind it.
     ours = f"bmk.url={url} bmk.grant={grant.id} bmk.attest={grant.attest}"
+    ours += f" bmk.nonce={committed}" if committed else ""
     # The NIC that booted, as every network boot program says it: 01-52-54-00-aa-bb-cc.
     arguments = f"initrd={INITRD} {ours} BOOTIF=01-${{netX/mac:hexhyp}} console=ttyS0,115200 console=tty0"
     return (

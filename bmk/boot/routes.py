@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from bmk.boot import grants
+from bmk.boot.agent.nonces.tpm import commitment
 from bmk.boot.asked import Asker, BootQuestion, FileQuestion
 from bmk.boot.decide import Decision, Facts, Install, Local, Refuse, decide, may_write
 from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant
 from bmk.boot.ipxe import IMAGE, discover, script
+from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply
 from bmk.boot.spec import installer_path
+from bmk.boot.tpm import secret
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 
@@ -38,7 +41,16 @@ async def boot(desk: Desk, asker: Asker, asked: BootQuestion) -> Reply:
         decision = decide(facts, grant, desk.now())
     data = {**asked.model_dump(), "grant": grant.id if grant else None}
     await _answered(desk, asker, data, host, decision)
-    return Reply(200, script(decision, host.name if host else "unknown machine", desk.url).encode())
+    name = host.name if host else "unknown machine"
+    return Reply(200, script(decision, name, desk.url, _committed(desk, decision)).encode())
+
+
+def _committed(desk: Desk, decision: Decision) -> str:
+    """What the command line says of the nonce that the ramdisk will be challenged with; "" where none is."""
+    if not isinstance(decision, Install) or decision.grant.attest != "tpm":
+        return ""
+    grant = decision.grant.id
+    return commitment(secret.nonce(Nonces.of(desk.reader).made(grant)), grant)
 
 
 async def _answered(desk: Desk, asker: Asker, data: dict[str, Any], host: Host | None, decision: Decision) -> None:

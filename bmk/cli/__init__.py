@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fingerprint": ("bmk.cli.fingerprint", "Show the TLS certificates of BMCs, to compare and pin"),
     "console": ("bmk.cli.console", "Show a machine's serial console"),
     "ssh": ("bmk.cli.ssh", "Open a shell on a host, with its pinned key"),
+    "tpm": ("bmk.cli.tpm", "Say which TPM is a host's, for hosts that prove themselves by it"),
     "grant": ("bmk.cli.grant", "List or revoke permissions to install"),
     "approve": ("bmk.cli.approve", "Approve certificates of nodes that the file confirms"),
     "kubeconfig": ("bmk.cli.kubeconfig", "Print a cluster's admin kubeconfig"),

@@ -20,6 +20,7 @@ from bmk.cli.output import dump, say
 def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
     """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
     from bmk.artifacts.other_lock import other_lock
+    from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
     from bmk.datacenter.versions import lock_path
     from bmk.errors import Exit
@@ -32,6 +33,9 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> i
     plan, _ = site.plan(hosts)
     for line in other_lock(lock_path(site.dc.source, site.dc.spec.artifacts)):
         say(line)
+    people = waiting(site.journal, hosts, dc)
+    if people:
+        say(people)
     if output == "table":
         click.echo("\n".join(lines(plan, unproven(hosts))))
     else:

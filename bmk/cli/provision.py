@@ -77,6 +77,7 @@ def _leave() -> NoReturn:
 
 
 def _provision(site: Site, wish: _Wish) -> int:
+    from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
     from bmk.errors import Exit
     from bmk.plan.files import check_against
@@ -90,6 +91,9 @@ def _provision(site: Site, wish: _Wish) -> int:
     say("\n".join(lines(plan, unproven(hosts))))
     if not plan.pending:
         return Exit.OK
+    people = waiting(site.journal, hosts, site.dc.name)
+    if people:
+        say(people)
     if any(change.disk for host in plan.pending for change in host.changes):
         site.world.image()  # refuses now, not host by host, when there is nothing to install
     _agree(plan, wish, site.dc.name)

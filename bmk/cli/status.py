@@ -50,7 +50,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
     emit(rows, output, ("host", "role", "state", "phase", "for", "now"), wide)
     if output in ("table", "wide"):
         _say_next([at for _, at in found], dc)
-        _say_unproven(hosts)
+        _say_unproven(journal, hosts, dc)
         if journal is not None:
             _say_service(journal)
             _say_kept(journal, loaded.spec.retention_days)
@@ -132,11 +132,14 @@ def _say_service(journal: Journal) -> None:
     say(f"boot service: {heard}; {', '.join(f'{name} {task.words}' for name, task in sorted(state.tasks.items()))}")
 
 
-def _say_unproven(hosts: Sequence[Host]) -> None:
+def _say_unproven(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
+    from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
 
     for exception in unproven(hosts):
         say(f"  exception: {exception}")
+    if people := waiting(journal, hosts, dc):
+        say(f"  {people}")
 
 
 def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:

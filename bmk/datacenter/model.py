@@ -99,18 +99,18 @@ class LabMachine(Spec):
     cpus: Annotated[int, Field(ge=1)] = 2
     memory: Size = "2GiB"
     disk: Size = "12GiB"
-    tpm: bool = Field(False, description="whether virtual machines have a TPM 2.0 (swtpm)")
+    tpm: bool = Field(False, description="whether virtual and simulated machines have a TPM 2.0 (swtpm)")
 
 
 class Attest(Spec):
-    """How a machine and the deployer prove to each other who they are, by a secret that its BMC hands over."""
+    """How a machine and the deployer prove to each other who they are, by a secret that its BMC or TPM hands over."""
 
-    way: Literal["mailbox", "media", "console", "none"]
+    way: Literal["mailbox", "media", "console", "tpm", "none"]
     reason: Line | None = Field(None, min_length=8, description="why there is no proof, for whoever reads the report")
 
 
-# What a kind of BMC can carry a secret by, the default first. docs/attestation.md says what each way stops.
-WAYS: dict[str, tuple[str, ...]] = {"ipmi": ("mailbox", "console"), "redfish": ("media", "console")}
+# How machines with a kind of BMC can get a secret, the default first. docs/attestation.md says what each way stops.
+WAYS: dict[str, tuple[str, ...]] = {"ipmi": ("mailbox", "console", "tpm"), "redfish": ("media", "console", "tpm")}
 
 
 class Profile(Spec):

@@ -19,6 +19,7 @@ ADVICE: Mapping[str, str] = {
     "image": "bmk artifacts verify names the damaged file; the disk was left unbootable",
     "image-build": "bmk artifacts build",
     "sectors": "set firmware: uefi for {host}, in its setup and in dc.yml, or another disk, then: bmk plan {dc}",
+    "tpm": "switch the TPM on in the firmware's setup, or clear it there, then: bmk provision {dc} --limit {host}",
     "unproven": "look for a stranger on the boot network, then: bmk provision {dc} --limit {host}",
 }
 

@@ -69,6 +69,35 @@ RULES: tuple[Rule, ...] = (
         seen=("agent.failed",),
     ),
     Rule(
+        "tpm_unknown",  # the first time that a machine shows its TPM
+        "nobody accepted this machine's TPM yet",
+        "{text}",
+        "bmk tpm accept {dc} {host}",
+        phases=("booting",),
+        seen=("tpm.unknown",),
+        unseen=("grant.claimed", "tpm.accepted"),
+    ),
+    Rule(
+        "tpm_foreign",  # another board in the right place, or a stranger with a TPM of its own
+        "a machine asked to be installed as this host with another TPM than the accepted one",
+        "{text}",
+        "if its board was replaced: bmk tpm accept {dc} {host}; if not, find who asks by its MAC in the tables of your "
+        "switches; then: bmk provision {dc}",
+        phases=("booting",),
+        seen=("tpm.foreign",),
+        unseen=("grant.claimed",),
+    ),
+    Rule(
+        "tpm_missing",  # it wants to prove itself and cannot
+        "the machine shows no TPM that it could prove itself with",
+        "{text}",
+        "switch the TPM on in the firmware's setup, or clear it there if it refuses; docs/attestation.md names other "
+        "ways; then: bmk provision {dc}",
+        phases=("booting",),
+        seen=("tpm.missing",),
+        unseen=("grant.claimed",),
+    ),
+    Rule(
         "stranger",  # it has the address and the facts of the host, and not the secret that the host's BMC was given
         "a machine asked to be installed as this host and could not prove that it is, and no other asked",
         "{text}",

@@ -23,8 +23,9 @@ from bmk.boot.agent.hardware import one_line
 from bmk.boot.agent.model import BootOrder
 from bmk.boot.agent.nonces import opened
 from bmk.boot.agent.simulated import SimulatedHardware
+from bmk.boot.agent.tpm.commands import Exchange
 from bmk.errors import Unreachable
-from bmk.lab import firmware
+from bmk.lab import firmware, tpm
 from bmk.lab.container_hardware import PowerCut, facts_of
 from bmk.lab.machine import Chassis, Target
 
@@ -37,7 +38,11 @@ class _Hardware(SimulatedHardware):
     def __init__(self, chassis: Chassis, off: threading.Event) -> None:
         super().__init__(facts_of(chassis.fitted, chassis.directory / "disk"), opened(chassis.left()))
         self._directory, self._off = chassis.directory / "disk", off
+        self._place = chassis.directory if chassis.fitted.tpm else None
         self._console = chassis.console
+
+    def tpm(self) -> contextlib.AbstractContextManager[Exchange]:
+        return tpm.opened(self._place) if self._place else super().tpm()
 
     def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one
         keys = "".join(f"{key}\n" for key in spec.authorized_keys)

@@ -1,5 +1,6 @@
-"""How a machine's BMC brings deployer and ramdisk together: the secret of an attempt goes in before power-on, and out
-when it is installed. A way that only leaves bytes in a BMC is one line in BY_BMC; docs/attestation.md compares them.
+"""How deployer and ramdisk are brought together: by a machine's BMC, where the secret of an attempt goes in before
+power-on and out when it is installed, or by the TPM that a person accepted. A way that only leaves bytes in a BMC is
+one line in BY_BMC; docs/attestation.md compares them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from bmk.bmc.protocol import Bmc
 from bmk.boot.agent.proof import pack
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
-from bmk.errors import BmcError
+from bmk.boot.tpm.accepted import accepted, seen
+from bmk.errors import BmcError, PhaseFailed
 from bmk.phases.base import Context
 
 
@@ -48,3 +50,18 @@ async def withdraw(ctx: Context, bmc: Bmc, grant: Grant) -> None:
         await ctx.call(way.withdraw, bmc)
     except BmcError as error:
         ctx.emit("attest.left", f"the spent secret could not be taken out of the BMC: {error.what}", "warning")
+
+
+def unknown_tpm(ctx: Context, grant: Grant) -> PhaseFailed | None:
+    """Why an attempt by way of TPM ended before anybody claimed it: a person has to accept a TPM first."""
+    host, journal = ctx.host.name, ctx.run.journal
+    shown = seen(journal, host)
+    if grant.attest != "tpm" or accepted(journal, host) is not None or not shown:
+        return None
+    newest = shown[-1]
+    return PhaseFailed(
+        f"nobody accepted this machine's TPM yet: it has the endorsement key {newest.ek}",
+        where=host,
+        why=f"presented from {newest.client}, MAC {newest.mac or 'unknown'}",
+        hint=f"bmk tpm accept {ctx.run.dc.name} {host}, then: bmk provision {ctx.run.dc.name}",
+    )

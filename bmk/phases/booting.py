@@ -8,6 +8,7 @@ from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.errors import PhaseFailed
+from bmk.phases.attestation import unknown_tpm
 from bmk.phases.base import Context, Phase
 from bmk.phases.listening import listening
 from bmk.phases.run import Timing
@@ -31,7 +32,7 @@ class Booting(Phase):
             grant = await ctx.until(lambda: _taken(ctx))
             ctx.grant_id = grant.id
             if grant.claimed is None:
-                raise PhaseFailed(
+                raise unknown_tpm(ctx, grant) or PhaseFailed(
                     f"the grant ended before a ramdisk took it: {grant.outcome or 'expired'}",
                     where=ctx.host.name,
                     hint=f"bmk provision {ctx.run.dc.name}",

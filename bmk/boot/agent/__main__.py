@@ -16,7 +16,7 @@ def asked(command_line: str) -> Order:
     words = dict(word.partition("=")[::2] for word in command_line.split())
     if not words.get("bmk.url") or not words.get("bmk.grant"):
         raise AgentError("the kernel's command line names no grant", hint="boot this ramdisk by bmk provision only")
-    return Order(words["bmk.url"], words["bmk.grant"], words.get("bmk.attest", ""))
+    return Order(words["bmk.url"], words["bmk.grant"], words.get("bmk.attest", ""), words.get("bmk.nonce", ""))
 
 
 def main() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from bmk.boot.agent.configure import host_files, make_keys, write_files
 from bmk.boot.agent.hardware import Tell
 from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.tpm.commands import Exchange, missing
 
 
 class DirectoryHardware:
@@ -30,6 +32,10 @@ class DirectoryHardware:
     def nonces(self, expected: str) -> dict[str, bytes]:
         """A directory has no BMC."""
         return {}
+
+    def tpm(self) -> AbstractContextManager[Exchange]:
+        """A directory has no TPM either."""
+        raise missing("its disk is a directory")
 
     def open_for_a_look(self, spec: Spec) -> None:
         """The directory can be looked at from outside."""

@@ -10,7 +10,7 @@ from bmk.boot.agent.choose import choose_disk
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.hardware import Hardware
 from bmk.boot.agent.model import Facts, Order, Report, Spec
-from bmk.boot.agent.nonces import choose, console
+from bmk.boot.agent.nonces import choose, console, tpm
 from bmk.boot.agent.policy import check_foreign, check_identity, check_sectors
 from bmk.boot.agent.progress import text as words
 from bmk.boot.agent.proof import Key
@@ -37,6 +37,10 @@ def install(order: Order, hardware: Hardware, service: Service | None = None) ->
 def _prove(order: Order, hardware: Hardware, service: Service) -> Callable[[], None]:
     """Give the service the key of this grant; returns what to do before each try of a claim."""
     found = hardware.nonces(order.attest)
+    if not found and order.attest == "tpm":
+        met = tpm.obtain(hardware.tpm, order, service.challenge, hardware.say)
+        service.key, service.evidence = Key.derive(met.nonce, order.grant), met.evidence
+        return lambda: None
     nonce = choose(found, order.attest)
     if nonce is None:
         hardware.say("nothing proves to this machine who installs it: its profile says attest: none")

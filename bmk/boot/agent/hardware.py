@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.tpm.commands import Exchange
 
 Tell = Callable[[dict[str, Any]], None]  # takes what Progress reports
 
@@ -21,6 +23,9 @@ class Hardware(Protocol):
 
         `expected` is the way that the command line names, whose hardware may be late.
         """
+
+    def tpm(self) -> AbstractContextManager[Exchange]:
+        """The machine's TPM 2.0, for as long as the context lasts."""
 
     def open_for_a_look(self, spec: Spec) -> None:
         """Let the deployer's key log in while the agent works and after it failed."""

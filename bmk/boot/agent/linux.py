@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from bmk.boot.agent.boot_order import FALLBACK, boot_first
@@ -20,6 +20,7 @@ from bmk.boot.agent.programs import output, run
 from bmk.boot.agent.sectors import remake_esp
 from bmk.boot.agent.stream import write_image
 from bmk.boot.agent.sysfs import machine_facts
+from bmk.boot.agent.tpm.commands import Exchange, opened
 
 _BOOT_CODE = 440  # bytes before the partition table in sector 0
 
@@ -32,6 +33,9 @@ class LinuxHardware:
 
     def nonces(self, expected: str) -> dict[str, bytes]:
         return left(expected)
+
+    def tpm(self) -> AbstractContextManager[Exchange]:
+        return opened()
 
     def open_for_a_look(self, spec: Spec) -> None:
         """sshd of the ramdisk: the deployer's key only, and host keys that die with it."""

@@ -11,11 +11,15 @@ SECTOR = 512  # bytes of a logical sector of most disks, and of the table in a n
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the kernel's command line says: who to ask, for which grant, and by which way the two prove themselves."""
+    """What the kernel's command line says: who to ask, for which grant, and by which way the two prove themselves.
+
+    `commitment`: what it says of the nonce, where the boot network carries it.
+    """
 
     url: str
     grant: str
     attest: str
+    commitment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

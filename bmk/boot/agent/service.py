@@ -1,4 +1,4 @@
-"""The boot service as the agent sees it: four routes, each tried a limited number of times."""
+"""The boot service as the agent sees it: five routes, each tried a limited number of times."""
 
 from __future__ import annotations
 
@@ -34,13 +34,19 @@ class Service:
         self._token = secrets.token_urlsafe(32)
         self._pause = pause
         self.key: Key | None = None
+        self.evidence: dict[str, Any] | None = None  # of how this machine was booted, for the claim
+
+    def challenge(self, presented: dict[str, Any]) -> Any:
+        """What the machine's TPM has to open, for what it presents. The one request without a proof."""
+        return self._post("challenge", presented)
 
     def claim(self, facts: Facts, each: Callable[[], None] = lambda: None) -> Spec:
         """Take the grant. A claim counts once; the same one is answered the same, so it is repeated until heard.
 
         `each` is called before every try: the deployer may still have to read what is on the console.
         """
-        answer = self._post("claim", {**facts.said(), "token": self._token}, each=each)
+        body = {**facts.said(), "token": self._token, "evidence": self.evidence}
+        answer = self._post("claim", body, each=each)
         try:
             return Spec.read(answer, self._token)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,10 +6,12 @@ import base64
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 
 from bmk.boot.agent.hardware import Tell
 from bmk.boot.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
+from bmk.boot.agent.tpm.commands import Exchange, missing
 
 
 class SimulatedHardware:
@@ -24,6 +26,9 @@ class SimulatedHardware:
 
     def nonces(self, expected: str) -> dict[str, bytes]:
         return dict(self._nonces)
+
+    def tpm(self) -> AbstractContextManager[Exchange]:
+        raise missing("it is only a set of facts")
 
     def open_for_a_look(self, spec: Spec) -> None:
         """There is nothing to look at."""

@@ -1,27 +1,40 @@
 """A machine on the boot network, as a program: asks what to boot as iPXE does, then runs the real install agent.
 
-`python -m tests.services.boot.player URL CASE` where CASE is JSON: uuid, serial, macs, disk, and `nonces` (way -> hex)
-for what its BMC was given. Prints what its console shows, and at last one line of JSON: what it got.
+`python -m tests.services.boot.player URL CASE` where CASE is JSON: uuid, serial, macs, disk, `nonces` (way -> hex) for
+what its BMC was given, `tpm` for the directory of its TPM, `between` for who sits on its cable (`between.py`), and
+`lies` when it says of its registers what is not so. Prints what its console shows; the last line is JSON: what it got.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bmk.boot.agent import AgentError, Disk, Facts, Spec, install
 from bmk.boot.agent.hardware import one_line
+from bmk.boot.agent.service import Service
 from bmk.boot.agent.simulated import SimulatedHardware
+from bmk.boot.agent.tpm.commands import Exchange
+from bmk.lab import tpm
 from bmk.lab.firmware import parse
+from tests.services.boot.between import between
 
 
 class Player(SimulatedHardware):
     """Remembers the spec: whoever gets it may write a disk."""
 
     spec: Spec | None = None
+    place: Path | None = None  # of its TPM
+
+    def tpm(self) -> contextlib.AbstractContextManager[Exchange]:
+        return tpm.opened(self.place) if self.place else super().tpm()
 
     def open_for_a_look(self, spec: Spec) -> None:
         self.spec = spec
@@ -29,6 +42,15 @@ class Player(SimulatedHardware):
     def say(self, text: str) -> None:
         sys.stdout.write(one_line(text))
         sys.stdout.flush()
+
+
+class Liar(Service):
+    """Another system than ours on the right machine: its proofs are good, and its TPM measured it."""
+
+    def claim(self, facts: Facts, each: Callable[[], None] = lambda: None) -> Spec:
+        assert self.evidence is not None
+        self.evidence["pcrs"]["4"] = "ab" * 32
+        return super().claim(facts, each)
 
 
 def play(url: str, case: dict[str, Any]) -> dict[str, Any]:
@@ -41,8 +63,12 @@ def play(url: str, case: dict[str, Any]) -> dict[str, Any]:
     disk = Disk("vda", "/dev/vda", 10**10, case["disk"])
     nonces = {way: bytes.fromhex(nonce) for way, nonce in case["nonces"].items()}
     machine = Player(Facts(case["uuid"], case["serial"], tuple(case["macs"]), (disk,), "uefi"), nonces)
+    machine.place = Path(case["tpm"]) if case.get("tpm") else None
     try:
-        keys = install(order, machine).host_keys
+        with between(order.url, case.get("between")) as through:
+            order = replace(order, url=through)
+            service = (Liar if case.get("lies") else Service)(order)
+            keys = install(order, machine, service).host_keys
     except AgentError as error:
         return {"booted": "ramdisk", "spec": machine.spec is not None, "error": f"{error.what}; {error.why}"}
     return {"booted": "ramdisk", "spec": True, "keys": keys}

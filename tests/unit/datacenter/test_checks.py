@@ -68,7 +68,12 @@ CASES = {
     "a way that this BMC lacks": (
         BMC,
         f"{BMC} attest: {{way: mailbox}},",
-        "10:65 a BMC of kind redfish carries no mailbox .use media or console",
+        "10:65 a BMC of kind redfish carries no mailbox .use media or console or tpm",
+    ),
+    "a TPM that the lab lacks": (
+        BMC,
+        f"{BMC} attest: {{way: tpm}}, lab: {{kind: container, tpm: true}},",
+        "10:65 the lab's machines of this profile have no TPM .lab: {kind: vm, tpm: true}",
     ),
     "unknown control": (WAIVED, WAIVER % "socket-grop, reason: it is a test", "there is no control 'socket-grop'"),
     "waiver without reason": (WAIVED, WAIVER % "runtime-no-criu", "26:7 the key 'reason' is missing in waivers.0"),

@@ -32,6 +32,9 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "agent_reported": ("imaging", [START, event("agent.failed", "disk X holds LVM", why="w")], "disk X holds LVM"),
     "claim_refused": ("booting", [INSTALL, event("agent.refused", "claim refused: serial")], "was refused"),
     "stranger": ("booting", [INSTALL, event("attest.refused", "refused: no proof: from 10.0.0.1")], "could not prove"),
+    "tpm_unknown": ("booting", [INSTALL, event("tpm.unknown", "presents a TPM", "http")], "nobody accepted"),
+    "tpm_foreign": ("booting", [INSTALL, event("tpm.foreign", "refused: it has another", "http")], "with another TPM"),
+    "tpm_missing": ("booting", [INSTALL, event("tpm.missing", 'refused: it says "none"', "http")], "shows no TPM"),
     "console_silent": ("booting", [INSTALL, event("attest.unheard", "asks: from 10.0.0.1")], "not seen on its console"),
     "bmc_silent": ("powered", [START, event("bmc.retry", "503", "bmc")], "the BMC does not answer"),
     "task_failed": (

@@ -1,0 +1,99 @@
+"""The challenge: the grant's secret, for the TPM that a person accepted as the host's, and for no other.
+
+It may be answered to anybody who speaks for the host. Only that TPM can open it, while the signing key that it names is
+loaded there.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from bmk.boot import grants
+from bmk.boot.agent.nonces.tpm import sealed
+from bmk.boot.agent_routes import refused
+from bmk.boot.asked import Asker, Presented, Troubled
+from bmk.boot.decide import Facts, Install, decide
+from bmk.boot.desk import Desk
+from bmk.boot.grants import Grant
+from bmk.boot.nonces import Nonces
+from bmk.boot.reply import Reply, json_reply
+from bmk.boot.tpm import secret
+from bmk.boot.tpm.accepted import Seen, accepted, remember
+from bmk.boot.tpm.credential import issuer, make_credential
+from bmk.datacenter.resolve import Host
+from bmk.errors import PreflightRefused
+from bmk.journal import Event, Journal
+from bmk.journal.quoted import plain, quote
+
+_ISSUER = 200  # characters
+
+
+async def challenge(desk: Desk, asker: Asker, grant_id: str, said: Presented | Troubled | None) -> Reply:
+    """What the machine's TPM has to open, as JSON of base64; a refusal for every other TPM, and for none."""
+    kind = "agent.refused"
+    try:
+        grant = grants.get(desk.reader, grant_id)
+        host = _host(desk, asker, grant)
+        if said is None:
+            raise PreflightRefused(
+                "what its TPM presents cannot be read", hint="is the ramdisk of this version of bmk?"
+            )
+        if isinstance(said, Troubled):
+            kind = "tpm.missing"
+            raise PreflightRefused(f"it says {quote(said.problem)}: {desk.whence(asker.client)}", where=host.name)
+        kind = "tpm.foreign"
+        await _recognise(desk, asker, grant, said)
+    except PreflightRefused as error:
+        return await refused(desk, asker, grant_id, error, kind)
+    return await _answer(desk, asker, host, grant, said)
+
+
+def _host(desk: Desk, asker: Asker, grant: Grant) -> Host:
+    """The host of a grant that a TPM is to prove, if this may be it that asks. PreflightRefused says why not."""
+    host = desk.dc.hosts.get(grant.host)
+    if host is None or grant.attest != "tpm":
+        raise PreflightRefused("no TPM is asked to prove this grant", where=grant.host)
+    macs = tuple(nic.mac for nic in host.nics)
+    decision = decide(Facts(macs, own_address=desk.speaks_for(asker.client, host)), grant, desk.now())
+    if not isinstance(decision, Install):
+        raise PreflightRefused(decision.reason, where=host.name)
+    return host
+
+
+async def _recognise(desk: Desk, asker: Asker, grant: Grant, said: Presented) -> None:
+    """PreflightRefused unless it is the accepted TPM. While none is, nobody can prove anything: the grant ends, so that
+    whoever waits learns it at once.
+    """
+    wanted, shown = accepted(desk.reader, grant.host), said.ek.digest
+    if shown == wanted:
+        return
+    named = plain(issuer(said.certificate, said.ek), _ISSUER)
+    new = Seen(shown, named, asker.client, desk.neighbours.mac(asker.client) or "", desk.now())
+    what = f"a TPM with the endorsement key {shown}" + (f", made by {quote(named)} as it says" if named else "")
+    if wanted is None or desk.fold.worth_telling((grant.host, True), ("tpm.seen", shown), desk.now()):
+        await desk.recorder.run(lambda journal: _remember(journal, grant, new, what, desk.now()))
+    problem = "which nobody accepted" if wanted is None else f"not {wanted}, which was accepted"
+    hint = f"if its board or its TPM was replaced: bmk tpm accept {desk.dc.name} {grant.host}"
+    raise PreflightRefused(f"it has {what}, {problem}: {desk.whence(asker.client)}", where=grant.host, hint=hint)
+
+
+def _remember(journal: Journal, grant: Grant, new: Seen, what: str, now: float) -> None:
+    with journal.transaction():
+        remember(journal, grant.host, new)
+        if accepted(journal, grant.host) is None and grants.end(journal, grant.id, "failed", now):
+            text = f"presents {what}, and no TPM was accepted as this host's"
+            data = {"ek": new.ek, "grant": grant.id}
+            journal.append(Event("http", "tpm.unknown", text, host=grant.host, level="error", data=data, at=now))
+
+
+async def _answer(desk: Desk, asker: Asker, host: Host, grant: Grant, said: Presented) -> Reply:
+    root = Nonces.of(desk.reader).made(grant.id)
+    carried = secret.carried(root, said.ak.name)
+    try:
+        credential, opener = make_credential(said.ek, said.ak.name, carried)
+    except ValueError as error:
+        problem = PreflightRefused(f"its endorsement key cannot be used: {error}", where=host.name)
+        return await refused(desk, asker, grant.id, problem)
+    await desk.overhear("tpm.challenged", "the accepted TPM was challenged", host, asker.client, grant=grant.id)
+    parts = {"credential": credential, "secret": opener, "sealed": sealed(secret.nonce(root), carried)}
+    return json_reply(200, {name: base64.b64encode(part).decode() for name, part in parts.items()})
