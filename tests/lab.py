@@ -120,4 +120,5 @@ def running(name: str, dc: str, state: Path, *, own_cache: bool = False) -> Iter
 def _link_cache(own: Path) -> None:
     own.mkdir()
     for part in ("mirror", "registry", "rootfs"):
+        (cache_dir() / part).mkdir(parents=True, exist_ok=True)  # before the first lab ever, some are not there
         (own / part).symlink_to(cache_dir() / part)
