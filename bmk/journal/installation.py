@@ -13,7 +13,7 @@ from typing import Any
 
 from bmk.journal.store import Journal
 
-OF_THE_MACHINE = frozenset({"identity", "inspection", "inventory", "bmc_log"})
+OF_THE_MACHINE = frozenset({"identity", "inspection", "inventory", "bmc_log", "tpm_accepted", "tpm_seen", "measured"})
 AGAIN = "reinstall"  # record: this installation is to be replaced, {at}; ends with it
 
 

@@ -6,15 +6,22 @@ import json
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from bmk.boot import grants
-from bmk.boot.agent.tpm.commands import Tpm
+from bmk.boot.agent.tpm.commands import Tpm, command
+from bmk.boot.agent.tpm.wire import ECC_EK, RSA_EK, Public, Template, sized
 from bmk.boot.grants import Grant, Image, permission
-from bmk.boot.tpm.accepted import accept, seen
+from bmk.boot.tpm.accepted import accept, accepted, seen
 from bmk.boot.tpm.measured import RECORD
 from bmk.errors import PreflightRefused
 from bmk.journal.story import Case, tell
@@ -24,6 +31,7 @@ from tests.services.boot.conftest import Boot, until
 pytestmark = pytest.mark.services
 
 HOST, OTHER = "cp-1", "cp-2"
+_PLATFORM, _PASSWORD, _DEFINE, _WRITE = 0x4000000C, 0x40000009, 0x12A, 0x137
 REPOSITORY = Path(__file__).parents[3]
 Got = dict[str, Any]
 
@@ -52,6 +60,33 @@ def digest(place: Path) -> str:
         _, key, _ = opened.endorsement_key()
         opened.close()
     return key.digest
+
+
+def certified(place: Path, template: Template, index: int) -> str:
+    """Leave a certificate of one of its endorsement keys in a TPM, as a vendor does; digest of that key."""
+    with tpm.opened(place) as exchange:
+        held = Tpm(exchange)
+        _, key = held.made(template)
+        held.close()
+        certificate = _certificate(key)
+        public = index.to_bytes(4, "big") + bytes.fromhex("000b420700010000") + len(certificate).to_bytes(2, "big")
+        written = (
+            command(_DEFINE, (_PLATFORM,), sized(b"") + sized(public), (_PASSWORD,)),
+            command(_WRITE, (_PLATFORM, index), sized(certificate) + b"\0\0", (_PASSWORD,)),
+        )
+        assert [exchange(one)[6:10] for one in written] == [bytes(4)] * 2
+    return key.digest
+
+
+def _certificate(key: Public) -> bytes:
+    numbers = key.numbers
+    public: Any = RSAPublicNumbers(65537, numbers[0]).public_key() if key.rsa else None
+    public = public or ec.EllipticCurvePublicNumbers(*numbers, ec.SECP256R1()).public_key()  # type: ignore[call-arg,arg-type]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Maker of TPMs")])
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder().issuer_name(name).subject_name(x509.Name([])).public_key(public).serial_number(1)
+    made = made.not_valid_before(now).not_valid_after(now + timedelta(days=9))
+    return made.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def opened(boot: Boot) -> Grant:
@@ -94,6 +129,7 @@ def test_the_accepted_tpm_installs(boot: Boot, tmp_path: Path, own: Path) -> Non
     assert grants.get(boot.journal, grant.id).outcome == "spent"
     facts = boot.journal.facts(HOST)
     assert facts["installed"]["attest"] == "tpm"
+    assert accepted(boot.journal, HOST) == digest(own)  # for the next installation too
     assert (facts[RECORD]["ek"], sorted(facts[RECORD]["pcrs"], key=int)) == (digest(own), [str(n) for n in range(10)])
 
 
@@ -187,3 +223,19 @@ def test_a_machine_without_a_tpm_says_so(boot: Boot, tmp_path: Path, own: Path) 
     assert (got["spec"], pinned(boot)) == (False, None)
     assert '"this machine shows no TPM 2.0' in why(boot)
     assert grants.get(boot.journal, grant.id).claimed is None
+
+
+@pytest.mark.parametrize(("template", "index"), [(RSA_EK, 0x01C00002), (ECC_EK, 0x01C0000A)], ids=["rsa", "ecc"])
+def test_the_key_with_the_vendors_certificate_is_the_one(
+    boot: Boot, tmp_path: Path, own: Path, template: Template, index: int
+) -> None:
+    """It is read from the TPM's memory, whom it names is shown, and either kind of key installs once it is accepted."""
+    boot.start("boot-service", "nginx")
+    key = certified(own, template, index)
+    opened(boot)
+    played(boot, tmp_path / "first.log", own)
+    (shown,) = seen(boot.journal, HOST)
+    assert (shown.ek, shown.issuer) == (key, "O=Maker of TPMs")
+    accept(boot.journal, HOST, key, time.time())
+    opened(boot)
+    assert played(boot, tmp_path / "second.log", own)["keys"] == pinned(boot)

@@ -83,11 +83,20 @@ class Tpm:
         """
         held = [(template, self._certificate(index)) for template, index in _CERTIFICATES]
         template, certificate = next((one for one in held if one[1]), held[0])
-        return *self._made(template), certificate
+        return *self.made(template), certificate
 
     def signing_key(self) -> tuple[int, Public]:
         """Handle and public key of the key that signs what the TPM itself says. The same each time."""
-        return self._made(SIGNER)
+        return self.made(SIGNER)
+
+    def made(self, template: Template) -> tuple[int, Public]:
+        """Handle and public key of a key of this kind, the same each time."""
+        asked = _NO_SENSITIVE + sized(template.asked()) + sized(b"") + bytes(4)
+        handle, answer = self._create("CreatePrimary", _CREATE_PRIMARY, (_ENDORSEMENT,), asked, (_PASSWORD,))
+        try:
+            return handle, template.read(Reader(answer).sized())
+        except ValueError as error:
+            raise AgentError("the TPM made another key than it was asked for", why=str(error), code="tpm") from None
 
     def activate(self, signer: int, endorsement: int, credential: bytes, secret: bytes) -> bytes:
         """What a credential carries, which was made for these two keys. AgentError when it was made for others."""
@@ -125,14 +134,6 @@ class Tpm:
         """Forget keys and sessions: a TPM has room for three."""
         while self._loaded:
             self._ask("FlushContext", _FLUSH, (), self._loaded.pop().to_bytes(4, "big"))
-
-    def _made(self, template: Template) -> tuple[int, Public]:
-        asked = _NO_SENSITIVE + sized(template.asked()) + sized(b"") + bytes(4)
-        handle, answer = self._create("CreatePrimary", _CREATE_PRIMARY, (_ENDORSEMENT,), asked, (_PASSWORD,))
-        try:
-            return handle, template.read(Reader(answer).sized())
-        except ValueError as error:
-            raise AgentError("the TPM made another key than it was asked for", why=str(error), code="tpm") from None
 
     def _session(self) -> int:
         asked = sized(os.urandom(16)) + sized(b"") + bytes([_POLICY_SESSION]) + NULL.to_bytes(2, "big")
