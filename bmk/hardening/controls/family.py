@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from bmk.hardening.accounts import BY_PATH, Account, owned_at
+from bmk.hardening.accounts import BY_PATH, Account, Owned, owned_at
 from bmk.hardening.control import Control, Scope, Severity, Verdict, holds, not_applicable
 from bmk.hardening.evidence import Node
 
@@ -46,12 +46,19 @@ def _loosest(path: str, mode: int) -> int:
 
 def _owners(patterns: Sequence[str]) -> str:
     """Who may own such files, for people to read."""
-    own = {o.owner.name for o in BY_PATH.values() if any(PurePosixPath(o.path).match(pattern) for pattern in patterns)}
+    own = {o.owner.name for pattern in patterns for o in _covered(pattern)}
     return (
         "root:root"
         if own <= {"root"}
         else f"of the program that reads it ({', '.join(sorted(own - {'root'}))}) or root's"
     )
+
+
+def _covered(pattern: str) -> list[Owned]:
+    """Owned paths that a pattern names; most name one, and all patterns are looked at whenever bmk starts."""
+    if "*" not in pattern:
+        return [BY_PATH[pattern]] if pattern in BY_PATH else []
+    return [owned for owned in BY_PATH.values() if PurePosixPath(owned.path).match(pattern)]
 
 
 def runs_as(id_: str, title: str, process: str, account: Account, why: str) -> Control:
