@@ -51,14 +51,14 @@ def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: Wi
     began, before = time.time(), installations(journal)
     on = replace(_on(dc, journal), limits=wish.limits, tell=wish.tell)
     found = asyncio.run(_look(on, hosts, wish))
-    found = [_still(dc.name, s, before, installations(journal)) for s in found]
+    found = [still(dc.name, s, before, installations(journal)) for s in found]
     standings = history.remember(journal, wish.run, began, time.time(), found)
     journal.extend(_event(wish.run, s) for s in standings)
     prune(journal, dc.spec.retention_days, time.time())
     return standings
 
 
-def _still(dc: str, standing: Standing, before: Mapping[str, str], now: Mapping[str, str]) -> Standing:
+def still(dc: str, standing: Standing, before: Mapping[str, str], now: Mapping[str, str]) -> Standing:
     """Where it stands, unless that is about an installation that was replaced meanwhile."""
     if before.get(standing.name) == now.get(standing.name):
         return standing

@@ -18,6 +18,7 @@ from bmk.drift.model import Desired, Difference, Standing
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.journal.installation import begin, installation
+from bmk.phases.drifting import still
 from bmk.phases.reinstalling import left_behind, order, withdraw
 from bmk.phases.restoring import restoring
 from bmk.plan.wipe import why_confirm
@@ -162,3 +163,12 @@ def test_an_order_is_refused_or_taken_back(world: Any) -> None:
     order(world.dc, world.service, hosts(world, "worker-1"))
     assert withdraw(world.service, hosts(world, "worker-1", "worker-2")) == ["worker-1"]
     assert world.look()[0].pending == ()
+
+
+def test_what_was_seen_of_an_installation_that_ended_meanwhile_is_not_believed() -> None:
+    """A look that began before the reinstall and ends after it says that nothing is known, and finds nothing."""
+    finding = judge("lab-ha", "one", MANIFEST, Desired(), {})
+    seen = Standing("one", (finding,))
+    assert still("lab-ha", seen, {"one": "a"}, {"one": "a"}) is seen
+    now = still("lab-ha", seen, {"one": "a"}, {"one": "b"})
+    assert (now.state, now.findings, now.troubles[0].next) == ("unknown", (), "bmk drift lab-ha")
