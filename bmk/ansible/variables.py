@@ -37,12 +37,21 @@ class Bgp(Variables):
     accept: list[str] = Field(description="what these routers may announce beside the pods of nodes")
 
 
+class Masquerade(Variables):
+    """Destinations, as addresses and ranges; the first list that holds one decides, and the rest is masqueraded."""
+
+    never: list[str] = Field(description="see the pods' own addresses")
+    beside: list[str] = Field(description="see the node's address")
+    nodes: list[str] = Field(description="networks of nodes, which see the pods' own addresses")
+
+
 class Network(Variables):
     plugin: Literal["routed", "cilium", "calico", "none"]
     pods: str = Field(description="range of all pods")
     services: str = Field(description="range of services")
     node_prefix: int = Field(description="prefix length of the range of one node")
     bgp: Bgp
+    masquerade: Masquerade | None = Field(description="what pods reach with the address of their node, if anything")
 
 
 class Groups(Variables):
@@ -237,7 +246,7 @@ class Kubelet(Variables):
 
 
 class ClusterNetwork(Variables):
-    """CNI plug-ins; with the plug-in `routed`, routes between nodes by BIRD."""
+    """CNI plug-ins; with the plug-in `routed`, routes between nodes by BIRD, and the way out by nftables."""
 
     cluster_network_bgp_hold: int = Field(30, description="Seconds of silence until a BGP neighbour counts as gone.")
 

@@ -163,15 +163,7 @@ def _network_options(network: Network) -> Iterable[str]:
     # An empty router option keeps dnsmasq from naming itself as the way out.
     yield f"router,{network.gateway}" if network.gateway else "router"
     yield f"dns-server,{','.join(map(str, network.dns))}" if network.dns else "dns-server"
-    if addresses := [server for server in network.ntp if _is_address(server)]:
-        yield f"ntp-server,{','.join(addresses)}"
+    if network.ntp_addresses:
+        yield f"ntp-server,{','.join(network.ntp_addresses)}"
     if network.mtu != 1500:
         yield f"mtu,{network.mtu}"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        IPv4Address(text)
-    except ValueError:
-        return False
-    return True

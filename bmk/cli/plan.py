@@ -22,6 +22,7 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> i
     from bmk.artifacts.other_lock import other_lock
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
+    from bmk.datacenter.masquerade import ways_out
     from bmk.datacenter.versions import lock_path
     from bmk.errors import Exit
     from bmk.phases.site import open_site
@@ -37,7 +38,7 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> i
     if people:
         say(people)
     if output == "table":
-        click.echo("\n".join(lines(plan, unproven(hosts))))
+        click.echo("\n".join(lines(plan, unproven(hosts), ways_out(site.dc, [h.host for h in plan.pending]))))
     else:
         dump(plan.as_dict(), output)
     if out is not None:

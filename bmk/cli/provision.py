@@ -79,6 +79,7 @@ def _leave() -> NoReturn:
 def _provision(site: Site, wish: _Wish) -> int:
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
+    from bmk.datacenter.masquerade import ways_out
     from bmk.errors import Exit
     from bmk.plan.files import check_against
     from bmk.plan.show import lines
@@ -88,7 +89,7 @@ def _provision(site: Site, wish: _Wish) -> int:
     plan, actuals = site.plan(hosts)
     if wish.plan is not None:
         check_against(wish.plan, plan)
-    say("\n".join(lines(plan, unproven(hosts))))
+    say("\n".join(lines(plan, unproven(hosts), ways_out(site.dc, [h.host for h in plan.pending]))))
     if not plan.pending:
         return Exit.OK
     people = waiting(site.journal, hosts, site.dc.name)

@@ -1,18 +1,13 @@
 """What bmk asks of a Kubernetes API. The one place that knows lightkube; everything else speaks of plain values.
 
-live_control_planes({"cp-1": "10.0.0.11"})      no credentials: who answers /readyz
 with Api(kubeconfig) as api: api.nodes()        with the administrator's kubeconfig
 """
 
 from __future__ import annotations
 
 import base64
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,25 +63,6 @@ class PodState:
     ip: str | None
     node: str | None
     why: str = ""
-
-
-def live_control_planes(addresses: Mapping[str, str], port: int = 6443, seconds: float = 3) -> list[str]:
-    """Names of the control planes (name -> address) whose API server says it is ready, in the given order."""
-    with ThreadPoolExecutor(max(1, min(16, len(addresses)))) as pool:
-        answers = pool.map(lambda address: ready(f"{address}:{port}", seconds), addresses.values())
-    return [name for name, live in zip(addresses, answers, strict=True) if live]
-
-
-def ready(endpoint: str, seconds: float = 3) -> bool:
-    """Whether `host:port` is an API server that says it is ready. Nothing is sent and nothing believed but that."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    try:
-        with urllib.request.build_opener(*handlers).open(f"https://{endpoint}/readyz", timeout=seconds) as answer:
-            return bool(answer.read(2) == b"ok")
-    except (OSError, urllib.error.URLError):
-        return False
 
 
 class Api:
@@ -276,6 +252,11 @@ class Api:
                 pod, namespace=namespace, command=command, stdout=True, stderr=True, timeout=seconds
             )
         return int(done.exit_code or 0), f"{done.stdout or ''}{done.stderr or ''}".strip()
+
+    def logs(self, namespace: str, pod: str) -> str:
+        """What a pod has printed, through its kubelet."""
+        with self._errors():
+            return "".join(self._client.log(pod, namespace=namespace))
 
     def delete_namespace(self, name: str, seconds: float = 120) -> None:
         """Delete a namespace with all that is in it, and wait until it is gone; fine when there is none."""

@@ -1,57 +1,77 @@
 """Proof that a cluster works: real pods, real addresses, real names. Returns rows for a table; leaves nothing behind.
 
-One small web server per node (at most `LIMIT` nodes), all as the Restricted profile wants and with a group that is not
-root's. The first of them asks everything: CoreDNS, the pod on each other node, the service, its own identity.
+One small web server on every node, all as the Restricted profile wants and with a group that is not root's. Each asks
+for itself, at the same time as the others (asking.py), so that what fails names its node.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bmk.cluster import enforcement
 from bmk.cluster.api import Api, PodState, wait_for
+from bmk.cluster.asking import PRINTED, Question, Row, answered, ask_node
 from bmk.errors import BmkError, Unreachable
 
 T = TypeVar("T")
 
 NAMESPACE = "bmk-smoke"
-LIMIT = 8  # nodes; more of them prove nothing new
 POLICY = "NetworkPolicy holds"  # the row of each node that enforces
 IDENTITY = "uid=1000 gid=3000 groups=3000,4000"
 _PORT = 8080
+_AT_ONCE = 16  # nodes that are asked at the same time
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the smoke test. `host` is set when it is about one node."""
+class Proof:
+    """What a cluster has to show on each of `nodes`. `seconds`: patience for each thing to come up.
 
-    name: str
-    ok: bool
-    detail: str = ""
-    host: str | None = None
-
-
-def run(api: Api, nodes: Sequence[str], image: str, seconds: float = 180, enforced: Collection[str] = ()) -> list[Row]:
-    """Run all checks on a cluster whose nodes should be `nodes`. `seconds`: patience for each thing to come up.
-
-    `enforced`: nodes on which a NetworkPolicy must hold.
+    `enforced`: nodes on which a NetworkPolicy must hold. `name` (or address) is asked of the name servers outside, and
+    `url` of the machine that serves it.
     """
+
+    nodes: Sequence[str]
+    image: str
+    name: str
+    url: str
+    enforced: Collection[str] = ()
+    seconds: float = 180
+
+
+def run(api: Api, proof: Proof) -> list[Row]:
+    """Run all checks."""
     rows: list[Row] = []
+    seconds = proof.seconds
     try:
-        rows += _patiently(lambda: _nodes(api, nodes), seconds)
+        rows += _patiently(lambda: _nodes(api, proof.nodes), seconds)
         _patiently(lambda: api.delete_namespace(NAMESPACE, seconds), seconds)
-        pods = _start(api, list(nodes)[:LIMIT], image, seconds)
+        pods = _start(api, proof.nodes, proof.image, seconds)
         rows += [Row("pod runs", p.ready, p.ip or p.why, p.node) for p in pods]
-        rows.extend(_ask(api, [p for p in pods if p.ready], seconds))  # one by one: an error later loses none
-        rows += _policies(api, [p for p in pods if p.ready and p.node in enforced], image, seconds)
+        rows += _asked(api, proof, [p for p in pods if p.ready])
+        rows += _policies(api, [p for p in pods if p.ready and p.node in proof.enforced], proof.image, seconds)
     except BmkError as error:
         rows.append(Row("smoke test", False, str(error)))
     finally:
         _clean(api, seconds)
     return rows
+
+
+def questions(proof: Proof, pod: PodState, other: PodState, service: str) -> list[Question]:
+    """What the pod of a node asks; `other` is that of the next node, `service` the address in front of all."""
+    wget = f"wget -q -T {proof.seconds / 36:.0f} -O -"
+    return [
+        Question("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address"),
+        Question("a name outside is answered", f"nslookup {proof.name}", "", answered),
+        Question("the deployer is reached", f"{wget} {proof.url}"),
+        Question("identity", "id 2>/dev/null", IDENTITY),
+        Question(f"pod to pod, {pod.node} to {other.node}", f"{wget} http://{other.ip}:{_PORT}/index.html", other.name),
+        Question("pod to service by name", f"{wget} http://web/index.html", "web-"),
+        Question("pod to service by address", f"{wget} http://{service}/index.html", "web-"),
+    ]
 
 
 def namespace_manifest() -> dict[str, Any]:
@@ -62,7 +82,8 @@ def namespace_manifest() -> dict[str, Any]:
 
 def pod_manifest(node: str, image: str) -> dict[str, Any]:
     """A web server on one node: no root, no capabilities, no writable root, and a group of its own."""
-    script = f"id > /tmp/id && hostname > /tmp/index.html && exec httpd -f -p {_PORT} -h /tmp"
+    serve = f"exec httpd -f -p {_PORT} -h /tmp"
+    script = f"id > /tmp/id && hostname > /tmp/index.html && echo {PRINTED} && {serve}"
     container = {
         "name": "web",
         "image": image,
@@ -138,19 +159,18 @@ def _created(api: Api, manifest: Mapping[str, Any]) -> bool:
     return True
 
 
-def _ask(api: Api, pods: Sequence[PodState], seconds: float) -> Iterator[Row]:
+def _asked(api: Api, proof: Proof, pods: Sequence[PodState]) -> list[Row]:
+    """All nodes at the same time, each from its own pod, which also asks the pod on the next node."""
     if not pods:
-        return
-    first, *others = pods
-    shell, wget = _Shell(api, first.name, seconds), f"wget -q -T {seconds / 36:.0f} -O -"
-    yield shell.row("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address", first.node)
-    yield shell.row("identity", "id", IDENTITY, first.node, strip="id: unknown ID")
-    for other in others:
-        url = f"{wget} http://{other.ip}:{_PORT}/index.html"
-        yield shell.row(f"pod to pod, {first.node} to {other.node}", url, other.name, other.node)
-    yield shell.row("pod to service by name", f"{wget} http://web/index.html", "web-", None)
-    address = _patiently(lambda: api.service_address(NAMESPACE, "web"), seconds)
-    yield shell.row("pod to service by address", f"{wget} http://{address}/index.html", "web-", None)
+        return []
+    service = _patiently(lambda: api.service_address(NAMESPACE, "web"), proof.seconds)
+
+    def ask(pod: PodState, other: PodState) -> list[Row]:
+        return ask_node(api, NAMESPACE, pod, questions(proof, pod, other, service), proof.seconds / 3)
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(pods))) as pool:
+        found = pool.map(ask, pods, [*pods[1:], pods[0]])
+        return [row for rows in found for row in rows]
 
 
 def _policies(api: Api, webs: Sequence[PodState], image: str, seconds: float) -> list[Row]:
@@ -162,29 +182,6 @@ def _policies(api: Api, webs: Sequence[PodState], image: str, seconds: float) ->
     return [
         Row(POLICY, not why, why or "a stranger is kept out, a friend is let in", node) for node, why in wrong.items()
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shell:
-    """Commands in one pod, tried again until they say what they should or a third of `seconds` is over."""
-
-    api: Api
-    pod: str
-    seconds: float
-
-    def row(self, name: str, command: str, expected: str, host: str | None, strip: str = "") -> Row:
-        said = [""]
-
-        def answered() -> bool:
-            try:
-                code, text = self.api.execute(NAMESPACE, self.pod, ["/bin/sh", "-c", command], self.seconds / 6)
-            except BmkError as error:  # an API server or a kubelet may be busy for a moment
-                said[0] = f"{error.what}: {error.why}"
-                return False
-            said[0] = " ".join(line for line in text.split("\n") if not strip or strip not in line).strip()
-            return code == 0 and expected in said[0]
-
-        return Row(name, _eventually(answered, self.seconds / 3), said[0][:200], host)
 
 
 def _patiently(ask: Callable[[], T], seconds: float) -> T:

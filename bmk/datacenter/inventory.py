@@ -10,6 +10,7 @@ from typing import Any
 from bmk.datacenter.inert import Template
 from bmk.datacenter.keys import vip_key_file
 from bmk.datacenter.login import ssh_flags
+from bmk.datacenter.masquerade import masquerade
 from bmk.datacenter.model import Cluster
 from bmk.datacenter.neighbours import Neighbour, neighbours
 from bmk.datacenter.resolve import DataCenter, Host
@@ -73,7 +74,7 @@ def cluster_vars(dc: DataCenter, name: str, vip_key: str) -> dict[str, Any]:
         "vip": str(cluster.endpoint.vip) if cluster.endpoint.vip else None,
         "vip_key": vip_key,
         "control_plane": [{"name": h.name, "address": str(h.address)} for h in members if h.role == "control_plane"],
-        "network": _network(cluster),
+        "network": {**_network(cluster), "masquerade": asdict(found) if (found := masquerade(dc, name)) else None},
         "hardening": cluster.hardening.model_dump(mode="json"),
     }
 

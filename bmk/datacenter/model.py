@@ -59,6 +59,11 @@ class Network(Spec):
     ntp: tuple[HostName, ...] = ()
     reserved: tuple[Range, ...] = Field((), description="nothing is allocated in these; a host may ask for it")
 
+    @property
+    def ntp_addresses(self) -> tuple[str, ...]:
+        """Time servers that are written as addresses. (No name ends in a number.)"""
+        return tuple(server for server in self.ntp if server.rpartition(".")[2].isdigit())
+
 
 class Deployer(Spec):
     """The machine that serves boot files, artifacts and images, and logs in to hosts."""
@@ -216,6 +221,25 @@ class ClusterNetwork(Spec):
         (),
         description="namespaces in which pods reach, and are reached by, only what another NetworkPolicy lets through",
     )
+    masquerade: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="whether pods reach what is outside with the address of their node; auto: unless routers are peers",
+    )
+    masquerade_except: tuple[Range, ...] = Field(
+        (), description="ranges outside that see the pods' own addresses, because they have a route back"
+    )
+
+    @property
+    def enforces(self) -> bool:
+        """Whether something holds pods to a NetworkPolicy."""
+        return self.plugin != "none" and (self.plugin != "routed" or self.policies != "none")
+
+    @property
+    def masquerades(self) -> bool:
+        """Whether nodes lend their addresses to pods; cilium and calico have settings of their own."""
+        return self.plugin == "routed" and (
+            self.masquerade == "on" or (self.masquerade == "auto" and not self.bgp.peers)
+        )
 
 
 _UNSAID: dict[str, Mode] = {"kube-system": "audit"}

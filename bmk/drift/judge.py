@@ -49,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     Rule("images:*", "build", "degraded", "the mirror was built anew since"),
     Rule("images:*", "*", "security", "runs under a name of Kubernetes, and is nothing that the mirror holds"),
     Rule("routes:*", "*", "security", "leads traffic another way"),
+    Rule("nftables:*", "*", "breaking", "pods reach what is outside otherwise than dc.yml says"),
     Rule("disks:*", "*", "breaking", "a disk is gone, or another one than it was"),
     Rule("policies:*", "*", "security", "admission lets in what it should not, or refuses what it should let in"),
     Rule("packages:*", "", "breaking"),
@@ -86,7 +87,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 _BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups", "users")
-_BY_PLAY = ("boot", "kubelet")  # tasks of the play, not items of a role
+_BY_PLAY = ("boot", "kubelet", "nftables")  # tasks of the play, not items of a role
 _BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*", "policies:*")
 _BY_BMC = ("bmc:boot",)
 

@@ -105,6 +105,7 @@ SEALED = {
     "boot": ("value",),
     "disks": ("size",),
     "routes": ("device",),
+    "nftables": ("rules",),
     "mounts": ("filesystem", "read_only", "type"),
     "users": ("uid", "shell", "password"),
     "groups": ("gid", "members"),

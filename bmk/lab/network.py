@@ -22,7 +22,7 @@ def plan(dc: DataCenter) -> list[str]:
     for network, bridge in bridges(dc).items():
         spec = dc.spec.networks[network]
         lines.append(f"link add {bridge} mtu {spec.mtu} type bridge stp_state 0 mcast_snooping 0")
-        for address in _own_addresses(dc, network):
+        for address in own_addresses(dc, network):
             lines.append(f"address add {address}/{spec.cidr.prefixlen} dev {bridge}")
         lines.append(f"link set {bridge} up")
     # AnyIP: every BMC answers at its own address, and sees the deployer come from the deployer's.
@@ -31,7 +31,7 @@ def plan(dc: DataCenter) -> list[str]:
 
 
 def _from_deployer(dc: DataCenter) -> str:
-    here = any(dc.spec.deployer.address in _own_addresses(dc, network) for network in bridges(dc))
+    here = any(dc.spec.deployer.address in own_addresses(dc, network) for network in bridges(dc))
     return f" src {dc.spec.deployer.address}" if here else ""
 
 
@@ -40,7 +40,7 @@ def own(addresses: Iterable[str]) -> list[str]:
     return [f"route replace local {address}/32 dev lo" for address in addresses]
 
 
-def _own_addresses(dc: DataCenter, network: str) -> list[IPv4Address]:
+def own_addresses(dc: DataCenter, network: str) -> list[IPv4Address]:
     """The deployer, and the gateway that nodes route by, unless a host of the file is that gateway."""
     spec, deployer = dc.spec.networks[network], dc.spec.deployer.address
     own = [deployer] if deployer in spec.cidr else []

@@ -11,17 +11,19 @@ from bmk.artifacts.mirror import load_mirror
 from bmk.boot import server
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
-from bmk.lab.hardware import Hardware
+from bmk.lab.hardware import Hardware, bridges
 from bmk.lab.libvirt import has_vagrant
+from bmk.lab.network import own_addresses
 from bmk.lab.services import Service
 from bmk.paths import cache_dir, state_dir
 
 TFTP = 69  # dnsmasq serves it whatever networks there are
+DEPLOYER_NAME = "deployer.bmk.test"  # what the lab's name server calls the deployer
 
 
 def services_of(dc: DataCenter, machines: Mapping[str, Hardware]) -> list[Service]:
     """Everything to start, in order; the files they read are written."""
-    return [*_boot_server(dc), *_bmcs(dc, machines)]
+    return [*_boot_server(dc), *_name_server(dc), *_bmcs(dc, machines)]
 
 
 def _boot_server(dc: DataCenter) -> Iterator[Service]:
@@ -34,6 +36,19 @@ def _boot_server(dc: DataCenter) -> Iterator[Service]:
         server.write(process.files)
         hears = TFTP if process.name == "dnsmasq" else None
         yield Service(process.name, process.argv, process.env, _port_of(process.name, dc), hears)
+
+
+def _name_server(dc: DataCenter) -> Iterator[Service]:
+    """Where the file names the lab's own addresses as name servers: it knows the deployer, and of the rest that it is
+    not there.
+    """
+    own = {address for network in bridges(dc) for address in own_addresses(dc, network)}
+    asked = sorted(own & {server for network in bridges(dc) for server in dc.spec.networks[network].dns})
+    if asked and not has_vagrant(dc):  # libvirtd's own answers there
+        options = ["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"]
+        known = f"--host-record={DEPLOYER_NAME},{dc.spec.deployer.address}"
+        command = ("dnsmasq", *options, "--local=/#/", known, *(f"--listen-address={address}" for address in asked))
+        yield Service("names", command, answers=(str(asked[0]), 53))
 
 
 def _port_of(name: str, dc: DataCenter) -> tuple[str, int] | None:

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bmk.boot.dnsmasq import base_url
 from bmk.cluster import csr, smoke
-from bmk.cluster.api import Api, live_control_planes
+from bmk.cluster.api import Api
+from bmk.cluster.live import live_control_planes
+from bmk.cluster.smoke import Proof
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.errors import BmkError, Unreachable
@@ -105,15 +108,21 @@ class LiveCluster:
         with self._api() as api:
             members = {h.name for h in self._dc.members(self._name)}
             there = [name for name in api.nodes() if name in members]
-            rows = smoke.run(api, there, image, self._patience, self._enforced(api, there))
+            rows = smoke.run(api, self._proof(there, image, self._enforced(api, there)))
             held = {str(r.host): r.ok for r in rows if r.name == smoke.POLICY}
             self._journal.record(self._name, PROOF, {"at": time.time(), "holds": held})
             return [Check(r.name, r.ok, r.detail, r.host) for r in rows]
 
+    def _proof(self, nodes: Sequence[str], image: str, enforced: Sequence[str]) -> Proof:
+        """A name that nodes have to know anyway is asked, else what the deployer is called: no answer is one, too."""
+        networks = [host.network for host in self._dc.members(self._name)]
+        names = [server for network in networks for server in network.ntp if server not in network.ntp_addresses]
+        name = next(iter(names), str(self._dc.spec.deployer.address))
+        return Proof(nodes, image, name, f"{base_url(self._dc)}/healthz", enforced, self._patience)
+
     def _enforced(self, api: Api, nodes: Sequence[str]) -> list[str]:
         """Nodes on which a NetworkPolicy must hold: the hardening report says of the others that none does."""
-        network = self._dc.cluster(self._name).network
-        if network.plugin == "none" or (network.plugin == "routed" and network.policies == "none"):
+        if not self._dc.cluster(self._name).network.enforces:
             return []
         unable = unable_nodes(api.plain_nodes())
         return [name for name in nodes if name not in unable]

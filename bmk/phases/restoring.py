@@ -17,7 +17,8 @@ _KEYS = "/root/.ssh/authorized_keys"
 def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
     """Variables of a play.
 
-    `bmk_distrust`: hosts whose records are not believed; `bmk_kubelets`: those whose kubelet begins anew. By host:
+    `bmk_distrust`: hosts whose records are not believed; `bmk_kubelets`: those whose kubelet begins anew;
+    `bmk_tables`: those whose way out for pods is loaded anew. By host:
     `bmk_restore`, items of `bmk_files`; `bmk_boot`, what UEFI boots first.
     """
     found = {h: [f for f in outstanding(journal, h).get(h, ()) if _counts(f)] for h in hosts}
@@ -25,12 +26,13 @@ def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
     suspect = {host for host in journal.records("suspect") if host in hosts}
     items = {host: _items(_seal(journal, host), findings) for host, findings in drifted.items()}
     boots = {host: _first(journal, host) for host, found in drifted.items() if _about("boot", found)}
-    kubelets = [host for host, found in drifted.items() if _about("kubelet", found)]
+    kubelets, tables = ([h for h, found in drifted.items() if _about(kind, found)] for kind in ("kubelet", "nftables"))
     return {
         "bmk_distrust": sorted({*drifted, *suspect}),
         "bmk_restore": items,
         "bmk_boot": boots,
         "bmk_kubelets": kubelets,
+        "bmk_tables": tables,
     }
 
 

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
 
 
-def lines(plan: Plan, exceptions: Iterable[object] = ()) -> Iterator[str]:
-    """The plan as plain lines; the last one sums up. `exceptions`: what a person should know of these hosts anyway."""
+def lines(plan: Plan, exceptions: Iterable[object] = (), notes: Iterable[str] = ()) -> Iterator[str]:
+    """The plan as plain lines; the last one sums up. `exceptions`: what a person should know of these hosts anyway.
+
+    `notes`: what else follows from the file for those that would change.
+    """
     for host in plan.hosts:
         yield from _host(host)
     yield from (f"exception: {one}" for one in exceptions)
+    yield from notes
     yield summary(plan)
 
 

@@ -117,11 +117,24 @@ def enforced_policies(draft: Draft) -> Iterator[Problem]:
     """A namespace that denies needs somebody who enforces it."""
     for name, cluster in draft.clusters.items():
         network, loc = cluster.network, ("spec", "clusters", name, "network", "deny")
-        if network.deny and (network.plugin == "none" or (network.plugin == "routed" and network.policies == "none")):
+        if network.deny and not network.enforces:
             yield Problem(loc, f"nothing enforces NetworkPolicy in {name}", "policies: kube-network-policies")
         for i, namespace in enumerate(network.deny):
             if namespace == "kube-system":
                 yield Problem((*loc, i), "kube-system cannot deny: CoreDNS is in it", "leave it out")
+
+
+def masquerading(draft: Draft) -> Iterator[Problem]:
+    """Who asks for masquerading gets it, and exceptions are exceptions to something."""
+    for name, cluster in draft.clusters.items():
+        network, loc = cluster.network, ("spec", "clusters", name, "network")
+        if network.masquerade == "on" and network.plugin != "routed":
+            what = f"with the plug-in {network.plugin} bmk masquerades nothing"
+            yield Problem((*loc, "masquerade"), what, "leave it out, and set it in the plug-in")
+        if network.masquerade_except and not network.masquerades:
+            why = "masquerade is off" if network.masquerade == "off" else "its routers learn the ranges of pods"
+            why = why if network.plugin == "routed" else f"the plug-in is {network.plugin}"
+            yield Problem((*loc, "masquerade_except"), f"nothing is masqueraded in {name}: {why}", "leave it out")
 
 
 def _vip(draft: Draft, name: str, cluster: Cluster, vip: IPv4Address) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from bmk.verify.suites.kinds import (  # noqa: F401 - tests of this suite
 )
 
 CONFLIST = "/etc/cni/net.d/10-bmk.conflist"
+WAY_OUT, TABLE = "/etc/nftables.d/bmk-masquerade.nft", "inet bmk-masquerade"
 
 
 @pytest.fixture
@@ -70,7 +71,17 @@ def test_neighbours_are_established(host: Any) -> None:
 
 
 @pytest.mark.usefixtures("routed")
+def test_pods_leave_as_its_file_says(host: Any) -> None:
+    """What the kernel has of the table is what the file makes in a network where nothing else is; or both have none."""
+    show = f"nft -s list table {TABLE} 2>/dev/null"
+    anew = f"unshare --net sh -c 'nft -f {WAY_OUT} && {show}'"
+    live, _, made = host.check_output(f"{show}; echo @; {anew}; true").partition("@\n")
+    assert live.strip() == made.strip(), f"the kernel has: {live or 'no such table'}; {WAY_OUT} says: {made or 'none'}"
+
+
+@pytest.mark.usefixtures("routed")
 def test_its_files_are_tight(host: Any) -> None:
     """CIS 1.1.9: a plug-in runs as root for every pod."""
     tight(host, {**roots(0o600, CONFLIST), **roots(0o700, "/etc/cni/net.d"), **roots(0o755, "/opt/cni/bin")})
+    tight(host, {**roots(0o644, WAY_OUT), **roots(0o755, "/etc/nftables.d")})
     tight(host, {"/etc/bird/bird.conf": ("root", "bird", 0o640)})

@@ -22,7 +22,8 @@ from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.artifacts.mirror import open_mirror
 from bmk.boot.server import registry_certificate
 from bmk.cluster import csr, smoke
-from bmk.cluster.api import Api, live_control_planes
+from bmk.cluster.api import Api
+from bmk.cluster.live import live_control_planes
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.load import load_datacenter
@@ -84,7 +85,9 @@ def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     with Api(state_dir(dc.name) / "kubeconfig" / "roles") as api:
         there = list(api.nodes())
         csr.approve(api, {h.name: str(h.address) for h in members})
-        rows = smoke.run(api, there, f"{dc.spec.deployer.address}:5000/smoke:1")
+        deployer = str(dc.spec.deployer.address)
+        proof = smoke.Proof(there, f"{deployer}:5000/smoke:1", deployer, f"http://{deployer}/healthz")
+        rows = smoke.run(api, proof)
     return {"live": live, "rows": [asdict(row) for row in rows]}
 
 

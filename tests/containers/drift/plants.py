@@ -62,6 +62,8 @@ PLANTED = (
           "files:/usr/local/bin/nc", "", "security"),
     Plant("su without a password", "worker-1", "echo 'auth sufficient pam_permit.so' >> /etc/pam.d/su",
           "files:/etc/pam.d/su", "sha256", "security"),
+    Plant("no way out for pods any more", "worker-1", "nft delete table inet bmk-masquerade",
+          "nftables:inet bmk-masquerade", "", "breaking"),
     Plant("what the API server admits", "cp-1", "echo '# mine' >> /etc/kubernetes/bmk/admission.yaml",
           "files:/etc/kubernetes/bmk/admission.yaml", "sha256", "security"),
     Plant("a node relabelled", "cp-1", f"{KUBECTL} label node worker-1 example.net/zone=b --overwrite",

@@ -20,6 +20,7 @@ class Wire:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     machines: dict[str, int] = field(default_factory=dict)
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    cables: int = 0
 
     def __post_init__(self) -> None:
         self.hub = self._namespace()
@@ -32,6 +33,16 @@ class Wire:
         self._run(self.hub, f"ip link set {port} master hub up")
         self.machines[name] = pid
         self.on(name, f"ip addr add {address}/24 dev eth0; ip link set eth0 up")
+
+    def cable(self, one: tuple[str, str], other: tuple[str, str], mask: int = 24) -> None:
+        """A line between two machines, (name, address) each; a machine that is not there yet is made."""
+        for name in (one[0], other[0]):
+            self.machines[name] = self.machines.get(name) or self._namespace()
+        number = self.cables = self.cables + 1
+        pid = self.machines[other[0]]
+        self.on(one[0], f"ip link add line{number} type veth peer name line{number} netns /proc/{pid}/ns/net")
+        for name, address in (one, other):
+            self.on(name, f"ip addr add {address}/{mask} dev line{number}; ip link set line{number} up")
 
     def on(self, name: str, script: str, check: bool = True) -> str:
         """Output of a shell script on a machine."""

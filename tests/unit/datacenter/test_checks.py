@@ -100,6 +100,23 @@ CASES = {
         "a would have nothing to reflect",
     ),
     "routes of no router": (WAIVED, BGP % "accept: [0.0.0.0/0]", "one has no routers that could announce this"),
+    "masquerading by another plug-in": (
+        WAIVED,
+        WAIVED.replace("{pods", "{plugin: cilium, masquerade: on, pods"),
+        "with the plug-in cilium bmk masquerades nothing",
+    ),
+    "an exception to nothing": (
+        WAIVED,
+        WAIVED.replace(
+            "services: 10.4.0.0/16", "services: 10.4.0.0/16, masquerade: off, masquerade_except: [10.8.0.0/16]"
+        ),
+        "nothing is masqueraded in one: masquerade is off .leave it out",
+    ),
+    "an exception where routers know the way": (
+        WAIVED,
+        BGP.replace("bgp", "masquerade_except: [10.8.0.0/16], bgp") % "peers: [10.1.0.9]",
+        "its routers learn the ranges of pods",
+    ),
     "mode with a typo": (
         WAIVED,
         GROUPS % "default: dney",

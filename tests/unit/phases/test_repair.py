@@ -45,11 +45,12 @@ def test_a_converge_is_told_what_to_put_back(world: Any) -> None:
         seals.store(world.service, seals.Seal(name, time.time(), "d", facts=sealed))
     found(world, "worker-1", Difference("boot", "first", "value", "bmk", "UEFI PXEv4"))
     found(world, "worker-2", Difference("files", "/etc/cron.d/x", "", None, "type file"))
-    found(world, "cp-1", Difference("kubelet", "podPidsLimit", "value", "4096", "5000"))
+    kubelet = Difference("kubelet", "podPidsLimit", "value", "4096", "5000")
+    found(world, "cp-1", kubelet, Difference("nftables", "inet bmk-masquerade", "", "rules 1", None))
     told = restoring(world.service, ["worker-1", "worker-2", "cp-1"])
     assert told["bmk_boot"] == {"worker-1": "bmk"}
     assert told["bmk_restore"]["worker-2"] == [{"path": "/etc/cron.d/x", "state": "absent"}]
-    assert told["bmk_kubelets"] == ["cp-1"]
+    assert told["bmk_kubelets"] == told["bmk_tables"] == ["cp-1"]
     assert told["bmk_distrust"] == ["cp-1", "worker-1", "worker-2"]
 
 

@@ -1,0 +1,90 @@
+"""What the smoke test asks of one node: commands in its pod, in one call, and what the pod has printed.
+
+Both go through the node's kubelet, so that its serving certificate is proven with them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bmk.cluster.api import PodState
+from bmk.errors import BmkError
+
+PRINTED = "bmk smoke test"  # by each pod when it begins
+_MARK = "@@bmk"
+
+
+class Pods(Protocol):
+    """What of the API is needed."""
+
+    def execute(self, namespace: str, pod: str, command: list[str], seconds: float) -> tuple[int, str]: ...
+    def logs(self, namespace: str, pod: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the smoke test. `host` is set when it is about one node."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A command for a shell; it has to end well and say `expected`, unless `good` judges (exit code, text)."""
+
+    name: str
+    command: str
+    expected: str = ""
+    good: Callable[[int, str], bool] | None = None
+
+    def row(self, code: int, text: str, host: str | None) -> Row:
+        ok = self.good(code, text) if self.good else code == 0 and self.expected in text
+        said = " ".join(text.split())[:200]
+        return Row(self.name, ok, said or f"exit code {code}", host)
+
+
+def answered(code: int, text: str) -> bool:
+    """Whether nslookup heard from a name server that was asked further: that there is no such name is an answer."""
+    return code == 0 or "NXDOMAIN" in text
+
+
+def ask_node(api: Pods, namespace: str, pod: PodState, questions: Sequence[Question], seconds: float) -> list[Row]:
+    """A row for each question, one for exec and one for logs; asked again until all are well or `seconds` are over."""
+    end = time.monotonic() + seconds
+    while True:
+        rows = [*_executed(api, namespace, pod, questions, seconds), _logged(api, namespace, pod)]
+        if all(row.ok for row in rows) or time.monotonic() >= end:
+            return rows
+        time.sleep(1)
+
+
+def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[Question], seconds: float) -> list[Row]:
+    """An API server or a kubelet may be busy for a moment: then nothing is known of the questions."""
+    try:
+        _, said = api.execute(namespace, pod.name, ["/bin/sh", "-c", _script(questions)], seconds)
+    except BmkError as error:
+        return [Row("exec", False, f"{error.what}: {error.why}"[:200], pod.node)]
+    parts = said.split(f"{_MARK} ")[1:]
+    if len(parts) != len(questions):
+        return [Row("exec", False, f"it ended after {len(parts)} of {len(questions)} questions", pod.node)]
+    answers = [part.partition("\n")[::2] for part in parts]
+    rows = [q.row(int(code), text, pod.node) for q, (code, text) in zip(questions, answers, strict=True)]
+    return [*rows, Row("exec", True, "", pod.node)]
+
+
+def _script(questions: Sequence[Question]) -> str:
+    return "\n".join(f'said=$({q.command} 2>&1); echo "{_MARK} $?"; echo "$said"' for q in questions)
+
+
+def _logged(api: Pods, namespace: str, pod: PodState) -> Row:
+    try:
+        said = api.logs(namespace, pod.name)
+    except BmkError as error:
+        return Row("logs", False, f"{error.what}: {error.why}"[:200], pod.node)
+    return Row("logs", PRINTED in said, "" if PRINTED in said else f"it says {said[:100]!r}", pod.node)
