@@ -88,6 +88,7 @@ class ClusterVariables(Variables):
     vip: str | None = Field(description="address that the control planes carry in turn, if any")
     vip_key: str = Field(description="mark of the key that they sign with what they say of it")
     control_plane: list[Member]
+    several: bool = Field(description="whether it has more than one node")
     network: Network
     hardening: Hardening = Field(description="as the data center file has it")
 

@@ -26,16 +26,18 @@ from lightkube.resources.admissionregistration_v1 import (
     ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 )
-from lightkube.resources.apps_v1 import DaemonSet
+from lightkube.resources.apiregistration_v1 import APIService
+from lightkube.resources.apps_v1 import DaemonSet, Deployment
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceAccount
 from lightkube.resources.networking_v1 import NetworkPolicy
+from lightkube.resources.policy_v1 import PodDisruptionBudget
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from lightkube.types import CascadeType, PatchType
 
 from bmk.cluster.waiting import waits_for
 from bmk.errors import BmkError, Unreachable
-from bmk.hardening.network import MANAGED
+from bmk.hardening.objects import MANAGED
 
 TICKET = "bmk: "  # the description of a bootstrap token begins with it, then comes the host that it is for
 Readiness = Literal["ready", "not-ready"]
@@ -177,10 +179,11 @@ class Api:
             self._client.apply(from_dict(dict(manifest)), field_manager="bmk", force=True)
 
     def policies(self) -> list[dict[str, Any]]:
-        """Validating admission policies and their bindings, and what else bmk made of these kinds, as plain data."""
+        """Validating admission policies and their bindings, and what else bmk made, as plain data without secrets."""
         with self._errors():
             found = [one for kind in _POLICIES for one in _plain(self._client.list(_POLICIES[kind]), kind)]
-            return found + [one for kind in _MADE for one in _plain(self._made(_MADE[kind]), kind)]
+            made = [one for kind in _MADE for one in _plain(self._made(_MADE[kind]), kind)]
+            return found + [{key: value for key, value in one.items() if key != "data"} for one in made]
 
     def namespaces(self) -> list[str]:
         """Names of all namespaces."""
@@ -322,7 +325,11 @@ _POLICIES: dict[str, Any] = {
 
 
 _MADE: dict[str, Any] = {
-    kind.__name__: kind for kind in (ServiceAccount, ClusterRole, ClusterRoleBinding, DaemonSet, NetworkPolicy)
+    kind.__name__: kind
+    for kind in (
+        *(ServiceAccount, Secret, ClusterRole, ClusterRoleBinding, RoleBinding, NetworkPolicy),
+        *(Service, DaemonSet, Deployment, PodDisruptionBudget, APIService),
+    )
 }
 _ASKED: dict[str, Any] = {"nodes": Node, "pods": Pod, "namespaces": Namespace}
 _TOKENS: dict[str, Any] = {"type": "bootstrap.kubernetes.io/token"}

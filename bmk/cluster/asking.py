@@ -79,7 +79,7 @@ def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[Ques
 
 
 def _script(questions: Sequence[Question]) -> str:
-    return "\n".join(f'said=$({q.command} 2>&1); echo "{_MARK} $?"; echo "$said"' for q in questions)
+    return "\n".join(f'said=$({{ {q.command}; }} 2>&1); echo "{_MARK} $?"; echo "$said"' for q in questions)
 
 
 def _logged(api: Pods, namespace: str, pod: PodState) -> Row:

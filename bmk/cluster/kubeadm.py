@@ -260,7 +260,7 @@ def _identities(node: Node) -> dict[str, list[Document] | Document]:
     kubeadm's gate RootlessControlPlane is alpha, deprecated, and unknown to its dry run, which renders for bmk.
     """
     static = {f"{name}2+strategic.yaml": _static_identity(name, user) for name, user in accounts.STATIC_PODS.items()}
-    addons = {"corednsdeployment2+strategic.yaml": _dns_identity(), "kubeproxydaemonset2+strategic.yaml": _proxy(node)}
+    addons = {"corednsdeployment2+strategic.yaml": _dns(node), "kubeproxydaemonset2+strategic.yaml": _proxy(node)}
     return {**static, **addons}
 
 
@@ -273,9 +273,17 @@ def _static_identity(name: str, user: accounts.Account) -> Document:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def _dns_identity() -> Document:
-    """The image's user, said aloud. Port 53 is open to it: the runtime opens low ports to pods."""
-    return _workload("Deployment", "coredns", {"spec": {"securityContext": accounts.pod_context(accounts.DNS)}})
+def _dns(node: Node) -> Document:
+    """The image's user, said aloud. Port 53 is open to it: the runtime opens low ports to pods.
+
+    Where there will be two nodes, its two replicas are never on one: the second waits for the next node to join.
+    """
+    spec: Document = {"securityContext": accounts.pod_context(accounts.DNS)}
+    if node.cluster["several"]:
+        spread = {"topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "minDomains": 2}
+        pods = {"labelSelector": {"matchLabels": {"k8s-app": "kube-dns"}}, "matchLabelKeys": ["pod-template-hash"]}
+        spec["topologySpreadConstraints"] = [{**spread, "whenUnsatisfiable": "DoNotSchedule", **pods}]
+    return _workload("Deployment", "coredns", {"spec": spec})
 
 
 def _proxy(node: Node) -> Document:

@@ -74,6 +74,7 @@ def cluster_vars(dc: DataCenter, name: str, vip_key: str) -> dict[str, Any]:
         "vip": str(cluster.endpoint.vip) if cluster.endpoint.vip else None,
         "vip_key": vip_key,
         "control_plane": [{"name": h.name, "address": str(h.address)} for h in members if h.role == "control_plane"],
+        "several": len(members) > 1,
         "network": {**_network(cluster), "masquerade": asdict(found) if (found := masquerade(dc, name)) else None},
         "hardening": cluster.hardening.model_dump(mode="json"),
     }

@@ -229,6 +229,11 @@ class ClusterNetwork(Spec):
         (), description="ranges outside that see the pods' own addresses, because they have a route back"
     )
 
+    load_balancers: Literal["none", "own"] = Field(
+        "none",
+        description="what gives Services of type LoadBalancer an address: nothing, as a warning says, or yours",
+    )
+
     @property
     def enforces(self) -> bool:
         """Whether something holds pods to a NetworkPolicy."""

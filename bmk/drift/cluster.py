@@ -9,10 +9,11 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.drift.flat import flat
 from bmk.drift.model import Attributes, Desired, Facts
 from bmk.errors import PreflightRefused
-from bmk.hardening import network, policy
+from bmk.hardening import absent, addons, network, policy
 from bmk.hardening.joining import gives_any_name
+from bmk.hardening.objects import Object
 
-Object = Mapping[str, Any]
+Live = Mapping[str, Any]
 _ROLE = "cluster-admin"
 _BODY = ("rules", "roleRef", "subjects")  # of kinds that have no spec
 _RBAC = "rbac.authorization.k8s.io"
@@ -20,7 +21,7 @@ _RBAC = "rbac.authorization.k8s.io"
 ADMINISTRATORS = {"cluster-admin": "system:masters", "kubeadm:cluster-admins": "kubeadm:cluster-admins"}
 
 
-def desired_cluster(wanted: Sequence[policy.Object]) -> Desired:
+def desired_cluster(wanted: Sequence[Object]) -> Desired:
     """Kubeadm's administrators and nobody else; `wanted` of bmk's own objects and no old ones."""
     bindings = {b: {"role": _ROLE, "subjects": f"Group {group}"} for b, group in ADMINISTRATORS.items()}
     policies = {policy.key(o): _policy(o) for o in wanted}
@@ -29,22 +30,29 @@ def desired_cluster(wanted: Sequence[policy.Object]) -> Desired:
 
 
 def wanted_policies(
-    dc: DataCenter, name: str, images: Mapping[str, str], namespaces: Sequence[str]
-) -> list[policy.Object]:
-    """What a cluster should have of bmk: admission policies and bindings, who enforces NetworkPolicy, what is denied.
+    dc: DataCenter, name: str, images: Mapping[str, str], namespaces: Sequence[str], certificate: str
+) -> list[Object]:
+    """What a cluster should have of bmk: admission policies and bindings, what it runs, what is denied.
 
-    `images`: the mirror's; `namespaces`: those that the cluster has. PreflightRefused when an image is missing.
+    `images`: the mirror's; `namespaces`: those that the cluster has; `certificate`: what metrics-server shows, in PEM.
+    PreflightRefused when an image is missing.
     """
     cluster = dc.cluster(name)
     found = policy.objects(cluster.hardening.groups.model_dump(mode="json"))
+    found += absent.warnings(cluster.network.load_balancers == "own", cluster.network.enforces)
     if cluster.network.plugin == "routed" and cluster.network.policies == network.ENGINE:
-        if network.ENGINE not in images:
-            raise PreflightRefused(f"the mirror has no image {network.ENGINE}", hint="bmk artifacts build")
-        found += network.engine(images[network.ENGINE])
+        found += network.engine(_image(images, network.ENGINE))
+    found += [addons.dns_budget(), *addons.metrics(_image(images, addons.METRICS), certificate)]
     return network.there([*found, *network.denials(cluster.network.deny)], namespaces)
 
 
-def binding_facts(roles: Sequence[Object], bindings: Sequence[Object]) -> Facts:
+def _image(images: Mapping[str, str], name: str) -> str:
+    if name not in images:
+        raise PreflightRefused(f"the mirror has no image {name}", hint="bmk artifacts build")
+    return images[name]
+
+
+def binding_facts(roles: Sequence[Live], bindings: Sequence[Live]) -> Facts:
     """Bindings to roles of the whole cluster that may do everything, or become any node: by name, those of a namespace
     `namespace/name`.
     """
@@ -57,7 +65,7 @@ def binding_facts(roles: Sequence[Object], bindings: Sequence[Object]) -> Facts:
     return {"bindings": found}
 
 
-def policy_facts(wanted: Sequence[policy.Object], live: Sequence[Object]) -> Facts:
+def policy_facts(wanted: Sequence[Object], live: Sequence[Live]) -> Facts:
     """Objects that bmk made, or that have the names of such; others are none of its business."""
     mine = {policy.key(o) for o in wanted}
     return {"policies": {policy.key(o): _policy(o) for o in live if policy.is_managed(o) or policy.key(o) in mine}}
@@ -75,7 +83,7 @@ def administrator(name: str) -> dict[str, Any]:
     }
 
 
-def _policy(live: Object) -> Attributes:
+def _policy(live: Live) -> Attributes:
     body = live["spec"] if "spec" in live else {key: live[key] for key in _BODY if key in live}
     return flat(body) | {"managed": policy.is_managed(live)}
 
@@ -84,12 +92,12 @@ def _name(metadata: Object) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
-def _mighty(role: Object) -> bool:
+def _mighty(role: Live) -> bool:
     rules = role.get("rules") or ()
     return any("*" in (rule.get("verbs") or ()) and _all_resources(rule) for rule in rules)
 
 
-def _gives_names(role: Object) -> bool:
+def _gives_names(role: Live) -> bool:
     return any(map(gives_any_name, role.get("rules") or ()))
 
 
@@ -97,5 +105,5 @@ def _all_resources(rule: Object) -> bool:
     return "*" in (rule.get("resources") or ()) and "*" in (rule.get("apiGroups") or ())
 
 
-def _subjects(binding: Object) -> str:
+def _subjects(binding: Live) -> str:
     return ", ".join(sorted(f"{s['kind']} {_name(s)}" for s in binding.get("subjects") or ()))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-Object = dict[str, Any]
-MANAGED = {"app.kubernetes.io/managed-by": "bmk"}
-ENGINE, SPACE = "kube-network-policies", "kube-system"
+from bmk.hardening.objects import SPACE, Object, made
+
+ENGINE = "kube-network-policies"
 DENY = "bmk-default-deny"
 UNABLE = "bmk.dev/no-network-policy"  # label of a node whose kernel has no queue of nftables: nothing can enforce there
 _GROUP = 65532
@@ -25,10 +25,10 @@ def engine(image: str) -> list[Object]:
     role = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ENGINE}
     subjects = [{"kind": "ServiceAccount", "name": ENGINE, "namespace": SPACE}]
     return [
-        _object("v1", "ServiceAccount", ENGINE, SPACE),
-        _object(f"{_RBAC}/v1", "ClusterRole", ENGINE, rules=rules),
-        _object(f"{_RBAC}/v1", "ClusterRoleBinding", ENGINE, roleRef=role, subjects=subjects),
-        _object("apps/v1", "DaemonSet", ENGINE, SPACE, spec=_daemon(image)),
+        made("v1", "ServiceAccount", ENGINE, SPACE),
+        made(f"{_RBAC}/v1", "ClusterRole", ENGINE, rules=rules),
+        made(f"{_RBAC}/v1", "ClusterRoleBinding", ENGINE, roleRef=role, subjects=subjects),
+        made("apps/v1", "DaemonSet", ENGINE, SPACE, spec=_daemon(image)),
     ]
 
 
@@ -36,7 +36,7 @@ def denials(namespaces: Sequence[str]) -> Iterator[Object]:
     """In each of these namespaces no pod reaches another or is reached, but for what further policies let through."""
     spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for name in namespaces:
-        yield _object("networking.k8s.io/v1", "NetworkPolicy", DENY, name, spec=spec)
+        yield made("networking.k8s.io/v1", "NetworkPolicy", DENY, name, spec=spec)
 
 
 def there(wanted: Sequence[Object], namespaces: Sequence[str]) -> list[Object]:
@@ -89,8 +89,3 @@ def _container(image: str) -> Object:
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
         },
     }
-
-
-def _object(api: str, kind: str, name: str, namespace: str = "", **body: Any) -> Object:
-    place = {"namespace": namespace} if namespace else {}
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": dict(MANAGED), **place}, **body}

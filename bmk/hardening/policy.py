@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bmk.hardening.groups import LABEL, MODES, POLICY
-from bmk.hardening.network import MANAGED
+from bmk.hardening.objects import MANAGED, Object, made
 
-Object = dict[str, Any]
 API = "admissionregistration.k8s.io/v1"
 NAME = "kubernetes.io/metadata.name"
 DEBUG, TEMPLATES, LABELS = f"{POLICY}-debug", f"{POLICY}-templates", f"{POLICY}-label"
@@ -39,32 +38,32 @@ def objects(settings: Mapping[str, Any]) -> list[Object]:
     found = [_pods(), _debug(), _templates(), _labels()]
     for policy, actions in ((POLICY, _ACTIONS), (DEBUG, _ACTIONS), (TEMPLATES, _EARLY)):
         found += _bindings(policy, actions, settings)
-    found.append(_binding(LABELS, LABELS, ["Deny"], {}))
+    found.append(binding(LABELS, LABELS, ["Deny"], {}))
     return found
 
 
 def _pods() -> Object:
     """Never UPDATE: a finalizer must come off pods that were there before."""
     fields = ("object.spec.containers", "object.spec.?initContainers.orValue([])")
-    return _policy(POLICY, [_rule("", ["pods"], ["CREATE"])], {}, _validation("object.spec", fields, _CONTEXT))
+    return admission(POLICY, [rule("", ["pods"], ["CREATE"])], {}, _validation("object.spec", fields, _CONTEXT))
 
 
 def _debug() -> Object:
     """Of a pod that is there already only what is added counts: the rest was admitted before."""
     added = f"object.spec.?ephemeralContainers.orValue([]).filter(c, !{_OLD})"
-    rules = [_rule("", ["pods/ephemeralcontainers"], ["UPDATE"])]
-    return _policy(DEBUG, rules, {}, _validation("object.spec", (added,), {}))
+    rules = [rule("", ["pods/ephemeralcontainers"], ["UPDATE"])]
+    return admission(DEBUG, rules, {}, _validation("object.spec", (added,), {}))
 
 
 def _templates() -> Object:
     rules = [
-        _rule("apps", ["deployments", "statefulsets", "daemonsets", "replicasets"], ["CREATE", "UPDATE"]),
-        _rule("batch", ["jobs", "cronjobs"], ["CREATE", "UPDATE"]),
-        _rule("", ["replicationcontrollers"], ["CREATE", "UPDATE"]),
+        rule("apps", ["deployments", "statefulsets", "daemonsets", "replicasets"], ["CREATE", "UPDATE"]),
+        rule("batch", ["jobs", "cronjobs"], ["CREATE", "UPDATE"]),
+        rule("", ["replicationcontrollers"], ["CREATE", "UPDATE"]),
     ]
     pod = "request.kind.kind == 'CronJob' ? object.spec.jobTemplate.spec.template.spec : object.spec.template.spec"
     fields = ("variables.pod.containers", "variables.pod.?initContainers.orValue([])")
-    return _policy(TEMPLATES, rules, {"pod": pod}, _validation("variables.pod", fields, _CONTEXT))
+    return admission(TEMPLATES, rules, {"pod": pod}, _validation("variables.pod", fields, _CONTEXT))
 
 
 def _validation(pod: str, containers: Sequence[str], context: Mapping[str, str]) -> list[Object]:
@@ -95,7 +94,7 @@ def _labels() -> Object:
         "expression": f"{value} in {modes} || (request.operation == 'UPDATE' && {before} == {value})",
         "message": f"bmk: the label {LABEL} is one of {', '.join(MODES)}",
     }
-    return _policy(LABELS, [_rule("", ["namespaces"], ["CREATE", "UPDATE"])], {}, [validation])
+    return admission(LABELS, [rule("", ["namespaces"], ["CREATE", "UPDATE"])], {}, [validation])
 
 
 def _bindings(policy: str, actions: Mapping[str, list[str]], settings: Mapping[str, Any]) -> list[Object]:
@@ -104,13 +103,13 @@ def _bindings(policy: str, actions: Mapping[str, list[str]], settings: Mapping[s
         named[mode].append(namespace)
     others = _names("NotIn", sorted({*settings["exempt"], *settings["namespaces"]}))
     found = [
-        _binding(f"{policy}-{mode}", policy, actions[mode], {"matchExpressions": [_labelled("In", [mode]), *others]})
+        binding(f"{policy}-{mode}", policy, actions[mode], {"matchExpressions": [_labelled("In", [mode]), *others]})
         for mode in MODES
     ]
     unlabelled = {"matchExpressions": [_labelled("NotIn", MODES), *others]}
-    found.append(_binding(f"{policy}-default", policy, actions[settings["default"]], unlabelled))
+    found.append(binding(f"{policy}-default", policy, actions[settings["default"]], unlabelled))
     return found + [
-        _binding(f"{policy}-{mode}-named", policy, actions[mode], {"matchExpressions": _names("In", names)})
+        binding(f"{policy}-{mode}-named", policy, actions[mode], {"matchExpressions": _names("In", names)})
         for mode, names in named.items()
         if names
     ]
@@ -124,26 +123,25 @@ def _labelled(operator: str, modes: Sequence[str]) -> Object:
     return {"key": LABEL, "operator": operator, "values": list(modes)}
 
 
-def _rule(group: str, resources: list[str], operations: list[str]) -> Object:
+def rule(group: str, resources: list[str], operations: list[str]) -> Object:
+    """What a policy is asked about."""
     return {"apiGroups": [group], "apiVersions": ["v1"], "operations": operations, "resources": resources}
 
 
-def _policy(name: str, rules: list[Object], variables: Mapping[str, str], validations: list[Object]) -> Object:
+def admission(name: str, rules: list[Object], variables: Mapping[str, str], validations: list[Object]) -> Object:
+    """A policy; it counts where a binding says so."""
     spec: Object = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules}, "validations": validations}
     if variables:
         spec["variables"] = [{"name": key, "expression": text} for key, text in variables.items()]
-    return _object("ValidatingAdmissionPolicy", name, spec)
+    return made(API, "ValidatingAdmissionPolicy", name, spec=spec)
 
 
-def _binding(name: str, policy: str, actions: list[str], namespaces: Object) -> Object:
+def binding(name: str, policy: str, actions: list[str], namespaces: Object) -> Object:
+    """Where a policy counts ({}: everywhere), and what follows."""
     spec: Object = {"policyName": policy, "validationActions": actions}
     if namespaces:
         spec["matchResources"] = {"namespaceSelector": namespaces}
-    return _object("ValidatingAdmissionPolicyBinding", name, spec)
-
-
-def _object(kind: str, name: str, spec: Object) -> Object:
-    return {"apiVersion": API, "kind": kind, "metadata": {"name": name, "labels": dict(MANAGED)}, "spec": spec}
+    return made(API, "ValidatingAdmissionPolicyBinding", name, spec=spec)
 
 
 def is_current(wanted: Any, live: Any) -> bool:

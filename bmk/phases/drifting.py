@@ -11,6 +11,7 @@ from typing import Any
 
 from bmk.artifacts.mirror import open_mirror
 from bmk.cluster.api import Api
+from bmk.datacenter.keys import metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.api import desired_nodes, node_facts
@@ -134,9 +135,12 @@ def _cluster(on: Look, name: str, members: Sequence[str]) -> Outside:
     try:
         if not kubeconfig.exists():
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
+        pair = metrics_pair(state_dir(dc.name), name)
         with Api(kubeconfig, _PATIENCE) as api:
             nodes = node_facts(api.plain_nodes())
-            wanted = wanted_policies(dc, name, open_mirror().as_vars(dc.spec.deployer)[1], api.namespaces())
+            wanted = wanted_policies(
+                dc, name, open_mirror().as_vars(dc.spec.deployer)[1], api.namespaces(), pair.certificate
+            )
             whole = {**binding_facts(*api.plain_roles()), **policy_facts(wanted, api.policies())}
             images = image_facts(api.plain_pods(NAMESPACE))
             kubelets, silent = _kubelets(api, [h for h in members if _ready(nodes, h)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api
 from bmk.cluster.live import live_control_planes
 from bmk.cluster.smoke import Proof
+from bmk.datacenter.keys import Pair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import policy
 from bmk.hardening.joining import automatic
 from bmk.hardening.network import unable as unable_nodes
+from bmk.hardening.objects import Object
 from bmk.journal import Journal
+from bmk.paths import state_dir
 from bmk.phases.restored import node_patches
 from bmk.phases.services import Check
 from bmk.plan.actual import Drifted, NodeState, Policies
@@ -72,7 +76,7 @@ class LiveCluster:
             wrong = policy.differing(wanted, api.policies())
             for body in wanted:
                 if policy.key(body) in wrong:
-                    api.apply(body)
+                    api.apply({**body, "data": self._pair.data} if body["kind"] == "Secret" else body)
             mine = {policy.key(body) for body in wanted}
             for name in wrong:
                 if name not in mine:
@@ -87,8 +91,12 @@ class LiveCluster:
         with self._api() as api:
             return {**api.hardening(), "wanted": tuple(self._wanted(api))}
 
-    def _wanted(self, api: Api) -> list[policy.Object]:
-        return wanted_policies(self._dc, self._name, self._images, api.namespaces())
+    def _wanted(self, api: Api) -> list[Object]:
+        return wanted_policies(self._dc, self._name, self._images, api.namespaces(), self._pair.certificate)
+
+    @cached_property
+    def _pair(self) -> Pair:
+        return metrics_pair(state_dir(self._dc.name), self._name)
 
     def restore(self, found: Sequence[Drifted]) -> None:
         with self._api() as api:

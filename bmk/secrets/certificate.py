@@ -20,7 +20,7 @@ BEGIN, END = datetime.datetime(2000, 1, 1), datetime.datetime(9999, 12, 31, 23, 
 
 
 def self_signed(path: Path, name: str, addresses: Sequence[str]) -> Path:
-    """Write key and certificate for these addresses into one PEM file (0600), replacing what is there."""
+    """Write key and certificate for these addresses or host names into one PEM file (0600), replacing what is there."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -37,16 +37,23 @@ def _certificate(key: ec.EllipticCurvePrivateKey, common_name: str, addresses: S
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(BEGIN).not_valid_after(END)
-    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(a)) for a in addresses])
+    alternatives = x509.SubjectAlternativeName([_named(address) for address in addresses])
     return builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
 
 
 def certificate_for(pem: Path, address: str) -> str:
-    """The certificate in a PEM file when it is there, can be read and is for this address; else an empty text."""
+    """The certificate in a PEM file when it is there, can be read and is for this address or host name; else ""."""
     try:
         found = x509.load_pem_x509_certificate(pem.read_bytes())
         names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound):
         return ""
-    good = ipaddress.ip_address(address) in names.get_values_for_type(x509.IPAddress)
+    good = _named(address) in names
     return found.public_bytes(serialization.Encoding.PEM).decode() if good else ""
+
+
+def _named(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)

@@ -20,7 +20,7 @@ ADDONS = {  # phase of kubeadm -> what its patches are called, and the object
     "coredns": ("corednsdeployment", "deployment/coredns"),
     "kube-proxy": ("kubeproxydaemonset", "daemonset/kube-proxy"),
 }
-_KEYS = ("name", "mountPath")  # what tells entries of a list apart
+_KEYS = ("name", "mountPath", "topologyKey")  # what tells entries of a list apart
 
 
 def put_right(config: str, environment: dict[str, str], check: bool) -> list[str]:

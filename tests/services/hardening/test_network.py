@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bmk.datacenter.load import load_datacenter
-from bmk.hardening import network
+from bmk.hardening import addons, network
 from bmk.journal import Journal
 from bmk.phases.member import LiveCluster
 from tests.services.hardening.conftest import Server, free_port, load_version, start, stop
 
 pytestmark = pytest.mark.services
-IMAGES = {network.ENGINE: f"10.87.0.1:5000/{network.ENGINE}@sha256:{'1' * 64}"}
+IMAGES = {name: f"10.87.0.1:5000/{name}@sha256:{'1' * 64}" for name in (network.ENGINE, addons.METRICS)}
 DAEMON, ROLE = "DaemonSet/kube-system/kube-network-policies", "ClusterRole/kube-network-policies"
 
 
@@ -31,11 +32,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def cluster(server: Server, tmp_path: Path) -> Iterator[LiveCluster]:
+def cluster(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveCluster]:
     """The cluster of lab-ha as commands see it."""
+    monkeypatch.setenv("BMK_STATE_DIR", str(server.directory / "state"))
     journal = Journal(tmp_path / "journal.db")
-    yield LiveCluster((load_datacenter("lab-ha"), journal), "lab-ha", server.kubeconfig, IMAGES, "standard")
+    yield _seen(server, journal)
     journal.close()
+
+
+def _seen(server: Server, journal: Journal) -> LiveCluster:
+    return LiveCluster((load_datacenter("lab-ha"), journal), "lab-ha", server.kubeconfig, IMAGES, "standard")
 
 
 def test_what_was_put_in_is_found_as_it_was_meant(cluster: LiveCluster, server: Server) -> None:
@@ -83,3 +89,59 @@ def test_a_namespace_that_the_file_names_no_more_is_open_again(cluster: LiveClus
     assert cluster.guard() == [f"NetworkPolicy/kube-system/{network.DENY}"]
     left = json.loads(server.kubectl("get", "networkpolicy", "-n", "kube-system", "-o", "json").stdout)["items"]
     assert [n["metadata"]["name"] for n in left] == ["theirs"]
+
+
+METRICS = "Deployment/kube-system/metrics-server"
+SECRETS = ("get", "secrets", "-n", "kube-system", "-o", "json")
+
+
+def test_metrics_come_by_one_certificate_whose_key_is_not_shown(
+    cluster: LiveCluster, server: Server, tmp_path: Path
+) -> None:
+    """API servers believe the certificate that the Secret holds and no other; what drift and reports are told of the
+    Secret has no key; with another certificate the Secret is another one, and the old one goes.
+    """
+    cluster.guard()
+    (secret,) = _secrets(server)
+    shown = json.loads(server.kubectl("get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "json").stdout)["spec"]
+    assert shown["caBundle"] == secret["data"]["tls.crt"]
+    assert not shown.get("insecureSkipTLSVerify")
+    assert secret["data"]["tls.key"] not in json.dumps(cluster.evidence(), default=str)
+    (server.directory / "state/lab-ha/metrics/lab-ha.pem").unlink()
+    other = _seen(server, Journal(tmp_path / "other.db"))
+    assert METRICS in other.guard()
+    (after,) = _secrets(server)
+    assert after["metadata"]["name"] != secret["metadata"]["name"]
+    assert other.policies() == "current"
+
+
+def test_what_was_done_to_metrics_is_put_back(cluster: LiveCluster, server: Server) -> None:
+    """Kubelets that nobody verifies, an API that believes anybody, no Secret, no limit to what of DNS is evicted."""
+    cluster.guard()
+    (secret,) = _secrets(server)
+    insecure = (
+        '[{"op": "replace", "path": "/spec/template/spec/containers/0/args/4", "value": "--kubelet-insecure-tls"}]'
+    )
+    anybody = '{"spec": {"caBundle": null, "insecureSkipTLSVerify": true}}'
+    for command in (
+        ("patch", "deployment", "metrics-server", "-n", "kube-system", "--type=json", "-p", insecure),
+        ("patch", "apiservice", "v1beta1.metrics.k8s.io", "--type=merge", "-p", anybody),
+        ("delete", "secret", "-n", "kube-system", secret["metadata"]["name"]),
+        ("delete", "poddisruptionbudget", "-n", "kube-system", "coredns"),
+    ):
+        done = server.kubectl(*command)
+        assert done.returncode == 0, done.stderr
+    assert cluster.policies() == "stale"
+    assert set(cluster.guard()) == {
+        METRICS,
+        "APIService/v1beta1.metrics.k8s.io",
+        f"Secret/kube-system/{secret['metadata']['name']}",
+        "PodDisruptionBudget/kube-system/coredns",
+    }
+    assert cluster.policies() == "current"
+    assert _secrets(server)[0]["data"] == secret["data"]
+
+
+def _secrets(server: Server) -> list[dict[str, Any]]:
+    found = json.loads(server.kubectl(*SECRETS).stdout)["items"]
+    return [one for one in found if one["metadata"]["name"].startswith("metrics-server-")]

@@ -23,6 +23,7 @@ CLUSTER = {
     "endpoint": {"host": "10.20.0.10", "port": 6443},
     "vip": "10.20.0.10",
     "control_plane": [{"name": "cp-1", "address": "10.20.0.11"}, {"name": "cp-2", "address": "10.20.0.12"}],
+    "several": True,
     "hardening": HARDENING,
     "network": {
         "plugin": "routed",
@@ -43,7 +44,8 @@ def node() -> Callable[..., Node]:
         host = {"name": "cp-1", "role": role, "address": "10.20.0.11", "labels": other.pop("labels", {})}
         own = {"plugin": other.pop("plugin", "routed"), "node_prefix": other.pop("node_prefix", 24)}
         network = CLUSTER["network"] | own  # type: ignore[operator]
-        cluster = CLUSTER | {"vip": other.pop("vip", "10.20.0.10"), "network": network}
+        own_cluster = {"vip": other.pop("vip", "10.20.0.10"), "several": other.pop("several", True)}
+        cluster = CLUSTER | own_cluster | {"network": network}
         variables = {"bmk_cluster": cluster, "bmk_host": host, "bmk_images": IMAGES, "bmk_timing": timing}
         return Node.of(variables, FACTS | other)
 

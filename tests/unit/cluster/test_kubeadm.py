@@ -47,7 +47,7 @@ def test_joins_are_as_reviewed(node: Make, golden: Golden) -> None:
     ("name", "options"),
     [
         ("standard-vip", {}),
-        ("standard-single", {"vip": None}),
+        ("standard-single", {"vip": None, "several": False}),
         ("emulated", {"timing": "emulated"}),
         ("emulated-worker", {"timing": "emulated", "role": "worker"}),
         ("container", {"cgroup": 1, "container": True, "role": "worker"}),
@@ -148,6 +148,18 @@ def test_upload_certs_asks_nobody_for_a_version(node: Make) -> None:
     """The phase would otherwise ask the internet which Kubernetes is stable."""
     documents = upload_certs_documents(node(), "k")
     assert documents[1]["kubernetesVersion"] == "v1.37.2"
+
+
+def test_names_are_served_from_two_nodes_where_there_are_two(node: Make) -> None:
+    """CoreDNS's second replica waits for a second node rather than share the first; a lone node has both."""
+
+    def spread(several: bool) -> Any:
+        patch: Any = patches(node(several=several))["corednsdeployment2+strategic.yaml"]
+        return patch["spec"]["template"]["spec"].get("topologySpreadConstraints")
+
+    (constraint,) = spread(several=True)
+    assert (constraint["minDomains"], constraint["whenUnsatisfiable"]) == (2, "DoNotSchedule")
+    assert spread(several=False) is None
 
 
 def test_no_program_of_kubernetes_is_root_by_accident(node: Make) -> None:

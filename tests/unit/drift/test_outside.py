@@ -17,10 +17,11 @@ from bmk.drift.images import desired_images, held, image_facts, with_builds
 from bmk.drift.kubelet import desired_settings, live_settings
 from bmk.drift.model import Desired
 from bmk.errors import PreflightRefused
-from bmk.hardening import network, policy
+from bmk.hardening import addons, network, policy
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMESPACES = ["default", "kube-system"]
+IMAGES = {name: f"d/{name}@sha256:1" for name in (network.ENGINE, addons.METRICS)}
 KUBEADM = [administrator(name) for name in ("cluster-admin", "kubeadm:cluster-admins")]
 
 
@@ -42,7 +43,7 @@ def found(dc: DataCenter, bindings: list[Any], policies: list[Any], roles: list[
 
 
 def wanted_of(dc: DataCenter) -> list[Any]:
-    return wanted_policies(dc, next(iter(dc.spec.clusters)), {network.ENGINE: "d/engine@sha256:1"}, NAMESPACES)
+    return wanted_policies(dc, next(iter(dc.spec.clusters)), IMAGES, NAMESPACES, "certificate")
 
 
 def live(dc: DataCenter) -> list[Any]:
@@ -99,11 +100,11 @@ def test_who_enforces_network_policy_is_watched(dc: DataCenter) -> None:
 
 def test_a_namespace_that_does_not_exist_yet_has_nothing_to_deny(dc: DataCenter) -> None:
     """What is denied is wanted where it can be; who enforces is wanted always, and a mirror without it is refused."""
-    keys = {policy.key(o) for o in wanted_policies(dc, "lab-ha", {network.ENGINE: "x"}, ["kube-system"])}
-    assert not [key for key in keys if key.startswith("NetworkPolicy/")]
+    keys = {policy.key(o) for o in wanted_policies(dc, "lab-ha", IMAGES, ["kube-system"], "c")}
+    assert [key for key in keys if key.startswith("NetworkPolicy/")] == ["NetworkPolicy/kube-system/metrics-server"]
     assert "DaemonSet/kube-system/kube-network-policies" in keys
     with pytest.raises(PreflightRefused, match="kube-network-policies"):
-        wanted_policies(dc, "lab-ha", {}, NAMESPACES)
+        wanted_policies(dc, "lab-ha", {}, NAMESPACES, "c")
 
 
 CONFIG = """\
