@@ -23,9 +23,18 @@ def show_failures(outcomes: Sequence[Outcome]) -> None:
 
 
 def show_smoke(checks: Sequence[Event]) -> None:
-    """What the smoke test asked and what the answer was."""
-    rows = [("ok" if e.data["ok"] else "FAILED", e.data["name"], e.host or "", e.data["detail"]) for e in checks]
+    """What the smoke test asked and what was answered: one row for what is well on all hosts, one for each failure."""
+    well = [e for e in checks if e.data["ok"]]
+    named = {name: [e for e in well if e.data["name"] == name] for name in dict.fromkeys(e.data["name"] for e in well)}
+    rows = [_well(name, same) for name, same in named.items()]
+    rows += [("FAILED", e.data["name"], e.host or "", e.data["detail"]) for e in checks if not e.data["ok"]]
     _show(("", "smoke test", "host", "seen"), rows)
+
+
+def _well(name: str, same: Sequence[Event]) -> tuple[str, str, str, str]:
+    if len(same) == 1:
+        return "ok", name, same[0].host or "", same[0].data["detail"]
+    return "ok", name, f"{len(same)} hosts", ""
 
 
 def _cause(outcome: Outcome) -> str:

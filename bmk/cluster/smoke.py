@@ -60,15 +60,15 @@ def run(api: Api, proof: Proof) -> list[Row]:
     return rows
 
 
-def questions(proof: Proof, pod: PodState, other: PodState, service: str) -> list[Question]:
-    """What the pod of a node asks; `other` is that of the next node, `service` the address in front of all."""
+def questions(proof: Proof, other: PodState, service: str) -> list[Question]:
+    """What a pod asks; `other` is the one on the next node, `service` the address in front of all."""
     wget = f"wget -q -T {proof.seconds / 36:.0f} -O -"
     return [
         Question("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address"),
         Question("a name outside is answered", f"nslookup {proof.name}", "", answered),
         Question("the deployer is reached", f"{wget} {proof.url}"),
         Question("identity", "id 2>/dev/null", IDENTITY),
-        Question(f"pod to pod, {pod.node} to {other.node}", f"{wget} http://{other.ip}:{_PORT}/index.html", other.name),
+        Question("pod to pod", f"echo to {other.node}: && {wget} http://{other.ip}:{_PORT}/index.html", other.name),
         Question("pod to service by name", f"{wget} http://web/index.html", "web-"),
         Question("pod to service by address", f"{wget} http://{service}/index.html", "web-"),
     ]
@@ -166,7 +166,7 @@ def _asked(api: Api, proof: Proof, pods: Sequence[PodState]) -> list[Row]:
     service = _patiently(lambda: api.service_address(NAMESPACE, "web"), proof.seconds)
 
     def ask(pod: PodState, other: PodState) -> list[Row]:
-        return ask_node(api, NAMESPACE, pod, questions(proof, pod, other, service), proof.seconds / 3)
+        return ask_node(api, NAMESPACE, pod, questions(proof, other, service), proof.seconds / 3)
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(pods))) as pool:
         found = pool.map(ask, pods, [*pods[1:], pods[0]])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from bmk.hardening.objects import SPACE, Object, made
@@ -61,6 +62,15 @@ def metrics(image: str, certificate: str) -> list[Object]:
         made("apps/v1", "Deployment", METRICS, SPACE, spec=_deployment(image, secret)),
         made("apiregistration.k8s.io/v1", "APIService", "v1beta1.metrics.k8s.io", spec=_api(certificate)),
     ]
+
+
+def completed(body: Object, data: Mapping[str, str]) -> Object:
+    """An object as it is applied, with what no API gives back to be compared: `data` of the Secret, and a plain no."""
+    if body["kind"] == "Secret":
+        return {**body, "data": dict(data)}
+    if body["kind"] == "APIService":
+        return {**body, "spec": {**body["spec"], "insecureSkipTLSVerify": False}}
+    return body
 
 
 def _bound(kind: str, name: str, role_kind: str, role: str, namespace: str = "") -> Object:

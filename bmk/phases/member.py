@@ -18,7 +18,7 @@ from bmk.datacenter.keys import Pair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.errors import BmkError, Unreachable
-from bmk.hardening import policy
+from bmk.hardening import addons, policy
 from bmk.hardening.joining import automatic
 from bmk.hardening.network import unable as unable_nodes
 from bmk.hardening.objects import Object
@@ -76,7 +76,7 @@ class LiveCluster:
             wrong = policy.differing(wanted, api.policies())
             for body in wanted:
                 if policy.key(body) in wrong:
-                    api.apply({**body, "data": self._pair.data} if body["kind"] == "Secret" else body)
+                    api.apply(addons.completed(body, self._pair.data))
             mine = {policy.key(body) for body in wanted}
             for name in wrong:
                 if name not in mine:

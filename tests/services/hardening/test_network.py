@@ -88,7 +88,7 @@ def test_a_namespace_that_the_file_names_no_more_is_open_again(cluster: LiveClus
         assert server.kubectl("create", "-f", "-", send=body).returncode == 0
     assert cluster.guard() == [f"NetworkPolicy/kube-system/{network.DENY}"]
     left = json.loads(server.kubectl("get", "networkpolicy", "-n", "kube-system", "-o", "json").stdout)["items"]
-    assert [n["metadata"]["name"] for n in left] == ["theirs"]
+    assert [n["metadata"]["name"] for n in left] == ["metrics-server", "theirs"]
 
 
 METRICS = "Deployment/kube-system/metrics-server"

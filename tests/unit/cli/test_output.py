@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from bmk.cli.output import console, dump, emit, use_colour
+from bmk.cli.tables import show_smoke
+from bmk.journal import Event
 
 ROWS = [{"host": "a", "phase": None, "macs": ["x", "y"]}, {"host": "long-name", "phase": "ready", "macs": []}]
 
@@ -64,6 +66,21 @@ def test_table_is_aligned_and_never_cut(capsys):
     assert capsys.readouterr().out == "HOST       PHASE\na          -\nlong-name  ready\n"
     emit(ROWS[:1], "wide", ["host"], wide=["macs"])
     assert capsys.readouterr().out == "HOST  MACS\na     x,y\n"
+
+
+def test_a_smoke_test_of_many_hosts_is_a_short_table(no_environment, capsys):
+    """One row for what is well everywhere; what fails names its host and what was seen."""
+    hosts = [f"worker-{number}" for number in range(50)]
+    checks = [_checked("pod runs", host, ok=True) for host in hosts] + [_checked("identity", "worker-1", ok=True)]
+    show_smoke([*checks, _checked("logs", "worker-7", ok=False), _checked("logs", "worker-9", ok=False)])
+    lines = capsys.readouterr().err.splitlines()[2:]
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "FAILED", "FAILED"]
+    assert "50 hosts" in lines[0]
+    assert all(word in lines[2] for word in ("logs", "worker-7", "seen on worker-7"))
+
+
+def _checked(name, host, *, ok):
+    return Event("cluster", "smoke.check", name, host, data={"name": name, "ok": ok, "detail": f"seen on {host}"})
 
 
 def test_machine_formats_hold_everything(capsys):
