@@ -38,7 +38,7 @@ def _kind(kind: str, wanted: Mapping[str, Attributes], there: Mapping[str, Attri
 
 def _attributes(kind: str, name: str, wanted: Attributes, have: Attributes) -> Iterator[Difference]:
     """Another type is one difference: owner, mode and content of a link where a file should be say nothing more."""
-    fields = ("type",) if wanted.get("type") != have.get("type") else tuple(wanted)
+    fields = ("type",) if wanted.get("type", have.get("type")) != have.get("type") else tuple(wanted)
     for field in fields:
         if wanted.get(field) != have.get(field):
             yield Difference(kind, name, field, wanted.get(field), have.get(field))

@@ -58,7 +58,7 @@ def metrics(image: str, certificate: str) -> list[Object]:
         _bound("ClusterRoleBinding", f"{METRICS}:system:auth-delegator", "ClusterRole", "system:auth-delegator"),
         _bound("RoleBinding", f"{METRICS}-auth-reader", "Role", "extension-apiserver-authentication-reader", SPACE),
         made("networking.k8s.io/v1", "NetworkPolicy", METRICS, SPACE, spec=_reached()),
-        made("v1", "Service", METRICS, SPACE, spec={"selector": _LABELS, "ports": [_port(443)]}),
+        made("v1", "Service", METRICS, SPACE, spec={"type": "ClusterIP", "selector": _LABELS, "ports": [_port(443)]}),
         made("apps/v1", "Deployment", METRICS, SPACE, spec=_deployment(image, secret)),
         made("apiregistration.k8s.io/v1", "APIService", "v1beta1.metrics.k8s.io", spec=_api(certificate)),
     ]

@@ -96,3 +96,9 @@ def test_another_type_is_one_difference() -> None:
     desired = Desired({"files": {"/x": {"type": "file", "mode": "0644", "owner": "root"}}})
     (found,) = compare(desired, {"files": {"/x": {"type": "link", "target": "/dev/null"}}})
     assert (found.field, found.have) == ("type", "link")
+
+
+def test_a_type_that_nobody_declared_is_no_difference() -> None:
+    """A Service of which only the ports are wanted has a type all the same."""
+    desired = Desired({"policies": {"Service/x": {"ports": 1}}})
+    assert compare(desired, {"policies": {"Service/x": {"ports": 1, "type": "ClusterIP"}}}) == []
