@@ -119,7 +119,8 @@ def facts_of(hardware: Hardware, disk: Path) -> Facts:
     for number, drive in enumerate(hardware.drives):
         path = f"/dev/{drive.name}"
         found = tuple(findings(disk, path)) if number == 0 else ()
-        disks.append(Disk(drive.name, path, drive.size, drive.serial, drive.wwn, "lab", drive.rotational, found))
+        said = (drive.name, path, drive.size, drive.serial, drive.wwn, "lab", drive.rotational, found, drive.sector)
+        disks.append(Disk(*said))
     macs = tuple(port.mac for port in hardware.ports)
     return Facts(hardware.uuid, hardware.serial, macs, tuple(disks), hardware.firmware)
 

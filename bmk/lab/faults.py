@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import struct
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmk.errors import ConfigError, PreflightRefused
-from bmk.lab import signature
+from bmk.lab import nvram, signature
 from bmk.lab.machine import Chassis
 from bmk.lab.redfish_shape import PERSONALITIES
+from bmk.lab.vm import firmware_variables
 
 Work = Callable[[Chassis], Awaitable[None]]
+ODD_ENTRY = "Boot00FC"
+# An EFI_LOAD_OPTION as a CSM leaves it: active, its device path a BBS one (5.1, hard disk) with a name in Latin-1.
+_NAME = b"B\xfcro\0"
+_BBS = struct.pack("<BBHHH", 5, 1, 8 + len(_NAME), 2, 0) + _NAME + bytes((0x7F, 0xFF, 4, 0))
+_OF_A_CSM = struct.pack("<IH", 1, len(_BBS)) + "Legacy".encode("utf-16-le") + b"\0\0" + _BBS
 
 
 async def _nothing(machine: Chassis) -> None:
@@ -46,10 +53,37 @@ async def _unsign(machine: Chassis) -> None:
         signature.erase(disk)
 
 
+async def _fill_nvram(machine: Chassis) -> None:
+    _change_variables(machine, nvram.filled)
+
+
+async def _empty_nvram(machine: Chassis) -> None:
+    _change_variables(machine, nvram.emptied)
+
+
+async def _add_odd_entry(machine: Chassis) -> None:
+    _change_variables(machine, lambda store: nvram.added(store, nvram.GLOBAL, ODD_ENTRY, _OF_A_CSM))
+
+
+async def _remove_odd_entry(machine: Chassis) -> None:
+    _change_variables(machine, lambda store: nvram.emptied(store, nvram.GLOBAL, ODD_ENTRY))
+
+
+def _change_variables(machine: Chassis, how: Callable[[bytes], bytes]) -> None:
+    _need_off(machine)
+    if machine.hardware.kind != "vm" or machine.hardware.firmware != "uefi":
+        what = "only virtual machines with UEFI have variables of firmware"
+        raise PreflightRefused(
+            what, where=machine.hardware.name, hint="choose a host whose profile says firmware: uefi"
+        )
+    path = firmware_variables(machine.directory)
+    path.write_bytes(how(path.read_bytes()))
+
+
 def _need_off(machine: Chassis) -> None:
     if machine.running:
         raise PreflightRefused(
-            "a disk can be changed only while its machine is off",
+            "disk and firmware can be changed only while their machine is off",
             where=machine.hardware.name,
             hint="switch it off first: bmk lab power DC HOST off",
         )
@@ -96,6 +130,9 @@ FAULTS: dict[str, Fault] = {
     "wrong-disk": Fault("another disk is in the case: its serial number is not that of the file"),
     "wrong-firmware": Fault("the firmware's setup was changed: BIOS instead of UEFI, or the reverse"),
     "disk-lvm": Fault("somebody's LVM volume is on the disk", _sign, _unsign),
+    "disk-4kn": Fault("the disk has sectors of 4096 bytes (from the next power on; what is on it is lost to firmware)"),
+    "nvram-full": Fault("the firmware has no room for another variable (UEFI machines)", _fill_nvram, _empty_nvram),
+    "boot-entry-latin1": Fault("a boot entry's text is Latin-1 (UEFI machines)", _add_odd_entry, _remove_odd_entry),
     "image-byte": Fault("the boot server serves the node image with one byte flipped", lab_wide=True),
 }
 

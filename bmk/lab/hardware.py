@@ -26,22 +26,28 @@ Firmware = Literal["uefi", "bios"]
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _NAMESPACE = uuid.UUID("6b1f7a52-0b3c-4b0e-9d0a-6e1f5d2c9a77")
 _BMC_PORTS = {"redfish": 443, "ipmi": 623}
+SECTOR = 512
 _KCS_PORTS = 10_000  # the first; one for each machine, on the lab's own loopback
 
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """`size` in bytes. `bus` is what it hangs on: virtio, or ahci for drives with a WWN or spindles."""
+    """`size` in bytes, `sector` in bytes of a logical one. `bus` is what it hangs on: virtio, or for drives with a WWN
+    or spindles ahci, which knows sectors of 512 bytes only, else scsi.
+    """
 
     name: str
     serial: str
     size: int
     wwn: str | None = None
     rotational: bool = False
+    sector: int = SECTOR
 
     @property
-    def bus(self) -> Literal["virtio", "ahci"]:
-        return "ahci" if self.wwn or self.rotational else "virtio"
+    def bus(self) -> Literal["virtio", "ahci", "scsi"]:
+        if not (self.wwn or self.rotational):
+            return "virtio"
+        return "ahci" if self.sector == SECTOR else "scsi"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,11 @@ def _with_identity(planned: Hardware, kept: Mapping[str, Any]) -> Hardware:
 def swapped(bought: Hardware, faults: Collection[str]) -> Hardware:
     """What is in the case when somebody put other parts there: mainboard, disks, settings of the firmware. Pure."""
     serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
-    drives = tuple(replace(d, serial=_other(d.serial)) if "wrong-disk" in faults else d for d in bought.drives)
+    drives = bought.drives
+    if "wrong-disk" in faults:
+        drives = tuple(replace(drive, serial=_other(drive.serial)) for drive in drives)
+    if "disk-4kn" in faults:
+        drives = tuple(replace(drive, sector=4096) for drive in drives)
     bmc = replace(bought.bmc, kcs=0) if "kcs-silent" in faults else bought.bmc
     return replace(bought, serial=serial, drives=drives, bmc=bmc, firmware=_mode(bought.firmware, faults))
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bmk.errors import PreflightRefused, Unreachable
 from bmk.lab import network, tpm
-from bmk.lab.hardware import Drive, Hardware
+from bmk.lab.hardware import SECTOR, Drive, Hardware
 from bmk.lab.machine import Chassis, Target
 from bmk.lab.qmp import Qmp
 from bmk.lab.sockets import short_path
@@ -85,10 +85,15 @@ def _firmware(hardware: Hardware) -> list[str]:
 def _drive(drive: Drive, number: int, index: int) -> list[str]:
     back = f"if=none,id=drive{number},format=raw,file=disk{number}.img,cache=unsafe,discard=unmap,detect-zeroes=unmap"
     common = f"drive=drive{number},id=disk{number},serial={_comma(drive.serial)}" + _index(index)
+    if drive.sector != SECTOR:
+        common += f",logical_block_size={drive.sector},physical_block_size={drive.sector}"
     if drive.bus == "virtio":
         return ["-drive", back, "-device", f"virtio-blk-pci,{common}"]
     wwn = f",wwn={drive.wwn}" if drive.wwn else ""
     spin = ",rotation_rate=7200" if drive.rotational else ",rotation_rate=1"
+    if drive.bus == "scsi":
+        controller = ["-device", f"virtio-scsi-pci,id=scsi{number}"]
+        return ["-drive", back, *controller, "-device", f"scsi-hd,bus=scsi{number}.0,{common}{wwn}{spin}"]
     return ["-drive", back, "-device", f"ide-hd,bus=ide.{number},{common}{wwn}{spin}"]
 
 
@@ -127,6 +132,14 @@ def _first(candidates: tuple[str, ...]) -> str:
     raise PreflightRefused(
         "there is no UEFI firmware for virtual machines", where=candidates[0], hint="apt-get install ovmf"
     )
+
+
+def firmware_variables(directory: Path) -> Path:
+    """The file in which UEFI firmware keeps its variables; a new machine has those that it was delivered with."""
+    path = directory / "vars.fd"
+    if not path.exists():
+        shutil.copyfile(_first(OVMF_VARS), path)
+    return path
 
 
 def make_disks(hardware: Hardware, directory: Path) -> None:
@@ -187,8 +200,8 @@ class VmBody:
 
     def _prepare_files(self) -> None:
         directory = self._chassis.directory
-        if self._chassis.fitted.firmware == "uefi" and not (directory / "vars.fd").exists():
-            shutil.copyfile(_first(OVMF_VARS), directory / "vars.fd")
+        if self._chassis.fitted.firmware == "uefi":
+            firmware_variables(directory)
         (directory / "console.sock").unlink(missing_ok=True)
         if self._chassis.fitted.bmc.kcs == 0:
             (directory / _SILENCE).unlink(missing_ok=True)
