@@ -27,7 +27,7 @@ def test_a_variable_is_added_behind_what_is_there(store: bytes) -> None:
 
 
 def test_a_full_store_has_less_room_than_linux_leaves(store: bytes) -> None:
-    """The kernel writes nothing below 5 KiB, firmware still has what it needs to start; emptied, nothing is left of it."""
+    """The kernel writes nothing below 5 KiB, firmware still starts; emptied, nothing is left of it."""
     kept = nvram.added(store, nvram.GLOBAL, "Boot0001", b"x")
     full = nvram.filled(kept)
     assert 2048 < nvram.room(full) < 5120
