@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 import bmk
 from bmk.artifacts.content import replacing, sha256_bytes, sha256_of
 from bmk.artifacts.debian import is_changelog, source_packages
+from bmk.artifacts.drivers import FIRMWARE, depends, firmware, taken
 from bmk.artifacts.node.cpio import File, write_cpio
 from bmk.artifacts.node.tree import SUITE, member, node_key, node_tree, run_tool, tool, tools_key, tools_tree
 from bmk.errors import BmkError
@@ -128,36 +129,20 @@ def _static(release: str) -> dict[str, File]:
 
 
 def _kernel(tree: Path, tools: Path, scratch: Path) -> tuple[str, bytes, dict[str, File]]:
-    """Release, image, and the modules we want with what they depend on."""
+    """Release, image, the modules we want with what they depend on, and their firmware as far as the node has it."""
     with tarfile.open(tree) as tar:
-        wanted = ("./boot/", "./usr/lib/modules/")
-        members = {info.name[2:]: info for info in tar if info.isreg() and info.name.startswith(wanted)}
+        wanted = ("./boot/", "./usr/lib/modules/", f"./{FIRMWARE}")
+        members = {info.name[2:]: info for info in tar if not info.isdir() and info.name.startswith(wanted)}
         release = next(name for name in members if name.startswith("boot/vmlinuz-")).removeprefix("boot/vmlinuz-")
         base = f"usr/lib/modules/{release}/"
         kernel = _bytes(tar, members[f"boot/vmlinuz-{release}"])
-        depends = _depends(_bytes(tar, members[base + "modules.dep"]).decode())
-        names = {base + name for name in _closure(depends, _wanted(depends))}
-        names |= {base + "modules.order", base + "modules.builtin", base + "modules.builtin.modinfo"}
+        names = {base + name for name in taken(depends(_bytes(tar, members[base + "modules.dep"]).decode()))}
         chosen = {name: _bytes(tar, members[name]) for name in sorted(names)}
-    return release, kernel, {**_index(chosen, tools, scratch, release)}
-
-
-def _depends(text: str) -> dict[str, list[str]]:
-    """modules.dep: module -> modules that it needs."""
-    rows = (line.partition(":") for line in text.splitlines())
-    return {name: needed.split() for name, _, needed in rows}
-
-
-def _wanted(modules: Iterable[str]) -> list[str]:
-    lines = [line for line in (_NODE / "modules.txt").read_text().splitlines() if line and not line.startswith("#")]
-    yes = tuple(f"kernel/{line}" for line in lines if not line.startswith("!"))
-    no = tuple(f"kernel/{line[1:]}" for line in lines if line.startswith("!"))
-    return [name for name in modules if name.startswith(yes) and not name.startswith(no)]
-
-
-def _closure(depends: Mapping[str, list[str]], wanted: Iterable[str]) -> set[str]:
-    """modules.dep lists all that a module needs, also indirectly."""
-    return {name for one in wanted for name in (one, *depends[one])}
+        asked = {FIRMWARE + name for module in chosen.values() for name in firmware(module)}
+        loaded = {name: File(_bytes(tar, members[name]), 0o644) for name in sorted(asked & set(members))}
+        for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+            chosen[base + name] = _bytes(tar, members[base + name])
+    return release, kernel, {**_index(chosen, tools, scratch, release), **loaded}
 
 
 def _index(chosen: Mapping[str, bytes], tools: Path, scratch: Path, release: str) -> dict[str, File]:

@@ -24,7 +24,7 @@ ODD_ENTRY = "Boot00FC"
 # An EFI_LOAD_OPTION as a CSM leaves it: active, its device path a BBS one (5.1, hard disk) with a name in Latin-1.
 _NAME = b"B\xfcro\0"
 _BBS = struct.pack("<BBHHH", 5, 1, 8 + len(_NAME), 2, 0) + _NAME + bytes((0x7F, 0xFF, 4, 0))
-_OF_A_CSM = struct.pack("<IH", 1, len(_BBS)) + "Legacy".encode("utf-16-le") + b"\0\0" + _BBS
+OF_A_CSM = struct.pack("<IH", 1, len(_BBS)) + "Legacy".encode("utf-16-le") + b"\0\0" + _BBS
 
 
 async def _nothing(machine: Chassis) -> None:
@@ -62,7 +62,7 @@ async def _empty_nvram(machine: Chassis) -> None:
 
 
 async def _add_odd_entry(machine: Chassis) -> None:
-    _change_variables(machine, lambda store: nvram.added(store, nvram.GLOBAL, ODD_ENTRY, _OF_A_CSM))
+    _change_variables(machine, lambda store: nvram.added(store, nvram.GLOBAL, ODD_ENTRY, OF_A_CSM))
 
 
 async def _remove_odd_entry(machine: Chassis) -> None:

@@ -60,12 +60,13 @@ def tools_key(suite: str) -> str:
 def node_tree(cache: Path, suite: str = SUITE) -> Path:
     """Tar of the node's root file system; made once per content (90 s)."""
     target = cache / f"node-{node_key(suite)}.tar"
+    components = "main non-free-firmware"  # the second only for what NICs and disks load (packages.txt)
     if not target.exists():
         with TemporaryDirectory(prefix="bmk-node-") as scratch:
             overlay = Path(scratch, "overlay.tar")
             _write_overlay(overlay, _overlay())
             hooks = [f"--setup-hook=tar-in {overlay} /", f"--customize-hook={_customize()}"]
-            _mmdebstrap(target, suite, "minbase", packages("packages.txt"), hooks)
+            _mmdebstrap(target, (suite, components), "minbase", packages("packages.txt"), hooks)
     return target
 
 
@@ -74,7 +75,7 @@ def tools_tree(cache: Path, suite: str = SUITE) -> Path:
     target = cache / f"tools-{tools_key(suite)}"
     if not target.exists():
         archive = cache / f"tools-{tools_key(suite)}.tar"
-        _mmdebstrap(archive, suite, "extract", packages("tools.txt"), [])
+        _mmdebstrap(archive, (suite, "main"), "extract", packages("tools.txt"), [])
         with replacing(target) as part:
             part.mkdir()
             _run(["tar", "--extract", "--no-same-owner", "--exclude=./dev", "--file", archive, "--directory", part])
@@ -100,7 +101,10 @@ def member(archive: Path, name: str) -> bytes:
         return stream.read() if stream else b""
 
 
-def _mmdebstrap(target: Path, suite: str, variant: str, names: Iterable[str], hooks: list[str]) -> None:
+def _mmdebstrap(
+    target: Path, source: tuple[str, str], variant: str, names: Iterable[str], hooks: Iterable[str]
+) -> None:
+    """A tar of packages. `source`: suite and components."""
     target.parent.mkdir(parents=True, exist_ok=True)
     mirror = find_mirror()
     command = ["mmdebstrap", "--mode=auto", "--quiet", "--format=tar", f"--variant={variant}"]
@@ -108,14 +112,14 @@ def _mmdebstrap(target: Path, suite: str, variant: str, names: Iterable[str], ho
     # Hands over to stdout: in its namespace mmdebstrap may not write where we may.
     with replacing(target) as part, part.open("wb") as out:
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8"}
-        command += [suite, "-", *mirror.lines(suite)]
+        command += [source[0], "-", *mirror.lines(*source)]
         done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False)
         if done.returncode != 0:
             raise BmkError(
-                f"could not make a Debian {suite} tree",
+                f"could not make a Debian {source[0]} tree",
                 where="mmdebstrap",
                 why=_reason(done.stderr, mirror),
-                hint="check that this machine's apt sources answer (apt-get update), or set BMK_DEBIAN_MIRROR",
+                hint=f"does the mirror have {source[1]}? apt-get update tells; BMK_DEBIAN_MIRROR names another one",
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from typing import Any
 import pytest
 
 from bmk.artifacts.mirror import open_mirror
+from bmk.lab import nvram
+from bmk.lab.faults import ODD_ENTRY, OF_A_CSM
 from tests.services.agent.boot_server import BootServer, spec_for
 
 pytestmark = pytest.mark.machines
@@ -33,6 +34,7 @@ class Room:
     firmware: str
     files: dict[str, Path]
     disk: Path
+    sector: int = 512  # bytes
     port: int = 0
     running: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +48,8 @@ class Room:
         command += ["-m", "2048", "-display", "none", "-no-reboot", "-serial", f"file:{self.place / console}"]
         command += ["-smbios", "type=1,serial=SN-1,uuid=11111111-2222-3333-4444-555555555555"]
         command += ["-drive", f"file={self.disk},format=raw,if=none,id=d0"]
-        command += ["-device", "virtio-blk-pci,drive=d0,serial=DISK-1"]
+        sectors = f"logical_block_size={self.sector},physical_block_size={self.sector}"
+        command += ["-device", f"virtio-blk-pci,drive=d0,serial=DISK-1,{sectors}"]
         command += ["-nic", f"user,model=virtio-net-pci,mac={MAC},hostfwd=tcp:127.0.0.1:{self.port}-:22"]
         self.running = subprocess.Popen([*command, *self._firmware(), *extra])
         return self.running
@@ -73,7 +76,7 @@ class Room:
             return []
         variables = self.place / "vars.fd"
         if not variables.exists():
-            shutil.copyfile(FIRMWARE[1], variables)
+            variables.write_bytes(nvram.added(FIRMWARE[1].read_bytes(), nvram.GLOBAL, ODD_ENTRY, OF_A_CSM))
         code = f"if=pflash,format=raw,readonly=on,file={FIRMWARE[0]}"
         return ["-drive", code, "-drive", f"if=pflash,format=raw,file={variables}"]
 
@@ -89,7 +92,8 @@ def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
     server = BootServer(files["node-image"], {})
     keys = [(tmp_path / "key.pub").read_text().strip()]
     server.spec = spec_for(files["node-image"], server.url("10.0.2.2"), authorized_keys=keys)
-    made = Room(tmp_path, server, getattr(request, "param", "bios"), files, disk)
+    firmware, _, sectors = getattr(request, "param", "bios").partition("-")
+    made = Room(tmp_path, server, firmware, files, disk, 4096 if sectors == "4kn" else 512)
     yield made
     made.stop()
     server.close()
@@ -105,9 +109,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"{what} did not happen in {DEADLINE} s")
 
 
-@pytest.mark.parametrize("room", ["bios", "uefi"], indirect=True)
+@pytest.mark.parametrize("room", ["bios", "uefi", "uefi-4kn"], indirect=True)
 def test_an_installed_machine_boots_its_disk_as_the_host_it_was_made(room: Room) -> None:
-    """From an empty disk to ssh under the host keys that the agent reported, in both firmwares."""
+    """From an empty disk to ssh under the host keys that the agent reported, in both firmwares and with both sizes of
+    sectors. The UEFI has a boot entry whose text is in nobody's encoding.
+    """
     ramdisk = room.install()
     assert room.server.ended.wait(DEADLINE), (room.place / "install.log").read_text(errors="replace")[-3000:]
     report = room.server.said.get("done")
@@ -130,8 +136,26 @@ def test_an_installed_machine_boots_its_disk_as_the_host_it_was_made(room: Room)
     assert f"root=UUID={root[1]}" in seen
     state = room.ssh("systemctl is-system-running --wait; systemctl --failed --no-legend", *strict).stdout
     assert state.strip() == "running"
+    seen = room.ssh("cat /sys/block/vda/queue/logical_block_size; ls /boot/efi/EFI/BOOT", *strict).stdout.split()
+    assert seen[:2] == [str(room.sector), "BOOTX64.EFI"]
     if room.firmware == "uefi":
         assert report["boot_order"][0] == "bmk"
+
+
+@pytest.mark.parametrize("room", ["bios-4kn"], indirect=True)
+def test_a_disk_that_could_not_boot_is_left_alone(room: Room) -> None:
+    """BIOS reads sectors of 512 bytes only: refused with what to change, and nothing is written."""
+    room.disk.write_bytes(b"precious")
+    with room.disk.open("r+b") as file:
+        file.truncate(6 * GIB)
+    before = _digest(room.disk)
+    room.install()
+    assert room.server.ended.wait(DEADLINE), (room.place / "install.log").read_text(errors="replace")[-3000:]
+    failed = room.server.said["failed"]
+    assert failed["what"] == "disk DISK-1 has sectors of 4096 bytes, from which this machine cannot boot"
+    assert failed["code"] == "sectors"
+    room.stop()
+    assert _digest(room.disk) == before
 
 
 def test_a_live_etcd_is_found_on_the_disk_and_left_alone(room: Room) -> None:
