@@ -33,6 +33,7 @@ LEVEL = 12
 _NOT_IN_CONTAINERS = (
     "./boot/",
     "./usr/lib/modules/",
+    "./usr/lib/firmware/",
     "./usr/lib/grub/",
     "./usr/lib/shim/",
     "./etc/grub.d/enable_cloud",

@@ -45,7 +45,7 @@ class Node:
             self.needs = depends(read(dep).decode())
             self.taken = taken(self.needs)
             initrd = next(name for name in members if name.startswith("boot/initrd.img-"))
-            self.boots_with = {self.module(name) for name in names(read(initrd)) if "/kernel/" in name}
+            self.boots_with = {self.module(name) for name in names(read(initrd)) if ".ko" in name}
             self.asked = {name for module in self.taken for name in firmware(read(self.base + module))}
             self.firmware = {name.removeprefix(FIRMWARE) for name in members if name.startswith(FIRMWARE)}
 
