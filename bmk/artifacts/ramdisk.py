@@ -46,6 +46,7 @@ _TEXTS = {
     "etc/nsswitch.conf": "hosts: files dns\n", "etc/modprobe.d/bmk.conf": "blacklist ipmi_si\n",
 }  # fmt: skip
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
+AGENT = ("disks.py", "identity.py", "boot/agent")  # below the package: the agent, and what it shares with bmk
 STATIC = "usr/bin/busybox"  # loads nothing, and runs anywhere
 _DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "etc/dropbear")
 
@@ -104,7 +105,7 @@ def pack_agent() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         texts = {"bmk/__init__.py": "", "bmk/boot/__init__.py": ""}
-        packed = [root / "disks.py", root / "identity.py", *sorted((root / "boot/agent").rglob("*.py"))]
+        packed = [path for name in AGENT for path in sorted((root / name).rglob("*.py")) or [root / name]]
         texts |= {f"bmk/{path.relative_to(root)}": path.read_text() for path in packed}
         texts["__main__.py"] = "from bmk.boot.agent.__main__ import main\n\nmain()\n"
         for name, text in texts.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bmk.artifacts.content import sha256_file, sha256_of
 from bmk.artifacts.node_image import build_node_image
-from bmk.artifacts.ramdisk import build_ramdisk
+from bmk.artifacts.ramdisk import AGENT, build_ramdisk
 
 HERE = Path(__file__).parent
 Say = Callable[[str], None]
@@ -59,5 +59,5 @@ _DISK_TOOLS = ("mcopy", "mkfs.vfat", "mmd", "sfdisk")
 
 SYSTEMS: dict[str, System] = {
     "node": System((*_TREE, "artifacts/node/disk.py", "artifacts/node_image.py"), _node, (*_TOOLS, *_DISK_TOOLS)),
-    "install": System(("artifacts/node", "artifacts/ramdisk.py", "boot/agent"), _install, _TOOLS),
+    "install": System(("artifacts/node", "artifacts/ramdisk.py", "artifacts/drivers.py", *AGENT), _install, _TOOLS),
 }

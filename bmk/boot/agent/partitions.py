@@ -35,7 +35,7 @@ def grown(dump: str, fresh: Callable[[], str] = lambda: str(uuid.uuid4())) -> st
         else:
             lines.append(f"label-id: {fresh()}" if line.startswith("label-id:") else line)
     if last < 0:
-        raise AgentError("the written image has no partitions", hint="bmk artifacts build node-image")
+        raise AgentError("the written image has no partitions", hint="bmk artifacts build")
     lines[last] = re.sub(r"size=\s*\d+,\s*", "", lines[last])
     return "\n".join(lines) + "\n"
 

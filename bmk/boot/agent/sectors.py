@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bmk.boot.agent.errors import AgentError
 from bmk.boot.agent.model import SECTOR
@@ -54,7 +56,7 @@ def _entries(first: bytes, sector: int) -> bytes:
     signature, *_, start, count, length, _ = _HEADER.unpack_from(first, SECTOR)
     if signature != b"EFI PART" or length != _ENTRY.size or count > _COUNT:
         what = "the written image has no partitions"
-        raise AgentError(what, hint="bmk artifacts build node-image", code="image-build")
+        raise AgentError(what, hint="bmk artifacts build", code="image-build")
     made = bytearray(_COUNT * _ENTRY.size)
     for number in range(count):
         kind, begin, end, rest = _ENTRY.unpack_from(first, start * SECTOR + number * length)
@@ -62,7 +64,7 @@ def _entries(first: bytes, sector: int) -> bytes:
             places = [divmod(place * SECTOR, sector) for place in (begin, end + 1)]
             if any(remainder for _, remainder in places):
                 what = f"partition {number + 1} of the image does not fit sectors of {sector} bytes"
-                raise AgentError(what, hint="bmk artifacts build node-image", code="image-build")
+                raise AgentError(what, hint="bmk artifacts build", code="image-build")
             _ENTRY.pack_into(made, number * _ENTRY.size, kind, places[0][0], places[1][0] - 1, rest)
     return bytes(made)
 
@@ -73,9 +75,12 @@ def remake_esp(device: str, sector: int) -> None:
     FAT16: for FAT32 it would have too few clusters of that size, and firmware that counts them would be misled.
     """
     volume = parse_blkid(output("blkid", "-p", "-o", "export", device))["UUID"].replace("-", "")
-    output("modprobe", "loop")  # has sectors of 512 bytes, whatever is below it
-    with mounted(device, "vfat", "ro,loop") as old:
-        files = {path.relative_to(old): path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    output("modprobe", "loop")  # its sectors have 512 bytes, and busybox puts one below files only
+    with TemporaryDirectory(prefix="bmk-") as place:
+        copy = Path(place, "esp")
+        copy.write_bytes(Path(device).read_bytes())
+        with mounted(str(copy), "vfat", "ro,loop") as old:
+            files = {path.relative_to(old): path.read_bytes() for path in old.rglob("*") if path.is_file()}
     output("mkfs.fat", "-F", "16", "-s", "1", "-S", str(sector), "-i", volume, "-n", "ESP", device)
     with mounted(device, "vfat", "rw") as new:
         for name, data in files.items():

@@ -193,7 +193,7 @@ class _Writer:
         if self._zstd.returncode != 0 or self._moved != about.raw_size:
             raise AgentError(
                 "the image does not unpack", why=self._said or f"{self._moved} of {about.raw_size} bytes",
-                hint="bmk artifacts build node-image", code="image-build",
+                hint="bmk artifacts build", code="image-build",
             )  # fmt: skip
         return about
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from bmk.artifacts import build, systems
 from bmk.artifacts.build import bring_up, bring_up_systems, ensure_mirror
 from bmk.artifacts.bundle import opened, write_bundle
 from bmk.artifacts.lock import Lock, load_lock
+from bmk.artifacts.ramdisk import pack_agent
 from bmk.artifacts.sources import Directory
 from bmk.artifacts.systems import SYSTEMS, System
 
@@ -91,6 +94,15 @@ def test_every_system_of_the_shipped_lock_can_be_made() -> None:
     assert set(load_lock().systems) == set(SYSTEMS)
     for system in SYSTEMS.values():
         assert all((systems.HERE.parent / name).exists() for name in system.recipe)
+
+
+def test_a_change_of_what_is_packed_makes_the_ramdisk_again() -> None:
+    """Every module in the agent's zipapp is part of the recipe, wherever in bmk it stands."""
+    with zipfile.ZipFile(io.BytesIO(pack_agent())) as archive:
+        packed = set(archive.namelist()) - {"__main__.py", "bmk/__init__.py", "bmk/boot/__init__.py"}
+    recipe = tuple(f"bmk/{name}" for name in SYSTEMS["install"].recipe)
+    assert {name for name in packed if not name.startswith(recipe)} == set()
+    assert "bmk/boot/agent/flow.py" in packed
 
 
 def test_a_flipped_byte_in_what_machines_boot_is_found_before_they_do(
