@@ -108,6 +108,14 @@ class Lab:
         return found
 
 
+def name_of(pid: int) -> str:
+    """What a process calls itself; "": it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    except OSError:
+        return ""
+
+
 def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds

@@ -17,7 +17,7 @@ import pytest
 from bmk.errors import Exit, PreflightRefused
 from bmk.lab.services import Service, Services
 
-from .conftest import Lab, eventually
+from .conftest import Lab, eventually, name_of
 from .test_lifecycle import supervisor_pid
 
 pytestmark = pytest.mark.services
@@ -143,9 +143,7 @@ def test_a_lab_that_lost_a_service_is_not_complete(lab: Lab) -> None:
     nginx_is(lab, f'exec {NGINX} "$@"')
     lab.up()
     nginx_is(lab, "echo 'no space left' >&2; exit 1")
-    for pid in lab.processes():
-        if "nginx: master" in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
-            os.kill(pid, signal.SIGTERM)
+    os.kill(next(pid for pid in lab.processes() if "nginx: master" in name_of(pid)), signal.SIGTERM)
     eventually(lambda: "nginx does not stay up" in lab.bmk("lab", "up", str(lab.file), check=False).stderr)
 
 

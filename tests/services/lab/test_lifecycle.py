@@ -15,7 +15,7 @@ import pytest
 from bmk.lab.init import start_ticks
 from bmk.lab.probe import try_firmware
 
-from .conftest import Lab, eventually
+from .conftest import Lab, eventually, name_of
 
 pytestmark = pytest.mark.services
 
@@ -76,16 +76,9 @@ def test_machines_die_with_the_lab(lab: Lab) -> None:
     lab.python(
         "from bmk.lab.client import request; request('testlab', 'power', machine='one', action='on')", check=True
     )
-    eventually(lambda: any("qemu" in _name(pid) for pid in lab.processes()))
+    eventually(lambda: any("qemu" in name_of(pid) for pid in lab.processes()))
     os.kill(supervisor_pid(lab), signal.SIGKILL)
     eventually(lambda: not lab.processes())
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
-    except OSError:
-        return ""
 
 
 def test_up_twice_is_one_lab(lab: Lab) -> None:
@@ -129,7 +122,7 @@ def test_bmc_credentials_are_private(lab: Lab) -> None:
 
 def test_a_service_that_dies_comes_back(lab: Lab) -> None:
     """A crashed daemon is started again and the lab says how often."""
-    nginx = next(pid for pid in lab.processes() if "nginx: master" in _name(pid))
+    nginx = next(pid for pid in lab.processes() if "nginx: master" in name_of(pid))
     os.kill(nginx, signal.SIGKILL)
     code = (
         "import json; from bmk.lab.client import request; print(json.dumps(request('testlab', 'status')['services']))"
