@@ -17,7 +17,7 @@ from bmk.journal import Event, open_journal
 from bmk.journal.installation import close
 from bmk.journal.place import claim, require_own
 from bmk.lab import keeper, probe
-from bmk.lab.client import is_up, request
+from bmk.lab.client import request
 from bmk.lab.preflight import preflight
 from bmk.paths import state_dir
 from bmk.secrets import resolve, write_generated
@@ -33,14 +33,17 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0
     """
     claim(dc.name, dc.source)
     preflight(dc)
-    if is_up(dc.name):
-        _complete(dc, lambda: keeper.supervisor_pid(dc.name) is not None, say, patience)
-        added = request(dc.name, "up")["added"]
-        say(f"lab {dc.name} is up" + (f"; added {', '.join(added)}" if added else ""))
+    process = _start(dc, reference, say) if keeper.supervisor_pid(dc.name) is None else None
+    try:
+        _wait_ready(dc, process, say, patience)
+    except BmkError:
+        keeper.stop(dc.name)
+        raise
+    if process is not None:
+        say(f"lab {dc.name} is up: {len(machine_rows(dc.name))} machines, all off; bmk lab status {reference}")
         return
-    process = _start(dc, reference, say)
-    _complete(dc, lambda: process.poll() is None, say, patience)
-    say(f"lab {dc.name} is up: {len(machine_rows(dc.name))} machines, all off; bmk lab status {reference}")
+    added = request(dc.name, "up")["added"]
+    say(f"lab {dc.name} is up" + (f"; added {', '.join(added)}" if added else ""))
 
 
 def _start(dc: DataCenter, reference: str, say: Print) -> subprocess.Popen[bytes]:
@@ -60,18 +63,10 @@ def _absolute(reference: str) -> str:
     return str(Path(reference).absolute()) if Path(reference).exists() else reference
 
 
-def _complete(dc: DataCenter, lives: Callable[[], bool], say: Print, patience: float) -> None:
-    try:
-        _wait_ready(dc, lives, say, patience)
-    except BmkError:
-        keeper.stop(dc.name)
-        raise
-
-
-def _wait_ready(dc: DataCenter, lives: Callable[[], bool], say: Print, patience: float) -> None:
+def _wait_ready(dc: DataCenter, process: subprocess.Popen[bytes] | None, say: Print, patience: float) -> None:
     log, seen, end = keeper.lab_dir(dc.name) / "lab.log", "", time.monotonic() + patience
     while (stage := _stage(dc.name)) != "ready":
-        ended = not lives()  # asked first: what it had to say is there by then
+        ended = not _lives(dc.name, process)  # asked first: what it had to say is there by then
         if error := _error(dc.name):
             raise error
         if ended:
@@ -84,8 +79,16 @@ def _wait_ready(dc: DataCenter, lives: Callable[[], bool], say: Print, patience:
         time.sleep(0.05)
 
 
+def _lives(dc: str, process: subprocess.Popen[bytes] | None) -> bool:
+    """Whether there is a supervisor, or the keeper that we started still makes one."""
+    return keeper.supervisor_pid(dc) is not None or (process is not None and process.poll() is None)
+
+
 def _stage(dc: str) -> str:
-    return str(request(dc, "status")["stage"]) if is_up(dc) else "namespaces"
+    try:
+        return str(request(dc, "status", patience=5)["stage"])
+    except BmkError:
+        return "namespaces"  # its supervisor does not listen yet
 
 
 def _error(dc: str) -> BmkError | None:
