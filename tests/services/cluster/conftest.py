@@ -20,6 +20,7 @@ import pytest
 
 from bmk.cluster.csr import CLIENT, JOINING
 from bmk.datacenter.load import load_datacenter
+from bmk.hardening import addons
 from bmk.hardening.joining import AUTOMATIC
 from bmk.journal import Journal
 from bmk.phases.member import LiveCluster
@@ -51,6 +52,7 @@ spec:
       workers: {hosts: [worker-1, worker-2]}
       network: {plugin: none, pods: 10.88.0.0/16, services: 10.99.0.0/16}
 """
+IMAGES = {addons.METRICS: f"10.77.0.1:5000/{addons.METRICS}@sha256:{'1' * 64}"}
 GROUP = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io"}
 _RIGHTS = "system:certificates.k8s.io:certificatesigningrequests"
 # What `kubeadm init` binds: name -> role, group
@@ -70,7 +72,7 @@ class Cluster:
 
     def live(self) -> LiveCluster:
         site = load_datacenter(self.file), Journal(self.file.parent / "journal.db")
-        return LiveCluster(site, CLUSTER, self.server.kubeconfig, {}, "standard")
+        return LiveCluster(site, CLUSTER, self.server.kubeconfig, IMAGES, "standard")
 
     def bind(self, name: str) -> None:
         role, group = KUBEADM[name]
@@ -150,6 +152,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     flags = {"enable-bootstrap-token-auth": "true", "client-ca-file": str(authority)}
     server = Server(directory, free_port(), free_port(), load_version(), flags)
     running = start(server)
+    surroundings = pytest.MonkeyPatch()
+    surroundings.setenv("BMK_STATE_DIR", str(directory / "state"))
     try:
         running.append(_controllers(server, authority))
         file = directory / "dc.yml"
@@ -160,6 +164,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             found.bind(name)
         yield found
     finally:
+        surroundings.undo()
         stop(running)
 
 
