@@ -63,7 +63,7 @@ def issuer(certificate: bytes, ek: Public) -> str:
         spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         same = found.public_key().public_bytes(*spki) == wanted.public_bytes(*spki)
         return found.issuer.rfc4514_string() if same else ""
-    except Exception:
+    except Exception:  # a stranger's DER: whatever its parser stumbles over, it names nobody
         return ""
 
 

@@ -74,7 +74,7 @@ def _met(tpm: Tpm, order: Order, ask: Ask, say: Callable[[str], None]) -> Proven
     say(f"its TPM has the endorsement key {ek.digest}")
     answer = _read(ask({"ek": _text(ek.raw), "ak": _text(ak.raw), "certificate": _text(certificate)}))
     carried = tpm.activate(signer, endorsement, answer["credential"], answer["secret"])
-    nonce = sealed(answer["sealed"], carried.ljust(NONCE, b"\0"))
+    nonce = sealed(answer["sealed"], carried)
     if not same(order.commitment, commitment(nonce, order.grant)):
         raise unproven("the kernel's command line promised another secret")
     pcrs = tpm.pcrs(PCRS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bmk.boot.agent.errors import AgentError
@@ -101,7 +101,7 @@ class Tpm:
     def activate(self, signer: int, endorsement: int, credential: bytes, secret: bytes) -> bytes:
         """What a credential carries, which was made for these two keys. AgentError when it was made for others."""
         session = self._session()
-        # Its owner's secret is what the endorsement key's policy asks for: an empty one, until somebody sets it.
+        # The endorsement key's policy asks for the hierarchy's secret: an empty one, until somebody sets another.
         no_policy = sized(b"") * 3 + bytes(4)
         self._ask("PolicySecret", _POLICY_SECRET, (_ENDORSEMENT, session), no_policy, (_PASSWORD,))
         keys = (signer, endorsement)
@@ -131,9 +131,10 @@ class Tpm:
         return fields.sized(), fields.rest()
 
     def close(self) -> None:
-        """Forget keys and sessions: a TPM has room for three."""
+        """Forget keys and sessions, of which a TPM has room for three. One that balks is let be: it goes off soon."""
         while self._loaded:
-            self._ask("FlushContext", _FLUSH, (), self._loaded.pop().to_bytes(4, "big"))
+            with suppress(AgentError):
+                self._ask("FlushContext", _FLUSH, (), self._loaded.pop().to_bytes(4, "big"))
 
     def _session(self) -> int:
         asked = sized(os.urandom(16)) + sized(b"") + bytes([_POLICY_SESSION]) + NULL.to_bytes(2, "big")
