@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,8 +71,8 @@ def test_machines_prove_themselves_by_their_tpms(lab: Lab) -> None:
     try:
         measured = {name: _until(lambda name=name: lab.journal.facts(name).get(RECORD), lab, name) for name in HOSTS}
     finally:
-        provision.send_signal(signal.SIGINT)
-        provision.wait(60)
+        provision.kill()
+        provision.wait()
     for name in HOSTS:
         grant = grants.latest(lab.journal, name)
         assert grant is not None
