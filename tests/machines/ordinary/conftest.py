@@ -7,8 +7,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -74,18 +76,18 @@ class Ordinary:
 
 
 @pytest.fixture
-def ordinary(tmp_path: Path) -> Ordinary:
-    """Skips where the machine forbids namespaces to such users."""
-    user = Ordinary(tmp_path / "home", tmp_path / "stash")
-    for directory in (user.home, user.stash):
-        directory.mkdir()
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-        parent.chmod(0o755)
-    (user.stash / "passwd").write_text(
-        f"{Path('/etc/passwd').read_text()}ordinary:x:{USER}:{USER}::{user.home}:/bin/sh\n"
-    )
-    user.owns(user.home)
-    allowed = user.run("unshare", "--user", "--map-root-user", "--net", "true")
-    if allowed.returncode != 0:
-        pytest.skip(f"this machine forbids user namespaces to ordinary users: {allowed.stderr.strip()}")
-    return user
+def ordinary() -> Iterator[Ordinary]:
+    """Not below pytest's directory, which others may not pass. Skips where such users get no namespaces."""
+    with TemporaryDirectory(prefix="bmk-ordinary-") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        user = Ordinary(place / "home", place / "stash")
+        for directory in (user.home, user.stash):
+            directory.mkdir()
+        passwd = f"{Path('/etc/passwd').read_text()}ordinary:x:{USER}:{USER}::{user.home}:/bin/sh\n"
+        (user.stash / "passwd").write_text(passwd)
+        user.owns(user.home)
+        allowed = user.run("unshare", "--user", "--map-root-user", "--net", "true")
+        if allowed.returncode != 0:
+            pytest.skip(f"this machine forbids user namespaces to ordinary users: {allowed.stderr.strip()}")
+        yield user

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
 import pytest
@@ -36,8 +35,7 @@ def test_the_first_command_makes_a_cluster_for_an_ordinary_user(ordinary: Ordina
         again = ordinary.run("scripts/lab")
         assert (again.returncode, "no changes" in again.stderr + again.stdout) == (0, True), again.stderr
     finally:
-        ordinary.bmk("lab", "down", "lab", "--delete")
-        shutil.rmtree(ordinary.cache)
+        ordinary.bmk("lab", "down", "lab")
 
 
 _GET_NODES = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "node", "-o", "json")
