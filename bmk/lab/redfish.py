@@ -242,6 +242,8 @@ def lab_application(bmcs: LabBmcs) -> LabApplication:
     app = cast(LabApplication, emulator.app)
     app.__class__ = LabApplication  # the routes are bound to that object, so it cannot be a new one
     app.bmcs = bmcs
+    # Else it is one place in /tmp for all labs, which belongs to the user who had the first one.
+    app.config["SUSHY_EMULATOR_STATE_DIR"] = str(state_dir(bmcs.dc) / "lab" / "redfish")
     app.before_request(lambda: gate(bmcs))
     app.register_error_handler(Refused, lambda refusal: _error(400, str(refusal)))
     app.register_error_handler(BmkError, lambda error: _error(503, str(error)))

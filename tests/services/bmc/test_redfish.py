@@ -44,6 +44,12 @@ def test_identity_comes_from_the_machine_behind_the_address(redfish: Any, bmc: C
         assert (identity.uuid, identity.serial, identity.macs) == (known["uuid"], known["serial"], tuple(known["macs"]))
 
 
+def test_the_emulator_keeps_what_it_has_to_itself(redfish: Any, bmc: Connect) -> None:
+    """In the lab's directory: in /tmp the labs of all users had one file, and only the first user's lab had BMCs."""
+    bmc().power()
+    assert (redfish.state / "lab/redfish/indicators.sqlite").exists()
+
+
 def test_inventory_lists_disks_by_serial(bmc: Connect) -> None:
     """Disks come with the serial by which a disk is chosen, sizes in bytes."""
     inventory = bmc().inventory()
