@@ -24,6 +24,7 @@ def mint(params: dict[str, Any]) -> dict[str, str]:
     The description says whom the ticket is for: bmk approves that name and no other (bmk/cluster/csr.py).
     """
     only_bmk_approves()
+    _retire(params["host"])
     said = command(
         KUBEADM, "token", "create", "--kubeconfig", ADMIN, "--ttl", "%dm" % params["minutes"], "--description",
         "bmk: " + params["host"], "--print-join-command",
@@ -45,6 +46,14 @@ def mint(params: dict[str, Any]) -> dict[str, str]:
 def only_bmk_approves() -> None:
     """Delete the binding by which any ticket becomes any node; kubeadm makes it anew in init and upgrade."""
     command(KUBECTL, "--kubeconfig", ADMIN, "delete", "clusterrolebinding", "--ignore-not-found", AUTOMATIC)
+
+
+def _retire(host: str) -> None:
+    """Who asks for a ticket is no member: a Node of that name is of an installation, or a join, that came to nothing.
+
+    kubeadm joins under no name that it sees Ready, and a machine is installed anew before the API misses the old one.
+    """
+    command(KUBECTL, "--kubeconfig", ADMIN, "delete", "node", "--ignore-not-found", "--wait=false", host)
 
 
 def key() -> dict[str, str]:
