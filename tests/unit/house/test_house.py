@@ -73,3 +73,11 @@ def test_every_command_of_the_table_is_there(name: str) -> None:
     command = import_module(COMMANDS[name][0]).command
     assert isinstance(command, click.Command)
     assert command.help
+
+
+def test_every_command_that_a_message_names_exists() -> None:
+    """Whoever follows a hint types something that bmk knows: in messages of bmk, of modules and of roles."""
+    named = re.compile(r"(?:`|[Nn]ext: |hint=f?\"(?:run )?)bmk ([a-z]+)")
+    found = {(p.name, word) for p in files("bmk/*.py", "roles/*.yml") for word in named.findall(p.read_text())}
+    assert len(found) > 50
+    assert [(name, word) for name, word in found if word not in COMMANDS] == []
