@@ -113,7 +113,8 @@ class IpmiBmc(PowerOrders, Ipmitool):
         # as records, which ipmitool writes to nothing but a file; what it prints lacks the numbers
         with TemporaryDirectory(prefix="bmk-sel-") as directory:
             log = Path(directory) / "sel"
-            self._ask("read its event log", "sel", "writeraw", str(log), seconds=self._access.timing.patience)
+            seconds = max(self._access.timing.patience, self._access.timing.request)  # an exchange for each entry
+            self._ask("read its event log", "sel", "writeraw", str(log), seconds=seconds)
             return entries_of(log.read_bytes() if log.exists() else b"")  # none for an empty log
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:

@@ -192,6 +192,11 @@ _LOSSES: dict[tuple[int, int], Severity] = {(0x03, 1): "Critical", (0x08, 0): "W
 _MARKS: dict[str, Severity] = {"!": "Critical", "~": "Warning"}
 
 
+def severity_of(words: str) -> Severity:
+    """Of a generic event in its own words, as Redfish's entries of sensors have them."""
+    return _BY_WORDS.get(_bare(words), "OK")
+
+
 def sensor_name(sensor: int) -> str:
     """Of a sensor type; those from 0xc0 on are the makers' own."""
     name, _ = _SENSORS.get(sensor, ("", ""))
@@ -201,9 +206,20 @@ def sensor_name(sensor: int) -> str:
 def meaning(sensor: int, kind: int, offset: int) -> Event:
     """Of an event of this type (`kind`) at this offset, of a sensor of this type. A maker's own means nothing to us."""
     text = _SENSORS.get(sensor, ("", ""))[1] if kind == SENSOR_SPECIFIC else _GENERIC.get(kind, "")
-    events = [" ".join(event.split()) for event in text.split(";")]
+    events = _events(text)
     event = events[offset] if offset < len(events) else ""
     if event in ("", "-"):
         return f"Event type {kind:#04x}, offset {offset:#x}", "OK"
     loss = _LOSSES.get((kind, offset)) if sensor in _PARTS else None
     return event.lstrip("!~"), loss or _MARKS.get(event[0], "OK")
+
+
+def _events(row: str) -> list[str]:
+    return [" ".join(event.split()) for event in row.split(";")]
+
+
+def _bare(words: str) -> str:
+    return "".join(filter(str.isalpha, words.lower()))
+
+
+_BY_WORDS = {_bare(event): _MARKS.get(event[0], "OK") for row in _GENERIC.values() for event in _events(row)}

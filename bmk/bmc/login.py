@@ -68,11 +68,10 @@ class Login:
         if not self.inside:
             return Busy(f"HTTP {status} for what is open to all; it may be starting")
         reason, session = reason_of(access, words), _TOKEN in self._session.headers
-        if reason is not None:
-            return reason
-        if status == 403 and session:
+        if status == 403 and (reason or session):
             hint = "give this user more rights on the BMC"
-            return BmcRefuses("the BMC does not allow this to its user", where=access.address, why=words, hint=hint)
+            what = "the BMC does not allow this to its user"
+            return reason or BmcRefuses(what, where=access.address, why=words, hint=hint)
         self.forget()
         if session:
             return Busy("our session ended")
@@ -104,7 +103,8 @@ class Login:
             return False
         if answer.status_code in _BUSY:
             raise Busy(f"HTTP {answer.status_code}")
-        raise reason_of(self._access, words) or turned_away(self._access, words)  # some answer 400 to a wrong password
+        reason = reason_of(self._access, words) if answer.status_code == 403 else None
+        raise reason or turned_away(self._access, words)  # 401; some answer 400 to a wrong password
 
 
 def _sessions(root: Mapping[str, Any]) -> str | None:

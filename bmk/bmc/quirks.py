@@ -12,6 +12,7 @@ ModeRule = Literal["when-different", "always", "never"]
 @dataclass(frozen=True, slots=True)
 class Quirk:
     """One row. `manufacturer` and `model` are patterns, searched without regard to case; an empty one matches all.
+    Where nobody says who made a machine, `manufacturer` is compared with the id of its system.
 
     `mode`: when BootSourceOverrideMode is sent. `clear_target`: the target while the override is disabled.
     `serial_field`: where Redfish holds the serial that the machine's DMI tables say.
@@ -58,8 +59,9 @@ QUIRKS: tuple[Quirk, ...] = (
     ),
     Quirk(
         "dell",
-        "SerialNumber is the board's; DMI says the service tag, which is the SKU (PowerEdge with iDRAC 7 to 9)",
-        manufacturer=r"^dell",
+        "SerialNumber is the board's; DMI says the service tag, which is the SKU (PowerEdge with iDRAC 7 to 10; an"
+        " iDRAC 8 may leave the maker blank, and is known by the id of its system)",
+        manufacturer=r"^dell|^System\.Embedded\.",
         serial_field="SKU",
     ),
     Quirk(

@@ -14,11 +14,12 @@ from bmk.bmc.access import Access
 from bmk.bmc.patience import Busy, persist, wary
 from bmk.bmc.power import Order, PowerOrders
 from bmk.bmc.protocol import Identity, Inventory, LogEntry, Power
-from bmk.bmc.redfish_documents import Lacking, drives_of, linked, macs_of, members, parts, system_of
+from bmk.bmc.quirks import Quirk, quirk_of
+from bmk.bmc.redfish_documents import Lacking, drives_of, linked, macs_of, members, parts, resets_of, system_of
 from bmk.bmc.redfish_logs import log_of
 from bmk.bmc.redfish_media import VirtualMedia
-from bmk.bmc.redfish_override import BootOverride, quirk_of_system
-from bmk.bmc.redfish_text import Json, consoles_of, links_of, lower_of, number_at, text_at
+from bmk.bmc.redfish_override import BY_HAND, BootOverride
+from bmk.bmc.redfish_text import Json, consoles_of, links_of, lower_of, number_at, oems_of, text_at
 from bmk.bmc.refusals import reason_of
 from bmk.errors import ODD, BmcError, BmcIgnores
 from bmk.identity import serial_of, uuids
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ROOT, RESET = "/redfish/v1/", "#ComputerSystem.Reset"
 COLLECTIONS = {"ManagedBy": "Managers", "Chassis": "Chassis"}  # of what a system links to
 RESETS: dict[Order, tuple[str, ...]] = {
     "on": ("On", "ForceOn"),
     "off": ("ForceOff",),
     "shutdown": ("GracefulShutdown", "PushPowerButton"),
 }
+ORDERS: dict[Order, str] = {"on": "switch on", "off": "switch off", "shutdown": "shut the system down"}
 POWER: dict[str, Power] = {"On": "on", "Off": "off"}
 CHANGING = {"PoweringOn": "it is powering on", "PoweringOff": "it is powering off"}
 BUSY_CODES = frozenset({429, 500, 502, 503, 504})
@@ -53,19 +56,20 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         self._access = access
         self._line: OneOrigin | None = None
         self._login: Login | None = None
-        self._root: Any = None
+        self._conn: Any = None  # sushy's connector
+        self._root: Json = {}
         self._path, self._alone = "", False
         self._unread = set[str]()
 
     def identity(self) -> Identity:
         def read() -> Identity:
-            system = self._fresh().json
+            system = self._fresh()
             managers = self._near(system, "ManagedBy")
             uuid = lower_of(system.get("UUID"))
             return Identity(
                 uuid=uuid if uuids(uuid) else None,
-                serial=serial_of(text_at(system, quirk_of_system(system).serial_field)),
-                macs=macs_of(self._part, system, self._near(system, "Chassis"), self._access.machine.macs),
+                serial=serial_of(text_at(system, self._quirk(system).serial_field)),
+                macs=macs_of(self._part, system, partial(self._near, system, "Chassis"), self._access.machine.macs),
                 manufacturer=text_at(system, "Manufacturer"),
                 model=text_at(system, "Model"),
                 bmc_version=text_at(managers[0], "FirmwareVersion") if managers else None,
@@ -75,7 +79,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
     def inventory(self) -> Inventory:
         def read() -> Inventory:
-            system = self._fresh().json
+            system = self._fresh()
             cpus = number_at(system, "ProcessorSummary", "Count")
             memory = number_at(system, "MemorySummary", "TotalSystemMemoryGiB")
             return Inventory(
@@ -91,7 +95,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
     def event_log(self) -> list[LogEntry]:
         def read() -> list[LogEntry] | None:
-            system = self._fresh().json
+            system = self._fresh()
             return log_of(self._part, [system, *self._near(system, "ManagedBy"), *self._near(system, "Chassis")])
 
         log = self._call("read its event log", read)
@@ -122,9 +126,9 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
 
-    def _power(self, system: Any) -> Power:
+    def _power(self, system: Json) -> Power:
         """On or off; raises Busy while it changes: neither is true then."""
-        state = text_at(system.json, "PowerState") or ""
+        state = text_at(system, "PowerState") or ""
         if state in CHANGING:
             raise Busy(CHANGING[state])
         if state not in POWER:
@@ -136,29 +140,39 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         return POWER[state]
 
     def _glance(self) -> Power | None:
-        return self._call("report its power state", lambda: POWER.get(text_at(self._fresh().json, "PowerState") or ""))
+        return self._call("report its power state", lambda: POWER.get(text_at(self._fresh(), "PowerState") or ""))
 
     def _order(self, order: Order) -> bool:
-        return self._call(f"switch power {order}", lambda: self._ask_for(order))
+        return self._call(ORDERS[order], lambda: self._ask_for(order))
 
     def _ask_for(self, order: Order) -> bool:
         """False when it is so already. What is on its way to on is waited for; to off, cut short or waited for."""
-        import sushy  # noqa: PLC0415 - 0.2 s that `bmk --help` must not pay
-
         system = self._fresh()
-        ending = text_at(system.json, "PowerState") == "PoweringOff"
+        ending = text_at(system, "PowerState") == "PoweringOff"
         if ending and order == "shutdown":
             return True
         if not (ending and order == "off") and self._power(system) == ("on" if order == "on" else "off"):
             return False
-        allowed = {v.value for v in system.get_allowed_reset_system_values()}
-        value = next((v for v in RESETS[order] if v in allowed), RESETS[order][0])
-        system.reset_system(sushy.ResetType(value))
+        place, offered = text_at(system, "Actions", RESET, "target"), resets_of(self._part, system)
+        value = next((v for v in RESETS[order] if v in offered), "" if offered else RESETS[order][0])
+        if not place or not value:
+            raise BmcIgnores(
+                f"this BMC cannot be told to {ORDERS[order]}",
+                where=self._access.address,
+                why=f"it offers {', '.join(offered) or 'no resets'}",
+                hint="use another order of bmk power, or the machine's buttons; update the BMC's firmware",
+            )
+        self._conn.post(place, data={"ResetType": value})
         return True
+
+    def _quirk(self, system: Json) -> Quirk:
+        """By the system; where it does not say who made it, by the BMC, else by how its maker names systems."""
+        named = (text_at(system, "Manufacturer"), text_at(self._root, "Vendor"), *oems_of(self._root))
+        return quirk_of(next(filter(None, named), text_at(system, "Id")), text_at(system, "Model"))
 
     def _console_way(self) -> tuple[str | None, int | None]:
         """Where the console is read over HTTP (the lab's BMCs); else IPMI's port. SSH consoles differ by vendor."""
-        system = self._fresh().json
+        system = self._fresh()
         link = text_at(system, "Oem", "Bmk", "SerialConsole", "@odata.id")
         types = consoles_of(system, self._near(system, "ManagedBy"))
         if link is None and "IPMI" not in types:
@@ -185,15 +199,17 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         return persist(self._access, what, guarded)
 
     def _enter(self) -> None:
-        if self._root is None:
+        if self._conn is None:
             self._connect()
+        if not self._root:
+            self._root = self._get(ROOT)  # what the BMC shows to everybody: nothing of us is sent
         if self._login is not None and not self._login.inside:
-            self._login.enter(self._root.json)
+            self._login.enter(self._root)
 
-    def _fresh(self) -> Any:
-        """The one system, read again. A new object, because refreshing one reads again all that hangs on it."""
+    def _fresh(self) -> Json:
+        """The one system, read again."""
         self._enter()
-        return self._root.get_system(self._where())
+        return self._get(self._where())
 
     def _where(self) -> str:
         """Path of the one system; looked for once."""
@@ -202,8 +218,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         return self._path
 
     def _connect(self) -> None:
-        """Read what the BMC shows to everybody. Nothing of us is sent."""
-        import sushy  # noqa: PLC0415
+        """Make ready to send; nothing is sent yet."""
         import sushy.connector  # noqa: PLC0415
 
         from bmk.bmc.https import OneOrigin, go_by  # noqa: PLC0415 - requests costs as much
@@ -211,16 +226,20 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
         logging.getLogger("sushy").propagate = False  # what it would say there, we say as events
         url = f"https://{self._access.address}:{self._access.port or 443}"
-        connector = sushy.connector.Connector(url, server_side_retries=1, server_side_retries_delay=0)
+        self._conn = sushy.connector.Connector(url, server_side_retries=1, server_side_retries_delay=0)
         self._line = OneOrigin(self._access, url)
-        self._login = Login(self._access, connector._session, url)
-        go_by(connector._session, self._line)
-        # where sushy would ask the internet (for the texts of messages), it asks this BMC, and is refused elsewhere
-        self._root = sushy.Sushy(url, auth=_Outside(), connector=connector, public_connector=connector)
+        self._login = Login(self._access, self._conn._session, url)
+        go_by(self._conn._session, self._line)
+
+    def _drive(self, link: str) -> Any:
+        """A virtual drive as sushy has it, which knows what each BMC wants to hear."""
+        from sushy.resources.manager.virtual_media import VirtualMedia as Drive  # noqa: PLC0415
+
+        return Drive(self._conn, link)
 
     def _system(self) -> str:
         """Where the one system is. While a BMC starts, it may show none yet."""
-        found = list(links_of(list(members(self._get, text_at(self._root.json, "Systems", "@odata.id")))))
+        found = list(links_of(list(members(self._get, text_at(self._root, "Systems", "@odata.id")))))
         if not found:
             raise Busy("it shows no system; it may be starting")
         self._alone = len(found) == 1
@@ -236,7 +255,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         return chosen
 
     def _get(self, path: str) -> Json:
-        answer = self._root._conn.get(path).json()
+        answer = self._conn.get(path).json()
         if not isinstance(answer, dict):
             raise TypeError(f"{path[:100]} is {type(answer).__name__}, not an object")
         return answer
@@ -246,7 +265,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         found = linked(self._part, system, relation)
         if found or not self._alone:
             return found
-        return parts(self._part, text_at(self._root.json, COLLECTIONS[relation], "@odata.id"))
+        return parts(self._part, text_at(self._root, COLLECTIONS[relation], "@odata.id"))
 
     def _part(self, path: str) -> Json:
         """A document that may be lacking. Raises Lacking; what is there and cannot be read is an event, once."""
@@ -265,32 +284,36 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
             self._access.tell("bmc.unread", f"the BMC does not show {path[:200]}: {why}; left out")
         raise Lacking(why)
 
-    def _tagged(self, link: str | None = None) -> tuple[str, Json, str | None]:
+    def _there(self, link: str | None) -> Json:
+        import sushy.exceptions as errors  # noqa: PLC0415
+
+        try:
+            return self._get(link) if link else {}
+        except errors.ResourceNotFoundError:
+            return {}
+
+    def _tagged(self, link: str | None) -> tuple[str, str | None]:
         self._enter()
         path = link or self._where()
-        answer = self._root._conn.get(path)
-        document: Json = answer.json()
-        return path, document, answer.headers.get("ETag") or text_at(document, "@odata.etag")
+        answer = self._conn.get(path)
+        return path, answer.headers.get("ETag") or text_at(answer.json(), "@odata.etag")
 
     def _patch(self, path: str, body: Json, etag: str | None) -> None:
         import sushy.exceptions as errors  # noqa: PLC0415
 
         try:
-            self._root._conn.patch(path, data=body, etag=etag)
+            self._conn.patch(path, data=body, etag=etag)
         except errors.AccessError:
             raise
         except errors.HTTPError as error:
             if self._passes(error):
                 raise
-            raise BmcIgnores(
-                "the BMC refuses the boot override",
-                where=self._access.address,
-                why=str(error),
-                hint="update the BMC's firmware, or set the boot order by hand and check `boot` in the profile",
+            raise reason_of(self._access, str(error)) or BmcIgnores(
+                "the BMC refuses the boot override", where=self._access.address, why=str(error), hint=BY_HAND
             ) from None
 
     def _get_bytes(self, path: str) -> bytes:
-        content: bytes = self._root._conn.get(path).content
+        content: bytes = self._conn.get(path).content
         return content
 
     @contextmanager
@@ -314,14 +337,6 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         """Whether an HTTP error is a state that passes: the BMC is busy, or starts."""
         starting = error.status_code == GONE and not self._path
         return starting or error.status_code in BUSY_CODES or any(word in str(error) for word in BUSY_WORDS)
-
-
-class _Outside:
-    """What sushy asks to log in before it reads anything. We log in ourselves, when there is something to ask."""
-
-    def set_context(self, root: object, connector: object) -> None: ...
-    def authenticate(self) -> None: ...
-    def close(self) -> None: ...
 
 
 def _refused(access: Access, what: str, why: str) -> BmcError:

@@ -12,6 +12,7 @@ from bmk.bmc.redfish_text import Json, at, disk_of, links_of, macs_in, next_of, 
 from bmk.identity import same_serial, same_uuid
 
 Get = Callable[[str], Json]
+_ALLOWABLE = "@Redfish.AllowableValues"
 _PAGES = 100
 _OF_ADAPTERS = ("NetworkDeviceFunctions", "NetworkPorts", "Ports")
 _MOST = 256  # parts of one kind that are read: no machine has as many NICs or drives
@@ -68,16 +69,15 @@ def _is(system: Json, machine: Machine) -> bool:
     return bool(same) or any(same_serial(machine.serial, serial) for serial in serials)
 
 
-def macs_of(get: Get, system: Json, chassis: Iterable[Json], wanted: Collection[str]) -> tuple[str, ...]:
+def macs_of(get: Get, system: Json, chassis: Callable[[], Iterable[Json]], wanted: Collection[str]) -> tuple[str, ...]:
     """MACs of a system's NICs, as far as the BMC knows them; its adapters are asked only when no `wanted` one is there:
     they are many documents.
     """
-    found = dict.fromkeys(
-        mac for nic in parts(get, text_at(system, "EthernetInterfaces", "@odata.id")) for mac in macs_in(nic)
-    )
+    nics = [system, *parts(get, text_at(system, "EthernetInterfaces", "@odata.id"))]
+    found = dict.fromkeys(mac for nic in nics for mac in macs_in(nic))
     if found and (not wanted or found.keys() & set(wanted)):
         return tuple(found)
-    collections = [text_at(one, "NetworkAdapters", "@odata.id") for one in chassis]
+    collections = [text_at(one, "NetworkAdapters", "@odata.id") for one in chassis()]
     for adapter in (adapter for link in collections for adapter in parts(get, link)):
         for kind in _OF_ADAPTERS:
             ports = parts(get, text_at(adapter, kind, "@odata.id"))
@@ -96,13 +96,29 @@ def linked(get: Get, system: Json, relation: str) -> list[Json]:
     return list(_read(get, links_of(at(system, "Links", relation))))
 
 
-def parts(get: Get, link: str | None) -> list[Json]:
-    """Documents of the members of a collection, those that can be read."""
+def listed(get: Get, link: str | None) -> list[str]:
+    """Links in a collection, as far as it can be read."""
     found: list[str] = []
     with suppress(Lacking):
         found.extend(part for member in islice(members(get, link), _MOST) for part in links_of(member))
-    return list(_read(get, iter(found)))
+    return found
+
+
+def parts(get: Get, link: str | None) -> list[Json]:
+    """Documents of the members of a collection, those that can be read."""
+    return list(_read(get, iter(listed(get, link))))
 
 
 def _read(get: Get, links: Iterator[str]) -> Iterator[Json]:
     return (document for link in islice(links, _MOST) if (document := optional(get, link)) is not None)
+
+
+def resets_of(get: Get, system: Json) -> list[str]:
+    """The kinds of reset that a system offers, which it lists itself or in a document apart; none: it does not say."""
+    action = at(system, "Actions", "#ComputerSystem.Reset")
+    found = at(action, f"ResetType{_ALLOWABLE}")
+    if found is None:
+        info = optional(get, text_at(action, "@Redfish.ActionInfo")) or {}
+        kinds = [one for one in objects(info.get("Parameters")) if text_at(one, "Name") == "ResetType"]
+        found = at(kinds[0], "AllowableValues") if kinds else None
+    return [value for value in found if isinstance(value, str)] if isinstance(found, list) else []

@@ -11,7 +11,8 @@ from bmk.bmc.access import Access
 from bmk.bmc.media_server import NAME, MediaServers
 from bmk.bmc.nonce_volume import volume
 from bmk.bmc.patience import settle, wary
-from bmk.bmc.redfish_text import at, text_at
+from bmk.bmc.redfish_documents import listed
+from bmk.bmc.redfish_text import Json, at, text_at
 from bmk.errors import BmcError, BmcIgnores
 
 T = TypeVar("T")
@@ -37,8 +38,20 @@ class VirtualMedia(ABC):
         """Be logged in."""
 
     @abstractmethod
-    def _fresh(self) -> Any:
+    def _fresh(self) -> Json:
         """The one system, read again."""
+
+    @abstractmethod
+    def _near(self, system: Json, relation: str) -> list[Json]:
+        """Documents that a system links to."""
+
+    @abstractmethod
+    def _there(self, link: str | None) -> Json:
+        """A document; an empty one where there is none. One that cannot be read now is waited for."""
+
+    @abstractmethod
+    def _drive(self, link: str) -> Any:
+        """A virtual drive, as sushy has it."""
 
     def write_mailbox(self, data: bytes) -> None:  # noqa: ARG002 - the protocol's
         raise self._cannot(
@@ -107,20 +120,19 @@ class VirtualMedia(ABC):
     def _drives(self) -> list[Any]:
         """The optical ones, read again. What a BMC has is looked for once: each is asked for by itself afterwards."""
         if not self._slots:
-            kinds = [(drive, {kind.value for kind in drive.media_types or ()}) for drive in self._all_drives()]
-            self._slots = [drive for drive, offered in kinds if OPTICAL & offered]
+            self._slots = [self._drive(link) for link in self._optical()]
             return self._slots
         self._enter()
         for drive in self._slots:
             drive.refresh(force=True)
         return self._slots
 
-    def _all_drives(self) -> list[Any]:
-        """Newer BMCs have them below the system, older ones below the manager."""
+    def _optical(self) -> list[str]:
+        """Newer BMCs have drives below the system, older ones below the manager."""
         system = self._fresh()
-        managers = system.managers if at(system.json, "Links", "ManagedBy") else ()
-        owners = [owner for owner in (system, *managers) if text_at(owner.json, "VirtualMedia", "@odata.id")]
-        return list(owners[0].virtual_media.get_members()) if owners else []
+        owners = [text_at(owner, "VirtualMedia", "@odata.id") for owner in (system, *self._near(system, "ManagedBy"))]
+        links = next((found for owner in owners if (found := listed(self._there, owner))), [])
+        return [link for link in links if OPTICAL & kinds_of(self._there(link))]
 
     def _untrue(self, what: str, why: str, hint: str) -> BmcError:
         self._access.tell("bmc.lie", what, "error")
@@ -133,3 +145,9 @@ class VirtualMedia(ABC):
 def is_ours(drive: Any) -> bool:
     """Whether a medium of ours is in the drive, of this run or another. Some BMCs say only the medium's name."""
     return bool(drive.inserted) and any(NAME in str(said or "") for said in (drive.image, drive.image_name))
+
+
+def kinds_of(drive: Json) -> set[str]:
+    """The kinds of media that a virtual drive takes."""
+    kinds = at(drive, "MediaTypes")
+    return set(map(str, kinds)) if isinstance(kinds, list) else set()

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from bmk.bmc.access import Access
 from bmk.bmc.patience import settle, wary
 from bmk.bmc.protocol import BootTarget, Firmware
-from bmk.bmc.quirks import Quirk, quirk_of, send_mode
-from bmk.bmc.redfish_text import Json, Override, offered, override_of, same_override, settings_of, text_at
+from bmk.bmc.quirks import Quirk, send_mode
+from bmk.bmc.redfish_text import Json, Override, offered, override_of, same_override, settings_of
 from bmk.errors import BmcError, BmcIgnores, ConfigError
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ INSTEAD: dict[BootTarget, str] = {
     "http": "set `boot: pxe` in the profile",
     "pxe": "set `boot: http` in the profile, if the BMC offers UefiHttp; else enable network boot in the firmware",
 }
+BY_HAND = "update the BMC's firmware, or set the boot order by hand and check `boot` in the profile"
 DISK = (None, "None", "Hdd")  # targets that mean: as ever, from the disk
 SETTLE = 10.0  # seconds until a BMC shows an override that it took
 
@@ -39,15 +40,20 @@ class BootOverride(ABC):
         """Run one request, with patience and with sushy's errors as ours."""
 
     @abstractmethod
-    def _fresh(self) -> Any:
+    def _fresh(self) -> Json:
         """The one system, read again."""
 
     @abstractmethod
-    def _get(self, path: str) -> Json: ...
+    def _quirk(self, system: Json) -> Quirk:
+        """What is known of this model."""
 
     @abstractmethod
-    def _tagged(self, link: str | None = None) -> tuple[str, Json, str | None]:
-        """Path, document as it is now, and its ETag; of the system where no link is given."""
+    def _there(self, link: str | None) -> Json:
+        """A document; an empty one where there is none. One that cannot be read now is waited for."""
+
+    @abstractmethod
+    def _tagged(self, link: str | None) -> tuple[str, str | None]:
+        """Path of a document and its ETag as it is now; of the system where there is no link."""
 
     @abstractmethod
     def _patch(self, path: str, body: Json, etag: str | None) -> None:
@@ -61,9 +67,11 @@ class BootOverride(ABC):
                 hint="set `boot: pxe` or `firmware: uefi` in the profile",
             )
         wanted = Override("Once", TARGETS[target], MODES[firmware])
-        system = self._call("report the boot override", lambda: self._fresh().json)
+        system = self._call("report the boot override", self._fresh)
         self._check_offered(target, offered(system, "BootSourceOverrideTarget"))
-        came_true, all_seen = self._until(lambda seen: _shown(seen, wanted) is not None, _forms(wanted, system), SETTLE)
+        came_true, all_seen = self._until(
+            lambda seen: _shown(seen, wanted) is not None, _forms(wanted, system, self._quirk(system)), SETTLE
+        )
         seen = _shown(all_seen, wanted) or all_seen[-1]
         if not came_true:
             what = f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}"
@@ -79,8 +87,10 @@ class BootOverride(ABC):
     def clear_boot_once(self) -> None:
         if _cleared(self._overrides()):
             return
-        system = self._call("report the boot override", lambda: self._fresh().json)
-        came_true, seen = self._until(_cleared, _clearing_forms(system), self._access.timing.settle)
+        system = self._call("report the boot override", self._fresh)
+        came_true, seen = self._until(
+            _cleared, _clearing_forms(system, self._quirk(system)), self._access.timing.settle
+        )
         if not came_true:
             what = f"the BMC keeps the boot override: {seen[-1]}"
             self._access.tell("bmc.lie", what, "error")
@@ -114,7 +124,7 @@ class BootOverride(ABC):
         """
         timing = replace(self._access.timing, settle=min(seconds, self._access.timing.settle))
         seen: Overrides = ()
-        refused = BmcError("the BMC takes no boot override", where=self._access.address)
+        refused = BmcIgnores("the BMC takes no such boot override", where=self._access.address, hint=BY_HAND)
         for boot in forms:
             try:
                 self._call("set the next boot", partial(self._write, boot))
@@ -131,43 +141,34 @@ class BootOverride(ABC):
 
     def _write(self, boot: Json) -> None:
         """To the settings for after the next reset where the BMC has the override there (AMI), else to the system."""
-        path, system, etag = self._tagged()
-        link = settings_of(system)
-        if link is not None:
-            place, settings, tag = self._tagged(link)
-            if override_of(settings).enabled is not None:
-                path, etag = place, tag
+        link = settings_of(self._fresh())
+        apart = override_of(self._there(link)).enabled is not None
+        path, etag = self._tagged(link if apart else None)
         self._patch(path, {"Boot": boot}, etag)
 
     def _overrides(self) -> Overrides:
         """What is in force, and what will be after the next reset where the BMC keeps that apart (AMI)."""
 
         def read() -> Overrides:
-            system = self._fresh().json
-            link = settings_of(system)
-            documents = [system, *([self._get(link)] if link else [])]
+            system = self._fresh()
+            documents = [system, self._there(settings_of(system))]
             return tuple(o for o in map(override_of, documents) if o.enabled is not None)
 
         seen = self._call("report the boot override", read)
         return seen or (Override(None, None, None),)
 
 
-def _forms(wanted: Override, system: Json) -> list[Json]:
+def _forms(wanted: Override, system: Json, quirk: Quirk) -> list[Json]:
     """The same wish in the words that BMCs want it in, the likeliest first: with the firmware's mode or without."""
     plain = {"BootSourceOverrideEnabled": wanted.enabled, "BootSourceOverrideTarget": wanted.target}
     full = {**plain, "BootSourceOverrideMode": wanted.mode}
-    rule = quirk_of_system(system).mode
-    first = full if send_mode(rule, override_of(system).mode, str(wanted.mode)) else plain
+    first = full if send_mode(quirk.mode, override_of(system).mode, str(wanted.mode)) else plain
     return [first, plain if first is full else full]
 
 
-def _clearing_forms(system: Json) -> list[Json]:
+def _clearing_forms(system: Json, quirk: Quirk) -> list[Json]:
     """Disabled, where the BMC has it; else the disk as target, once."""
-    quirk, mode, targets = (
-        quirk_of_system(system),
-        override_of(system).mode,
-        offered(system, "BootSourceOverrideTarget"),
-    )
+    mode, targets = override_of(system).mode, offered(system, "BootSourceOverrideTarget")
     disabled: dict[str, Any] = {"BootSourceOverrideEnabled": "Disabled"}
     forms = [disabled | {"BootSourceOverrideTarget": quirk.clear_target}, disabled]
     if targets and quirk.clear_target not in targets:
@@ -190,7 +191,3 @@ def _cleared(seen: Overrides) -> bool:
 
 def _shown(seen: Overrides, wanted: Override) -> Override | None:
     return next((one for one in seen if same_override(one, wanted)), None)
-
-
-def quirk_of_system(system: Json) -> Quirk:
-    return quirk_of(text_at(system, "Manufacturer"), text_at(system, "Model"))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bmk.bmc.ipmi_events import severity_of
 from bmk.bmc.protocol import Disk, LogEntry, Severity
-from bmk.identity import mac_of
+from bmk.identity import mac_of, serial_of
 
 Json = Mapping[str, Any]
 _LONGEST = 1000  # characters of a text that is kept
@@ -67,11 +68,17 @@ def disk_of(drive: Json) -> Disk:
     return Disk(
         name=text_at(drive, "Name") or text_at(drive, "Id") or "",
         size=int(number_at(drive, "CapacityBytes") or 0),
-        serial=text_at(drive, "SerialNumber"),
+        serial=serial_of(text_at(drive, "SerialNumber")),
         wwn=lower_of(names.get("NAA")),
         model=text_at(drive, "Model"),
         rotational=None if media is None else media == "HDD",
     )
+
+
+def oems_of(document: Json) -> list[str]:
+    """The makers whose own properties a document has."""
+    oem = at(document, "Oem")
+    return [str(name) for name in oem] if isinstance(oem, Mapping) else []
 
 
 def consoles_of(system: Json, managers: Iterable[Json]) -> list[str]:
@@ -82,11 +89,17 @@ def consoles_of(system: Json, managers: Iterable[Json]) -> list[str]:
 
 
 def macs_in(part: Json) -> list[str]:
-    """MACs in the document of a NIC, of its port or of a function: the permanent one where there are both."""
+    """MACs in the document of a NIC, of its port or of a function: the permanent one where there are both. An iLO 4 has
+    those of the system in the system itself.
+    """
     ethernet = at(part, "Ethernet")
     pairs = ((one, ("PermanentMACAddress", "MACAddress")) for one in (part, ethernet))
     single = (next((mac for key in keys if (mac := mac_of(text_at(one, key)))), None) for one, keys in pairs)
-    lists = (at(part, "AssociatedNetworkAddresses"), at(ethernet, "AssociatedMACAddresses"))
+    lists = (
+        at(part, "AssociatedNetworkAddresses"),
+        at(ethernet, "AssociatedMACAddresses"),
+        at(part, "HostCorrelation", "HostMACAddress"),
+    )
     listed = (mac_of(text_of(value)) for values in lists if isinstance(values, list) for value in values)
     return [mac for mac in (*single, *listed) if mac]
 
@@ -101,6 +114,8 @@ def log_entry_of(entry: Json) -> LogEntry:
 
 def _severity(entry: Json) -> Severity:
     word = (text_at(entry, "Severity") or text_at(entry, "MessageSeverity") or "").lower()
+    if not word:
+        return severity_of(text_at(entry, "EntryCode") or "")
     return next((severity for severity, words in _SEVERITIES.items() if word in words), "OK")
 
 

@@ -165,6 +165,11 @@ def test_pages_that_lead_in_a_circle_end(server: Hostile) -> None:
         ({"Message": "", "MessageId": "OpenBMC.0.1.PowerSupplyFailed"}, "OpenBMC.0.1.PowerSupplyFailed", "OK"),
         ({"Message": None, "MessageId": "X.1.0.Lost", "MessageArgs": ["PSU 1", 2]}, "X.1.0.Lost (PSU 1, 2)", "OK"),
         ({"Message": " ", "SensorType": "Processor", "EntryCode": "Assert"}, "Processor Assert", "OK"),
+        (
+            {"Message": "", "Severity": None, "EntryCode": "Lower Critical - going low"},
+            "Lower Critical - going low",
+            "Critical",
+        ),
         ({"Severity": "critical"}, "event 7", "Critical"),
         ({"Severity": "Caution"}, "event 7", "Warning"),
         ({"Severity": "Major"}, "event 7", "Critical"),

@@ -153,3 +153,16 @@ def test_a_redirect_to_an_outcome_is_not_followed(server: Hostile, status: int) 
     with pytest.raises(BmcError, match="accepted power on and still reports off"):
         machine.set_power("on")
     assert not [asked for asked in server.asked if "TaskService" in asked.path]
+
+
+@pytest.mark.parametrize(("status", "told"), [(404, ""), (503, "error")])
+def test_settings_that_cannot_be_read_are_not_taken_for_none(server: Hostile, status: int, told: str) -> None:
+    """Where the override is kept apart and cannot be read now, nobody says that there is none."""
+    boots(server, of("Disabled", "None"))
+    server.pages[SYSTEM]["@Redfish.Settings"] = {"SettingsObject": {"@odata.id": f"{SYSTEM}/SD"}}
+    server.pages[f"{SYSTEM}/SD"] = (status, {}, b"{}")
+    if told:
+        with pytest.raises(BmcError, match="did not report the boot override"):
+            bmc(server).boot_override()
+    else:
+        assert bmc(server).boot_override() == ""
