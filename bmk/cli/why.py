@@ -52,12 +52,13 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
 
 
 def _case(journal: Journal | None, dc: str, host: str) -> Case:
+    from bmk.journal.installation import proven_hosts
     from bmk.journal.story import Case
     from bmk.phases.lock import living
 
     if journal is None:
         return Case(dc, host, time.time())
-    return Case(dc, host, time.time(), living(journal), "ready" in journal.facts(host))
+    return Case(dc, host, time.time(), living(journal), host in proven_hosts(journal))
 
 
 def _print(story: Story, rows: Sequence[Entry], console: Sequence[str], lines: int) -> None:

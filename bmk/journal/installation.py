@@ -27,11 +27,16 @@ def installations(journal: Journal) -> dict[str, str]:
     return {host: _named(keys) for host, keys in journal.records("host_keys").items()}
 
 
-def begin(journal: Journal, host: str, proven: Mapping[str, Any]) -> None:
-    """A new installation, of which this was proven (`installed`, `host_keys`): all of it or nothing."""
+def proven_hosts(journal: Journal) -> set[str]:
+    """Hosts whose present installation was seen to work, and is not to be replaced."""
+    return journal.records("ready").keys() - journal.records(AGAIN).keys()
+
+
+def begin(journal: Journal, host: str, known: Mapping[str, Any]) -> None:
+    """A new installation, of which this is known (`installed`, `host_keys`): all of it or nothing."""
     with journal.transaction():
         close(journal, host, OF_THE_MACHINE)
-        for key, value in proven.items():
+        for key, value in known.items():
             journal.record(host, key, value)
 
 

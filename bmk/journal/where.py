@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Literal
 
 from bmk.journal.events import MACHINES, Event
+from bmk.journal.installation import proven_hosts
 from bmk.journal.progress import HostState, Image, line, step
 from bmk.journal.store import Journal
 
@@ -39,8 +40,8 @@ def find(journal: Journal | None, hosts: Sequence[str], live_run: str | None, ag
     """Where these hosts are, in their order. `live_run` holds the lock now; `again` is the command that continues."""
     if journal is None:
         return [replace(where(host, None, None), hint=again) for host in hosts]
-    events, proven = newest(journal), journal.records("ready")
-    found = [where(host, events.get(host), live_run, proven=host in proven) for host in hosts]
+    events, good = newest(journal), proven_hosts(journal)
+    found = [where(host, events.get(host), live_run, proven=host in good) for host in hosts]
     return [_completed(journal, at, events.get(at.host), again) for at in found]
 
 

@@ -12,6 +12,7 @@ from bmk.drift import history
 from bmk.drift.model import SEVERITIES, Finding
 from bmk.journal import Event, Journal
 from bmk.journal.causes import Cause
+from bmk.journal.installation import proven_hosts
 from bmk.journal.story import Case, judge
 from bmk.journal.timeline import timeline
 from bmk.journal.where import newest
@@ -33,7 +34,7 @@ def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> di
     findings = history.outstanding(journal) if journal is not None else {}
     looked = history.standings(journal) if journal is not None else {}
     events = _events(journal) if journal is not None else {}
-    ready = journal.records("ready") if journal is not None else {}
+    ready = proven_hosts(journal) if journal is not None else set()
     hosts = [
         _host(h, events.get(h.name, []), Case(dc.name, h.name, now, live_run, h.name in ready), findings, looked)
         for h in dc.hosts.values()

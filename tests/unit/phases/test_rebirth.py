@@ -16,8 +16,9 @@ from bmk.drift import seal as seals
 from bmk.drift.judge import judge
 from bmk.drift.model import Desired, Difference, Standing
 from bmk.errors import PreflightRefused
-from bmk.journal import Journal
+from bmk.journal import Event, Journal
 from bmk.journal.installation import begin, installation
+from bmk.journal.where import find
 from bmk.phases.drifting import still
 from bmk.phases.reinstalling import left_behind, order, withdraw
 from bmk.phases.restoring import restoring
@@ -172,3 +173,14 @@ def test_what_was_seen_of_an_installation_that_ended_meanwhile_is_not_believed()
     assert still("lab-ha", seen, {"one": "a"}, {"one": "a"}) is seen
     now = still("lab-ha", seen, {"one": "a"}, {"one": "b"})
     assert (now.state, now.findings, now.troubles[0].next) == ("unknown", (), "bmk drift lab-ha")
+
+
+def test_a_reinstall_that_was_cut_short_is_not_called_ready(world: Any) -> None:
+    """The proof of an installation that is to be replaced says nothing: `bmk status` shows what is left to do."""
+    world.provision()
+    assert [at.state for at in find(world.service, ["worker-1"], None, "")] == ["ready"]
+    order(world.dc, world.service, hosts(world, "worker-1"))
+    world.service.append(
+        Event("bmk", "phase.finished", "Power on: done", "worker-1", "powered", "a run that was killed")
+    )
+    assert [at.state for at in find(world.service, ["worker-1"], None, "")] == ["interrupted"]
