@@ -6,7 +6,6 @@ An ordinary user of Debian has no sbin directory in PATH, and most servers lie t
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -54,6 +53,8 @@ def find(name: str) -> str | None:
 
     Beside this Python first: scripts/setup puts Go there when Debian's is too old.
     """
+    import shutil  # noqa: PLC0415 - `bmk --help` looks for nothing and starts without it
+
     if name.startswith("/"):
         return name if Path(name).exists() else None
     return shutil.which(name, path=f"{sys.prefix}/bin") or shutil.which(name, path=_search_path())
