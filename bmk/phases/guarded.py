@@ -1,4 +1,4 @@
-"""The cluster's admission policies are in its API, as the data center file has them."""
+"""The cluster's policies, and what bmk runs in it, are in its API as the data center file has them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Guarded(Phase):
         if host.role != "control_plane" or actual.policies == "current":
             return []
         why = {"stale": "missing or changed in the API", "unknown": "the API does not answer yet"}[actual.policies]
-        return [self.change("guard", f"put the admission policies of cluster {host.cluster} in", why)]
+        return [self.change("guard", f"put the policies of cluster {host.cluster} in, and what bmk runs there", why)]
 
     async def run(self, ctx: Context) -> None:
         """One host after the other: whoever comes later finds them there."""

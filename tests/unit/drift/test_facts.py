@@ -71,6 +71,11 @@ def test_every_fact_has_an_answer_of_a_real_host(found: dict[str, Found]) -> Non
         ("kernel", "container", {"value": "yes"}),
         ("kernel_modules", "overlay", {"in_kernel": True}),
         ("mounts", "/var/lib/etcd", {"filesystem": "ext4", "read_only": False}),
+        (
+            "nftables",
+            "inet bmk-masquerade",
+            {"rules": "2cd325a98f88dfbd5a2b69095084d8f4348c48bc4b7b1902a56f3c705d6afaf4"},
+        ),
         ("network", "default route", {"gateway": "10.67.0.1"}),
         ("network", "address 10.67.0.11", {"prefix": 24}),
         ("users", "root", {"uid": 0, "gid": 0, "shell": "/bin/bash", "password": "locked"}),
