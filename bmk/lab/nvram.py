@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from bmk.errors import PreflightRefused
 
 GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")  # whose variables are the boot entries
-LEFT = (
-    4096  # bytes that `fill` leaves: firmware still works, and Linux, which wants to leave 5 KiB, writes nothing more
-)
+LEFT = 3000  # bytes that `filled` leaves: firmware still works, and Linux, which keeps 5 KiB free, writes nothing more
+FIRST_START = 13_300  # bytes that OVMF takes when it starts for the first time; without them it finds nothing to boot
 
 _FILLER = uuid.UUID("6b6d6b00-0000-4000-8000-00000000f177")  # vendor of what `filled` adds
 _STORE = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")
@@ -56,9 +55,11 @@ def added(store: bytes, vendor: uuid.UUID, name: str, data: bytes) -> bytes:
 
 
 def filled(store: bytes) -> bytes:
-    """With so many variables that there is room for LEFT bytes only."""
+    """With so many variables that there is room for LEFT bytes only, as soon as the firmware has started once."""
+    started = any(found.name == "BootOrder" for found in variables(store))
+    left = LEFT if started else LEFT + FIRST_START
     number = 0
-    while (spare := room(store) - LEFT) > _CHUNK // 16:
+    while (spare := room(store) - left) > _CHUNK // 16:
         store = added(store, _FILLER, f"Full{number:04d}", bytes(min(spare, _CHUNK) - _CHUNK // 32))
         number += 1
     return store
