@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bmk.ssh import make_key
 from tests.services.drift.conftest import COUNT, Office
 from tests.services.drift.hall import address
 
@@ -66,9 +67,8 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
     shell(FLOODS)(office.root(4))
     shell(COMPLAINS)(office.root(10))
     (office.root(5) / "root/.ssh/authorized_keys").write_text("")
-    keys = json.loads((office.at / "keys.json").read_text())
-    keys["n6"] = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHfA0sYbF3xJ1H3N3mXoXf7p4VJg2ZKbq3hQm0m0m0m0"]
-    office.drive("pin", keys=keys)
+    (office.root(6) / "key").unlink()
+    make_key(office.root(6) / "key", "another machine")  # sshd reads it for each connection
     office.stop(8)
     with full_disk(office, 9), no_python(office, 7):
         began = time.monotonic()
