@@ -91,11 +91,23 @@ async def apply(lines: Iterable[str]) -> None:
         )
 
 
-async def until_up(bridge: str, require: Callable[[], None]) -> None:
-    """Wait for a bridge that somebody else makes, whom `require` looks after; whoever started us has the patience."""
-    while bridge not in (name for _, name in socket.if_nameindex()):
+async def until_ours(address: IPv4Address, require: Callable[[], None]) -> None:
+    """Wait until somebody else, whom `require` looks after, has given us this address; who started us has the patience.
+
+    A bridge is there before its address, and what listens too early ends.
+    """
+    while not _is_ours(address):
         require()
         await asyncio.sleep(0.05)
+
+
+def _is_ours(address: IPv4Address) -> bool:
+    with socket.socket(type=socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 async def set_link(port: Port, up: bool) -> None:

@@ -32,7 +32,7 @@ from bmk.lab import libvirt, network, servers
 from bmk.lab.bodies import Floor, body_of
 from bmk.lab.control import Control
 from bmk.lab.faults import BrokenImages, Faults
-from bmk.lab.hardware import bought, bridges, hardware_of
+from bmk.lab.hardware import bought, hardware_of
 from bmk.lab.keeper import ERROR, cgroup_name, lab_dir
 from bmk.lab.machine import Chassis
 from bmk.lab.operations import Operations
@@ -75,14 +75,14 @@ class Supervisor:
         self.stage = "ready"
 
     async def open_libvirt(self) -> None:
-        """The bridge is libvirtd's, which has to be there before anything can listen on its address."""
+        """The bridge is libvirtd's, which has to give it the deployer's address before anything can listen there."""
         await network.apply(["link set lo up"])
         libvirt.furnish(self.dc, self.directory / "libvirt")
         wanted = list(libvirt.services())
         for service in wanted:
             self.services.start(service)
         await self.services.ready(wanted, self._waiting_for)
-        await network.until_up(next(iter(bridges(self.dc).values())), partial(self.services.require, "libvirtd"))
+        await network.until_ours(self.dc.spec.deployer.address, partial(self.services.require, "libvirtd"))
 
     def open_ssh_door(self) -> None:
         """ssh to simulated machines, when there are any and sshd can be root here."""
