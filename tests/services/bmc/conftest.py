@@ -112,9 +112,12 @@ class Lab:
             known["boot"] = {"target": known["boot"]["target"], "enabled": "disabled"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def own_network() -> Iterator[None]:
-    """A network namespace with nothing but a loopback: the deployer at 10.77.0.1, and the BMC network 10.78.0.0/24."""
+    """A network namespace with nothing but a loopback: the deployer at 10.77.0.1, and the BMC network 10.78.0.0/24.
+
+    It is the whole process's, so it ends with the module: other tests have their servers in the network from before.
+    """
     before = os.open("/proc/self/ns/net", os.O_RDONLY)
     if LIBC.unshare(0x40000000) != 0:
         pytest.skip("needs CAP_SYS_ADMIN to make a network namespace")
