@@ -5,6 +5,7 @@ Both go through the node's kubelet, so that its serving certificate is proven wi
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from bmk.errors import BmkError
 
 PRINTED = "bmk smoke test"  # by each pod when it begins
 _MARK = "@@bmk"
+_ANSWER = re.compile(rf"^{_MARK} ([0-9]{{1,3}})$\n?", re.MULTILINE)  # of a node that may say anything: what fits counts
 
 
 class Pods(Protocol):
@@ -70,11 +72,11 @@ def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[Ques
         _, said = api.execute(namespace, pod.name, ["/bin/sh", "-c", _script(questions)], seconds)
     except BmkError as error:
         return [Row("exec", False, f"{error.what}: {error.why}"[:200], pod.node)]
-    parts = said.split(f"{_MARK} ")[1:]
-    if len(parts) != len(questions):
-        return [Row("exec", False, f"it ended after {len(parts)} of {len(questions)} questions", pod.node)]
-    answers = [part.partition("\n")[::2] for part in parts]
-    rows = [q.row(int(code), text, pod.node) for q, (code, text) in zip(questions, answers, strict=True)]
+    _, *parts = _ANSWER.split(said)
+    codes, texts = parts[::2], parts[1::2]
+    if len(codes) != len(questions):
+        return [Row("exec", False, f"it answered {len(codes)} of {len(questions)} questions", pod.node)]
+    rows = [q.row(int(code), text, pod.node) for q, code, text in zip(questions, codes, texts, strict=True)]
     return [*rows, Row("exec", True, "", pod.node)]
 
 

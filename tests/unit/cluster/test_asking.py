@@ -21,10 +21,13 @@ class Shell:
 
     printed: str = f"{PRINTED}\n"
     broken: str = ""
+    lies: str | None = None  # what a node that was taken over answers
 
     def execute(self, namespace: str, pod: str, command: list[str], seconds: float) -> tuple[int, str]:
         if self.broken == "exec":
             raise Unreachable("the Kubernetes API is not ready", why="remote error: tls: internal error")
+        if self.lies is not None:
+            return 0, self.lies
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -61,6 +64,15 @@ def test_a_shell_that_ends_early_is_told() -> None:
     """A pod that is killed in between has not answered the rest."""
     rows = asked(Shell(), Question("ends", "kill $$"), QUESTIONS[0])
     assert "of 2 questions" in rows["exec"].detail
+
+
+@pytest.mark.parametrize(
+    "lies", ["", "@@bmk", "@@bmk x\nhello\n", f"@@bmk {'9' * 5000}\nhello\n", "x @@bmk 0\nhello\n"]
+)
+def test_a_node_that_answers_anything_is_the_culprit(lies: str) -> None:
+    """It ends the smoke test of no other node."""
+    rows = asked(Shell(lies=lies), QUESTIONS[0])
+    assert (rows["exec"].ok, rows["exec"].host) == (False, "worker-1")
 
 
 def test_it_is_asked_again_until_it_works() -> None:
