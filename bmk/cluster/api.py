@@ -36,7 +36,7 @@ from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBi
 from lightkube.types import CascadeType, PatchType
 
 from bmk.cluster.waiting import waits_for
-from bmk.errors import BmkError, Unreachable
+from bmk.errors import ODD, BmkError, Unreachable
 from bmk.hardening.objects import MANAGED
 
 TICKET = "bmk: "  # the description of a bootstrap token begins with it, then comes the host that it is for
@@ -144,16 +144,16 @@ class Api:
                 if error.response.status_code == 404:
                     return None
                 raise
-        told = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
-        end, text = told.get("expiration", ""), told.get("description", "")
-        living = bool(end) and datetime.fromisoformat(end) > datetime.now(UTC)
-        return text.removeprefix(TICKET) if living and text.startswith(TICKET) else None
+            told = {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+            end, text = told.get("expiration", ""), told.get("description", "")
+            living = bool(end) and datetime.fromisoformat(end) > datetime.now(UTC)
+            return text.removeprefix(TICKET) if living and text.startswith(TICKET) else None
 
     def waiting_requests(self) -> list[SigningRequest]:
         """Signing requests that nobody approved or denied."""
         with self._errors():
             found: list[Any] = list(self._client.list(CertificateSigningRequest))
-        return [_request(csr) for csr in found if not (csr.status and csr.status.conditions)]
+            return [_request(csr) for csr in found if not (csr.status and csr.status.conditions)]
 
     def approve(self, name: str, reason: str, message: str) -> None:
         """Approve a signing request."""
@@ -201,7 +201,7 @@ class Api:
             roles = [*self._list(ClusterRole), *self._list(Role)]
             tokens = [_token(s) for s in self._client.list(Secret, namespace="kube-system", fields=_TOKENS)]
             proxy = self._kube_proxy()
-        bindings, plain = tuple(_plain(bound, "")), tuple(_plain(roles, ""))
+            bindings, plain = tuple(_plain(bound, "")), tuple(_plain(roles, ""))
         policies = tuple(self.policies())
         return {**found, "role_bindings": bindings, "roles": plain, "tokens": tuple(tokens), "kube_proxy": proxy,
                 "policies": policies}  # fmt: skip
@@ -238,14 +238,13 @@ class Api:
     def pod_status(self, namespace: str, name: str) -> dict[str, Any]:
         """The status of a pod as plain data."""
         with self._errors():
-            status: dict[str, Any] = self._client.get(Pod, name, namespace=namespace).to_dict().get("status", {})
-        return status
+            return dict(self._client.get(Pod, name, namespace=namespace).to_dict().get("status", {}))
 
     def service_address(self, namespace: str, name: str) -> str:
         """Cluster IP of a service."""
         with self._errors():
             service: Any = self._client.get(Service, name, namespace=namespace)
-        return str(service.spec.clusterIP)
+            return str(service.spec.clusterIP)
 
     def execute(self, namespace: str, pod: str, command: list[str], seconds: float = 30) -> tuple[int, str]:
         """Exit code and output of a command in a pod, through its kubelet (whose serving certificate is so proven)."""
@@ -254,7 +253,7 @@ class Api:
             done: Any = client.exec(
                 pod, namespace=namespace, command=command, stdout=True, stderr=True, timeout=seconds
             )
-        return int(done.exit_code or 0), f"{done.stdout or ''}{done.stderr or ''}".strip()
+            return int(done.exit_code or 0), f"{done.stdout or ''}{done.stderr or ''}".strip()
 
     def logs(self, namespace: str, pod: str) -> str:
         """What a pod has printed, through its kubelet."""
@@ -298,6 +297,11 @@ class Api:
             raise BmkError("the Kubernetes API refused", where=self._where, why=str(error)) from error
         except (ConfigError, OSError) as error:
             raise BmkError("this kubeconfig cannot be used", where=self._where, why=str(error)) from error
+        except ODD as error:  # after ConfigError: parts of what it passes on are a kubelet's
+            why = f"{type(error).__name__}: {error}"[:200]
+            raise BmkError(
+                "an answer of the Kubernetes API cannot be understood", where=self._where, why=why
+            ) from error
 
 
 class _Configz(dict[str, Any], GlobalSubResource):
