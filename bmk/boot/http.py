@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,9 @@ async def serve(app: Any, listen: str, stop: asyncio.Event) -> None:
             timeout_graceful_shutdown=int(LEAVE),
         )
     )
-    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[_listening(listen)]))
+    listening = _listening(listen)
+    _say_ready()
+    serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listening]))
     stopping = asyncio.get_running_loop().create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -59,9 +62,19 @@ def _listening(listen: str) -> socket.socket:
         made = socket.socket(socket.AF_UNIX)
         made.bind(str(path))
         path.chmod(0o660)  # nginx is of the same group
+        made.listen(BACKLOG)
         return made
     host, _, port = listen.rpartition(":")
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((host, int(port)))
+    made.listen(BACKLOG)
     return made
+
+
+def _say_ready() -> None:
+    """Tell systemd (sd_notify(3)): who starts the unit goes on once questions are taken, not while nginx says 502."""
+    where = os.environ.pop("NOTIFY_SOCKET", "")
+    if where:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(b"READY=1", "\0" + where[1:] if where.startswith("@") else where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from bmk.boot import grants
 from bmk.boot.grants import Grant
+from bmk.boot.server import processes
 from bmk.boot.supervise import read_state
 from bmk.datacenter.resolve import Host
 from tests.services.boot.conftest import RAW, Boot, Room, until
@@ -144,6 +146,22 @@ def test_a_killed_service_comes_back_where_it_was(boot: Boot) -> None:
     report = {"image_sha256": sha256, "readback_sha256": RAW, "host_keys": [KEY], "disk_serial": "DISK-0001"}
     assert post(machine, f"{base}/done", report, TOKEN)[0] == 200
     assert grants.get(boot.journal, grant.id).outcome == "spent"
+
+
+def test_who_starts_the_service_goes_on_when_it_answers(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a unit of `Type=notify`: systemd hears that it is ready, and the very next question is answered."""
+    boot.start("boot-service", "nginx")
+    boot.running.pop("boot-service").kill()
+    _, machine = boot.host("cp-1")
+    until(lambda: get(machine, f"{boot.url}/healthz")[0] == 502, "the service is gone")
+    again = next(p for p in processes(boot.dc, boot.state, boot.mirror, boot.artifacts()) if p.name == "boot-service")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(boot.state / "notify"))
+        systemd.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(boot.state / "notify"))
+        boot.running["boot-service"] = boot.room.start(*again.argv, log=boot.state / "again.out", env=dict(again.env))
+        assert systemd.recv(100) == b"READY=1"
+    assert get(machine, f"{boot.url}/healthz")[0] == 200
 
 
 def test_a_busy_journal_delays_answers_and_loses_none(boot: Boot) -> None:
