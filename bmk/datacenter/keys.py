@@ -16,7 +16,6 @@ from pathlib import Path
 from bmk.datacenter.resolve import DataCenter
 from bmk.hardening.addons import HOST
 from bmk.paths import private_dir
-from bmk.secrets.certificate import certificate_for, self_signed
 
 _HARD = {"n": 1 << 12, "r": 8, "p": 1}  # a few milliseconds here, centuries for whoever tries every key
 
@@ -42,6 +41,8 @@ class Pair:
 
 def metrics_pair(state: Path, cluster: str) -> Pair:
     """What a cluster's metrics-server shows to API servers; made when it is missing."""
+    from bmk.secrets.certificate import certificate_for, self_signed  # noqa: PLC0415 - a tenth of `bmk validate`
+
     path = state / "metrics" / f"{cluster}.pem"
     if not certificate_for(path, HOST):
         self_signed(path, "bmk metrics-server", [HOST])

@@ -166,6 +166,13 @@ print([m for m in {HEAVY} if m in sys.modules])
     assert done.stdout.rstrip().endswith("[]")
 
 
+def test_reading_a_data_center_loads_no_library_of_a_run():
+    """Every command that takes a data center waits for this; certificates are for those that make them."""
+    code = "import sys, bmk.datacenter.load; print(sys.modules.keys() & {'cryptography', 'lightkube', 'paramiko'})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_exit_codes_are_printed():
     """`bmk help exit-codes` prints the whole enum."""
     done = bmk_command("help", "exit-codes")
