@@ -62,10 +62,11 @@ UNROUTED = (
     "net.ipv4.conf.$n.send_redirects=0 net.ipv4.conf.$n.accept_source_route=0; done"
 )
 
-# In this order: what restarts a daemon first, what makes one look stale last.
+# In this order: what restarts a daemon first, what makes one look stale last. Where a kubelet took another name, nothing is
+# rolled out any more.
 NODE = (
-    Break("kubelet-hostname", W, RENAMED),
     Break("proxy-identity", C, ROOTED),
+    Break("kubelet-hostname", W, RENAMED),
     Break("runtime-socket-grpc", W, f"chgrp root {GRPC}"),
     Break("runtime-socket-ttrpc", W, f"chgrp root {TTRPC}"),
     Break("runtime-socket-refuses", W, python(LISTED)),
