@@ -62,8 +62,8 @@ UNROUTED = (
     "net.ipv4.conf.$n.send_redirects=0 net.ipv4.conf.$n.accept_source_route=0; done"
 )
 
-# In this order: what restarts a daemon first, what makes one look stale last. Nothing is rolled out any more where a kubelet
-# took another name.
+# In this order: what restarts a daemon first, what makes one look stale last. Nothing is rolled out any more where
+# a kubelet took another name.
 NODE = (
     Break("proxy-identity", C, ROOTED),
     Break("kubelet-hostname", W, RENAMED),
