@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+
+from bmk.cluster.anonymous import get
 
 
 def live_control_planes(addresses: Mapping[str, str], port: int = 6443, seconds: float = 3) -> list[str]:
@@ -17,12 +16,8 @@ def live_control_planes(addresses: Mapping[str, str], port: int = 6443, seconds:
 
 
 def ready(endpoint: str, seconds: float = 3) -> bool:
-    """Whether `host:port` is an API server that says it is ready. Nothing is sent and nothing believed but that."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    """Whether `host:port` is an API server that says it is ready. Nothing is believed but that."""
     try:
-        with urllib.request.build_opener(*handlers).open(f"https://{endpoint}/readyz", timeout=seconds) as answer:
-            return bool(answer.read(2) == b"ok")
-    except (OSError, urllib.error.URLError):
+        return get(endpoint, "/readyz", seconds) == (200, b"ok")
+    except OSError:
         return False

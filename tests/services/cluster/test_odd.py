@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bmk.cluster.anonymous import PATHS, ask
 from bmk.cluster.api import Api
+from bmk.cluster.live import live_control_planes
 from bmk.errors import BmkError
+from bmk.secrets.certificate import self_signed
 
 pytestmark = pytest.mark.services
 ANSWERS = [
@@ -68,6 +74,38 @@ def test_whatever_is_answered_is_a_value_or_an_error_of_ours(server: Callable[[b
     refused = [error for answer in ANSWERS if (error := tried(server(answer), asked))]
     assert all(error.where for error in refused)
     assert refused or asked == "logs", "logs are any text"
+
+
+RAW = [
+    b"",
+    b"nothing of HTTP\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nno",
+    b"HTTP/1.1 " + b"9" * 70_000 + b"\r\n\r\n",
+    b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
+    b"HTTP/1.1 302 Found\r\nLocation: https://a:b/\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\nok",
+]
+
+
+@pytest.mark.parametrize("answer", RAW, ids=range(len(RAW)))
+def test_whoever_answers_in_place_of_an_api_server_is_not_ready(tmp_path: Path, answer: bytes) -> None:
+    """Asked without credentials, too: what is no HTTP counts as no answer, for this server alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path / "server.pem", "odd", ["127.0.0.1"]))
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError), context.wrap_socket(self.request, server_side=True) as channel:
+                channel.recv(4096)
+                channel.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = int(server.server_address[1])
+        assert live_control_planes({"cp-1": "127.0.0.1"}, port) == []
+        assert set(ask([f"127.0.0.1:{port}"])) in (set(), set(PATHS))
+        server.shutdown()
 
 
 def tried(kubeconfig: Path, asked: str) -> BmkError | None:
