@@ -13,7 +13,7 @@ from bmk.bmc import mailbox
 from bmk.bmc.ipmi_sel import entries_of
 from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_bytes, parse_fields
 from bmk.bmc.ipmitool import Ipmitool
-from bmk.bmc.patience import wary
+from bmk.bmc.patience import untrue, wary
 from bmk.bmc.power import Order, PowerOrders
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power
 from bmk.bmc.quirks import Quirk, quirk_of
@@ -66,7 +66,8 @@ class IpmiBmc(PowerOrders, Ipmitool):
         self._ask("set the next boot", "chassis", "bootdev", DEVICES[target], *option)
         seen = self._boot_flags()
         if not seen.once_from(SELECTORS[target], firmware == "uefi", self._quirk):
-            raise self._lie(
+            raise untrue(
+                self._access,
                 f"the BMC accepted the boot override and ignores it: wanted {target} once ({firmware}), reads {seen}",
                 why="the next boot would not be from the network, so the machine was not powered on",
                 hint="update the BMC's firmware, or set the boot order by hand and check `firmware` in the profile",
@@ -79,7 +80,8 @@ class IpmiBmc(PowerOrders, Ipmitool):
         self._ask("clear the boot override", "chassis", "bootdev", "none")
         seen = self._boot_flags()
         if seen.active(self._quirk):
-            raise self._lie(
+            raise untrue(
+                self._access,
                 f"the BMC keeps the boot override: {seen}",
                 why="the machine would boot from the network again",
                 hint="clear the override by hand (BMC web page, boot order), then run the same command again",
@@ -96,7 +98,8 @@ class IpmiBmc(PowerOrders, Ipmitool):
         both = mailbox.writing(wanted) + mailbox.reading()  # in one session
         answer = self._ask("keep what is left in its boot initiator mailbox", *_SCRIPT, script=both)
         if mailbox.blocks_of(parse_bytes(answer)) != wanted:
-            raise self._lie(
+            raise untrue(
+                self._access,
                 "the BMC accepted what was left in its boot initiator mailbox and shows something else",
                 why="the machine could not prove that it is the one behind this BMC, so it was not powered on",
                 hint="update the BMC's firmware, or set `attest: {way: console}` in the profile",

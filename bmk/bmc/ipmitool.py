@@ -129,10 +129,6 @@ class Ipmitool:
     def _error(self, what: str, why: str = "", hint: str = "") -> BmcError:
         return BmcError(what, where=self._access.address, why=why, hint=hint)
 
-    def _lie(self, what: str, why: str, hint: str) -> BmcError:
-        self._access.tell("bmc.lie", what, "error")
-        return self._error(what, why, hint)
-
 
 def _hear(process: subprocess.Popen[bytes], seconds: float, script: str) -> tuple[bytes, bytes]:
     """What a process says until it ends, or until it is more than LONGEST_ANSWER. Raises Busy when it takes longer.

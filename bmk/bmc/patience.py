@@ -50,6 +50,12 @@ def settle(access: Access, read: Callable[[], T], wanted: Callable[[T], bool]) -
         access.sleep(access.timing.poll)
 
 
+def untrue(access: Access, what: str, why: str, hint: str, kind: type[BmcError] = BmcError) -> BmcError:
+    """The error of a BMC that said yes and did not do it, as reading back has shown; it is told as an event, too."""
+    access.tell("bmc.lie", what, "error")
+    return kind(what, where=access.address, why=why, hint=hint)
+
+
 def refuse_again(access: Access) -> None:
     """Raise BmcRefuses for a user and password that this BMC refused before: it is not asked again."""
     if access.logins.refused(access.address, access.credentials):

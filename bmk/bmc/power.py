@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import settle, wary
+from bmk.bmc.patience import settle, untrue, wary
 from bmk.bmc.protocol import Power, PowerAction
 from bmk.errors import BmcError, BmcRefuses
 
@@ -53,11 +53,9 @@ class PowerOrders(ABC):
             return
         came_true, seen = settle(self._access, self.power, lambda seen: seen == power)
         if not came_true:
-            what = f"the BMC accepted power {power} and still reports {seen}"
-            self._access.tell("bmc.lie", what, "error")
-            raise BmcError(
-                what,
-                where=self._access.address,
+            raise untrue(
+                self._access,
+                f"the BMC accepted power {power} and still reports {seen}",
                 why=f"read back for {self._access.timing.settle:.0f} s; some BMCs report a stale power state",
                 hint="look at the console; restart the BMC (not the machine), then run the same command again",
             )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from bmk.bmc.access import Access
 from bmk.bmc.media_server import NAME, MediaServers
 from bmk.bmc.nonce_volume import volume
-from bmk.bmc.patience import settle, wary
+from bmk.bmc.patience import settle, untrue, wary
 from bmk.bmc.redfish_documents import listed
 from bmk.bmc.redfish_text import Json, at, text_at
 from bmk.errors import BmcError, BmcIgnores
@@ -65,8 +65,10 @@ class VirtualMedia(ABC):
         if not self._becomes(drive, lambda: is_ours(drive) and drive.image in (url, None, "")):
             SERVERS.withdraw(self._access.address)
             server = url.split("/")[2]
-            raise self._untrue(
+            raise untrue(
+                self._access,
                 "the BMC accepted virtual media and shows none",
+                kind=BmcIgnores,
                 why="the machine could not prove that it is the one behind this BMC, so it was not powered on",
                 hint=f"check that the BMC reaches {server} by HTTP, or set `attest: {{way: console}}` in the profile",
             )
@@ -84,8 +86,10 @@ class VirtualMedia(ABC):
         for drive in ours:
             self._call("eject virtual media", drive.eject_media)
             if not self._becomes(drive, lambda: not is_ours(drive)):  # noqa: B023 - called at once
-                raise self._untrue(
+                raise untrue(
+                    self._access,
                     "the BMC keeps the virtual media that it said it ejected",
+                    kind=BmcIgnores,
                     why="an old nonce would stay in the machine",
                     hint="eject it by hand (BMC web page, virtual media), then run the same command again",
                 )
@@ -133,10 +137,6 @@ class VirtualMedia(ABC):
         owners = [text_at(owner, "VirtualMedia", "@odata.id") for owner in (system, *self._near(system, "ManagedBy"))]
         links = next((found for owner in owners if (found := listed(self._there, owner))), [])
         return [link for link in links if OPTICAL & kinds_of(self._there(link))]
-
-    def _untrue(self, what: str, why: str, hint: str) -> BmcError:
-        self._access.tell("bmc.lie", what, "error")
-        return self._cannot(what, why, hint)
 
     def _cannot(self, what: str, why: str = "", hint: str = "") -> BmcError:
         return BmcIgnores(what, where=self._access.address, why=why, hint=hint)

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import settle, wary
+from bmk.bmc.patience import settle, untrue, wary
 from bmk.bmc.protocol import BootTarget, Firmware
 from bmk.bmc.quirks import Quirk, send_mode
 from bmk.bmc.redfish_text import Json, Override, offered, override_of, same_override, settings_of
-from bmk.errors import BmcError, BmcIgnores, ConfigError
+from bmk.errors import BmcIgnores, ConfigError
 
 T = TypeVar("T")
 Overrides = tuple[Override, ...]
@@ -74,11 +74,10 @@ class BootOverride(ABC):
         )
         seen = _shown(all_seen, wanted) or all_seen[-1]
         if not came_true:
-            what = f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}"
-            self._access.tell("bmc.lie", what, "error")
-            raise BmcIgnores(
-                what,
-                where=self._access.address,
+            raise untrue(
+                self._access,
+                f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}",
+                kind=BmcIgnores,
                 why="the next boot would not be from the network, so the machine was not powered on",
                 hint="update the BMC's firmware, or set the boot order by hand and check `firmware` in the profile",
             )
@@ -92,11 +91,9 @@ class BootOverride(ABC):
             _cleared, _clearing_forms(system, self._quirk(system)), self._access.timing.settle
         )
         if not came_true:
-            what = f"the BMC keeps the boot override: {seen[-1]}"
-            self._access.tell("bmc.lie", what, "error")
-            raise BmcError(
-                what,
-                where=self._access.address,
+            raise untrue(
+                self._access,
+                f"the BMC keeps the boot override: {seen[-1]}",
                 why="the machine would boot from the network again",
                 hint="clear the override by hand (BMC web page, boot order), then run the same command again",
             )
