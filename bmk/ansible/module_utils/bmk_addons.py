@@ -16,6 +16,7 @@ from ansible.module_utils.bmk_batch import Failed, command
 KUBEADM, KUBECTL = "/usr/local/bin/kubeadm", "/usr/local/bin/kubectl"
 ADMIN = "/etc/kubernetes/admin.conf"
 PATCHES = "/etc/kubernetes/patches"
+ROLLOUT = 180  # seconds for an addon's pods to be replaced: after a repair the controllers begin again, too
 ADDONS = {  # phase of kubeadm -> what its patches are called, and the object
     "coredns": ("corednsdeployment", "deployment/coredns"),
     "kube-proxy": ("kubeproxydaemonset", "daemonset/kube-proxy"),
@@ -24,7 +25,7 @@ _KEYS = ("name", "mountPath", "topologyKey")  # what tells entries of a list apa
 
 
 def put_right(config: str, environment: dict[str, str], check: bool) -> list[str]:
-    """Names of addons that differ from their patches; without `check` kubeadm makes them anew.
+    """Names of addons that differ from their patches; without `check` kubeadm makes them anew, and their pods follow.
 
     One that is not there was taken away by somebody, and stays away.
     """
@@ -33,6 +34,9 @@ def put_right(config: str, environment: dict[str, str], check: bool) -> list[str
         command(KUBEADM, "init", "phase", "addon", name, "--config", config, env=environment)
         if not all(holds(patch, _live(name)) for patch in _patches(name)):
             raise Failed("%s: kubeadm made it anew, and it still differs from its patches in %s" % (name, PATCHES))
+        # Until the old pods are gone nothing is put right. A node that is silent keeps its pod: no fault of the others.
+        rollout = ("-n", "kube-system", "rollout", "status", ADDONS[name][1], "--timeout=%ds" % ROLLOUT)
+        command(KUBECTL, "--kubeconfig", ADMIN, *rollout, check=False)
     return differing
 
 

@@ -85,7 +85,9 @@ def test_whatever_the_api_says_there_is_an_answer(live: Any) -> None:
 
 
 def test_an_addon_is_made_anew_once_when_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kubeadm is asked for the one that differs, once, not in check mode; when that does not help, it is said."""
+    """kubeadm is asked for the one that differs, once, not in check mode, and its pods are waited for; what that does not
+    help is said.
+    """
     patches, live, asked = tmp_path / "patches", tmp_path / "live.json", tmp_path / "asked"
     patches.mkdir()
     (patches / "kubeproxydaemonset2+strategic.yaml").write_text(json.dumps(PATCH))
@@ -94,7 +96,7 @@ def test_an_addon_is_made_anew_once_when_it_differs(tmp_path: Path, monkeypatch:
     (tmp_path / "good.json").write_text(json.dumps(LIVE))
     kubectl, kubeadm = tmp_path / "kubectl", tmp_path / "kubeadm"
     kubectl.write_text(
-        f'#!/bin/sh\ncase "$*" in *daemonset*) cat {live};; *) echo \'{{"metadata": {{"name": "coredns"}}}}\';; esac\n'
+        f'#!/bin/sh\ncase "$*" in *rollout*) echo rollout >> {asked};; *daemonset*) cat {live};; *) echo \'{{"metadata": {{"name": "coredns"}}}}\';; esac\n'
     )
     kubeadm.write_text(f'#!/bin/sh\necho "$4" >> {asked}\ncp {tmp_path}/good.json {live}\n')
     for program in (kubectl, kubeadm):
@@ -106,7 +108,7 @@ def test_an_addon_is_made_anew_once_when_it_differs(tmp_path: Path, monkeypatch:
     assert not asked.exists()
     assert bmk_addons.put_right("c", {}, False) == ["kube-proxy"]
     assert bmk_addons.put_right("c", {}, False) == []
-    assert asked.read_text().split() == ["kube-proxy"]
+    assert asked.read_text().split() == ["kube-proxy", "rollout"]
     live.write_text(json.dumps(_changed(lambda _, c: c.pop("securityContext"))))
     (tmp_path / "good.json").write_text(live.read_text())
     with pytest.raises(Failed, match="still differs from its patches"):
