@@ -85,8 +85,8 @@ def test_whatever_the_api_says_there_is_an_answer(live: Any) -> None:
 
 
 def test_an_addon_is_made_anew_once_when_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kubeadm is asked for the one that differs, once, not in check mode, and its pods are waited for; what that does not
-    help is said.
+    """kubeadm is asked for the one that differs, once, not in check mode, and its pods are waited for; when that does
+    not help, it is said.
     """
     patches, live, asked = tmp_path / "patches", tmp_path / "live.json", tmp_path / "asked"
     patches.mkdir()
@@ -95,9 +95,9 @@ def test_an_addon_is_made_anew_once_when_it_differs(tmp_path: Path, monkeypatch:
     live.write_text(json.dumps(_changed(lambda _, c: c["securityContext"].update(privileged=True))))
     (tmp_path / "good.json").write_text(json.dumps(LIVE))
     kubectl, kubeadm = tmp_path / "kubectl", tmp_path / "kubeadm"
-    kubectl.write_text(
-        f'#!/bin/sh\ncase "$*" in *rollout*) echo rollout >> {asked};; *daemonset*) cat {live};; *) echo \'{{"metadata": {{"name": "coredns"}}}}\';; esac\n'
-    )
+    other = '{"metadata": {"name": "coredns"}}'
+    cases = f"*rollout*) echo rollout >> {asked};; *daemonset*) cat {live};; *) echo '{other}';;"
+    kubectl.write_text(f'#!/bin/sh\ncase "$*" in {cases} esac\n')
     kubeadm.write_text(f'#!/bin/sh\necho "$4" >> {asked}\ncp {tmp_path}/good.json {live}\n')
     for program in (kubectl, kubeadm):
         program.chmod(0o755)
