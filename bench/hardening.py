@@ -57,10 +57,10 @@ def main() -> None:
 
 def one_node(dc: str) -> None:
     """A node of a real cluster."""
+    from bmk.hardening.assess import judge_node
     from bmk.hardening.controls import SYSCTLS
     from bmk.hardening.evidence import node_evidence, node_program
-    from bmk.hardening.judge import judge_node
-    from bmk.phases.site import open_site
+    from bmk.live.workspace import open_site
     from bmk.ssh import run
 
     site = open_site(dc)
@@ -81,7 +81,7 @@ def one_node(dc: str) -> None:
 def starts(dc: str) -> None:
     """Seconds from asking for a pod to its container running, on one node whose image is there already."""
     from bmk.cluster.api import Api
-    from bmk.phases.site import open_site
+    from bmk.live.workspace import open_site
 
     site = open_site(dc)
     host = next(h for h in site.dc.hosts.values() if h.role == "worker")
@@ -125,9 +125,9 @@ def sleeper(namespace: str, name: str, image: str, node: str) -> dict[str, Any]:
 
 def fan_out(nodes: int) -> None:
     """Runs in a network namespace."""
+    from bmk.hardening.assess import judge_node
     from bmk.hardening.controls import SYSCTLS
     from bmk.hardening.evidence import node_evidence, node_program
-    from bmk.hardening.judge import judge_node
     from bmk.ssh import Target, run
 
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -35,8 +35,8 @@ INSIDE = """\
 import json, os, subprocess, sys, time
 sys.path.insert(0, "/usr/lib/bmk/agent.pyz")
 from pathlib import Path
-from bmk.boot.agent.model import Disk, Image
-from bmk.boot.agent.stream import write_image
+from bmk.agent.model import Disk, Image
+from bmk.agent.stream import write_image
 image = json.loads(Path("/bench.json").read_text())
 disk = Disk("vda", "/dev/vda", int(Path("/sys/block/vda/size").read_text()) * 512)
 def say(**said):

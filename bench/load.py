@@ -75,12 +75,12 @@ def load(directory: Path) -> None:
 
 
 def load_and_plan(directory: Path) -> None:
+    from bmk.actions.provision import PROVISION
     from bmk.datacenter.load import load_datacenter
-    from bmk.phases.actions import PROVISION
     from bmk.plan import build_plan
 
     dc = load_datacenter(directory)
-    assert len(build_plan(dc, "provision", PROVISION, dc.hosts, {}).hosts) == len(dc.hosts)
+    assert len(build_plan(dc, "provision", PROVISION.phases, dc.hosts, {}).hosts) == len(dc.hosts)
 
 
 def empty(_: Path) -> None:

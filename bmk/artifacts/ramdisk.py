@@ -46,7 +46,7 @@ _TEXTS = {
     "etc/nsswitch.conf": "hosts: files dns\n", "etc/modprobe.d/bmk.conf": "blacklist ipmi_si\n",
 }  # fmt: skip
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
-AGENT = ("disks.py", "identity.py", "boot/agent")  # below the package: the agent, and what it shares with bmk
+AGENT = ("disks.py", "identity.py", "agent")  # below the package: the agent, and what it shares with bmk
 STATIC = "usr/bin/busybox"  # loads nothing, and runs anywhere
 _DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "mnt", "etc/dropbear")
 
@@ -104,10 +104,10 @@ def pack_agent() -> bytes:
     root = Path(bmk.__file__).parent
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        texts = {"bmk/__init__.py": "", "bmk/boot/__init__.py": ""}
+        texts = {"bmk/__init__.py": ""}
         packed = [path for name in AGENT for path in sorted((root / name).rglob("*.py")) or [root / name]]
         texts |= {f"bmk/{path.relative_to(root)}": path.read_text() for path in packed}
-        texts["__main__.py"] = "from bmk.boot.agent.__main__ import main\n\nmain()\n"
+        texts["__main__.py"] = "from bmk.agent.__main__ import main\n\nmain()\n"
         for name, text in texts.items():
             archive.writestr(zipfile.ZipInfo(name, (2026, 11, 1, 0, 0, 0)), text)
     return buffer.getvalue()

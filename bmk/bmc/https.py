@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from bmk.bmc.access import Access, Trust
-from bmk.bmc.patience import Busy
+from bmk.bmc.retry import Busy
 from bmk.errors import BmcError, ConfigError
 
 LONGEST_ANSWER = 4 << 20  # bytes; the longest event logs of real BMCs have one or two millions

@@ -13,10 +13,10 @@ from bmk.bmc import mailbox
 from bmk.bmc.ipmi_sel import entries_of
 from bmk.bmc.ipmi_text import BootFlags, decode_guid, parse_boot_flags, parse_bytes, parse_fields
 from bmk.bmc.ipmitool import Ipmitool
-from bmk.bmc.patience import untrue, wary
 from bmk.bmc.power import Order, PowerOrders
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power
 from bmk.bmc.quirks import Quirk, quirk_of
+from bmk.bmc.retry import untrue, wary
 from bmk.errors import ConfigError
 from bmk.identity import serial_of
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from bmk import programs
 from bmk.bmc.access import Access
-from bmk.bmc.patience import Busy, persist, refuse_again, turned_away
+from bmk.bmc.retry import Busy, persist, refuse_again, turned_away
 from bmk.errors import BmcError, BmcIgnores, ConfigError
 
 SUITES = ("17", "3")  # SHA-256, then SHA-1 for older BMCs; never asked of the BMC, which takes 10 s when it cannot say

@@ -10,9 +10,9 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import Busy, refuse_again, turned_away
 from bmk.bmc.redfish_text import words_of
 from bmk.bmc.refusals import reason_of
+from bmk.bmc.retry import Busy, refuse_again, turned_away
 from bmk.errors import BmcError, BmcRefuses
 
 _TOKEN = "X-Auth-Token"  # noqa: S105 - the name of a header

@@ -1,4 +1,4 @@
-"""The small ISO 9660 volume that carries a nonce to a machine. Pure. bmk/boot/agent/nonces/media.py reads it there."""
+"""The small ISO 9660 volume that carries a nonce to a machine. Pure. bmk/agent/nonces/media.py reads it there."""
 
 from __future__ import annotations
 

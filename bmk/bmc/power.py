@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import settle, untrue, wary
 from bmk.bmc.protocol import Power, PowerAction
+from bmk.bmc.retry import settle, untrue, wary
 from bmk.errors import BmcError, BmcRefuses
 
 Order = Literal["on", "off", "shutdown"]

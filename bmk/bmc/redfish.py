@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import Busy, persist, wary
 from bmk.bmc.power import Order, PowerOrders
 from bmk.bmc.protocol import Identity, Inventory, LogEntry, Power
 from bmk.bmc.quirks import Quirk, quirk_of
@@ -21,6 +20,7 @@ from bmk.bmc.redfish_media import VirtualMedia
 from bmk.bmc.redfish_override import BY_HAND, BootOverride
 from bmk.bmc.redfish_text import Json, consoles_of, links_of, lower_of, number_at, oems_of, text_at
 from bmk.bmc.refusals import reason_of
+from bmk.bmc.retry import Busy, persist, wary
 from bmk.errors import ODD, BmcError, BmcIgnores
 from bmk.identity import serial_of, uuids
 

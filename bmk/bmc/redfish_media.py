@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from bmk.bmc.access import Access
 from bmk.bmc.media_server import NAME, MediaServers
 from bmk.bmc.nonce_volume import volume
-from bmk.bmc.patience import settle, untrue, wary
 from bmk.bmc.redfish_documents import listed
 from bmk.bmc.redfish_text import Json, at, text_at
+from bmk.bmc.retry import settle, untrue, wary
 from bmk.errors import BmcError, BmcIgnores
 
 T = TypeVar("T")

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bmk.bmc.access import Access
-from bmk.bmc.patience import settle, untrue, wary
 from bmk.bmc.protocol import BootTarget, Firmware
 from bmk.bmc.quirks import Quirk, send_mode
 from bmk.bmc.redfish_text import Json, Override, offered, override_of, same_override, settings_of
+from bmk.bmc.retry import settle, untrue, wary
 from bmk.errors import BmcIgnores, ConfigError
 
 T = TypeVar("T")

@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from bmk.boot import grants
-from bmk.boot.asked import Asker, Claim, Done, Failed, Told
 from bmk.boot.attestation import NotYet, Sent, Unproven, check, proven
 from bmk.boot.decide import Facts, Install, decide
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant, Taken
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
+from bmk.boot.request_context import Desk
+from bmk.boot.request_models import Asker, Claim, Done, Failed, Told
 from bmk.boot.spec import Server, install_spec
 from bmk.boot.tpm import measured
 from bmk.datacenter.resolve import Host

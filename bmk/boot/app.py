@@ -14,12 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from bmk.agent.proof import HEADER
 from bmk.boot import agent_routes, routes
-from bmk.boot.agent.proof import HEADER
-from bmk.boot.asked import Asker, BootQuestion, Challenge, Claim, Done, Events, Failed, FileQuestion
 from bmk.boot.attestation import Sent
-from bmk.boot.desk import Desk
 from bmk.boot.reply import Reply
+from bmk.boot.request_context import Desk
+from bmk.boot.request_models import Asker, BootQuestion, Challenge, Claim, Done, Events, Failed, FileQuestion
 from bmk.boot.tpm.challenge import challenge
 
 MOST_BYTES = 1 << 20  # of a body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from bmk.boot.agent.proof import HEADER, Key, same
+from bmk.agent.proof import HEADER, Key, same
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply

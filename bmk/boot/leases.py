@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from bmk.boot.desk import Desk
+from bmk.boot.request_context import Desk
 from bmk.datacenter.resolve import Host
 from bmk.journal import Event
 

@@ -11,8 +11,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from bmk.agent.proof import NONCE
 from bmk.boot import grants
-from bmk.boot.agent.proof import NONCE
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.paths import private_dir

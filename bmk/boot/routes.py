@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from bmk.agent.nonces.tpm import commitment
 from bmk.boot import grants
-from bmk.boot.agent.nonces.tpm import commitment
-from bmk.boot.asked import Asker, BootQuestion, FileQuestion
 from bmk.boot.decide import Decision, Facts, Install, Local, Refuse, decide, may_write
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant
 from bmk.boot.ipxe import IMAGE, discover, script
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply
+from bmk.boot.request_context import Desk
+from bmk.boot.request_models import Asker, BootQuestion, FileQuestion
 from bmk.boot.spec import installer_path
 from bmk.boot.tpm import secret
 from bmk.datacenter.resolve import Host

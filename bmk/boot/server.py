@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmk.boot import dnsmasq, nginx, registry
-from bmk.boot.desk import ARTIFACTS
+from bmk.boot.request_context import ARTIFACTS
 from bmk.boot.spec import Artifacts, installer_path
 from bmk.datacenter.resolve import DataCenter
 from bmk.paths import cache_dir, private_dir

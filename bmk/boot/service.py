@@ -17,8 +17,8 @@ import uvloop
 
 from bmk.boot import grants, http
 from bmk.boot.app import application
-from bmk.boot.desk import Desk
-from bmk.boot.recorder import Recorder
+from bmk.boot.journal_writer import Recorder
+from bmk.boot.request_context import Desk
 from bmk.boot.supervise import Supervisor
 from bmk.boot.watch import tasks
 from bmk.datacenter.resolve import DataCenter

@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bmk.boot.recorder import Recorder
+from bmk.boot.journal_writer import Recorder
 from bmk.journal import Event, Journal
-from bmk.journal.where import age
+from bmk.journal.host_status import age
 
 OWNER, KEY = "@boot", "tasks"  # the record of how the tasks are
 BEAT = 15.0  # seconds between two records

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmk.boot import grants
-from bmk.boot.desk import Desk
 from bmk.boot.dhcplog import Entry, Tail, parse
 from bmk.boot.fold import Fold
 from bmk.boot.leases import LeaseWatch
 from bmk.boot.nonces import Nonces
+from bmk.boot.request_context import Desk
 from bmk.boot.server import write_hosts
 from bmk.boot.supervise import OWNER, Work
 from bmk.datacenter.resolve import DataCenter

@@ -16,11 +16,11 @@ def command(dc: str) -> None:
     Two files of one name are refused as long as both are there. A file that was only moved needs no adoption.
     """
     from bmk.datacenter.load import load_datacenter
+    from bmk.engine.lock import RunLock
+    from bmk.engine.session import new_run_id
     from bmk.journal import open_journal
     from bmk.journal.place import adopt
     from bmk.paths import state_dir
-    from bmk.phases.lock import RunLock
-    from bmk.phases.session import new_run_id
 
     loaded = load_datacenter(dc)
     with RunLock(open_journal(loaded.name), new_run_id()):

@@ -32,8 +32,8 @@ def command(dc: str, once: bool, every: float) -> None:
     The boot server runs this as the unit bmk-approver. What is refused is told once and kept in the journal; an API
     that is away is asked again. Exit code with --once: 5 when no API answered, 4 when some did not.
     """
-    from bmk.phases.approving import Watcher
-    from bmk.phases.site import open_site
+    from bmk.live.workspace import open_site
+    from bmk.phases.csr_approval import Watcher
 
     site = open_site(dc)
     clusters = {name: site.world.cluster(name) for name in site.dc.spec.clusters}

@@ -61,7 +61,7 @@ def command(dc: str, host: str, follow: bool | None, everything: bool, seconds: 
 def _listen(dc: DataCenter, host: Host, everything: bool, seconds: float | None) -> None:
     """Read a real machine's console from its BMC into the file, and show the file."""
     from bmk.journal import serial
-    from bmk.phases.site import enter
+    from bmk.live.workspace import enter
 
     site = enter(dc)
     log = serial.kept(dc.name, host.name)

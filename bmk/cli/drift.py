@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmk.drift.model import Standing
-    from bmk.phases.site import Site
+    from bmk.live.workspace import Site
 
 _SEVERITIES = ("benign", "degraded", "security", "breaking")
 _FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
@@ -51,10 +51,10 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     Exit code 0: no drift; 2: drift; 4: some hosts could not be asked; 5: none could. Spares are not looked at.
     """
     from bmk.cli.ages import seconds_ago
-    from bmk.drift.gather import Limits
+    from bmk.drift.collector import Limits
     from bmk.drift.model import SEVERITIES
-    from bmk.phases.drifting import Wish, find_drift
-    from bmk.phases.site import open_site
+    from bmk.live.drift_service import Wish, find_drift
+    from bmk.live.workspace import open_site
     from bmk.report.drift import only as filtered
 
     after = time.time() - seconds_ago(since) if since else 0.0
@@ -88,8 +88,8 @@ def _exit(standings: Sequence[Standing]) -> int:
 
 
 def _show(site: Site, standings: Sequence[Standing], began: float, output: str) -> None:
-    from bmk.cli.drift_text import as_junit, table
     from bmk.report.drift import document
+    from bmk.report.drift_text import as_junit, table
     from bmk.report.prometheus import drift_metrics
 
     now = time.time()

@@ -34,7 +34,7 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], output: str
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import select_hosts
-    from bmk.lab.enter import ensure_inside
+    from bmk.lab.host.netns import ensure_inside
 
     loaded = load_datacenter(dc)
     wanted = [h for h in select_hosts(loaded, hosts, limit) if h.profile.bmc.kind == "redfish"]

@@ -43,7 +43,7 @@ def list_(dc: str, host: str | None, everything: bool, output: str) -> None:
 
 
 def _row(grant: Grant, now: float) -> dict[str, Any]:
-    from bmk.journal.where import age
+    from bmk.journal.host_status import age
 
     state = "claimed" if grant.claimed else "open"
     if not grant.open_at(now):

@@ -10,7 +10,7 @@ from bmk.cli.options import dc_argument, limit_option, output_option
 from bmk.cli.output import dump, emit, say
 
 if TYPE_CHECKING:
-    from bmk.hardening.judge import Report, Result
+    from bmk.hardening.assess import Report, Result
 
 _SHORT = 90  # characters of evidence in a table
 
@@ -26,8 +26,8 @@ def command(dc: str, limit: tuple[str, ...], controls: tuple[str, ...], output: 
     The table shows what is not as it should be; wide shows all. Exit code 0: all hold or are waived; 2: something
     fails; 4: the rest holds, some did not answer; 5: nobody answered. What was not seen is unknown, never a pass.
     """
-    from bmk.phases.inspect import inspect, remember
-    from bmk.phases.site import open_site
+    from bmk.live.hardening_service import inspect, remember
+    from bmk.live.workspace import open_site
 
     known = _known(controls)
     site = open_site(dc)
@@ -76,11 +76,11 @@ def _print(report: Report, output: str) -> None:
     if output == "json":
         dump(report.as_dict(), output)
     elif output == "junit":
-        from bmk.hardening.junit import junit
+        from bmk.report.hardening_junit import junit
 
         click.echo(junit(report))
     elif output == "html":
-        from bmk.hardening.page import page
+        from bmk.report.hardening_page import page
 
         click.echo(page(report))
     else:

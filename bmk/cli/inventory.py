@@ -51,7 +51,7 @@ def _pin(dc: DataCenter) -> None:
     """What the inventory tells ssh to read, as the journal has it now."""
     from bmk.journal.place import require_own
     from bmk.journal.store import existing_journal
-    from bmk.phases.known_hosts import write_known_hosts
+    from bmk.live.known_hosts import write_known_hosts
 
     require_own(dc.name, dc.source)
     journal = existing_journal(dc.name)

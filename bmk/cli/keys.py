@@ -22,8 +22,8 @@ def show(dc: str, output: str) -> None:
     """Show the deployer's key, where its private half is, and which hosts a rotation has reached. Asks no host."""
     from bmk.cli.records import open_records
     from bmk.errors import PreflightRefused
+    from bmk.live.key_rotation import RECORD, Rotation
     from bmk.paths import state_dir
-    from bmk.phases.key_rotation import RECORD, Rotation
 
     loaded, journal = open_records(dc)
     if journal is None:
@@ -57,11 +57,11 @@ def rotate(dc: str, public: Path | None, without: tuple[str, ...]) -> int:
     Every host first lets the new key in; only when all do, the new one counts and the old one is thrown out. Killed or
     with hosts that do not answer (exit code 4), the same command continues.
     """
+    from bmk.engine.lock import RunLock
     from bmk.errors import Exit
+    from bmk.live.key_rotation import Rotation, installed_hosts, rotate
+    from bmk.live.workspace import open_site
     from bmk.paths import state_dir
-    from bmk.phases.key_rotation import Rotation, installed_hosts, rotate
-    from bmk.phases.lock import RunLock
-    from bmk.phases.site import open_site
 
     site = open_site(dc)
     with RunLock(site.journal, site.run_id):

@@ -28,7 +28,7 @@ def command(dc: str, cluster: str | None, path: bool) -> None:
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.journal.place import require_own
-    from bmk.lab.enter import is_lab
+    from bmk.lab.host.netns import is_lab
     from bmk.paths import state_dir
 
     loaded = load_datacenter(dc)
@@ -85,7 +85,7 @@ def _fetch(loaded: DataCenter, cluster: str, dc: str) -> Path:
     """From a control plane that joined; the file is the administrator's, so only its owner may read it."""
     from bmk.errors import BmkError, PreflightRefused, Unreachable
     from bmk.journal.store import existing_journal
-    from bmk.phases.site import enter
+    from bmk.live.workspace import enter
 
     journal = existing_journal(loaded.name)
     joined = journal.records("joined") if journal is not None else {}

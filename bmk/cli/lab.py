@@ -60,8 +60,8 @@ def status(dc: str, output: str) -> None:
 def console(dc: str, host: str) -> None:
     """Sit at the serial console of HOST (leave with Ctrl-]); without a terminal, print what it has said so far."""
     from bmk.datacenter.load import load_datacenter
-    from bmk.lab.console import attach
     from bmk.lab.lifecycle import machine_dir
+    from bmk.lab.machines.console import attach
 
     directory = machine_dir(load_datacenter(dc).name, host)
     log = directory / "console.log"

@@ -19,19 +19,20 @@ from bmk.cli.output import dump, say
 )
 def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
     """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
+    from bmk.actions.provision import PROVISION
     from bmk.artifacts.other_lock import other_lock
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
     from bmk.datacenter.masquerade import ways_out
     from bmk.datacenter.versions import lock_path
     from bmk.errors import Exit
-    from bmk.phases.site import open_site
+    from bmk.live.workspace import open_site
     from bmk.plan.files import save_plan
     from bmk.plan.show import lines
 
     site = open_site(dc)
     hosts = site.select(limit)
-    plan, _ = site.plan(hosts)
+    plan, _ = site.plan(hosts, PROVISION)
     for line in other_lock(lock_path(site.dc.source, site.dc.spec.artifacts)):
         say(line)
     people = waiting(site.journal, hosts, dc)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bmk.datacenter.resolve import Host
     from bmk.errors import BmkError
     from bmk.journal import Journal
-    from bmk.phases.site import Site
+    from bmk.live.workspace import Site
 
 _HARMLESS = ("on", "status")  # interrupts nothing
 _SIDE_BY_SIDE = 32  # BMCs asked at once
@@ -41,7 +41,7 @@ def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ..
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import select_hosts
-    from bmk.phases.site import enter
+    from bmk.live.workspace import enter
 
     hosts, limit = which["hosts"], which["limit"]
     if action != "status" and not (hosts or limit):

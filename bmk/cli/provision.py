@@ -17,9 +17,9 @@ from bmk.cli.options import complete_hosts, dc_argument, limit_option
 from bmk.cli.output import say
 
 if TYPE_CHECKING:
+    from bmk.engine.executor import Outcome
     from bmk.journal.sinks import Sink
-    from bmk.phases.executor import Outcome
-    from bmk.phases.site import Site
+    from bmk.live.workspace import Site
     from bmk.plan import Actual, Plan
 
 
@@ -56,8 +56,8 @@ def command(dc: str, **wish: Any) -> int:
 
     Can be killed at any time: the same command does what is left. A lab is brought up first.
     """
-    from bmk.phases.lock import RunLock
-    from bmk.phases.site import open_up
+    from bmk.engine.lock import RunLock
+    from bmk.live.workspace import open_up
 
     site = open_up(dc, say)
     try:
@@ -77,6 +77,7 @@ def _leave() -> NoReturn:
 
 
 def _provision(site: Site, wish: _Wish) -> int:
+    from bmk.actions.provision import PROVISION
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
     from bmk.datacenter.masquerade import ways_out
@@ -86,7 +87,7 @@ def _provision(site: Site, wish: _Wish) -> int:
 
     site.select((), wish.confirm)
     hosts = site.select(wish.limit)
-    plan, actuals = site.plan(hosts)
+    plan, actuals = site.plan(hosts, PROVISION)
     if wish.plan is not None:
         check_against(wish.plan, plan)
     say("\n".join(lines(plan, unproven(hosts), ways_out(site.dc, [h.host for h in plan.pending]))))
@@ -120,19 +121,20 @@ def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
 
 
 def _perform(site: Site, plan: Plan, actuals: dict[str, Actual], wish: _Wish) -> list[Outcome]:
-    from bmk.phases.session import Options, perform
+    from bmk.actions.provision import PROVISION
+    from bmk.engine.session import Options, perform
 
     with ExitStack() as stack:
         sinks = [stack.enter_context(closing(s)) for s in _sinks(site, plan, wish, stack)]
         options = Options(sinks=sinks, confirmed=frozenset(wish.confirm), timing=site.timing)
-        work = perform(site.run_id, site.dc, site.world, site.journal, plan, actuals, options)
+        work = perform(site.run_id, PROVISION, site.dc, site.world, site.journal, plan, actuals, options)
         return asyncio.run(_interruptible(work))
 
 
 def _sinks(site: Site, plan: Plan, wish: _Wish, stack: ExitStack) -> list[Sink]:
     """A live table on a terminal, plain lines elsewhere; JSON lines where they were asked for."""
     from bmk.cli.output import console
-    from bmk.journal.console import LiveTable
+    from bmk.journal.live_table import LiveTable
     from bmk.journal.sinks import JsonLines, Lines
 
     hosts = [h.host for h in plan.pending]

@@ -19,13 +19,13 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     Nothing happens before that, and then only with --confirm HOST. Drain a node first. A control plane is installed
     anew with its whole cluster only, which is a new cluster then.
     """
+    from bmk.actions import reinstall
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import select_hosts
+    from bmk.engine.lock import RunLock
+    from bmk.engine.session import new_run_id
     from bmk.journal import open_journal
     from bmk.journal.place import claim
-    from bmk.phases import reinstalling
-    from bmk.phases.lock import RunLock
-    from bmk.phases.session import new_run_id
 
     if not (hosts or limit):
         raise click.UsageError("name the hosts to install anew, or a --limit")
@@ -34,9 +34,9 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     claim(loaded.name, loaded.source)
     with RunLock(journal := open_journal(loaded.name), new_run_id()):
         if cancel:
-            names = reinstalling.withdraw(journal, wanted)
+            names = reinstall.withdraw(journal, wanted)
             say(f"not to be installed anew: {', '.join(names) or 'none of these was'}")
             return
-        reinstalling.order(loaded, journal, wanted)
+        reinstall.order(loaded, journal, wanted)
     confirms = " ".join(f"--confirm {host.name}" for host in wanted)
     say(f"to be installed anew: {', '.join(host.name for host in wanted)}\n  next: bmk provision {dc} {confirms}")

@@ -19,7 +19,7 @@ def command(dc: str, write: Path | None) -> None:
     Told from the journal; asks no machine. The page needs no network and no server.
     """
     from bmk.cli.records import open_records
-    from bmk.phases.lock import living
+    from bmk.engine.lock import living
     from bmk.report.site import write_page
 
     loaded, journal = open_records(dc)

@@ -31,7 +31,7 @@ def command(dc: str, host: str, arguments: tuple[str, ...]) -> None:
     """
     from bmk.datacenter.load import load_datacenter
     from bmk.datacenter.select import host_named
-    from bmk.lab.enter import ensure_inside
+    from bmk.lab.host.netns import ensure_inside
 
     loaded = load_datacenter(dc)
     chosen = host_named(loaded, host)
@@ -44,7 +44,7 @@ def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
     from bmk.errors import PreflightRefused
     from bmk.journal.place import require_own
     from bmk.journal.store import existing_journal
-    from bmk.phases.known_hosts import write_known_hosts
+    from bmk.live.known_hosts import write_known_hosts
 
     require_own(dc.name, dc.source)
     journal = existing_journal(dc.name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bmk.datacenter.resolve import Host
     from bmk.journal import Journal
-    from bmk.journal.where import Where
+    from bmk.journal.host_status import Where
 
 _STATES = ("new", "running", "failed", "interrupted", "ready")
 _COLOURS = {"ready": "green", "failed": "red", "interrupted": "yellow"}
@@ -57,15 +57,15 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
 
 
 def _find(journal: Journal | None, hosts: Sequence[Host], dc: str) -> list[Where]:
-    from bmk.journal.where import find
-    from bmk.phases.lock import living
+    from bmk.engine.lock import living
+    from bmk.journal.host_status import find
 
     live = living(journal) if journal is not None else None
     return find(journal, [h.name for h in hosts], live, f"bmk provision {dc}")
 
 
 def _row(host: Host, at: Where) -> dict[str, Any]:
-    from bmk.journal.where import age
+    from bmk.journal.host_status import age
 
     image = at.image
     progress = None if image is None else {"bytes": image.done, "total": image.total, "mb_per_s": image.rate / 1e6}
@@ -123,7 +123,7 @@ def _say_service(journal: Journal) -> None:
     import time
 
     from bmk.boot.supervise import read_state
-    from bmk.journal.where import age
+    from bmk.journal.host_status import age
 
     state = read_state(journal)
     if state is None:
@@ -172,7 +172,7 @@ def _table(found: Sequence[Where], height: int) -> Table:
     from rich.table import Column, Table
     from rich.text import Text
 
-    from bmk.journal.where import age
+    from bmk.journal.host_status import age
 
     room = max(3, height - 5)
     rows = found if len(found) <= room else sorted(found, key=lambda at: _URGENCY.index(at.state))

@@ -10,8 +10,8 @@ from bmk.cli.output import console
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from bmk.engine.executor import Outcome
     from bmk.journal import Event
-    from bmk.phases.executor import Outcome
 
 _PLAIN_WIDTH = 160  # columns where there is no terminal
 

@@ -42,7 +42,7 @@ def list_(dc: str, host: str | None, output: str) -> None:
 
 def _rows(journal: Journal, host: str) -> list[dict[str, Any]]:
     from bmk.boot.tpm.accepted import accepted_at, seen
-    from bmk.journal.where import age
+    from bmk.journal.host_status import age
 
     ek, at = accepted_at(journal).get(host, ("", 0.0))
     known = {one.ek: one for one in seen(journal, host)}
@@ -105,8 +105,8 @@ def _asked(dc: str, host: str, shown: Sequence[Seen], before: str | None) -> str
 
 
 def _described(one: Seen) -> str:
+    from bmk.journal.host_status import age
     from bmk.journal.quoted import quote
-    from bmk.journal.where import age
 
     maker = f"its certificate names as issuer {quote(one.issuer)}, unchecked" if one.issuer else "it has no certificate"
     return f"endorsement key {one.ek}\n  {maker}\n  presented {age(one.at)} ago from {one.client}, MAC {one.mac or '?'}"

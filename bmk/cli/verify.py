@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmk.datacenter.resolve import Host
-    from bmk.phases.site import Site
+    from bmk.live.workspace import Site
     from bmk.verify.run import Result
 
 _FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
@@ -32,7 +32,7 @@ def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
     Suites ask over ssh and change nothing; pods are gone afterwards. Exit code 0: all passed; 1: something is wrong;
     4: some hosts could not be asked; 5: none could. Spares are not looked at.
     """
-    from bmk.phases.site import open_site
+    from bmk.live.workspace import open_site
 
     site = open_site(dc)
     hosts = [h for h in site.select(limit) if h.role != "spare"]
@@ -46,7 +46,7 @@ def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
 
 def _suites(site: Site, hosts: Sequence[Host]) -> list[Result]:
     """Hosts that do not answer are told first, and not asked a hundred times."""
-    from bmk.phases.known_hosts import write_known_hosts
+    from bmk.live.known_hosts import write_known_hosts
     from bmk.ssh import deployer_key
     from bmk.verify.run import Door, Result, verify
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmk.journal import Journal
-    from bmk.journal.story import Case, Story
+    from bmk.journal.diagnosis import Case, Story
     from bmk.journal.timeline import Entry
 
 _CONSOLE = 10  # newest lines of the console that are shown
@@ -36,7 +36,7 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     from bmk.cli.records import open_records
     from bmk.datacenter.select import host_named
     from bmk.journal import serial
-    from bmk.journal.story import tell
+    from bmk.journal.diagnosis import tell
     from bmk.journal.timeline import timeline
 
     loaded, journal = open_records(dc)
@@ -52,9 +52,9 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
 
 
 def _case(journal: Journal | None, dc: str, host: str) -> Case:
+    from bmk.engine.lock import living
+    from bmk.journal.diagnosis import Case
     from bmk.journal.installation import proven_hosts
-    from bmk.journal.story import Case
-    from bmk.phases.lock import living
 
     if journal is None:
         return Case(dc, host, time.time())
@@ -89,7 +89,7 @@ def _clock(at: float) -> str:
 
 
 def _conclude(story: Story) -> None:
-    from bmk.journal.where import age
+    from bmk.journal.host_status import age
 
     since = f" ({age(story.at.since)} ago)" if story.at.since else ""
     click.echo(f"\n{story.host}: {story.verdict}{since}")

@@ -7,10 +7,10 @@ from typing import Any
 
 from bmk.datacenter.resolve import Host
 from bmk.drift import kubelet
+from bmk.drift.baseline import Seal, keeps_text
 from bmk.drift.facts import Wanted
 from bmk.drift.model import Attributes, Desired
-from bmk.drift.seal import Seal, keeps_text
-from bmk.drift.watched import CLOSED, FILES, KUBERNETES, LOOSE, LOOSE_BELOW, OWNED
+from bmk.drift.watch_policy import CLOSED, FILES, KUBERNETES, LOOSE, LOOSE_BELOW, OWNED
 
 Items = dict[str, dict[str, Attributes]]
 _FILES = ("files", "downloads")

@@ -1,7 +1,7 @@
 """What to do about a failure that an install ramdisk reports, by the kind that it names.
 
 The words of a ramdisk are a machine's: shown in quotation marks, never as advice. Advice is bmk's own, from this table;
-`{dc}` and `{host}` are filled in. A kind is the `code` of an AgentError (bmk/boot/agent).
+`{dc}` and `{host}` are filled in. A kind is the `code` of an AgentError (bmk/agent).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bmk.errors import BmkError, Unreachable, raised
-from bmk.lab.sockets import short_path
+from bmk.lab.host.sockets import short_path
 from bmk.paths import state_dir
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.errors import BmkError, ConfigError
-from bmk.lab.sockets import short_path
+from bmk.lab.host.sockets import short_path
 
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmk.errors import ConfigError, PreflightRefused
-from bmk.lab import nvram, signature
-from bmk.lab.machine import Chassis
-from bmk.lab.redfish_shape import PERSONALITIES
-from bmk.lab.vm import firmware_variables
+from bmk.lab.bmc.redfish_shape import PERSONALITIES
+from bmk.lab.machines import nvram, signature
+from bmk.lab.machines.machine import Chassis
+from bmk.lab.machines.vm import firmware_variables
 
 Work = Callable[[Chassis], Awaitable[None]]
 ODD_ENTRY = "Boot00FC"

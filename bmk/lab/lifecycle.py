@@ -16,9 +16,9 @@ from bmk.errors import BmkError, ConfigError, Unreachable, raised
 from bmk.journal import Event, open_journal
 from bmk.journal.installation import close
 from bmk.journal.place import claim, require_own
-from bmk.lab import keeper, probe
 from bmk.lab.client import request
-from bmk.lab.preflight import preflight
+from bmk.lab.host import launcher, probe
+from bmk.lab.host.preflight import preflight
 from bmk.paths import state_dir
 from bmk.secrets import resolve, write_generated
 
@@ -33,11 +33,11 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0
     """
     claim(dc.name, dc.source)
     preflight(dc)
-    process = _start(dc, reference, say) if keeper.supervisor_pid(dc.name) is None else None
+    process = _start(dc, reference, say) if launcher.supervisor_pid(dc.name) is None else None
     try:
         _wait_ready(dc, process, say, patience)
     except BmkError:
-        keeper.stop(dc.name)
+        launcher.stop(dc.name)
         raise
     if process is not None:
         say(f"lab {dc.name} is up: {len(machine_rows(dc.name))} machines, all off; bmk lab status {reference}")
@@ -47,15 +47,15 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0
 
 
 def _start(dc: DataCenter, reference: str, say: Print) -> subprocess.Popen[bytes]:
-    directory = keeper.lab_dir(dc.name)
+    directory = launcher.lab_dir(dc.name)
     say("finding out what this machine can do")
     facts = probe.probe()
     probe.write_facts(facts, directory)
     for line in facts.limits:
         say(f"  {line}")
     make_credentials(dc)
-    (directory / keeper.ERROR).unlink(missing_ok=True)
-    return keeper.start(dc.name, _absolute(reference))
+    (directory / launcher.ERROR).unlink(missing_ok=True)
+    return launcher.start(dc.name, _absolute(reference))
 
 
 def _absolute(reference: str) -> str:
@@ -64,7 +64,7 @@ def _absolute(reference: str) -> str:
 
 
 def _wait_ready(dc: DataCenter, process: subprocess.Popen[bytes] | None, say: Print, patience: float) -> None:
-    log, seen, end = keeper.lab_dir(dc.name) / "lab.log", "", time.monotonic() + patience
+    log, seen, end = launcher.lab_dir(dc.name) / "lab.log", "", time.monotonic() + patience
     while (stage := _stage(dc.name)) != "ready":
         ended = not _lives(dc.name, process)  # asked first: what it had to say is there by then
         if error := _error(dc.name):
@@ -81,7 +81,7 @@ def _wait_ready(dc: DataCenter, process: subprocess.Popen[bytes] | None, say: Pr
 
 def _lives(dc: str, process: subprocess.Popen[bytes] | None) -> bool:
     """Whether there is a supervisor, or the keeper that we started still makes one."""
-    return keeper.supervisor_pid(dc) is not None or (process is not None and process.poll() is None)
+    return launcher.supervisor_pid(dc) is not None or (process is not None and process.poll() is None)
 
 
 def _stage(dc: str) -> str:
@@ -93,7 +93,7 @@ def _stage(dc: str) -> str:
 
 def _error(dc: str) -> BmkError | None:
     """What the supervisor ended with."""
-    told = keeper.lab_dir(dc) / keeper.ERROR
+    told = launcher.lab_dir(dc) / launcher.ERROR
     if not told.exists():
         return None
     error = raised(json.loads(told.read_text()))
@@ -108,7 +108,7 @@ def _tail(log: Path) -> str:
 def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
     """Stop the lab; with `delete`, forget its machines too (disks, consoles, and the journal's records of them)."""
     require_own(dc.name, dc.source)
-    was_up = keeper.stop(dc.name)
+    was_up = launcher.stop(dc.name)
     say(f"lab {dc.name} is down" if was_up else f"lab {dc.name} was not up")
     if delete:
         forget(dc)
@@ -117,7 +117,7 @@ def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
 
 def forget(dc: DataCenter) -> None:
     """Disks go, and with them what the journal believed to be on them."""
-    shutil.rmtree(keeper.lab_dir(dc.name), ignore_errors=True)
+    shutil.rmtree(launcher.lab_dir(dc.name), ignore_errors=True)
     journal = open_journal(dc.name)
     for name in (*dc.hosts, *dc.spec.clusters):
         known = journal.facts(name)
@@ -158,7 +158,7 @@ def _row(machine: dict[str, Any]) -> dict[str, Any]:
 
 def machine_dir(dc: str, host: str) -> Path:
     """Where a machine's disks and console are. Raises ConfigError when the lab never had it."""
-    directory = keeper.lab_dir(dc) / "machines" / host
+    directory = launcher.lab_dir(dc) / "machines" / host
     if not directory.is_dir():
         raise ConfigError(f"the lab of {dc} has no machine {host!r}", hint=f"bmk lab up {dc}")
     return directory

@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from bmk.errors import ConfigError
-from bmk.lab.container import ContainerBody
 from bmk.lab.control import Operation
-from bmk.lab.machine import Chassis, Enabled, Target
-from bmk.lab.preseed import preseed
+from bmk.lab.machines.container import ContainerBody
+from bmk.lab.machines.machine import Chassis, Enabled, Target
+from bmk.lab.machines.preseed import preseed
 
 if TYPE_CHECKING:
     from bmk.lab.supervisor import Supervisor

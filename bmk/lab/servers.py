@@ -11,10 +11,10 @@ from bmk.artifacts.mirror import load_mirror
 from bmk.boot import server
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
-from bmk.lab.hardware import Hardware, bridges
-from bmk.lab.libvirt import has_vagrant
-from bmk.lab.network import own_addresses
+from bmk.lab.host.network import own_addresses
+from bmk.lab.machines.hardware import Hardware, bridges
 from bmk.lab.services import Service
+from bmk.lab.vagrant.libvirt import has_vagrant
 from bmk.paths import cache_dir, state_dir
 
 TFTP = 69  # dnsmasq serves it whatever networks there are
@@ -82,9 +82,9 @@ def _bmcs(dc: DataCenter, machines: Mapping[str, Hardware]) -> Iterator[Service]
     plates = [m.bmc for m in machines.values()]
     first = next((p for p in plates if p.kind == "redfish"), None)
     if first is not None:
-        command = (sys.executable, "-m", "bmk.lab.redfish", "--dc", dc.name, "--directory", str(dc.source.parent))
+        command = (sys.executable, "-m", "bmk.lab.bmc.redfish", "--dc", dc.name, "--directory", str(dc.source.parent))
         yield Service("redfish", command, answers=(first.address, first.port))
     ipmi = next((p for p in plates if p.kind == "ipmi"), None)
     if ipmi is not None:
-        command = (sys.executable, "-m", "bmk.lab.ipmi", "--dc", dc.name, "--directory", str(dc.source.parent))
+        command = (sys.executable, "-m", "bmk.lab.bmc.ipmi", "--dc", dc.name, "--directory", str(dc.source.parent))
         yield Service("ipmi", command, hears=ipmi.port)

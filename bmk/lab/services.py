@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmk.errors import PreflightRefused
-from bmk.lab.machine import Say
+from bmk.lab.machines.machine import Say
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds
 _LIFE = 60.0  # seconds after which an end is an accident and not one of a row

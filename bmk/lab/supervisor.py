@@ -4,10 +4,10 @@ How others use a running lab:
 
 * `bmk.lab.client.request(dc, op, **arguments)`: `list`, `power`, `boot`, `fault`, `status`, `up`, `down` (see
   `operations.py`).
-* `bmk.lab.enter.ensure_inside(dc)`: run the present command inside the lab's network.
-* `bmk.lab.enter.inside_command(dc_name, [...])`: wrap a command for the same.
+* `bmk.lab.host.netns.ensure_inside(dc)`: run the present command inside the lab's network.
+* `bmk.lab.host.netns.inside_command(dc_name, [...])`: wrap a command for the same.
 
-Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.init`, never by hand: it expects to be alone in its
+Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.host.init`, never by hand: it expects to be alone in its
 namespaces.
 """
 
@@ -28,16 +28,18 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal, open_journal
 from bmk.journal.installation import begin
-from bmk.lab import libvirt, network, servers
-from bmk.lab.bodies import Floor, body_of
+from bmk.lab import servers
 from bmk.lab.control import Control
 from bmk.lab.faults import BrokenImages, Faults
-from bmk.lab.hardware import bought, hardware_of
-from bmk.lab.keeper import ERROR, cgroup_name, lab_dir
-from bmk.lab.machine import Chassis
+from bmk.lab.host import network
+from bmk.lab.host.launcher import ERROR, cgroup_name, lab_dir
+from bmk.lab.machines.hardware import bought, hardware_of
+from bmk.lab.machines.machine import Chassis
+from bmk.lab.machines.machine_backends import Floor, body_of
+from bmk.lab.machines.ssh_door import SshDoor
 from bmk.lab.operations import Operations
 from bmk.lab.services import Services
-from bmk.lab.ssh_door import SshDoor
+from bmk.lab.vagrant import libvirt
 from bmk.paths import state_dir
 
 
@@ -172,7 +174,7 @@ def main() -> None:
     parser.add_argument("--dc", required=True)
     reference = parser.parse_args().dc
     if os.getppid() != 1:
-        sys.exit("bmk.lab.supervisor runs below bmk.lab.init; start a lab with `bmk lab up`")
+        sys.exit("bmk.lab.supervisor runs below bmk.lab.host.init; start a lab with `bmk lab up`")
     _own_mounts()
     try:
         asyncio.run(run(reference))

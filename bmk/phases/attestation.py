@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bmk.agent.proof import pack
 from bmk.bmc.protocol import Bmc
-from bmk.boot.agent.proof import pack
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
 from bmk.boot.tpm.accepted import accepted, seen
+from bmk.engine.phase import Context
 from bmk.errors import BmcError, PhaseFailed
-from bmk.phases.base import Context
 
 
 @dataclass(frozen=True, slots=True)

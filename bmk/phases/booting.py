@@ -7,11 +7,11 @@ import time
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
 from bmk.errors import PhaseFailed
 from bmk.phases.attestation import unknown_tpm
-from bmk.phases.base import Context, Phase
-from bmk.phases.listening import listening
-from bmk.phases.run import Timing
+from bmk.phases.console_attestation import listening
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from bmk.datacenter.resolve import Host
-from bmk.phases.base import Context, Phase
-from bmk.phases.converging import converge, playbook
-from bmk.phases.run import Timing
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
+from bmk.phases.playbooks import converge, playbook
 from bmk.plan import Actual, Change
 
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from bmk.bmc.protocol import Bmc, Identity
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context
 from bmk.errors import PreflightRefused
 from bmk.identity import mac_of, same_serial, same_uuid
-from bmk.phases.base import Context
 
 
 def mismatches(host: Host, seen: Identity) -> list[str]:

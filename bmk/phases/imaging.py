@@ -7,13 +7,13 @@ import time
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
+from bmk.engine.journal_watcher import Silent
+from bmk.engine.phase import AttemptFailed, Context, Phase
+from bmk.engine.run import Timing
 from bmk.errors import PhaseFailed
 from bmk.journal import Event
 from bmk.journal.causes import likely_cause
-from bmk.phases.base import AttemptFailed, Context, Phase
-from bmk.phases.listening import listening
-from bmk.phases.run import Timing
-from bmk.phases.watch import Silent
+from bmk.phases.console_attestation import listening
 from bmk.plan import Actual, Change, DiskChoice
 from bmk.plan.disks import choose_disk
 from bmk.plan.wipe import needs_install, why_confirm

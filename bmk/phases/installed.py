@@ -8,11 +8,11 @@ from typing import Any
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
 from bmk.errors import BmcError, PhaseFailed
 from bmk.journal.installation import AGAIN
 from bmk.phases.attestation import withdraw
-from bmk.phases.base import Context, Phase
-from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install
 

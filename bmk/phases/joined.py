@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
+from bmk.engine.services import Converge, Converged
 from bmk.journal.installation import close
-from bmk.phases.approving import approving
-from bmk.phases.base import Context, Phase
-from bmk.phases.converging import converge, failure
-from bmk.phases.founding import cluster_is_there, settled
-from bmk.phases.run import Timing
-from bmk.phases.services import Converge, Converged
+from bmk.phases.bootstrap import cluster_is_there, settled
+from bmk.phases.csr_approval import approving
+from bmk.phases.playbooks import converge, failure
 from bmk.plan import Actual, Change
 
 

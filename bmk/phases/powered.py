@@ -10,13 +10,13 @@ from bmk.bmc.protocol import Bmc
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
 from bmk.errors import PreflightRefused
 from bmk.journal import Event
 from bmk.journal.installation import AGAIN
 from bmk.phases.attestation import deliver
-from bmk.phases.base import Context, Phase
 from bmk.phases.identity import check_identity
-from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.disks import choose_disk
 from bmk.plan.wipe import needs_install, why_confirm

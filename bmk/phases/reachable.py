@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from bmk.datacenter.resolve import Host
-from bmk.phases.base import Context, Phase
-from bmk.phases.run import Timing
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
 from bmk.plan import Actual, Change
 from bmk.plan.actual import SshState
 

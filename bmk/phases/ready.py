@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
+from bmk.engine.services import Check
 from bmk.errors import PhaseFailed
 from bmk.journal import Event
-from bmk.phases.base import Context, Phase
-from bmk.phases.run import Timing
-from bmk.phases.services import Check
 from bmk.plan import Actual, Change
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
 from bmk.identity import same_serial
-from bmk.phases.base import Context, Phase
 from bmk.phases.identity import register
-from bmk.phases.run import Timing
 from bmk.plan import Actual, Change
 
 

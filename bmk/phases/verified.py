@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
 from bmk.errors import Unreachable
-from bmk.phases.approving import Approvals
-from bmk.phases.base import Context, Phase
-from bmk.phases.run import Timing
+from bmk.phases.csr_approval import Approvals
 from bmk.plan import Actual, Change
 from bmk.plan.actual import NodeState
 

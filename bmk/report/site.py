@@ -12,10 +12,10 @@ from bmk.drift import history
 from bmk.drift.model import SEVERITIES, Finding
 from bmk.journal import Event, Journal
 from bmk.journal.causes import Cause
+from bmk.journal.diagnosis import Case, judge
+from bmk.journal.host_status import newest
 from bmk.journal.installation import proven_hosts
-from bmk.journal.story import Case, judge
 from bmk.journal.timeline import timeline
-from bmk.journal.where import newest
 from bmk.report.drift import utc
 from bmk.report.page import render
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bmk.datacenter.load import load_datacenter
 from bmk.journal import open_journal
-from bmk.phases.drifting import Asked, seal
+from bmk.live.drift_service import Asked, seal
 from bmk.ssh import deployer_key
 
 dc = load_datacenter(sys.argv[1])

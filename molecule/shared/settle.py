@@ -11,9 +11,9 @@ import time
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmkError, Unreachable
-from bmk.lab.enter import ensure_inside
+from bmk.lab.host.netns import ensure_inside
+from bmk.live.cluster import LiveCluster
 from bmk.paths import state_dir
-from bmk.phases.member import LiveCluster
 
 PATIENCE = 900.0  # seconds, as the phase `verified` has with emulated machines
 PAUSE = 10.0  # seconds; each question is a handshake, and dear to an emulated machine

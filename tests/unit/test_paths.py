@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmk.cli.crash import write_crash
-from bmk.drift.seal import Seal, store
+from bmk.drift.baseline import Seal, store
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.journal.store import open_journal

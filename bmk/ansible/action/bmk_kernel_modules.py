@@ -1,5 +1,5 @@
-"""See bmk/ansible/known.py."""
+"""See bmk/ansible/probe_cache.py."""
 
-from bmk.ansible.known import ActionModule
+from bmk.ansible.probe_cache import ActionModule
 
 __all__ = ["ActionModule"]

@@ -1,6 +1,6 @@
-"""See bmk/ansible/known.py."""
+"""See bmk/ansible/probe_cache.py."""
 
-from bmk.ansible.known import DirectModule
+from bmk.ansible.probe_cache import DirectModule
 
 
 class ActionModule(DirectModule):

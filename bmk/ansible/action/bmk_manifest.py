@@ -1,5 +1,5 @@
-"""See bmk/ansible/known.py."""
+"""See bmk/ansible/probe_cache.py."""
 
-from bmk.ansible.known import ManifestModule as ActionModule
+from bmk.ansible.probe_cache import ManifestModule as ActionModule
 
 __all__ = ["ActionModule"]

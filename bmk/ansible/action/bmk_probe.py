@@ -1,5 +1,5 @@
-"""See bmk/ansible/known.py."""
+"""See bmk/ansible/probe_cache.py."""
 
-from bmk.ansible.known import ProbeModule as ActionModule
+from bmk.ansible.probe_cache import ProbeModule as ActionModule
 
 __all__ = ["ActionModule"]

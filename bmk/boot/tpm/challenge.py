@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import base64
 
+from bmk.agent.nonces.tpm import sealed
 from bmk.boot import grants
-from bmk.boot.agent.nonces.tpm import sealed
 from bmk.boot.agent_routes import refused
-from bmk.boot.asked import Asker, Presented, Troubled
 from bmk.boot.decide import Facts, Install, decide
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
+from bmk.boot.request_context import Desk
+from bmk.boot.request_models import Asker, Presented, Troubled
 from bmk.boot.tpm import secret
 from bmk.boot.tpm.accepted import Seen, accepted, remember
 from bmk.boot.tpm.credential import issuer, make_credential

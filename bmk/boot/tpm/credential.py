@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
-from bmk.boot.agent.tpm.wire import SECRET, Public, Quote, pcr_digest, signature, sized
+from bmk.agent.tpm.wire import SECRET, Public, Quote, pcr_digest, signature, sized
 
 _DIGEST = 32  # bytes of SHA-256
 _KEY = 16  # bytes of AES-128

@@ -5,10 +5,10 @@ Which values are good is not judged: firmware, its settings and each kernel of o
 
 from __future__ import annotations
 
-from bmk.boot.agent.nonces.tpm import qualifying
-from bmk.boot.agent.tpm.wire import Quote
-from bmk.boot.asked import Evidence
+from bmk.agent.nonces.tpm import qualifying
+from bmk.agent.tpm.wire import Quote
 from bmk.boot.grants import Grant
+from bmk.boot.request_models import Evidence
 from bmk.boot.tpm import secret
 from bmk.boot.tpm.accepted import accepted
 from bmk.boot.tpm.credential import check_quote

@@ -1,4 +1,4 @@
-"""The manifest that the last converge left on the host. Believed only when it is sealed (bmk/drift/seal.py).
+"""The manifest that the last converge left on the host. Believed only when it is sealed (bmk/drift/baseline.py).
 
 Whoever owns the host may have written it: what is sealed of it and compared for ever after has the shape of ours.
 """

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Sequence
 
 from bmk.drift.facts.fact import Fact, Found, Wanted, words
-from bmk.drift.watched import NO_TEXT
+from bmk.drift.watch_policy import NO_TEXT
 
 LONGEST = 65536  # bytes; a configuration file is shorter, and longer ones are not brought
 _ALL = 8 << 20  # bytes of all of them: an archive of holes is short, and what it holds is not

@@ -28,12 +28,12 @@ from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
+from bmk.engine.services import Converge
 from bmk.journal import Event, open_journal
-from bmk.lab.enter import ensure_inside
+from bmk.lab.host.netns import ensure_inside
+from bmk.live.services import World
 from bmk.paths import state_dir
-from bmk.phases.approving import Watcher
-from bmk.phases.services import Converge
-from bmk.phases.world import World
+from bmk.phases.csr_approval import Watcher
 
 
 def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bmk.hardening.assess import judge_node
 from bmk.hardening.controls import CONTROLS, SYSCTLS
 from bmk.hardening.evidence import node_evidence, node_program
-from bmk.hardening.judge import judge_node
 from tests.containers.hardening.breaks import GROUPS, MACHINE, NODE, PODS, Break, C, W, flags
 from tests.containers.hardening.conftest import Place, until
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.lab import cgroups, rootfs
+from bmk.lab.host import cgroups, rootfs
 
 FILE = """\
 apiVersion: bmk.dev/v1

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bmk.datacenter.load import load_datacenter
-from bmk.lab.keeper import supervisor_pid
-from bmk.lab.vagrant import ssh_config
+from bmk.lab.host.launcher import supervisor_pid
+from bmk.lab.vagrant.machines import ssh_config
 from bmk.paths import content_dir
 from tests.lab import Lab, running
 

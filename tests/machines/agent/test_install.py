@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bmk.artifacts.mirror import open_mirror
-from bmk.lab import nvram
 from bmk.lab.faults import ODD_ENTRY, OF_A_CSM
+from bmk.lab.machines import nvram
 from tests.services.agent.boot_server import BootServer, spec_for
 
 pytestmark = pytest.mark.machines

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from bmk.lab.sockets import short_path
+from bmk.lab.host.sockets import short_path
 
 from .conftest import Room, eventually
 

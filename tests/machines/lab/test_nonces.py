@@ -18,10 +18,11 @@ from bmk.artifacts.node.cpio import File, write_cpio
 from bmk.bmc import open_bmc
 from bmk.bmc.nonce_volume import volume
 from bmk.datacenter.load import load_datacenter
-from bmk.lab import ipmi, vm
-from bmk.lab.hardware import hardware_of
-from bmk.lab.machine import MEDIUM, Chassis
-from bmk.lab.probe import why_no_kvm
+from bmk.lab.bmc import ipmi
+from bmk.lab.host.probe import why_no_kvm
+from bmk.lab.machines import vm
+from bmk.lab.machines.hardware import hardware_of
+from bmk.lab.machines.machine import MEDIUM, Chassis
 from bmk.secrets import SecretStore, write_generated
 
 pytestmark = pytest.mark.machines
@@ -62,8 +63,8 @@ sed '/^say "install ramdisk/,$d' /init > /run-init && . /run-init
 load_drivers
 cat > /look.py <<END
 import json, pathlib, time
-from bmk.boot.agent.nonces import mailbox, media
-from bmk.boot.agent.sysfs import disks
+from bmk.agent.nonces import mailbox, media
+from bmk.agent.sysfs import disks
 began = time.monotonic()
 seen = {way: (read(10.0) or b"").hex() for way, read in (("mailbox", mailbox.read), ("media", media.read))}
 seen["disks"] = [disk.serial for disk in disks(pathlib.Path("/sys"))]

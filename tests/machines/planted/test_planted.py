@@ -20,7 +20,7 @@ pytestmark = pytest.mark.machines
 
 ORDER = """
 import sys
-from bmk.phases.site import open_site
+from bmk.live.workspace import open_site
 site = open_site(sys.argv[1])
 site.world.bmc(site.dc.hosts[sys.argv[2]]).set_boot_once("pxe", "uefi")
 """

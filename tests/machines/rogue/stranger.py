@@ -14,14 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bmk.agent.proof import pack
 from bmk.bmc.nonce_volume import volume
-from bmk.boot.agent.proof import pack
 from bmk.datacenter.load import load_datacenter
-from bmk.lab import network
-from bmk.lab.hardware import BmcPlate, Hardware, hardware_of
-from bmk.lab.machine import MEDIUM, Boot, Chassis
-from bmk.lab.probe import why_no_kvm
-from bmk.lab.vm import VmBody
+from bmk.lab.host import network
+from bmk.lab.host.probe import why_no_kvm
+from bmk.lab.machines.hardware import BmcPlate, Hardware, hardware_of
+from bmk.lab.machines.machine import MEDIUM, Boot, Chassis
+from bmk.lab.machines.vm import VmBody
 
 TAP = "stranger"
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from bmk.boot.agent.proof import HEADER, Key
+from bmk.agent.proof import HEADER, Key
 
 RAW = "b" * 64  # what images without a frame are said to unpack to
 

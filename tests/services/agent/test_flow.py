@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from bmk.boot.agent import AgentError, Disk, Facts, Order, install
-from bmk.boot.agent.directory import DirectoryHardware
-from bmk.boot.agent.hardware import one_line
-from bmk.boot.agent.model import BootOrder, Finding
-from bmk.boot.agent.nonces.console import nonces_in
-from bmk.boot.agent.proof import Key
-from bmk.boot.agent.service import Service
-from bmk.boot.agent.simulated import SimulatedHardware
+from bmk.agent import AgentError, Disk, Facts, Order, install
+from bmk.agent.directory import DirectoryHardware
+from bmk.agent.hardware import one_line
+from bmk.agent.model import BootOrder, Finding
+from bmk.agent.nonces.console import nonces_in
+from bmk.agent.proof import Key
+from bmk.agent.service import Service
+from bmk.agent.simulated import SimulatedHardware
 from tests.services.agent.boot_server import BootServer, spec_for
 
 pytestmark = pytest.mark.services

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.agent import AgentError
-from bmk.boot.agent.boot_order import boot_first
-from bmk.boot.agent.probe import findings
-from bmk.boot.agent.programs import output, run
+from bmk.agent import AgentError
+from bmk.agent.boot_order import boot_first
+from bmk.agent.probe import findings
+from bmk.agent.programs import output, run
 
 pytestmark = pytest.mark.services
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from bmk.agent import AgentError
+from bmk.agent.fetch import Download
+from bmk.agent.model import Disk, Image
+from bmk.agent.partitions import MARKER
+from bmk.agent.stream import write_image
 from bmk.artifacts.node_image import compress_image
-from bmk.boot.agent import AgentError
-from bmk.boot.agent.fetch import Download
-from bmk.boot.agent.model import Disk, Image
-from bmk.boot.agent.partitions import MARKER
-from bmk.boot.agent.stream import write_image
 from tests.services.agent.boot_server import BootServer, spec_for
 
 pytestmark = pytest.mark.services
@@ -189,8 +189,8 @@ def test_killed_at_any_moment_the_next_attempt_starts_clean(server: BootServer, 
     wanted = granted(server)
     server.dead_after = wanted.size // 2 if wanted.size else 0  # so that the process is surely in the middle
     code = (
-        "import sys; from bmk.boot.agent.model import Disk, Image;"
-        "from bmk.boot.agent.stream import write_image;"
+        "import sys; from bmk.agent.model import Disk, Image;"
+        "from bmk.agent.stream import write_image;"
         "write_image(Disk('d', sys.argv[1], int(sys.argv[2])), Image(sys.argv[3], sys.argv[4]), lambda t: None)"
     )
     arguments = [str(disk), str(DISK), wanted.url, wanted.sha256]

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from bmk.lab.ipmi_config import fru_data, mailbox_limit
-from bmk.lab.sockets import short_path
+from bmk.lab.bmc.ipmi_config import fru_data, mailbox_limit
+from bmk.lab.host.sockets import short_path
 from bmk.secrets import write_generated
 
 DC = "bmc-test"

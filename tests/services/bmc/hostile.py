@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.bmc.https import fingerprint_of
-from bmk.lab.certificate import self_signed
+from bmk.lab.bmc.certificate import self_signed
 
 ROOT = "/redfish/v1"
 SYSTEM = f"{ROOT}/Systems/1"

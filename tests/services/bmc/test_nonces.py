@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from bmk.agent.nonces import mailbox, media
 from bmk.bmc import Bmc, Timing, Trust, open_bmc
 from bmk.bmc.media_server import CONNECTIONS
-from bmk.boot.agent.nonces import mailbox, media
 from bmk.errors import BmcError
 from bmk.journal.events import Event
 

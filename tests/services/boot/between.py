@@ -14,9 +14,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from bmk.boot.agent.nonces.tpm import sealed
-from bmk.boot.agent.proof import HEADER
-from bmk.boot.agent.tpm.wire import SIGNER, endorsement_key
+from bmk.agent.nonces.tpm import sealed
+from bmk.agent.proof import HEADER
+from bmk.agent.tpm.wire import SIGNER, endorsement_key
 from bmk.boot.tpm.credential import make_credential
 
 Said = dict[str, Any]

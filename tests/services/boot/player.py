@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bmk.boot.agent import AgentError, Disk, Facts, Spec, install
-from bmk.boot.agent.hardware import one_line
-from bmk.boot.agent.service import Service
-from bmk.boot.agent.simulated import SimulatedHardware
-from bmk.boot.agent.tpm.commands import Exchange
-from bmk.lab import tpm
-from bmk.lab.firmware import parse
+from bmk.agent import AgentError, Disk, Facts, Spec, install
+from bmk.agent.hardware import one_line
+from bmk.agent.service import Service
+from bmk.agent.simulated import SimulatedHardware
+from bmk.agent.tpm.commands import Exchange
+from bmk.lab.machines import tpm
+from bmk.lab.machines.firmware import parse
 from tests.services.boot.between import between
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from bmk.agent.nonces.console import nonces_in
 from bmk.boot import grants
-from bmk.boot.agent.nonces.console import nonces_in
 from bmk.boot.grants import Grant, Image, permission
 from bmk.boot.nonces import Nonces
-from bmk.journal.story import Case, tell
+from bmk.journal.diagnosis import Case, tell
 from tests.services.boot.conftest import Boot, Room, until
 
 pytestmark = pytest.mark.services

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bmk.agent.tpm.commands import Tpm, command
+from bmk.agent.tpm.wire import ECC_EK, RSA_EK, Public, Template, sized
 from bmk.boot import grants
-from bmk.boot.agent.tpm.commands import Tpm, command
-from bmk.boot.agent.tpm.wire import ECC_EK, RSA_EK, Public, Template, sized
 from bmk.boot.grants import Grant, Image, permission
 from bmk.boot.tpm.accepted import accept, accepted, seen
 from bmk.boot.tpm.measured import RECORD
 from bmk.errors import PreflightRefused
-from bmk.journal.story import Case, tell
-from bmk.lab import tpm
+from bmk.journal.diagnosis import Case, tell
+from bmk.lab.machines import tpm
 from tests.services.boot.conftest import Boot, until
 
 pytestmark = pytest.mark.services

@@ -23,7 +23,7 @@ from bmk.datacenter.load import load_datacenter
 from bmk.hardening import addons
 from bmk.hardening.joining import AUTOMATIC
 from bmk.journal import Journal
-from bmk.phases.member import LiveCluster
+from bmk.live.cluster import LiveCluster
 from tests.services.hardening.conftest import Server, free_port, load_version, program, start, stop
 from tests.tickets import client_request
 

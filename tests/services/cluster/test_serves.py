@@ -12,7 +12,7 @@ from socket import create_server
 import pytest
 
 from bmk.cluster.csr import serves
-from bmk.lab.certificate import self_signed
+from bmk.lab.bmc.certificate import self_signed
 
 pytestmark = pytest.mark.services
 

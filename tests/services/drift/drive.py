@@ -16,8 +16,8 @@ from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import open_journal
-from bmk.phases.drifting import Asked, seal
-from bmk.phases.world import World
+from bmk.live.drift_service import Asked, seal
+from bmk.live.services import World
 from bmk.ssh import run
 
 

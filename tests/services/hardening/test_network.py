@@ -12,7 +12,7 @@ import pytest
 from bmk.datacenter.load import load_datacenter
 from bmk.hardening import addons, network
 from bmk.journal import Journal
-from bmk.phases.member import LiveCluster
+from bmk.live.cluster import LiveCluster
 from tests.services.hardening.conftest import Server, free_port, load_version, start, stop
 
 pytestmark = pytest.mark.services

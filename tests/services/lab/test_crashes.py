@@ -10,10 +10,10 @@ import pytest
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
-from bmk.lab.crashes import STARTS, started_again
-from bmk.lab.keeper import lab_dir, supervisor_pid
+from bmk.lab.host.launcher import lab_dir, supervisor_pid
 from bmk.lab.lifecycle import bring_up, take_down
-from bmk.lab.vagrant import VIRSH, reached
+from bmk.lab.machines.crashes import STARTS, started_again
+from bmk.lab.vagrant.machines import VIRSH, reached
 from bmk.paths import content_dir
 from tests.services.lab.conftest import eventually
 

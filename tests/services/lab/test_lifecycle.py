@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bmk.lab.init import start_ticks
-from bmk.lab.probe import try_firmware
+from bmk.lab.host.init import start_ticks
+from bmk.lab.host.probe import try_firmware
 
 from .conftest import Lab, eventually, name_of
 
@@ -139,7 +139,7 @@ def test_commands_run_inside_with_all_they_had(lab: Lab) -> None:
     """Entering a lab keeps stdin, directory, environment and exit code, and reaches its BMCs and boot server."""
     code = """
 import subprocess, sys
-from bmk.lab.enter import inside_command
+from bmk.lab.host.netns import inside_command
 script = "read word; echo $word $PWD $BMK_X; curl -s http://10.61.0.1/healthz >&2; exit 7"
 sys.exit(subprocess.run(inside_command("testlab", ["sh", "-c", script]), cwd="/usr").returncode)
 """

@@ -16,7 +16,7 @@ import pytest
 from bmk.artifacts.box import box_of
 from bmk.artifacts.mirror import load_mirror
 from bmk.errors import Exit
-from bmk.lab.probe import why_no_kvm
+from bmk.lab.host.probe import why_no_kvm
 from bmk.paths import cache_dir, content_dir
 
 pytestmark = pytest.mark.services

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bmk.engine.lock import RunLock, holder, living
 from bmk.errors import LockHeld
 from bmk.journal import Journal
-from bmk.phases.lock import RunLock, holder, living
 
 pytestmark = pytest.mark.services
 
@@ -22,7 +22,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from bmk.journal import Journal
-from bmk.phases.lock import RunLock
+from bmk.engine.lock import RunLock
 with RunLock(Journal(Path(sys.argv[1])), "r1"):
     print("held", flush=True)
     time.sleep(60)

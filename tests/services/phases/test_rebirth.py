@@ -9,7 +9,7 @@ import pytest
 
 from bench.simulated import datacenter
 from bmk.drift import history
-from bmk.drift.judge import judge
+from bmk.drift.classify import judge
 from bmk.drift.model import Desired, Difference, Standing
 from bmk.journal.installation import installation
 from tests.lab import Lab, running

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent.choose import choose_disk
-from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Disk
+from bmk.agent.choose import choose_disk
+from bmk.agent.errors import AgentError
+from bmk.agent.model import Disk
 from bmk.disks import fits, plain_wwn
 
 GB = 10**9

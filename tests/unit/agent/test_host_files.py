@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent.boot_order import order, ours
-from bmk.boot.agent.configure import File, host_files, write_files
-from bmk.boot.agent.model import Image, Network, Nic, Spec
-from bmk.boot.agent.partitions import grown, partition
-from bmk.boot.agent.progress import INTERVAL, Progress
+from bmk.agent.boot_order import order, ours
+from bmk.agent.configure import File, host_files, write_files
+from bmk.agent.model import Image, Network, Nic, Spec
+from bmk.agent.partitions import grown, partition
+from bmk.agent.progress import INTERVAL, Progress
 
 GOLDEN = Path(__file__).parent / "golden"
 NICS = (Nic("52:54:00:00:00:01", "lan0"), Nic("52:54:00:00:00:02", "lan1"))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.agent.choose import choose_disk
-from bmk.boot.agent.model import Disk, Finding
-from bmk.boot.agent.sysfs import disks
+from bmk.agent.choose import choose_disk
+from bmk.agent.model import Disk, Finding
+from bmk.agent.sysfs import disks
 from bmk.disks import names
 
 MACHINES = Path(__file__).parent / "machines"

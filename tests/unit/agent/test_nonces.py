@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bmk.agent import nonces
+from bmk.agent.nonces import mailbox, media
+from bmk.agent.proof import pack
+from bmk.agent.sysfs import disks
 from bmk.bmc import mailbox as written
 from bmk.bmc.media_server import part_of
 from bmk.bmc.nonce_volume import LARGEST_FILE, volume
-from bmk.boot.agent import nonces
-from bmk.boot.agent.nonces import mailbox, media
-from bmk.boot.agent.proof import pack
-from bmk.boot.agent.sysfs import disks
 
 DEVICE_ID = bytes([0x20, 1, 9, 8, 2, 0x9F, 0x91, 0x12, 0, 2, 0xF])
 SECRET = bytes(range(1, 42))

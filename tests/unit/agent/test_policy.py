@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Disk, Facts, Finding, Image, Network, Nic, Spec
-from bmk.boot.agent.policy import check_foreign, check_identity
-from bmk.boot.agent.probe import judge, parse_blkid
-from bmk.boot.agent.tree import describe_tree
+from bmk.agent.errors import AgentError
+from bmk.agent.model import Disk, Facts, Finding, Image, Network, Nic, Spec
+from bmk.agent.policy import check_foreign, check_identity
+from bmk.agent.probe import judge, parse_blkid
+from bmk.agent.tree import describe_tree
 
 NETWORK = Network("10.0.0.5", 24, "10.0.0.1", ("10.0.0.1",), (), 1500, (Nic("52:54:00:00:00:01", "lan0"),))
 SPEC = Spec("node-1", "node-1", NETWORK, {}, None, Image("http://x/image", "0" * 64), ("ssh-ed25519 A",))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.hardware import one_line
-from bmk.boot.agent.nonces import choose, console, opened
-from bmk.boot.agent.proof import NONCE, PAYLOAD, Key, pack, same, unpack
+from bmk.agent.errors import AgentError
+from bmk.agent.hardware import one_line
+from bmk.agent.nonces import choose, console, opened
+from bmk.agent.proof import NONCE, PAYLOAD, Key, pack, same, unpack
 
 nonces = st.binary(min_size=NONCE, max_size=NONCE)
 GRANT = "0123456789abcdef" * 2

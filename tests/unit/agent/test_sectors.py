@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Disk
-from bmk.boot.agent.policy import check_sectors
-from bmk.boot.agent.sectors import table_for
+from bmk.agent.errors import AgentError
+from bmk.agent.model import Disk
+from bmk.agent.policy import check_sectors
+from bmk.agent.sectors import table_for
 
 MIB = 1 << 20
 SIZE = 64 * MIB

@@ -10,21 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Order
-from bmk.boot.agent.nonces.tpm import commitment, obtain, qualifying, sealed
-from bmk.boot.agent.tpm.commands import Tpm, command
-from bmk.boot.agent.tpm.wire import (
-    ECC_EK,
-    RSA_EK,
-    SIGNER,
-    Quote,
-    Reader,
-    endorsement_key,
-    selected,
-    selection,
-    signature,
-)
+from bmk.agent.errors import AgentError
+from bmk.agent.model import Order
+from bmk.agent.nonces.tpm import commitment, obtain, qualifying, sealed
+from bmk.agent.tpm.commands import Tpm, command
+from bmk.agent.tpm.wire import ECC_EK, RSA_EK, SIGNER, Quote, Reader, endorsement_key, selected, selection, signature
 
 secrets = st.binary(min_size=32, max_size=32)
 # As swtpm 0.7.1 wrote it, and what tpm2-tools would call its name.

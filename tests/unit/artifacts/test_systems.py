@@ -99,10 +99,10 @@ def test_every_system_of_the_shipped_lock_can_be_made() -> None:
 def test_a_change_of_what_is_packed_makes_the_ramdisk_again() -> None:
     """Every module in the agent's zipapp is part of the recipe, wherever in bmk it stands."""
     with zipfile.ZipFile(io.BytesIO(pack_agent())) as archive:
-        packed = set(archive.namelist()) - {"__main__.py", "bmk/__init__.py", "bmk/boot/__init__.py"}
+        packed = set(archive.namelist()) - {"__main__.py", "bmk/__init__.py"}
     recipe = tuple(f"bmk/{name}" for name in SYSTEMS["install"].recipe)
     assert {name for name in packed if not name.startswith(recipe)} == set()
-    assert "bmk/boot/agent/flow.py" in packed
+    assert "bmk/agent/flow.py" in packed
 
 
 def test_a_flipped_byte_in_what_machines_boot_is_found_before_they_do(

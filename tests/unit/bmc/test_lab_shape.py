@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bmk.errors import ConfigError
-from bmk.lab.ipmi_config import FRU_SIZE, Programs, fru_data, lan_conf
-from bmk.lab.redfish_shape import Refused, amend, boot_from_patch
+from bmk.lab.bmc.ipmi_config import FRU_SIZE, Programs, fru_data, lan_conf
+from bmk.lab.bmc.redfish_shape import Refused, amend, boot_from_patch
 
 ONCE = {"BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": "Pxe"}
 UEFI = {"BootSourceOverrideMode": "UEFI"}

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bmk.boot.app import application
-from bmk.boot.desk import Desk
+from bmk.boot.request_context import Desk
 
 
 @dataclass(frozen=True)

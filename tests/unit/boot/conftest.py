@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Image, Permission, permission
-from bmk.boot.recorder import Recorder
+from bmk.boot.journal_writer import Recorder
+from bmk.boot.request_context import Desk
 from bmk.boot.server import write_artifacts
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter

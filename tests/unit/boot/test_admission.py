@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from bmk.agent.proof import HEADER, NONCE, Key
 from bmk.boot import grants
-from bmk.boot.agent.proof import HEADER, NONCE, Key
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant, Permission
 from bmk.boot.neighbours import Neighbours
 from bmk.boot.nonces import Nonces
+from bmk.boot.request_context import Desk
 from tests.unit.boot.asking import Answer, send
 from tests.unit.boot.test_routes import CLAIM, KEY, REPORT, TOKEN
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.desk import Desk
 from bmk.boot.dhcplog import Entry, Tail, parse
+from bmk.boot.request_context import Desk
 from bmk.boot.watch import DhcpWatch, _resumed
 
 STAMP = "Nov 23 20:46:42 dnsmasq-dhcp[4711]: 3242315424"

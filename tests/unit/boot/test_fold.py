@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.boot import grants
-from bmk.boot.desk import Desk
 from bmk.boot.fold import MOST, PERIOD, Fold
 from bmk.boot.grants import Permission
+from bmk.boot.request_context import Desk
 from bmk.boot.watch import _tell_repeats
 from tests.unit.boot.asking import ask
 

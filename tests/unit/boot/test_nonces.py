@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bmk.agent.proof import NONCE, Key
 from bmk.boot import grants
-from bmk.boot.agent.proof import NONCE, Key
 from bmk.boot.attestation import NotYet, Sent, Unproven, check
 from bmk.boot.grants import Grant, Permission
 from bmk.boot.nonces import GRACE, Nonces

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from bmk.boot import grants
 from bmk.boot.app import MOST_BYTES
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant, Permission
-from bmk.journal.where import newest, where
+from bmk.boot.request_context import Desk
+from bmk.journal.host_status import newest, where
 from bmk.plan.disks import choose_disk
 from tests.unit.boot.asking import Answer, ask, send
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.desk import Desk
+from bmk.boot.request_context import Desk
 from bmk.boot.supervise import KEY, OWNER, Supervisor, TaskState, read_state
 from bmk.boot.watch import Changes, stamp, tasks
 from bmk.datacenter.load import load_datacenter

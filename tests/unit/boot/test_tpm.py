@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bmk.agent.tpm.wire import ECC_EK, RSA_EK, SIGNER, Public, Reader, sized
 from bmk.boot import grants
-from bmk.boot.agent.tpm.wire import ECC_EK, RSA_EK, SIGNER, Public, Reader, sized
-from bmk.boot.desk import Desk
 from bmk.boot.grants import Grant
+from bmk.boot.request_context import Desk
 from bmk.boot.tpm.accepted import Seen, accept, accepted, refuse, remember, seen, waiting
 from bmk.boot.tpm.credential import check_quote, issuer, make_credential
 from bmk.boot.tpm.measured import changes

@@ -13,8 +13,8 @@ import pytest
 
 from bmk.cli import bmk
 from bmk.cli.failure import run
+from bmk.engine.lock import RunLock
 from bmk.journal import Event, Journal, open_journal
-from bmk.phases.lock import RunLock
 
 BEGIN = 4_102_444_800.0  # 2100-01-01 00:00:00 UTC: the future, so that ages are 0 s
 

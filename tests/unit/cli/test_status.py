@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bmk.cli.status import _table
-from bmk.journal.where import Where
+from bmk.journal.host_status import Where
 
 
 def where(cli, *args: str) -> dict[str, tuple[str, str | None, str]]:

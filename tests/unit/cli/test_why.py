@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from bmk.actions.provision import PROVISION
 from bmk.journal.causes import SINCE
-from bmk.phases.actions import PROVISION
 
 
 def why(cli, *args: str):
@@ -125,7 +125,7 @@ def test_a_host_that_fell_silent_gets_a_guess(cli, teller, at_work):
 
 def test_evidence_begins_where_the_phases_say():
     """The judgement looks as far back as the phases themselves do when their deadline passes."""
-    assert {p.name: p.evidence_from for p in PROVISION if p.evidence_from} == SINCE
+    assert {p.name: p.evidence_from for p in PROVISION.phases if p.evidence_from} == SINCE
 
 
 def test_a_ready_host_has_no_cause(cli, teller):

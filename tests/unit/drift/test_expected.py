@@ -11,8 +11,8 @@ import pytest
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import Expected
 from bmk.datacenter.problem import InvalidDataCenter
+from bmk.drift.classify import judge
 from bmk.drift.expected import excuse
-from bmk.drift.judge import judge
 from bmk.drift.model import Desired, Difference, Standing, Trouble
 
 FINDING = judge("par", "r1-01", Difference("sysctls", "vm.swappiness", "value", "1", "60"), Desired(), {})

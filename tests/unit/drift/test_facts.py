@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift import seal
+from bmk.drift import baseline
+from bmk.drift.classify import judge
+from bmk.drift.collector import _answer
 from bmk.drift.compare import compare
 from bmk.drift.desired import wanted_at_seal
 from bmk.drift.facts import (
@@ -33,8 +35,6 @@ from bmk.drift.facts import (
     routes,
     script,
 )
-from bmk.drift.gather import _answer
-from bmk.drift.judge import judge
 from bmk.drift.model import Desired
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
@@ -311,8 +311,8 @@ def test_a_manifest_has_the_shape_of_ours_or_is_garbage(body: object) -> None:
     except Garbage:
         return
     wanted_at_seal(found)
-    sealed = seal.make("n1", "d", found, {}, {})
-    assert seal.renewed(sealed, seal.make("n1", "d", found, {}, {}), [])[1] == []
+    sealed = baseline.make("n1", "d", found, {}, {})
+    assert baseline.renewed(sealed, baseline.make("n1", "d", found, {}, {}), [])[1] == []
 
 
 def test_the_manifest_of_a_converge_is_believed_whole() -> None:

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from bmk.cli.hardening import exit_code
 from bmk.hardening import cis, policy
 from bmk.hardening.apiserver import audit_policy
+from bmk.hardening.assess import Report, Result, Silent, judge_node, judge_silent, repairable
 from bmk.hardening.controls import BY_ID, CONTROLS
 from bmk.hardening.controls.control_plane import _level
 from bmk.hardening.evidence import Node
 from bmk.hardening.groups import mode_of
-from bmk.hardening.judge import Report, Result, Silent, judge_node, judge_silent, repairable
-from bmk.hardening.junit import junit
-from bmk.hardening.page import page
+from bmk.report.hardening_junit import junit
+from bmk.report.hardening_page import page
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = {"default": "warn", "namespaces": {"named": "deny"}, "exempt": ["kube-system"]}

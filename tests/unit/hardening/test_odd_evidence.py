@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bmk.hardening.assess import judge_node
 from bmk.hardening.evidence import Node, node_evidence
-from bmk.hardening.judge import judge_node
 
 PARTS = ("facts", "files", "texts", "containerd", "processes", "listeners", "sockets", "encryption", "sshd", "sysctls")
 NAMES = ("kubelet", "kube-apiserver", "/var/lib/kubelet/config.yaml", "out", "args", "started", "mode", "uid", "x")

@@ -13,7 +13,7 @@ import pytest
 
 from bmk.boot import server
 from bmk.datacenter.load import load_datacenter
-from bmk.lab import libvirt
+from bmk.lab.vagrant import libvirt
 from bmk.programs import PROGRAMS, find
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,7 +22,7 @@ LISTED = {line.partition("#")[0].strip() for line in (ROOT / "scripts/packages.t
 STARTS = {"run", "Popen", "create_subprocess_exec", "execvp", "execv", "execve"}
 # What runs on nodes, in the ramdisk or in the node image has the programs of those.
 ELSEWHERE = (
-    "ansible/module_utils", "ansible/modules", "artifacts/node/pack_stdlib.py", "boot/agent", "hardening/on_node.py",
+    "ansible/module_utils", "ansible/modules", "artifacts/node/pack_stdlib.py", "agent/", "hardening/on_node.py",
     "verify/suites",
 )  # fmt: skip
 

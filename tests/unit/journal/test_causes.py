@@ -9,7 +9,7 @@ import pytest
 
 from bmk.journal import Event, Journal
 from bmk.journal.causes import RULES, drift_cause, likely_cause
-from bmk.journal.story import Case, judge, tell
+from bmk.journal.diagnosis import Case, judge, tell
 
 
 def event(kind: str, text: str = "", source: Any = "bmk", **data: Any) -> Event:

@@ -10,10 +10,10 @@ from typing import Any
 from rich.console import Console
 
 from bmk.journal import Event, Journal
-from bmk.journal.console import LiveTable
+from bmk.journal.host_status import age, newest, where
+from bmk.journal.live_table import LiveTable
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.sinks import JsonLines, Lines
-from bmk.journal.where import age, newest, where
 
 
 def event(kind: str, text: str = "text", at: float = 1000.0, **more: Any) -> Event:

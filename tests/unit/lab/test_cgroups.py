@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bmk.lab import cgroups
+from bmk.lab.host import cgroups
 
 V1 = """\
 9:name=systemd:/

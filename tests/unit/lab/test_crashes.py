@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.lab.crashes import crashed
+from bmk.lab.machines.crashes import crashed
 
 STATS = """\
 Domain: 'vagrant_cp-1'

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError
-from bmk.lab.hardware import Drive, bought, bridges, hardware_of, parse_size
+from bmk.lab.machines.hardware import Drive, bought, bridges, hardware_of, parse_size
 
 
 def test_only_hosts_with_a_lab_profile_are_built(hall: DataCenter) -> None:

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 from bmk.artifacts.box import KEY_MARK
 from bmk.datacenter.load import load_datacenter
-from bmk.lab.libvirt import PLACES, files, services
-from bmk.lab.vagrant import _said, ssh_config
-from bmk.lab.vagrant_inventory import only
+from bmk.lab.vagrant.inventory import only
+from bmk.lab.vagrant.libvirt import PLACES, files, services
+from bmk.lab.vagrant.machines import _said, ssh_config
 from bmk.paths import content_dir
 
 DC = load_datacenter(str(content_dir() / "molecule/dc.yml"))

@@ -16,9 +16,9 @@ from bmk.bmc.nonce_volume import volume
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError
 from bmk.lab.faults import FAULTS, BrokenImages, Faults, flip_byte
-from bmk.lab.hardware import hardware_of
-from bmk.lab.machine import MEDIUM, Boot, Chassis, Target
-from bmk.lab.vm import VmBody
+from bmk.lab.machines.hardware import hardware_of
+from bmk.lab.machines.machine import MEDIUM, Boot, Chassis, Target
+from bmk.lab.machines.vm import VmBody
 
 
 class Remembering:

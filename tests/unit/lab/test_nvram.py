@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bmk.errors import PreflightRefused
-from bmk.lab import nvram
-from bmk.lab.vm import firmware_variables
+from bmk.lab.machines import nvram
+from bmk.lab.machines.vm import firmware_variables
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.lab.probe import verdict
+from bmk.lab.host.probe import verdict
 
 CLEAR = "\x1b[2J\x1b[01;01H\x1b[=3h"
 MENU = f'{CLEAR}BdsDxe: loading Boot0001 "EFI Internal Shell" from Fv(7CB8BDC9-F8EB-4F34-AAEA-3EE4AF6516A1)\n'

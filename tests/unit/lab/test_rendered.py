@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bmk.datacenter.resolve import DataCenter
-from bmk.lab import network, vm
-from bmk.lab.hardware import hardware_of
+from bmk.lab.host import network
+from bmk.lab.machines import vm
+from bmk.lab.machines.hardware import hardware_of
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.lab import rootfs
+from bmk.lab.host import rootfs
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmk.errors import PreflightRefused
-from bmk.lab import signature
+from bmk.lab.machines import signature
 
 BLANK = bytes(4 * 2**20)  # below 1.44 MB blkid takes a disk for a floppy and looks for less
 

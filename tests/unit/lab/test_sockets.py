@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from bmk.lab.sockets import short_path
+from bmk.lab.host.sockets import short_path
 
 
 def test_a_path_longer_than_the_kernel_allows(tmp_path: Path) -> None:

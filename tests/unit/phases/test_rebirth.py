@@ -11,17 +11,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bmk.actions.reinstall import left_behind, order, withdraw
+from bmk.drift import baseline as baselines
 from bmk.drift import history
-from bmk.drift import seal as seals
-from bmk.drift.judge import judge
+from bmk.drift.classify import judge
 from bmk.drift.model import Desired, Difference, Standing
+from bmk.drift.repair import restoring
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
+from bmk.journal.host_status import find
 from bmk.journal.installation import begin, installation
-from bmk.journal.where import find
-from bmk.phases.drifting import still
-from bmk.phases.reinstalling import left_behind, order, withdraw
-from bmk.phases.restoring import restoring
+from bmk.live.drift_service import still
 from bmk.plan.wipe import why_confirm
 
 MANIFEST = Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "old", "new")
@@ -30,9 +30,9 @@ BOOT = Difference("bmc", "boot", "value", "", "pxe")
 ALL = ["power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify", "seal", "prove"]
 
 
-def old_life(world: Any, host: str) -> None:
+def old_life(simulation: Any, host: str) -> None:
     """What may be known of a host: findings of all repairs, what a check found, what was put back, how it stands."""
-    journal = world.service
+    journal = simulation.service
     findings = tuple(judge("lab-ha", host, d, Desired(), {}) for d in (MANIFEST, LABEL, BOOT))
     findings = tuple(replace(f, repair=r) for f, r in zip(findings, ("converge", "api", "bmc"), strict=True))
     history.remember(journal, "run", time.time(), time.time(), [Standing(host, findings)])
@@ -40,130 +40,132 @@ def old_life(world: Any, host: str) -> None:
         journal.record(host, key, {"cluster": "lab-ha", "what": ["x"], "at": time.time()})
 
 
-def kinds(world: Any) -> dict[str, list[str]]:
-    return {h.host: [c.kind for c in h.changes] for h in world.look()[0].pending}
+def kinds(simulation: Any) -> dict[str, list[str]]:
+    return {h.host: [c.kind for c in h.changes] for h in simulation.look()[0].pending}
 
 
-def hosts(world: Any, *names: str) -> list[Any]:
-    return [world.dc.hosts[name] for name in names]
+def hosts(simulation: Any, *names: str) -> list[Any]:
+    return [simulation.dc.hosts[name] for name in names]
 
 
-def test_an_ordered_installation_is_planned_from_disk_to_proof(world: Any) -> None:
+def test_an_ordered_installation_is_planned_from_disk_to_proof(simulation: Any) -> None:
     """Nothing of the record shortens the plan or adds to it, whatever answers ssh; the wipe wants the host's name."""
-    world.provision()
-    old_life(world, "worker-2")
-    order(world.dc, world.service, hosts(world, "worker-2"))
-    assert kinds(world) == {"worker-2": ALL}
-    _, actuals = world.look()
-    assert "installed again" in why_confirm(world.dc.hosts["worker-2"], actuals["worker-2"])
-    (outcome,) = world.provision()
+    simulation.provision()
+    old_life(simulation, "worker-2")
+    order(simulation.dc, simulation.service, hosts(simulation, "worker-2"))
+    assert kinds(simulation) == {"worker-2": ALL}
+    _, actuals = simulation.look()
+    assert "installed again" in why_confirm(simulation.dc.hosts["worker-2"], actuals["worker-2"])
+    (outcome,) = simulation.provision()
     assert "give up by name" in str(outcome.error)
-    assert world.machines["worker-2"].wipes == 1
+    assert simulation.machines["worker-2"].wipes == 1
 
 
-def test_a_machine_that_was_born_again_has_no_past(world: Any) -> None:
+def test_a_machine_that_was_born_again_has_no_past(simulation: Any) -> None:
     """Findings, suspicion, repairs and seals of before are history: kept, and not one of them is applied."""
-    world.provision()
-    old_life(world, "worker-2")
-    before = seals.newest(world.service, "worker-2")
-    order(world.dc, world.service, hosts(world, "worker-2"))
-    assert [o.error for o in world.provision(confirmed=frozenset({"worker-2"}))] == [None]
-    assert world.machines["worker-2"].wipes == 2
-    assert world.look()[0].pending == ()
-    assert history.outstanding(world.service, "worker-2") == {}
-    assert world.service.query('SELECT count(*) FROM drift WHERE "where" = ? AND gone > 0', ("worker-2",)) == [(3,)]
-    assert restoring(world.service, ["worker-2"])["bmk_distrust"] == []
-    assert world.restored == []
-    now = seals.newest(world.service, "worker-2")
+    simulation.provision()
+    old_life(simulation, "worker-2")
+    before = baselines.newest(simulation.service, "worker-2")
+    order(simulation.dc, simulation.service, hosts(simulation, "worker-2"))
+    assert [o.error for o in simulation.provision(confirmed=frozenset({"worker-2"}))] == [None]
+    assert simulation.machines["worker-2"].wipes == 2
+    assert simulation.look()[0].pending == ()
+    assert history.outstanding(simulation.service, "worker-2") == {}
+    assert simulation.service.query('SELECT count(*) FROM drift WHERE "where" = ? AND gone > 0', ("worker-2",)) == [
+        (3,)
+    ]
+    assert restoring(simulation.service, ["worker-2"])["bmk_distrust"] == []
+    assert simulation.restored == []
+    now = baselines.newest(simulation.service, "worker-2")
     assert before is not None
     assert now is not None
-    assert now.installation == installation(world.service, "worker-2") != before.installation
-    left = set(world.service.facts("worker-2"))
+    assert now.installation == installation(simulation.service, "worker-2") != before.installation
+    left = set(simulation.service.facts("worker-2"))
     assert not left & {"suspect", "restored", "hardening", "login_keys", "begun", "a-record-that-nobody-thought-of-yet"}
     assert "identity" in left  # the machine is the same
 
 
-def test_what_began_before_the_installation_is_over_before_anybody_looks(world: Any) -> None:
+def test_what_began_before_the_installation_is_over_before_anybody_looks(simulation: Any) -> None:
     """The record ends with the report of the ramdisk: a run that is killed right then leaves nothing to clean up."""
-    world.provision()
-    old_life(world, "worker-2")
-    begin(world.service, "worker-2", {"host_keys": ["new"], "installed": {"grant": "g"}})
-    _, actuals = world.look()
+    simulation.provision()
+    old_life(simulation, "worker-2")
+    begin(simulation.service, "worker-2", {"host_keys": ["new"], "installed": {"grant": "g"}})
+    _, actuals = simulation.look()
     assert actuals["worker-2"].converged == "never"
     assert (actuals["worker-2"].joined, actuals["worker-2"].drift, actuals["worker-2"].suspect) == (None, (), ())
-    assert seals.newest(world.service, "worker-2") is None
+    assert baselines.newest(simulation.service, "worker-2") is None
 
 
 def test_an_old_seal_counts_for_no_new_installation(tmp_path: Any) -> None:
     """Neither a signed one of before, nor one from the time when seals did not say of which installation they are."""
     journal = Journal(tmp_path / "journal.db")
     begin(journal, "one", {"host_keys": ["a"], "installed": {"at": 100.0}})
-    seals.store(journal, seals.Seal("one", 150.0, "d", schema=3))
-    assert seals.newest(journal, "one") is not None
+    baselines.store(journal, baselines.Seal("one", 150.0, "d", schema=3))
+    assert baselines.newest(journal, "one") is not None
     begin(journal, "one", {"host_keys": ["b"], "installed": {"at": 200.0}})
-    assert seals.newest(journal, "one") is None
-    seals.store(journal, seals.Seal("one", 250.0, "d"))
-    assert seals.sealed(journal) == {"one": 250.0}
+    assert baselines.newest(journal, "one") is None
+    baselines.store(journal, baselines.Seal("one", 250.0, "d"))
+    assert baselines.sealed(journal) == {"one": 250.0}
     begin(journal, "one", {"host_keys": ["c"], "installed": {"at": 240.0}})  # a clock that was put back
-    assert seals.newest(journal, "one") is None
-    assert seals.sealed(journal) == {}
-    assert len(seals.history(journal, "one")) == 2
+    assert baselines.newest(journal, "one") is None
+    assert baselines.sealed(journal) == {}
+    assert len(baselines.history(journal, "one")) == 2
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kills=st.lists(st.integers(0, 60), min_size=1, max_size=3))
 def test_killed_anywhere_it_is_installed_again_once(
-    make_world: Callable[[], Any], killed: type[BaseException], kills: list[int]
+    make_simulation: Callable[[], Any], killed: type[BaseException], kills: list[int]
 ) -> None:
     """The same command finishes the installation that was ordered, and does not begin another."""
-    world, wish = make_world(), {"confirmed": frozenset({"worker-1"})}
-    world.provision(["cp-1", "worker-1"])
-    order(world.dc, world.service, hosts(world, "worker-1"))
+    simulation, wish = make_simulation(), {"confirmed": frozenset({"worker-1"})}
+    simulation.provision(["cp-1", "worker-1"])
+    order(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
     for budget in kills:
         try:
-            world.provision(["cp-1", "worker-1"], kill_after=budget, **wish)
+            simulation.provision(["cp-1", "worker-1"], kill_after=budget, **wish)
         except killed:
             continue
-    assert [o for o in world.provision(["cp-1", "worker-1"], **wish) if o.error is not None] == []
-    assert (world.machines["cp-1"].wipes, world.machines["worker-1"].wipes) == (1, 2)
-    assert world.look(["cp-1", "worker-1"])[0].pending == ()
+    assert [o for o in simulation.provision(["cp-1", "worker-1"], **wish) if o.error is not None] == []
+    assert (simulation.machines["cp-1"].wipes, simulation.machines["worker-1"].wipes) == (1, 2)
+    assert simulation.look(["cp-1", "worker-1"])[0].pending == ()
 
 
-def test_a_whole_cluster_begins_anew(world: Any) -> None:
+def test_a_whole_cluster_begins_anew(simulation: Any) -> None:
     """Its control planes join nothing of before; what was found in the old cluster is not put right in the new one."""
-    world.provision()
+    simulation.provision()
     rogue = judge("lab-ha", "lab-ha", Difference("bindings", "rogue", "", None, "role cluster-admin"), Desired(), {})
-    cluster = next(iter(world.dc.spec.clusters))
-    history.remember(world.service, "run", time.time(), time.time(), [Standing(cluster, (rogue,))])
-    order(world.dc, world.service, list(world.dc.hosts.values()))
-    for machine in world.machines.values():  # the old cluster is gone with the disks
+    cluster = next(iter(simulation.dc.spec.clusters))
+    history.remember(simulation.service, "run", time.time(), time.time(), [Standing(cluster, (rogue,))])
+    order(simulation.dc, simulation.service, list(simulation.dc.hosts.values()))
+    for machine in simulation.machines.values():  # the old cluster is gone with the disks
         machine.node = False
-    outcomes = world.provision(confirmed=frozenset(world.dc.hosts))
+    outcomes = simulation.provision(confirmed=frozenset(simulation.dc.hosts))
     assert [o.error for o in outcomes if o.error] == []
-    assert sum(m.inits for m in world.machines.values()) == 2
-    assert history.outstanding(world.service) == {}
-    assert world.restored == []
-    assert world.look()[0].pending == ()
+    assert sum(m.inits for m in simulation.machines.values()) == 2
+    assert history.outstanding(simulation.service) == {}
+    assert simulation.restored == []
+    assert simulation.look()[0].pending == ()
 
 
-def test_a_control_plane_goes_with_its_cluster_only(world: Any) -> None:
+def test_a_control_plane_goes_with_its_cluster_only(simulation: Any) -> None:
     """One that joined is not taken out of etcd; one that never did may be installed again alone, as any worker may."""
     joined = {name: {"cluster": "lab-ha"} for name in ("cp-1", "cp-2", "worker-1")}
-    assert left_behind(world.dc, hosts(world, "cp-1"), joined, ()) == ["cp-2", "worker-1"]
-    assert left_behind(world.dc, hosts(world, "cp-1"), joined, {"cp-2", "worker-1"}) == []
-    assert left_behind(world.dc, hosts(world, "cp-3", "worker-1"), joined, ()) == []
+    assert left_behind(simulation.dc, hosts(simulation, "cp-1"), joined, ()) == ["cp-2", "worker-1"]
+    assert left_behind(simulation.dc, hosts(simulation, "cp-1"), joined, {"cp-2", "worker-1"}) == []
+    assert left_behind(simulation.dc, hosts(simulation, "cp-3", "worker-1"), joined, ()) == []
 
 
-def test_an_order_is_refused_or_taken_back(world: Any) -> None:
+def test_an_order_is_refused_or_taken_back(simulation: Any) -> None:
     """A host without an installation has none to replace; an order that was taken back leaves no trace in the plan."""
     with pytest.raises(PreflightRefused, match="not installed"):
-        order(world.dc, world.service, hosts(world, "worker-1"))
-    world.provision()
+        order(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
+    simulation.provision()
     with pytest.raises(PreflightRefused, match="cluster that goes on"):
-        order(world.dc, world.service, hosts(world, "cp-1"))
-    order(world.dc, world.service, hosts(world, "worker-1"))
-    assert withdraw(world.service, hosts(world, "worker-1", "worker-2")) == ["worker-1"]
-    assert world.look()[0].pending == ()
+        order(simulation.dc, simulation.service, hosts(simulation, "cp-1"))
+    order(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
+    assert withdraw(simulation.service, hosts(simulation, "worker-1", "worker-2")) == ["worker-1"]
+    assert simulation.look()[0].pending == ()
 
 
 def test_what_was_seen_of_an_installation_that_ended_meanwhile_is_not_believed() -> None:
@@ -175,12 +177,12 @@ def test_what_was_seen_of_an_installation_that_ended_meanwhile_is_not_believed()
     assert (now.state, now.findings, now.troubles[0].next) == ("unknown", (), "bmk drift lab-ha")
 
 
-def test_a_reinstall_that_was_cut_short_is_not_called_ready(world: Any) -> None:
+def test_a_reinstall_that_was_cut_short_is_not_called_ready(simulation: Any) -> None:
     """The proof of an installation that is to be replaced says nothing: `bmk status` shows what is left to do."""
-    world.provision()
-    assert [at.state for at in find(world.service, ["worker-1"], None, "")] == ["ready"]
-    order(world.dc, world.service, hosts(world, "worker-1"))
-    world.service.append(
+    simulation.provision()
+    assert [at.state for at in find(simulation.service, ["worker-1"], None, "")] == ["ready"]
+    order(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
+    simulation.service.append(
         Event("bmk", "phase.finished", "Power on: done", "worker-1", "powered", "a run that was killed")
     )
-    assert [at.state for at in find(world.service, ["worker-1"], None, "")] == ["interrupted"]
+    assert [at.state for at in find(simulation.service, ["worker-1"], None, "")] == ["interrupted"]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.boot.agent import choose, policy
-from bmk.boot.agent.errors import AgentError
-from bmk.boot.agent.model import Disk, Finding, Image, Network, Spec
+from bmk.agent import choose, policy
+from bmk.agent.errors import AgentError
+from bmk.agent.model import Disk, Finding, Image, Network, Spec
 from bmk.datacenter.model import DiskSelector
 from bmk.plan.disks import choose_disk
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bmk.actions.provision import PROVISION
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import DiskSelector
 from bmk.errors import ConfigError, PreflightRefused
-from bmk.phases.actions import PROVISION
 from bmk.plan import Actual, OpenGrant, build_plan
 from bmk.plan.disks import choose_disk
 from bmk.plan.files import check_against, save_plan
@@ -61,7 +61,7 @@ actuals = st.builds(
 
 
 def plan(seen: dict[str, Actual], hosts: list[str] = HOSTS) -> Any:
-    return build_plan(DC, "provision", PROVISION, hosts, seen)
+    return build_plan(DC, "provision", PROVISION.phases, hosts, seen)
 
 
 def test_plan_of_a_converged_data_center_is_empty() -> None:

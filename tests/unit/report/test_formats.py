@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.cli.drift_text import as_junit, table
-from bmk.drift.judge import judge
+from bmk.drift.classify import judge
 from bmk.drift.model import Desired, Difference, Finding, Standing, Trouble
 from bmk.report import drift, verify
+from bmk.report.drift_text import as_junit, table
 from bmk.report.page import render
 from bmk.report.prometheus import drift_metrics
 from bmk.verify.run import Result

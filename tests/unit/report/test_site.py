@@ -8,7 +8,7 @@ import pytest
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
-from bmk.hardening.judge import Report, Result, summaries
+from bmk.hardening.assess import Report, Result, summaries
 from bmk.journal import Journal
 from bmk.report.site import collect
 

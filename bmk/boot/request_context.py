@@ -1,0 +1,107 @@
+"""What the routes of the boot service share: the data center, the journal, and who it is that asks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bmk.boot.dnsmasq import base_url
+from bmk.boot.fold import Fold
+from bmk.boot.journal_writer import Recorder
+from bmk.boot.neighbours import Neighbours
+from bmk.boot.spec import Artifacts
+from bmk.datacenter.login import login_line, login_sources
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.journal import Event, Journal
+
+ARTIFACTS = "artifacts.json"  # below the boot directory; written by whoever knows the mirror
+
+
+@dataclass(slots=True)
+class Desk:
+    """`reader` is the event loop's own connection, so that a waiting writer never delays an answer."""
+
+    dc: DataCenter
+    state: Path
+    reader: Journal
+    recorder: Recorder
+    now: Callable[[], float] = time.time
+    fold: Fold[tuple[str | None, bool]] = field(default_factory=Fold)
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    _by_mac: dict[str, Host] = field(default_factory=dict)
+    _by_address: dict[str, Host] = field(default_factory=dict)
+    _artifacts: tuple[int, Artifacts] = (0, {})
+
+    def __post_init__(self) -> None:
+        self.serve(self.dc)
+
+    def serve(self, dc: DataCenter) -> None:
+        """Answer for this data center from now on (its file changed)."""
+        self.dc = dc
+        self._by_mac = {nic.mac: host for host in dc.hosts.values() for nic in host.nics}
+        self._by_address = {str(host.address): host for host in dc.hosts.values()}
+
+    @property
+    def url(self) -> str:
+        return base_url(self.dc)
+
+    def host_by_mac(self, *macs: str) -> Host | None:
+        return next((self._by_mac[mac] for mac in macs if mac in self._by_mac), None)
+
+    def host_by_address(self, address: str) -> Host | None:
+        return self._by_address.get(address)
+
+    def speaks_for(self, client: str, host: Host) -> bool:
+        """Whether a request from address `client` can come from this host.
+
+        On a directly attached network the kernel's neighbour table says whose address it is: one of the host's MACs, or
+        it does not speak for it. Elsewhere it must be the host's own address, which DHCP gives to its MAC only. Hosts
+        that the lab plays on this very machine ask from here.
+        """
+        lab = host.profile.lab
+        if lab is not None and lab.kind != "vm" and client == str(self.dc.spec.deployer.address):
+            return True
+        mac = self.neighbours.mac(client)
+        return client == str(host.address) if mac is None else mac in {nic.mac for nic in host.nics}
+
+    def whence(self, client: str) -> str:
+        """Where a request came from, in words."""
+        mac = self.neighbours.mac(client)
+        return f"from {client or 'nowhere'}, " + (f"MAC {mac}" if mac else "whose MAC the boot server cannot see")
+
+    def artifacts(self) -> Artifacts:
+        """What the mirror holds, read again when the file changed; nothing while there is none."""
+        path = self.state / "boot" / ARTIFACTS
+        try:
+            changed = path.stat().st_mtime_ns
+            if changed != self._artifacts[0]:
+                self._artifacts = (changed, json.loads(path.read_text()))
+        except FileNotFoundError:
+            return {}
+        return self._artifacts[1]
+
+    def authorized_keys(self, host: Host) -> tuple[str, ...]:
+        """The deployer's public ssh key, good from its addresses only; nothing before it was made."""
+        try:
+            public = (self.state / "ssh" / "id_ed25519.pub").read_text().strip()
+        except FileNotFoundError:
+            return ()
+        return (login_line(public, login_sources(self.dc, host)),)
+
+    async def tell(self, kind: str, text: str, host: str | None, **data: Any) -> None:
+        """Journal what a machine asked for over HTTP and what it was answered. `level` in data is the event's."""
+        level = data.pop("level", "info")
+        await self.recorder.tell(Event("http", kind, text, host=host, level=level, data=data, at=self.now()))
+
+    async def overhear(self, kind: str, text: str, host: Host | None, client: str, **data: Any) -> None:
+        """Like `tell`, for what anybody may ask: the same again within a minute is only counted.
+
+        Who speaks for the host is counted apart from those who only name it: they cannot crowd its own events out.
+        """
+        name, own = (None, False) if host is None else (host.name, self.speaks_for(client, host))
+        if self.fold.worth_telling((name, own), (kind, text, client, data.get("mac"), data.get("grant")), self.now()):
+            await self.tell(kind, text, name, client=client, **data)

@@ -1,0 +1,178 @@
+"""Asks hosts by pyinfra and prints what they said. A process of its own: gevent patches the one that it lives in.
+
+    python -m bmk.drift.collector_process < request.json        one line of JSON for each host, as soon as it is done
+
+One connection and one command for each host; the host key has to be the pinned one. The only module that knows pyinfra.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json  # noqa: E402 - gevent comes before everything that waits
+import logging  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable, Iterator, Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gevent  # noqa: E402
+from gevent.pool import Pool  # noqa: E402
+from pyinfra.api.config import Config  # noqa: E402
+from pyinfra.api.exceptions import ConnectError  # noqa: E402
+from pyinfra.api.facts import FactBase, get_fact  # noqa: E402
+from pyinfra.api.inventory import Inventory  # noqa: E402
+from pyinfra.api.state import State  # noqa: E402
+
+from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Garbage, read  # noqa: E402
+from bmk.ssh import login_key  # noqa: E402
+
+ENOUGH = 8 << 20  # bytes of one answer; who says more is not what we installed
+LONGEST_LINE = 60 << 20  # characters of what is told of one host; the reader takes 64 MiB
+_BLOCK = 1 << 18
+
+
+class Look(FactBase[list[str]]):
+    """Everything that is asked of a host: the script comes on standard input."""
+
+    def command(self) -> str:
+        return "exec sh -s"
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+
+def main() -> None:
+    """Read the request, answer host by host."""
+    request = json.load(sys.stdin)
+    logging.disable(logging.CRITICAL)
+    limits = request["limits"]
+    state = _state(request)
+    pool = Pool(limits["parallel"])
+    scripts = request["scripts"]
+    for answer in pool.imap_unordered(
+        lambda host: _ask(state, host, scripts[request["hosts"][host.name]["script"]], limits["seconds"]),
+        list(state.inventory),
+    ):
+        sys.stdout.write(_line(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _line(answer: dict[str, Any]) -> str:
+    """The answer, or that it is too long: who reads these lines hears of other hosts on the same way."""
+    line = json.dumps(answer)
+    if len(line) <= LONGEST_LINE:
+        return line
+    kept = {key: answer[key] for key in ("host", "began", "ended")}
+    return json.dumps({**kept, "cause": "garbage", "text": "its answer is too long"})
+
+
+def _state(request: dict[str, Any]) -> State:
+    key = Path(request["identity"])
+    data = {
+        "ssh_user": "root",
+        "ssh_known_hosts_file": request["known_hosts"],
+        "ssh_config_file": "/dev/null",
+        **dict.fromkeys(("ssh_allow_agent", "ssh_look_for_keys", "ssh_forward_agent"), False),
+        "ssh_strict_host_key_checking": "yes",
+    }
+    patience = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), request["limits"]["patience"])
+    hosts = [
+        # A key for each: one that an agent holds is a connection to the agent, which takes one question at a time.
+        (name, {"ssh_hostname": host["address"], "ssh_paramiko_connect_kwargs": {"pkey": login_key(key), **patience}})
+        for name, host in request["hosts"].items()
+    ]
+    config = Config(  # type: ignore[no-untyped-call]
+        CONNECT_TIMEOUT=request["limits"]["connect"], PARALLEL=max(1, len(hosts))
+    )
+    return State(Inventory((hosts, data)), config)  # type: ignore[no-untyped-call]
+
+
+def _ask(state: State, host: Any, script: str, seconds: float) -> dict[str, Any]:
+    """What one host said, within its time. Never raises."""
+    began = time.time()
+    answer: dict[str, Any] = {"host": host.name, "began": began}
+    try:
+        with gevent.Timeout(seconds):
+            answer |= _look(state, host, script)
+    except gevent.Timeout:
+        answer |= {"cause": "hangs", "text": f"no whole answer within {seconds:g} s"}
+    except ConnectError as error:
+        answer |= _refused(str(error))
+    except Exception as error:  # whatever one host does is told of that host
+        answer |= {"cause": "silent", "text": f"{type(error).__name__}: {error}"[:300]}
+    finally:
+        _leave(host)
+    return answer | {"ended": time.time()}
+
+
+def _look(state: State, host: Any, script: str) -> dict[str, Any]:
+    host.connect(show_errors=False, raise_exceptions=True)
+    _bound(host.connector.client)
+    lines = get_fact(state, host, Look, kwargs={"_stdin": [script]}, apply_failed_hosts=False)
+    try:
+        return {"facts": read(lines, (*FACTS, MANIFEST, TEXTS))}
+    except Garbage as error:
+        return {"cause": "garbage", "text": f"its answer cannot be read: {error}"[:300]}
+
+
+def _leave(host: Any) -> None:
+    client = getattr(host.connector, "client", None)
+    if client is not None:
+        client.close()
+
+
+def _refused(said: str) -> dict[str, Any]:
+    """pyinfra says what went wrong in words only."""
+    for words, cause in _CAUSES:
+        if words in said.lower():
+            return {"cause": cause, "text": said[:300]}
+    return {"cause": "silent", "text": said[:300]}
+
+
+_CAUSES = (
+    ("host key for", "wrong-key"),
+    ("no host key", "wrong-key"),
+    ("not found in known_hosts", "wrong-key"),
+    ("authentication", "refused"),
+)
+
+
+class _Bounded:
+    """Lines that a channel gives by `receive`, of bytes that may be anything, and never more than enough."""
+
+    def __init__(self, channel: Any, receive: Callable[[int], bytes]) -> None:
+        self.channel, self._receive = channel, receive
+
+    def __iter__(self) -> Iterator[str]:
+        said, rest = 0, b""
+        while said < ENOUGH and (block := self._receive(_BLOCK)):
+            said += len(block)
+            *lines, rest = (rest + block).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+        if rest:
+            yield rest.decode(errors="replace")
+        if said >= ENOUGH:
+            self.channel.close()
+
+
+def _bound(client: Any) -> None:
+    run = client.exec_command
+
+    def bounded(*arguments: Any, **more: Any) -> Sequence[Any]:
+        stdin, stdout, _ = run(*arguments, **more)
+        channel = stdout.channel
+        return stdin, _Bounded(channel, channel.recv), _Bounded(channel, channel.recv_stderr)
+
+    client.exec_command = bounded
+
+
+if __name__ == "__main__":
+    main()

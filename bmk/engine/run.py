@@ -1,0 +1,70 @@
+"""One run: who does it, what it may use, where its events go. Shared by all hosts of the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+
+from bmk.datacenter.resolve import DataCenter
+from bmk.engine.batches import Waves
+from bmk.engine.journal_watcher import Watch
+from bmk.engine.priority_semaphore import Turns
+from bmk.engine.services import Services
+from bmk.journal import Event, Journal
+
+T = TypeVar("T")
+Timing = Literal["standard", "emulated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of a run, times in seconds.
+
+    `threads` for blocking calls, `talks` with BMCs at a time; `attempts` per host and run; `window` is how long a wave
+    waits for more hosts; `backoff` the first pause between two tries; `grace` how long an API server that was there
+    before may be silent.
+    """
+
+    threads: int = 48
+    talks: int = 32
+    attempts: int = 2
+    window: float = 2.0
+    backoff: float = 2.0
+    grace: float = 60.0
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything that the hosts of one run share."""
+
+    id: str
+    dc: DataCenter
+    journal: Journal
+    services: Services
+    watch: Watch
+    waves: Waves
+    pool: ThreadPoolExecutor
+    timing: Mapping[str, Timing] = field(default_factory=dict)  # by host; absent: standard
+    limits: Limits = Limits()
+    confirmed: frozenset[str] = frozenset()
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    talks: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.talks = Turns(self.limits.talks)
+
+    def emit(self, event: Event) -> None:
+        """Write an event of this run to the journal; the sinks see it from there."""
+        self.journal.append(replace(event, run=self.id))
+        self.watch.nudge()
+
+    async def call(self, function: Callable[..., T], *args: object) -> T:
+        """Run a blocking call in the bounded pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *args)
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """A lock of this run by name: for what hosts must do one after the other."""
+        return self.locks.setdefault(name, asyncio.Lock())

@@ -1,0 +1,97 @@
+"""One run from first event to last: pool, journal reader, sinks, record of the run. The lock is the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from bmk.datacenter.resolve import DataCenter
+from bmk.engine.action import Action
+from bmk.engine.batches import Waves
+from bmk.engine.executor import Outcome, execute
+from bmk.engine.journal_watcher import Watch
+from bmk.engine.lock import this_owner
+from bmk.engine.run import Limits, Run, Timing
+from bmk.engine.services import Services
+from bmk.errors import Exit
+from bmk.journal import Event, Journal
+from bmk.journal.retention import prune
+from bmk.journal.sinks import Sink
+from bmk.plan import Actual, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. `confirmed` are hosts whose data a person gave up; `poll` is in seconds."""
+
+    sinks: Sequence[Sink] = ()
+    confirmed: frozenset[str] = frozenset()
+    timing: Mapping[str, Timing] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    poll: float = 0.2
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique: `20261123-203012-a1b2c3d4`."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+
+async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
+    run_id: str,
+    action: Action,
+    dc: DataCenter,
+    services: Services,
+    journal: Journal,
+    plan: Plan,
+    actuals: Mapping[str, Actual],
+    options: Options,
+) -> list[Outcome]:
+    """Execute a plan. Whatever ends it, the journal says how: finished, interrupted, or (when killed) nothing."""
+    async with _running(run_id, dc, services, journal, options) as run:
+        _begin(run, plan)
+        try:
+            outcomes = await execute(run, action.phases, plan, actuals)
+        except BaseException:
+            _end(run, Exit.INTERRUPTED, "interrupted; the same command continues")
+            raise
+        failed = [o.host for o in outcomes if o.error is not None]
+        text = f"{len(outcomes) - len(failed)} hosts done, {len(failed)} failed"
+        _end(run, Exit.SOME_HOSTS if failed else Exit.OK, text)
+        await run.call(prune, journal, dc.spec.retention_days, time.time())
+    return outcomes
+
+
+@asynccontextmanager
+async def _running(
+    run_id: str, dc: DataCenter, services: Services, journal: Journal, options: Options
+) -> AsyncIterator[Run]:
+    watch = Watch(journal, options.sinks, options.poll)
+    pool = ThreadPoolExecutor(options.limits.threads, thread_name_prefix="bmk")
+    waves = Waves(options.limits.window)
+    following = asyncio.create_task(watch.follow())
+    try:
+        yield Run(run_id, dc, journal, services, watch, waves, pool, options.timing, options.limits, options.confirmed)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(run: Run, plan: Plan) -> None:
+    with run.journal.transaction() as db:
+        values = (run.id, plan.action, time.time(), this_owner(), json.dumps(plan.as_dict()))
+        db.execute("INSERT INTO runs (id, action, started, owner, plan) VALUES (?,?,?,?,?)", values)
+    hosts = [h.host for h in plan.pending]
+    run.emit(Event("bmk", "run.started", f"{plan.action} {plan.dc}: {len(hosts)} hosts", data={"hosts": hosts}))
+
+
+def _end(run: Run, code: Exit, text: str) -> None:
+    with run.journal.transaction() as db:
+        db.execute("UPDATE runs SET ended = ?, exit = ? WHERE id = ?", (time.time(), int(code), run.id))
+    run.emit(Event("bmk", "run.finished", text, data={"exit": int(code)}))

@@ -1,0 +1,40 @@
+"""Which body a machine gets. A new kind is one module and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+from bmk.lab.machines.container import ContainerBody
+from bmk.lab.machines.machine import Body, Chassis
+from bmk.lab.machines.simulated import THREADS, SimulatedBody
+from bmk.lab.machines.vm import VmBody
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What all machines of a lab share:
+
+    whether KVM works, the lab's cgroup, the boot server's URL, a pool of threads.
+    """
+
+    kvm: bool
+    cgroup: str
+    url: str
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(THREADS, thread_name_prefix="install")
+
+
+_BODIES: dict[str, Callable[[Chassis, Floor], Body]] = {
+    "vm": lambda chassis, floor: VmBody(chassis, floor.kvm),
+    "container": lambda chassis, floor: ContainerBody(chassis, floor.cgroup, floor.url),
+    "simulated": lambda chassis, floor: SimulatedBody(chassis, floor.url, floor.pool),
+}
+
+
+def body_of(chassis: Chassis, floor: Floor) -> Body:
+    return _BODIES[chassis.hardware.kind](chassis, floor)

@@ -1,0 +1,151 @@
+"""One real cluster as phases ask it: its API by the administrator's kubeconfig, checked against the inventory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bmk.boot.dnsmasq import base_url
+from bmk.cluster import csr, smoke
+from bmk.cluster.api import Api
+from bmk.cluster.live import live_control_planes
+from bmk.cluster.smoke import Proof
+from bmk.datacenter.keys import Pair, metrics_pair
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
+from bmk.engine.services import Check
+from bmk.errors import BmkError, Unreachable
+from bmk.hardening import addons, policy
+from bmk.hardening.joining import automatic
+from bmk.hardening.network import unable as unable_nodes
+from bmk.hardening.objects import Object
+from bmk.journal import Journal
+from bmk.paths import state_dir
+from bmk.phases.drift_repair import node_patches
+from bmk.plan.actual import Drifted, NodeState, Policies
+
+PROOF = "network_policy"  # record of a cluster: where a NetworkPolicy held when it was tried last
+_SMOKE = "smoke"  # the image that the smoke test's pods run
+_PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
+_REQUEST = {"standard": 15.0, "emulated": 60.0}  # seconds for one answer of the API
+
+
+class LiveCluster:
+    """The API of one cluster. Opens a connection per question: control planes come and go while one asks."""
+
+    def __init__(
+        self, site: tuple[DataCenter, Journal], name: str, kubeconfig: Path, images: Mapping[str, str], timing: str
+    ) -> None:
+        self._dc, self._journal = site
+        self._name, self._kubeconfig = name, kubeconfig
+        self._images, self._patience, self._seconds = images, _PATIENCE[timing], _REQUEST[timing]
+
+    def live(self) -> Sequence[str]:
+        """Control planes whose API server says it is ready; needs no credentials."""
+        members = self._dc.members(self._name, "control_plane")
+        return live_control_planes({h.name: str(h.address) for h in members})
+
+    def nodes(self) -> Mapping[str, NodeState]:
+        with self._api() as api:
+            return dict(api.nodes())
+
+    def approve(self) -> Sequence[csr.Answer]:
+        with self._api() as api:
+            return csr.approve(api, {h.name: str(h.address) for h in self._dc.members(self._name)})
+
+    def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
+        with self._api() as api:
+            authority = api.authority()
+        with ThreadPoolExecutor(min(16, len(hosts) or 1)) as pool:
+            found = pool.map(lambda host: csr.serves(str(host.address), authority), hosts)
+            return frozenset(host.name for host, good in zip(hosts, found, strict=True) if good)
+
+    def policies(self) -> Policies:
+        with self._api() as api:
+            wrong = policy.differing(self._wanted(api), api.policies()) or automatic(*api.plain_roles())
+            return "stale" if wrong else "current"
+
+    def guard(self) -> Sequence[str]:
+        """What differs, and only that: a policy that is as it should be is not touched."""
+        with self._api() as api:
+            wanted = self._wanted(api)
+            wrong = policy.differing(wanted, api.policies())
+            for body in wanted:
+                if policy.key(body) in wrong:
+                    api.apply(addons.completed(body, self._pair.data))
+            mine = {policy.key(body) for body in wanted}
+            for name in wrong:
+                if name not in mine:
+                    kind, *namespace, last = name.split("/")
+                    api.delete_policy(kind, last, *namespace)
+            bindings = automatic(*api.plain_roles())
+            for name in bindings:
+                api.delete_binding(name)
+        return [*wrong, *(f"ClusterRoleBinding/{name}" for name in bindings)]
+
+    def evidence(self) -> Mapping[str, Any]:
+        with self._api() as api:
+            return {**api.hardening(), "wanted": tuple(self._wanted(api))}
+
+    def _wanted(self, api: Api) -> list[Object]:
+        return wanted_policies(self._dc, self._name, self._images, api.namespaces(), self._pair.certificate)
+
+    @cached_property
+    def _pair(self) -> Pair:
+        return metrics_pair(state_dir(self._dc.name), self._name)
+
+    def restore(self, found: Sequence[Drifted]) -> None:
+        with self._api() as api:
+            nodes = {n["metadata"]["name"]: n for n in api.plain_nodes()}
+            for name, patch in node_patches(nodes, found).items():
+                api.patch_node(name, patch)
+            for name in sorted({d.id for d in found if d.kind == "bindings"}):
+                _put_right(api, name)
+        if any(d.kind == "policies" for d in found):
+            self.guard()
+
+    def smoke(self) -> Sequence[Check]:
+        """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""
+        image = self._images.get(_SMOKE)
+        if image is None:
+            raise BmkError("the mirror has no image for the smoke test", hint="bmk artifacts sync")
+        with self._api() as api:
+            members = {h.name for h in self._dc.members(self._name)}
+            there = [name for name in api.nodes() if name in members]
+            rows = smoke.run(api, self._proof(there, image, self._enforced(api, there)))
+            held = {str(r.host): r.ok for r in rows if r.name == smoke.POLICY}
+            self._journal.record(self._name, PROOF, {"at": time.time(), "holds": held})
+            return [Check(r.name, r.ok, r.detail, r.host) for r in rows]
+
+    def _proof(self, nodes: Sequence[str], image: str, enforced: Sequence[str]) -> Proof:
+        """A name that nodes have to know anyway is asked, else what the deployer is called: no answer is one, too."""
+        networks = [host.network for host in self._dc.members(self._name)]
+        names = [server for network in networks for server in network.ntp if server not in network.ntp_addresses]
+        name = next(iter(names), str(self._dc.spec.deployer.address))
+        return Proof(nodes, image, name, f"{base_url(self._dc)}/healthz", enforced, self._patience)
+
+    def _enforced(self, api: Api, nodes: Sequence[str]) -> list[str]:
+        """Nodes on which a NetworkPolicy must hold: the hardening report says of the others that none does."""
+        if not self._dc.cluster(self._name).network.enforces:
+            return []
+        unable = unable_nodes(api.plain_nodes())
+        return [name for name in nodes if name not in unable]
+
+    def _api(self) -> Api:
+        if not self._kubeconfig.exists():
+            hint = f"bmk kubeconfig {self._dc.name} {self._name}"
+            raise Unreachable("there is no kubeconfig of this cluster yet", where=str(self._kubeconfig), hint=hint)
+        return Api(self._kubeconfig, self._seconds)
+
+
+def _put_right(api: Api, binding: str) -> None:
+    """What kubeadm made is made anew, others go."""
+    if binding in ADMINISTRATORS:
+        api.apply(administrator(binding))
+    else:
+        namespace, _, name = binding.rpartition("/")
+        api.delete_binding(name, namespace)

@@ -1,0 +1,196 @@
+"""The real world behind `Services`: BMCs, ssh, Ansible, clusters and the mirror of one data center."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from bmk.agent.errors import AgentError
+from bmk.agent.stream import HEAD, About
+from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
+from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
+from bmk.bmc import Logins, Machine, conversation, open_bmc
+from bmk.bmc import Timing as Patience
+from bmk.bmc.protocol import Bmc, Power
+from bmk.boot.grants import Image
+from bmk.boot.server import registry_certificate, write_artifacts
+from bmk.cluster.kubeconfig import credentials, kubeconfig
+from bmk.datacenter.inventory import ansible_inventory, endpoint
+from bmk.datacenter.keys import vip_keys
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.versions import lock_path
+from bmk.drift.repair import restoring
+from bmk.engine.run import Timing
+from bmk.engine.services import Cluster, Converge, Converged
+from bmk.errors import BmkError, PreflightRefused, Unreachable
+from bmk.journal import Event, Journal
+from bmk.live import bmc_facts
+from bmk.live.bmc_trust import bmc_trust
+from bmk.live.cluster import LiveCluster
+from bmk.live.drift_service import Asked, seal
+from bmk.live.known_hosts import write_known_hosts
+from bmk.paths import private_dir, state_dir
+from bmk.plan.actual import SshState
+from bmk.secrets import SecretStore
+from bmk.ssh import Target, WrongKey, deployer_key
+from bmk.ssh import run as ssh_run
+
+NODE_IMAGE = "node-image"
+BEGINNING = "init.yml"
+
+
+class World:
+    """Services of a data center. Opens nothing before it is asked."""
+
+    def __init__(self, dc: DataCenter, journal: Journal, timing: Mapping[str, Timing], run_dir: Path) -> None:
+        self.dc, self.journal, self.timing, self.run_dir = dc, journal, timing, run_dir
+        self.state = state_dir(dc.name)
+        self.cluster = cache(self._cluster)
+        self._secrets = SecretStore(dc.source.parent, self.state)
+        self._logins = Logins()
+        self._served: tuple[int, Image] | None = None  # when the mirror was last recorded, and its image then
+        self._serving = threading.Lock()
+
+    def bmc(self, host: Host, patience: Patience = Patience()) -> Bmc:  # noqa: B008 - frozen
+        """A BMC whose writes and retries are journaled under this host's name."""
+        return open_bmc(
+            host.profile.bmc.kind,
+            str(host.bmc_address),
+            host.profile.bmc.port,
+            self._secrets.resolve(host.bmc_secret),
+            bmc_trust(self.dc, host),
+            notify=lambda event: self._tell(event, host),
+            timing=patience,
+            machine=Machine(host.serial, host.uuid, host.bmc_system, tuple(nic.mac for nic in host.nics)),
+            logins=self._logins,
+        )
+
+    def power(self, host: Host) -> Power:
+        with conversation(self.bmc(host, Patience(connect=4, request=8, patience=4, call=30))) as bmc:
+            return bmc.power()
+
+    def image(self) -> Image:
+        with self._serving:
+            recorded = recorded_at()
+            if self._served is None or self._served[0] != recorded:
+                self._served = (recorded, self._serve())
+            return self._served[1]
+
+    def _serve(self) -> Image:
+        """The mirror's image. The boot service serves what is granted: it is told where that lies."""
+        mirror = load_mirror(lock_path(self.dc.source, self.dc.spec.artifacts))
+        write_artifacts(self.state, mirror.as_vars(self.dc.spec.deployer)[0])
+        image = mirror.file(NODE_IMAGE)
+        return Image(NODE_IMAGE, image.sha256, _raw_digest(image.local))
+
+    def ssh(self, host: Host) -> SshState:
+        try:
+            answer = ssh_run(self.target(host), ["true"])
+        except WrongKey:
+            return "wrong-key"
+        except Unreachable as error:
+            return "refused" if "key" in error.what else "silent"
+        return "ok" if answer.code == 0 else "refused"
+
+    def kubelet_error(self, host: Host) -> str:
+        command = ["journalctl", "--unit", "kubelet", "--lines", "200", "--output", "cat"]
+        try:
+            said = ssh_run(self.target(host), command).out
+        except (WrongKey, Unreachable):
+            return ""
+        # klog's errors begin with E and the date; the text begins after the place in the source.
+        errors = [line.partition("] ")[2] for line in said.splitlines() if line[:1] == "E" and line[1:5].isdigit()]
+        return errors[-1] if errors else ""
+
+    def target(self, host: Host) -> Target:
+        """How to log in to a host, by the keys that its installation reported."""
+        keys = tuple(self.journal.facts(host.name).get("host_keys") or ())
+        return Target(str(host.address), deployer_key(self.dc.name), keys)
+
+    def wanted(self, host: Host) -> str:
+        return desired_digest(self.inventory, host.name)
+
+    async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Converged]:
+        from bmk.ansible.runner import ConvergeRequest, converge  # noqa: PLC0415 - half a second that most commands never need
+
+        write_known_hosts(self.dc, self.journal)
+        variables = dict(request.variables)
+        if request.playbook == PLAYBOOK:
+            variables |= restoring(self.journal, request.hosts)
+        wanted = ConvergeRequest(
+            request.playbook,
+            request.hosts,
+            with_digests(self.inventory),
+            self.run_dir,
+            variables,
+            timeout=int(request.seconds),
+            phase=request.phase,
+        )
+        results = await converge(wanted, on_event)
+        if request.playbook == BEGINNING and results[request.hosts[0]].ok:
+            await asyncio.to_thread(self.fetch_kubeconfig, self.dc.hosts[request.hosts[0]])
+        return results
+
+    def seal(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
+        done = seal(self.dc, self.journal, [Asked(name, self.wanted(self.dc.hosts[name])) for name in hosts])
+        for name, forged in done.items():
+            if isinstance(forged, list) and forged:
+                text = f"it had changed its record of {', '.join(forged)}; what was recorded before counts"
+                self.journal.append(Event("drift", "seal.forged", text, name, level="error", data={"sections": forged}))
+        sealed = [self.dc.hosts[name] for name, answer in done.items() if not isinstance(answer, BmkError)]
+        bmc_facts.mark(partial(self.bmc, patience=Patience(connect=4, request=30, patience=30)), self.journal, sealed)
+        return {name: answer if isinstance(answer, BmkError) else None for name, answer in done.items()}
+
+    @cached_property
+    def inventory(self) -> dict[str, Any]:
+        """What Ansible is told. Without a mirror the lists of artifacts are empty, and what needs them says so."""
+        return ansible_inventory(self.dc, self._artifacts(), self.timing)
+
+    def kubeconfig(self, cluster: str) -> Path:
+        """Where the administrator's kubeconfig of a cluster is kept."""
+        return self.state / "kubeconfig" / cluster
+
+    def fetch_kubeconfig(self, host: Host) -> None:
+        """Write the administrator's kubeconfig with the credentials that a control plane has.
+
+        Raises Unreachable when it has none to give, BmkError when they do not hold.
+        """
+        answer = ssh_run(self.target(host), ["cat", "/etc/kubernetes/admin.conf"])
+        if answer.code != 0:
+            raise Unreachable("this host has no administrator's kubeconfig", where=host.name, why=answer.err.strip())
+        cluster = host.cluster or ""
+        text = kubeconfig(cluster, endpoint(self.dc, cluster), credentials(answer.out))
+        path = self.kubeconfig(cluster)
+        private_dir(path.parent)
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+    def _cluster(self, name: str) -> Cluster:
+        emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
+        images = self._artifacts().get("bmk_images", {})
+        timing = "emulated" if emulated else "standard"
+        return LiveCluster((self.dc, self.journal), name, self.kubeconfig(name), images, timing)
+
+    def _artifacts(self) -> dict[str, Any]:
+        """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""
+        files, images = open_mirror().as_vars(self.dc.spec.deployer)
+        certificate = registry_certificate(self.dc, self.state)
+        keys = vip_keys(self.dc, self.state)
+        return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate, "vip_keys": keys}
+
+    def _tell(self, event: Event, host: Host) -> None:
+        self.journal.append(replace(event, host=host.name))
+
+
+def _raw_digest(image: Path) -> str:
+    """The sha256 of the disk that an image unpacks to, as its first bytes say; the grant holds installs to it."""
+    try:
+        with image.open("rb") as file:
+            return About.read(file.read(HEAD)).raw_sha256
+    except AgentError as error:
+        raise PreflightRefused(error.what, where=str(image), why=error.why, hint=error.hint) from error

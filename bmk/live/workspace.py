@@ -1,0 +1,92 @@
+"""A data center as commands use it: loaded, journal open, services at hand, and, for a lab, from inside of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bmk.artifacts.build import ensure_mirror
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.select import select_hosts
+from bmk.datacenter.timing import host_timing
+from bmk.datacenter.versions import lock_path
+from bmk.engine.action import Action
+from bmk.engine.run import Timing
+from bmk.engine.session import new_run_id
+from bmk.journal import Journal, open_journal
+from bmk.journal.place import claim
+from bmk.lab.host.netns import ensure_inside, is_inside, is_lab
+from bmk.lab.host.preflight import preflight
+from bmk.lab.lifecycle import Print, bring_up
+from bmk.live.observe import observe
+from bmk.live.services import World
+from bmk.paths import state_dir
+from bmk.plan import Actual, Plan, build_plan
+from bmk.ssh import deployer_key
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One data center, ready to be asked and worked on."""
+
+    dc: DataCenter
+    journal: Journal
+    world: World
+    timing: Mapping[str, Timing]
+    run_id: str
+
+    def plan(self, hosts: Sequence[Host], action: Action) -> tuple[Plan, dict[str, Actual]]:
+        """Look at these hosts and say what an action would change."""
+        names = [h.name for h in hosts]
+        actuals = observe(self.dc, self.journal, self.world, names)
+        return build_plan(self.dc, action.name, action.phases, names, actuals), actuals
+
+    def select(self, limit: Sequence[str], names: Sequence[str] = ()) -> tuple[Host, ...]:
+        return select_hosts(self.dc, names, limit)
+
+
+def open_site(ref: str) -> Site:
+    """Open a data center. For a lab this command goes on inside of it; Unreachable when the lab is not up."""
+    return enter(load_datacenter(ref))
+
+
+def enter(dc: DataCenter) -> Site:
+    """Open a data center that is loaded already. For a lab this command begins anew inside of it."""
+    ensure_inside(dc)
+    return _site(dc)
+
+
+def open_up(ref: str, say: Print) -> Site:
+    """The same, and what it takes is made first: the mirror as the lock has it, and a lab that is not up."""
+    dc = load_datacenter(ref)
+    claim(dc.name, dc.source)
+    if is_inside(dc.name):
+        return _site(dc)
+    preflight(dc)  # at once, not after minutes of building
+    deployer_key(dc.name)
+    ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
+    if is_lab(dc):
+        bring_up(dc, ref, say)
+        ensure_inside(dc)
+    return _site(dc)
+
+
+def _site(dc: DataCenter) -> Site:
+    claim(dc.name, dc.source)
+    journal, run_id, times = open_journal(dc.name), new_run_id(), timing(dc)
+    return Site(dc, journal, World(dc, journal, times, state_dir(dc.name) / "runs" / run_id), times, run_id)
+
+
+def timing(dc: DataCenter) -> dict[str, Timing]:
+    """How patient to be with each host: as the file says; `auto` means emulated for virtual machines without KVM."""
+    return dict(host_timing(dc, _probed(dc.name)))
+
+
+def _probed(dc: str) -> Timing:
+    try:
+        found = json.loads((state_dir(dc) / "lab" / "facts.json").read_text())["timing"]
+    except (OSError, ValueError, KeyError):
+        return "standard"
+    return "emulated" if found == "emulated" else "standard"

@@ -1,0 +1,118 @@
+"""Who begins a cluster, who joins it, and who waits. The decision is pure.
+
+Two beginnings would be two clusters, and a beginning that was interrupted may be done over by the host that made it,
+which would lose whoever joined meanwhile. So a host writes down that it begins before it does, and nobody joins until
+that host is a member itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Literal
+
+from bmk.engine.phase import Context
+from bmk.errors import PhaseFailed
+from bmk.journal.installation import AGAIN
+
+Step = Literal["begin", "finish", "join", "wait", "silent", "stuck"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A cluster now. `founder` began it and is no member yet; `members` are control planes that are; `live` answer."""
+
+    founder: str | None
+    members: frozenset[str]
+    live: tuple[str, ...]
+
+
+def next_step(host: str, now: Standing, coming: Set[str]) -> Step:
+    """What a control plane does next. `coming` are the control planes that are still on their way in this run.
+
+    "silent": there are members, and no API server answers; "stuck": its founder has to finish first and is not here.
+    """
+    if now.founder == host:
+        return "finish"
+    if now.founder is not None:
+        return "wait" if now.founder in coming else "stuck"
+    if now.live:
+        return "join"
+    return "silent" if now.members - {host} else "begin"
+
+
+async def standing(ctx: Context) -> Standing:
+    """How the cluster of this host stands, by the journal and by asking its control planes.
+
+    Those that are to be installed anew belong to what was.
+    """
+    journal, cluster = ctx.run.journal, ctx.host.cluster or ""
+    names = [h.name for h in ctx.run.dc.members(cluster, "control_plane")]
+    begun, joined, going = (journal.records(key) for key in ("begun", "joined", AGAIN))
+    staying = [n for n in names if n not in going]
+    members = frozenset(n for n in staying if joined.get(n, {}).get("cluster") == cluster)
+    founders = [n for n in staying if begun.get(n, {}).get("cluster") == cluster and n not in members]
+    live = await ctx.call(ctx.run.services.cluster(cluster).live)
+    answering = tuple(n for n in live if n not in going)
+    return Standing(None if members or not founders else founders[0], members, answering)
+
+
+async def settled(ctx: Context, key: str) -> Step:
+    """Wait until this control plane has something to do: begin, finish or join.
+
+    Raises PhaseFailed when there is nobody to wait for.
+    """
+    silent_since: float | None = None
+    while True:
+        coming = ctx.run.waves.coming(key)  # before looking: who arrives meanwhile is a member in what is seen
+        now = await standing(ctx)
+        step = next_step(ctx.host.name, now, coming)
+        if step in ("begin", "finish", "join"):
+            return step
+        time = asyncio.get_running_loop().time()
+        silent_since = time if step != "wait" and silent_since is None else silent_since
+        if step == "stuck" or (silent_since is not None and time - silent_since >= grace(ctx)):
+            raise _hopeless(ctx, now)
+        await asyncio.sleep(ctx.run.limits.backoff)
+
+
+async def cluster_is_there(ctx: Context, key: str) -> None:
+    """Wait until a worker can join: an API server answers and its founder is a member.
+
+    Raises PhaseFailed when no control plane is on its way any more.
+    """
+    end: float | None = None
+    while True:
+        coming = ctx.run.waves.coming(key)
+        now, time = await standing(ctx), asyncio.get_running_loop().time()
+        if now.live and now.founder is None:
+            return
+        if not coming:
+            end = time + grace(ctx) if end is None else end
+            if time >= end:
+                raise _hopeless(ctx, now)
+        await asyncio.sleep(ctx.run.limits.backoff)
+
+
+def grace(ctx: Context) -> float:
+    """How long an API server that has been there may be silent, in seconds."""
+    return ctx.run.limits.grace * (4 if ctx.timing == "emulated" else 1)
+
+
+def _hopeless(ctx: Context, now: Standing) -> PhaseFailed:
+    dc, cluster = ctx.run.dc.name, ctx.host.cluster or ""
+    if now.founder is not None:
+        return PhaseFailed(
+            f"{now.founder} has begun cluster {cluster} and not finished",
+            where=ctx.host.name,
+            why="a second beginning would be a second cluster",
+            hint=f"bmk why {dc} {now.founder}, then bmk provision {dc} with {now.founder} in it",
+        )
+    names = ", ".join(h.name for h in ctx.run.dc.members(cluster, "control_plane"))
+    return PhaseFailed(
+        f"no API server of cluster {cluster} answers",
+        where=ctx.host.name,
+        why=f"control planes: {names}; none of them is on its way in this run",
+        hint=f"bmk status {dc}",
+    )

@@ -1,0 +1,495 @@
+"""A data center in memory: machines with BMCs and disks, a boot service that asks real grants, Ansible and a cluster.
+
+Machines live on their own (as real ones do) while runs of bmk come, die and go. Journal and grants are the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bmk.actions.provision import PROVISION
+from bmk.agent import AgentError
+from bmk.agent.hardware import one_line
+from bmk.agent.nonces import choose, console, opened
+from bmk.agent.proof import NONCE, Key
+from bmk.bmc.protocol import Identity, Inventory
+from bmk.boot import grants
+from bmk.boot.attestation import NotYet, Sent, Unproven, check
+from bmk.boot.grants import Image, Taken
+from bmk.boot.nonces import Nonces
+from bmk.cluster.csr import Answer
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift.baseline import Seal, store
+from bmk.engine.executor import Outcome
+from bmk.engine.run import Limits
+from bmk.engine.services import Check, Converge
+from bmk.engine.session import Options, new_run_id, perform
+from bmk.errors import BmcError, BmcIgnores, BmcRefuses, PreflightRefused, Unreachable
+from bmk.journal import Event, Journal
+from bmk.journal.sinks import Sink
+from bmk.live.observe import observe
+from bmk.plan import Actual, Plan, build_plan
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGE = Image("node-image", "f" * 64, "e" * 64)
+FAST = Limits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05)
+
+
+class Killed(BaseException):
+    """The process of bmk is dead: nothing it does has an effect any more."""
+
+
+class Life:
+    """Counts everything a run does to the outside; dies before or after the n-th thing."""
+
+    def __init__(self, budget: int | None = None) -> None:
+        self.left, self.used, self.dead = budget, 0, False
+
+    def spend(self) -> None:
+        self.used += 1
+        if self.left is not None:
+            self.left -= 1
+            self.dead = self.dead or self.left < 0
+        if self.dead:
+            raise Killed
+
+
+class MortalJournal(Journal):
+    """The journal as a process sees it that may be killed before or after any write."""
+
+    life = Life()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        self.life.spend()
+        with super().transaction() as db:
+            yield db
+        self.life.spend()
+
+
+@dataclass
+class Machine:
+    """A machine with its own will. `faults` make it misbehave; counters say what was done to it."""
+
+    host: Host
+    power: str = "off"
+    boot_once: str | None = None
+    disk: str = ""  # what the disk holds: "", "half", an image's sha256, or foreign data
+    system: str = ""  # what runs: "", "ramdisk", "disk"
+    steps: int = 0
+    grant: str = ""
+    token: str = ""
+    wipes: int = 0
+    cycles: int = 0
+    refusals: int = 0
+    configured: int = 0
+    inits: int = 0
+    joins: int = 0
+    node: bool = False
+    half: bool = False  # kubeadm init was begun here and not finished
+    asks: bool = False  # its kubelet waits for the client certificate that its ticket asked for
+    approved: bool = False  # its serving certificate
+    left: dict[str, bytes] = field(default_factory=dict)  # what its BMC holds for it, by way
+    seen_by: list[str] = field(default_factory=list)  # what ran on it when its BMC got a secret
+    console: bytes = b""
+    spare: dict[str, bytes] = field(default_factory=dict)  # nonces that it made itself, by grant
+    faults: set[str] = field(default_factory=set)
+
+
+class FakeBmc:
+    """Answers for one machine as a BMC would; every write can be read back."""
+
+    def __init__(self, simulation: Simulation, machine: Machine) -> None:
+        self._simulation, self._m = simulation, machine
+
+    def _reach(self) -> None:
+        if "bmc-dead" in self._m.faults:
+            raise BmcError("the BMC does not answer", where=str(self._m.host.bmc_address), hint="reset it")
+        if "bmc-refuses" in self._m.faults:
+            self._m.refusals += 1
+            raise BmcRefuses("the BMC refuses this username and password", where=str(self._m.host.bmc_address))
+        if "bmc-503-once" in self._m.faults:
+            self._m.faults.discard("bmc-503-once")
+            raise BmcError("503 Service Unavailable", where=str(self._m.host.bmc_address))
+
+    def identity(self) -> Identity:
+        self._reach()
+        serial = "OTHER" if "wrong-serial" in self._m.faults else self._m.host.serial
+        return Identity(uuid=self._m.host.uuid, serial=serial, macs=(self._m.host.mac,))
+
+    def inventory(self) -> Inventory:
+        self._reach()
+        return Inventory()
+
+    def power(self) -> str:
+        self._reach()
+        return self._m.power
+
+    def set_power(self, action: str) -> None:
+        self._reach()
+        self._simulation.life.spend()
+        self._m.cycles += action == "cycle" or (action == "off" and self._m.power == "on")
+        self._m.power, self._m.system = ("off", "") if action == "off" else ("on", "firmware")
+        self._m.steps = 0
+        self._simulation.life.spend()
+
+    def set_boot_once(self, target: str, firmware: str) -> None:
+        self._reach()
+        self._simulation.life.spend()
+        self._m.boot_once = target
+
+    def clear_boot_once(self) -> None:
+        self._reach()
+        self._m.boot_once = None
+
+    def boot_override(self) -> str:
+        self._reach()
+        return self._m.boot_once or ""
+
+    def write_mailbox(self, data: bytes) -> None:
+        self._leave("mailbox", data)
+
+    def insert_media(self, data: bytes) -> None:
+        self._leave("media", data)
+
+    def eject_media(self) -> None:
+        self._leave("media", b"")
+
+    def _leave(self, way: str, data: bytes) -> None:
+        self._reach()
+        if "bmc-carries-nothing" in self._m.faults:
+            raise BmcIgnores(f"this BMC has no {way}", hint="set `attest: {way: console}` in the profile")
+        self._simulation.life.spend()
+        self._m.left[way] = data
+        self._m.seen_by += [self._m.system] if data else []
+        self._simulation.life.spend()
+
+    def event_log(self) -> list[Any]:
+        return []
+
+    def hang_up(self) -> None:
+        """Nothing is held."""
+
+    def console(self, path: Path, stop: Callable[[], bool]) -> None:
+        """What it prints from now on, as serial-over-LAN does."""
+        place = len(self._m.console)
+        with path.open("ab", buffering=0) as file:
+            while not stop():
+                text = self._m.console[place:]
+                file.write(text)
+                place += len(text)
+                time.sleep(0.002)
+
+
+@dataclass
+class Result:
+    """One host's part of a converge."""
+
+    ok: bool = True
+    changed: int = 1
+    failed_task: str | None = None
+    message: str = ""
+    tail: str = ""
+
+
+class FakeCluster:
+    """One API server: there when a control plane has begun it."""
+
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        self._simulation, self._name = simulation, name
+
+    def _members(self) -> list[Machine]:
+        return [m for m in self._simulation.machines.values() if m.host.cluster == self._name and m.node]
+
+    def live(self) -> Sequence[str]:
+        return [m.host.name for m in self._members() if m.host.role == "control_plane" and m.system == "disk"]
+
+    def nodes(self) -> Mapping[str, Any]:
+        if not self.live():
+            raise Unreachable("no API server answers", where=self._name)
+        return {m.host.name: "ready" for m in self._members()}  # long before its serving certificate is approved
+
+    def approve(self) -> Sequence[Answer]:
+        """Every request that waits: of joins for their client certificate, of nodes for the serving one."""
+        answers = []
+        for m in self._simulation.machines.values():
+            if m.host.cluster == self._name and m.asks:
+                m.asks = False
+                answers.append(Answer(f"client-{m.host.name}", m.host.name, "client"))
+            elif m.node and m.host.cluster == self._name and not m.approved:
+                m.approved = True
+                answers.append(Answer(f"serving-{m.host.name}", m.host.name, "serving"))
+        return answers
+
+    def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
+        return frozenset(h.name for h in hosts if self._simulation.machines[h.name].approved)
+
+    def policies(self) -> Any:
+        if self._name in self._simulation.odd:
+            raise KeyError("spec")
+        self.nodes()
+        return "current" if self._name in self._simulation.guarded else "stale"
+
+    def guard(self) -> Sequence[str]:
+        self._simulation.life.spend()
+        self._simulation.guarded.add(self._name)
+        return ["bmk-nonroot-group"]
+
+    def evidence(self) -> Mapping[str, Any]:
+        return {}
+
+    def restore(self, found: Sequence[Any]) -> None:
+        self._simulation.restored += [d.id for d in found]
+
+    def smoke(self) -> Sequence[Check]:
+        self._simulation.smokes += 1
+        return [Check("dns", "dns-broken" not in self._simulation.faults, "as it should be")]
+
+
+class Simulation:
+    """All machines, and the Services that a run uses. `life` is of the running bmk process."""
+
+    def __init__(self, dc: DataCenter, path: Path) -> None:
+        self.dc = dc
+        self.machines = {h.name: Machine(h) for h in dc.hosts.values()}
+        self.service = Journal(path)  # the boot service's own connection: it outlives runs
+        self.path = path
+        self.life = Life()
+        self.smokes = 0
+        self.restored: list[str] = []
+        self.faults: set[str] = set()
+        self.guarded: set[str] = set()
+        self.waves: list[tuple[str, tuple[str, ...]]] = []
+        self.digest = "d1"
+        self.stale: tuple[Plan, dict[str, Actual]] | None = None  # what was seen earlier, for a run that is late
+        self.odd: set[str] = set()  # clusters whose API answers what nobody understands
+        self.slow_looks = 0  # steps that the machines make while one of them is looked at
+
+    # Services
+    def kubelet_error(self, host: Host) -> str:
+        return ""
+
+    def bmc(self, host: Host) -> FakeBmc:
+        return FakeBmc(self, self.machines[host.name])
+
+    def power(self, host: Host) -> Any:
+        """Looking takes time, and machines go on meanwhile."""
+        for _ in range(self.slow_looks):
+            self.tick()
+        return self.bmc(host).power()
+
+    def image(self) -> Image:
+        return IMAGE
+
+    def ssh(self, host: Host) -> Any:
+        m = self.machines[host.name]
+        return "ok" if m.system == "disk" and m.disk == IMAGE[1] and "no-ssh" not in m.faults else "silent"
+
+    def wanted(self, host: Host) -> str:
+        return self.digest
+
+    def cluster(self, name: str) -> FakeCluster:
+        return FakeCluster(self, name)
+
+    def seal(self, hosts: Sequence[str]) -> Mapping[str, None]:
+        """What a real seal leaves in the journal."""
+        self.life.spend()
+        for name in hosts:
+            assert self.machines[name].configured, "sealed before it was configured"
+            store(self.service, Seal(name, time.time(), self.digest))
+        self.life.spend()
+        return dict.fromkeys(hosts)
+
+    async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Result]:
+        self.life.spend()
+        self.waves.append((request.playbook, request.hosts))
+        for name in request.hosts:
+            self._begin(request.playbook, self.machines[name])
+        self.life.spend()
+        await asyncio.sleep(0.005)
+        await self._approved([self.machines[name] for name in request.hosts])
+        results = {
+            name: self._converge(request.playbook, self.machines[name], request.variables) for name in request.hosts
+        }
+        self.life.spend()
+        return results
+
+    def _converge(self, playbook: str, m: Machine, variables: Mapping[str, Any]) -> Result:
+        if f"fail-{playbook}" in m.faults:
+            return Result(False, 0, "Start kubelet", "unit kubelet.service failed")
+        if m.asks:
+            return Result(False, 0, "Join with the ticket", "timed out waiting for the TLS bootstrap")
+        if playbook == "configure.yml":
+            m.configured += 1
+        elif m.half or not m.node:
+            assert (playbook == "init.yml") != bool(variables.get("bmk_via")), "joined without an API"
+            others = [o for o in self.machines.values() if o.half and o is not m]
+            assert not others, "joined a cluster that is only half begun"
+            m.inits += playbook == "init.yml"
+            m.joins += playbook == "join.yml"
+            m.node, m.half = True, False
+        return Result()
+
+    def _begin(self, playbook: str, m: Machine) -> None:
+        """kubeadm init brings an API server up long before it is done; done over, it loses whoever joined."""
+        if playbook == "init.yml" and f"fail-{playbook}" not in m.faults and (m.half or not m.node):
+            assert not [o for o in self.machines.values() if o.node and o is not m], "began a second cluster"
+            m.node = m.half = True
+        m.asks = playbook == "join.yml" and not m.node
+
+    async def _approved(self, joining: Sequence[Machine]) -> None:
+        """kubeadm waits for the certificate that its ticket asked for, for seconds, then gives up."""
+        for _ in range(2000):
+            if not any(m.asks for m in joining):
+                return
+            await asyncio.sleep(0.005)
+
+    # the machines' own life
+    def tick(self) -> None:
+        for m in self.machines.values():
+            if m.power == "on":
+                self._step(m)
+
+    def _step(self, m: Machine) -> None:
+        m.steps += 1
+        if m.system == "firmware":
+            self._firmware(m)
+        elif m.system == "ramdisk" and m.steps > 2 and "ramdisk-hangs" not in m.faults:
+            self._ramdisk(m)
+
+    def _firmware(self, m: Machine) -> None:
+        once, m.boot_once = m.boot_once, None
+        if once is None or "ignores-override" in m.faults:
+            m.system = "disk" if m.disk == IMAGE[1] else "firmware-prompt"
+            return
+        if "no-dhcp" in m.faults:
+            m.system = "firmware-prompt"
+            return
+        self._say(m, "dhcp", "dhcp.discover", "DHCPDISCOVER")
+        grant = grants.current(self.service, m.host.name, time.time())
+        decision = "install" if grant is not None and grant.claimed is None else "local"
+        self._say(m, "http", "boot.answered", decision, decision=decision)
+        m.system = "disk" if m.disk == IMAGE[1] else "firmware-prompt"
+        if grant is not None and decision == "install":
+            m.system, m.grant, m.steps = "ramdisk", grant.id, 0
+
+    def _ramdisk(self, m: Machine) -> None:
+        if m.steps == 3:
+            self._claim(m)
+            return
+        self._say(m, "agent", "image.progress", f"wrote {m.steps} MB", bytes=m.steps)
+        if "another-prints" in m.faults:
+            m.console += one_line(console.line(m.grant, os.urandom(NONCE))).encode()
+            m.steps = 4
+            return
+        if "dies-mid-write" in m.faults:
+            m.faults.discard("dies-mid-write")
+            m.disk, m.system, m.wipes = "half", "firmware-prompt", m.wipes + 1
+        elif m.steps == 6:
+            self._done(m)
+
+    def _proven(self, m: Machine) -> bool:
+        """As ramdisk and boot service do it: what the machine has of its BMC against what the deployer put there."""
+        grant = grants.get(self.service, m.grant)
+        try:
+            nonce = self._printed(m) if grant.attest == "console" else choose(opened(m.left), grant.attest)
+            proof = Key.derive(nonce, grant.id).request("claim", b"") if nonce else ""
+            check(Nonces.of(self.service), grant, Sent("claim", b"", proof))
+        except NotYet:
+            m.steps = 2  # it asks again
+            return False
+        except (AgentError, Unproven) as error:
+            self._say(m, "http", "agent.refused", f"claim refused: {error}")
+            m.system = "firmware-prompt"
+            return False
+        return True
+
+    def _printed(self, m: Machine) -> bytes:
+        nonce = m.spare.setdefault(m.grant, os.urandom(NONCE))
+        m.console += one_line(console.line(m.grant, nonce)).encode()
+        return nonce
+
+    def _claim(self, m: Machine) -> None:
+        if not self._proven(m):
+            return
+        try:
+            m.token = secrets.token_hex(16)
+            grants.claim(self.service, m.grant, m.token, Taken("", "{}", "{}"), time.time())
+        except PreflightRefused as error:
+            self._say(m, "agent", "claim.refused", str(error), reason=error.what)
+            m.system = "firmware-prompt"
+            return
+        grant = grants.get(self.service, m.grant)
+        holds = "" if m.disk in ("", "half") else m.disk
+        disk = {"name": "sda", "serial": m.host.disk.serial, "size": 10**10, "holds": holds, "foreign": bool(holds)}
+        self.service.record(m.host.name, "inspection", {"disks": [disk]})
+        if holds and grant.confirmed != m.host.disk.serial:
+            text = f"disk holds {m.disk}"
+            self._say(m, "agent", "agent.failed", text, why="not confirmed", hint="", grant=m.grant)
+            grants.end(self.service, m.grant, "failed", time.time())
+            m.system = "firmware-prompt"
+
+    def _done(self, m: Machine) -> None:
+        grant = grants.get(self.service, m.grant)
+        if grant.ended is not None:
+            m.system = "firmware-prompt"
+            return
+        m.disk, m.wipes = IMAGE[1], m.wipes + 1
+        m.node = m.half = m.asks = m.approved = False
+        record = {
+            "image_sha256": IMAGE[1],
+            "disk_serial": m.host.disk.serial,
+            "serial": m.host.serial,
+            "grant": m.grant,
+            "attest": "none" if "unproven" in m.faults else grant.attest,
+        }
+        grants.finish(
+            self.service, m.grant, {"installed": record, "host_keys": [f"ssh-ed25519 {m.grant}"]}, time.time()
+        )
+        m.system = "disk"
+
+    def _say(self, m: Machine, source: Any, kind: str, text: str, **data: Any) -> None:
+        self.service.append(Event(source, kind, text, m.host.name, data=data))
+
+    # runs of bmk
+    def look(self, hosts: Sequence[str] | None = None) -> tuple[Plan, dict[str, Actual]]:
+        names = list(hosts or self.dc.hosts)
+        actuals = observe(self.dc, self.service, self, names, threads=4)
+        return build_plan(self.dc, "provision", PROVISION.phases, names, actuals), actuals
+
+    def provision(
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        kill_after: int | None = None,
+        sinks: Sequence[Sink] = (),
+        **more: Any,
+    ) -> list[Outcome]:
+        """One run of `bmk provision`; raises Killed when its life ends before the run does."""
+        return asyncio.run(self._provision(hosts, kill_after, Options(sinks=sinks, limits=FAST, poll=0.005, **more)))
+
+    async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
+        plan, actuals = self.stale or self.look(hosts)
+        journal = MortalJournal(self.path)
+        self.life = journal.life = Life(kill_after)
+        ticking = asyncio.create_task(self._ticking())
+        try:
+            return await perform(new_run_id(), PROVISION, self.dc, self, journal, plan, actuals, options)
+        except BaseExceptionGroup as group:
+            raise Killed from group
+        finally:
+            ticking.cancel()
+            self.life = Life()
+
+    async def _ticking(self) -> None:
+        while True:
+            self.tick()
+            await asyncio.sleep(0.003)

@@ -1,0 +1,35 @@
+"""What a check found wrong, and policies that are gone, are changes of the next plan and of no further one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _changes(simulation: Any) -> dict[str, list[str]]:
+    plan, _ = simulation.look()
+    return {h.host: [c.phase for c in h.changes] for h in plan.hosts if h.changes}
+
+
+def test_policies_that_are_gone_come_back(simulation: Any) -> None:
+    """Somebody deletes a policy: the plan says so for the control planes, one run puts it in, then nothing is left."""
+    simulation.provision()
+    assert _changes(simulation) == {}
+    simulation.guarded.clear()
+    assert _changes(simulation) == {name: ["guarded"] for name in ("cp-1", "cp-2", "cp-3")}
+    simulation.provision()
+    assert simulation.guarded == {"lab-ha"}
+    assert _changes(simulation) == {}
+
+
+def test_what_hardening_found_is_configured_again_once(simulation: Any) -> None:
+    """A host with failing controls is converged although its digest is current; afterwards it is forgotten."""
+    simulation.provision()
+    before = simulation.machines["worker-1"].configured
+    simulation.service.record("worker-1", "suspect", {"by": "hardening", "what": ["pki-keys"]})
+    plan, _ = simulation.look()
+    change, seal = (c for h in plan.hosts for c in h.changes)
+    assert (change.phase, change.why) == ("configured", "found wrong since: pki-keys")
+    assert seal.phase == "sealed"
+    simulation.provision()
+    assert simulation.machines["worker-1"].configured == before + 1
+    assert _changes(simulation) == {}
