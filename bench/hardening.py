@@ -57,13 +57,13 @@ def main() -> None:
 
 def one_node(dc: str) -> None:
     """A node of a real cluster."""
-    from bmk.hardening.assess import judge_node
+    from bmk.hardening.assess import assess_node
     from bmk.hardening.controls import SYSCTLS
     from bmk.hardening.evidence import node_evidence, node_program
-    from bmk.live.workspace import open_site
+    from bmk.live.workspace import open_workspace
     from bmk.ssh import run
 
-    site = open_site(dc)
+    site = open_workspace(dc)
     host = next(iter(site.dc.hosts.values()))
     target, program = site.world.target(host), node_program(SYSCTLS).encode()
     python = ["python3", "-I", "-B", "-"]
@@ -72,7 +72,7 @@ def one_node(dc: str) -> None:
         answer = run(target, python, send=program)
         seen = node_evidence(host.name, host.role, answer.out)
         assert seen is not None
-        assert len(list(judge_node(seen, ()))) > 50
+        assert len(list(assess_node(seen, ()))) > 50
 
     raw, ours = alternating(lambda: run(target, ["true"]), look)
     print(f"one node, {host.name}: raw ssh {raw:.3f} s, look and judge {ours:.3f} s: {ours / raw:.1f}x")
@@ -81,9 +81,9 @@ def one_node(dc: str) -> None:
 def starts(dc: str) -> None:
     """Seconds from asking for a pod to its container running, on one node whose image is there already."""
     from bmk.cluster.api import Api
-    from bmk.live.workspace import open_site
+    from bmk.live.workspace import open_workspace
 
-    site = open_site(dc)
+    site = open_workspace(dc)
     host = next(h for h in site.dc.hosts.values() if h.role == "worker")
     kubeconfig, numbers = site.world.kubeconfig(host.cluster or ""), iter(range(10**9))
     image = f"{site.dc.spec.deployer.address}:{site.dc.spec.deployer.registry_port}/smoke:1"
@@ -125,7 +125,7 @@ def sleeper(namespace: str, name: str, image: str, node: str) -> dict[str, Any]:
 
 def fan_out(nodes: int) -> None:
     """Runs in a network namespace."""
-    from bmk.hardening.assess import judge_node
+    from bmk.hardening.assess import assess_node
     from bmk.hardening.controls import SYSCTLS
     from bmk.hardening.evidence import node_evidence, node_program
     from bmk.ssh import Target, run
@@ -142,7 +142,7 @@ def fan_out(nodes: int) -> None:
             def look(target: Target) -> int:
                 seen = node_evidence("n", "worker", run(target, ["python3", "-I", "-B", "-"], send=program).out)
                 assert seen is not None
-                return len(list(judge_node(seen, ())))
+                return len(list(assess_node(seen, ())))
 
             with ThreadPoolExecutor(32) as pool:
                 raw = timed(lambda: list(pool.map(lambda t: run(t, ["true"]), targets)))

@@ -17,8 +17,18 @@ from dataclasses import dataclass
 from bmk.journal import Event
 from bmk.journal.store import existing_journal
 
-WAY = ("registered", "powered", "booting", "imaging", "installed", "reachable", "configured", "joined", "guarded")
-WAY += ("verified", "sealed", "ready")
+WAY = (
+    "registered",
+    "powered",
+    "booting",
+    "imaging",
+    "installed",
+    "reachable",
+    "configured",
+    "joined",
+    "admission_policies",
+)
+WAY += ("verified", "baseline", "ready")
 KUBEADM = ("Make the cluster", "Join with the ticket")
 
 

@@ -18,7 +18,7 @@ _LONGEST = 200  # characters of a serial
 _WWN_PREFIX = re.compile(r"^(wwn-)?(0x|naa\.|eui\.|nvme\.|uuid\.)?")
 
 
-class Disk(Protocol):
+class ComparableDisk(Protocol):
     """What is compared. `name` is the kernel's (sda), `size` in bytes; None: the disk does not say."""
 
     @property
@@ -33,7 +33,7 @@ class Disk(Protocol):
     def rotational(self) -> bool | None: ...
 
 
-D = TypeVar("D", bound=Disk)
+D = TypeVar("D", bound=ComparableDisk)
 
 
 def matching(selector: Mapping[str, Any], disks: Sequence[D]) -> list[D]:
@@ -44,7 +44,7 @@ def matching(selector: Mapping[str, Any], disks: Sequence[D]) -> list[D]:
     return [disk for disk in disks if _matches(selector, disk)]
 
 
-def _matches(selector: Mapping[str, Any], disk: Disk) -> bool:
+def _matches(selector: Mapping[str, Any], disk: ComparableDisk) -> bool:
     serial, wwn, size, rotational = (selector.get(key) for key in KEYS)
     return (
         (serial is None or plain_serial(disk.serial) == plain_serial(serial) != "")
@@ -54,13 +54,13 @@ def _matches(selector: Mapping[str, Any], disk: Disk) -> bool:
     )
 
 
-def names(disk: Disk) -> tuple[str, ...]:
+def names(disk: ComparableDisk) -> tuple[str, ...]:
     """What names this disk in a confirmation, best first: serial and WWN; where it has neither, path and size."""
     known = tuple(filter(None, (plain_serial(disk.serial), plain_wwn(disk.wwn))))
     return known or (f"/dev/{disk.name} of {disk.size} bytes",)
 
 
-def same_drive(one: Disk, other: Disk) -> bool:
+def same_drive(one: ComparableDisk, other: ComparableDisk) -> bool:
     """Whether two disks of the kernel are one drive, reached by two ways: a WWN is the drive's, not the cable's."""
     return (
         plain_wwn(one.wwn) == plain_wwn(other.wwn) != ""
@@ -77,7 +77,7 @@ def describe(selector: Mapping[str, Any]) -> str:
     return ", ".join(words) or "the only disk"
 
 
-def listed(disks: Sequence[Disk]) -> str:
+def listed(disks: Sequence[ComparableDisk]) -> str:
     """The disks in words."""
     return ", ".join(f"{d.name} (serial {d.serial}, wwn {d.wwn}, {d.size / 1e9:.1f} GB)" for d in disks) or "no disk"
 

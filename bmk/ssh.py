@@ -51,7 +51,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """What a command said."""
 
     code: int
@@ -59,7 +59,7 @@ class Answer:
     err: str
 
 
-def run(target: Target, command: Sequence[str], *, send: bytes = b"", timeout: float = 60.0) -> Answer:
+def run(target: Target, command: Sequence[str], *, send: bytes = b"", timeout: float = 60.0) -> CommandResult:
     """Run one command as root. Nothing secret in `command`: what is, goes into `send` (its stdin).
 
     `timeout` in seconds is for all of the answer, which may have 8 MiB. Raises Unreachable when it is not there in time
@@ -84,7 +84,7 @@ class _TooLong(Exception):
     """A host goes on talking."""
 
 
-def _hear(channel: paramiko.Channel, end: float) -> Answer:
+def _hear(channel: paramiko.Channel, end: float) -> CommandResult:
     """All that a command says until it ends. Raises TimeoutError at `end`, _TooLong after enough."""
     out, err = bytearray(), bytearray()
     while not channel.eof_received or channel.recv_ready() or channel.recv_stderr_ready():
@@ -98,7 +98,7 @@ def _hear(channel: paramiko.Channel, end: float) -> Answer:
             raise _TooLong(f"more than {LONGEST >> 20} MiB")
     if not channel.status_event.wait(_left(end)):
         _left(end)
-    return Answer(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
+    return CommandResult(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
 
 
 def _left(end: float) -> float:

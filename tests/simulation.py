@@ -19,17 +19,17 @@ from bmk.actions.provision import PROVISION
 from bmk.agent import AgentError
 from bmk.agent.hardware import one_line
 from bmk.agent.nonces import choose, console, opened
-from bmk.agent.proof import NONCE, Key
+from bmk.agent.proof import NONCE, ProofKey
 from bmk.bmc.protocol import Identity, Inventory
 from bmk.boot import grants
 from bmk.boot.attestation import NotYet, Sent, Unproven, check
-from bmk.boot.grants import Image, Taken
+from bmk.boot.grants import GrantedImage, Taken
 from bmk.boot.nonces import Nonces
-from bmk.cluster.csr import Answer
+from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.drift.baseline import Seal, store
+from bmk.drift.baseline import Baseline, store
 from bmk.engine.executor import Outcome
-from bmk.engine.run import Limits
+from bmk.engine.run import RunLimits
 from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, PreflightRefused, Unreachable
@@ -39,8 +39,8 @@ from bmk.live.observe import observe
 from bmk.plan import Actual, Plan, build_plan
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGE = Image("node-image", "f" * 64, "e" * 64)
-FAST = Limits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05)
+IMAGE = GrantedImage("node-image", "f" * 64, "e" * 64)
+FAST = RunLimits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05)
 
 
 class Killed(BaseException):
@@ -217,16 +217,16 @@ class FakeCluster:
             raise Unreachable("no API server answers", where=self._name)
         return {m.host.name: "ready" for m in self._members()}  # long before its serving certificate is approved
 
-    def approve(self) -> Sequence[Answer]:
+    def approve(self) -> Sequence[Decision]:
         """Every request that waits: of joins for their client certificate, of nodes for the serving one."""
         answers = []
         for m in self._simulation.machines.values():
             if m.host.cluster == self._name and m.asks:
                 m.asks = False
-                answers.append(Answer(f"client-{m.host.name}", m.host.name, "client"))
+                answers.append(Decision(f"client-{m.host.name}", m.host.name, "client"))
             elif m.node and m.host.cluster == self._name and not m.approved:
                 m.approved = True
-                answers.append(Answer(f"serving-{m.host.name}", m.host.name, "serving"))
+                answers.append(Decision(f"serving-{m.host.name}", m.host.name, "serving"))
         return answers
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
@@ -236,18 +236,18 @@ class FakeCluster:
         if self._name in self._simulation.odd:
             raise KeyError("spec")
         self.nodes()
-        return "current" if self._name in self._simulation.guarded else "stale"
+        return "current" if self._name in self._simulation.policies_applied else "stale"
 
-    def guard(self) -> Sequence[str]:
+    def apply_policies(self) -> Sequence[str]:
         self._simulation.life.spend()
-        self._simulation.guarded.add(self._name)
+        self._simulation.policies_applied.add(self._name)
         return ["bmk-nonroot-group"]
 
     def evidence(self) -> Mapping[str, Any]:
         return {}
 
-    def restore(self, found: Sequence[Any]) -> None:
-        self._simulation.restored += [d.id for d in found]
+    def repair_drift(self, found: Sequence[Any]) -> None:
+        self._simulation.drift_repaired += [d.id for d in found]
 
     def smoke(self) -> Sequence[Check]:
         self._simulation.smokes += 1
@@ -264,10 +264,10 @@ class Simulation:
         self.path = path
         self.life = Life()
         self.smokes = 0
-        self.restored: list[str] = []
+        self.drift_repaired: list[str] = []
         self.faults: set[str] = set()
-        self.guarded: set[str] = set()
-        self.waves: list[tuple[str, tuple[str, ...]]] = []
+        self.policies_applied: set[str] = set()
+        self.batches: list[tuple[str, tuple[str, ...]]] = []
         self.digest = "d1"
         self.stale: tuple[Plan, dict[str, Actual]] | None = None  # what was seen earlier, for a run that is late
         self.odd: set[str] = set()  # clusters whose API answers what nobody understands
@@ -286,7 +286,7 @@ class Simulation:
             self.tick()
         return self.bmc(host).power()
 
-    def image(self) -> Image:
+    def image(self) -> GrantedImage:
         return IMAGE
 
     def ssh(self, host: Host) -> Any:
@@ -299,18 +299,18 @@ class Simulation:
     def cluster(self, name: str) -> FakeCluster:
         return FakeCluster(self, name)
 
-    def seal(self, hosts: Sequence[str]) -> Mapping[str, None]:
+    def sign_baselines(self, hosts: Sequence[str]) -> Mapping[str, None]:
         """What a real seal leaves in the journal."""
         self.life.spend()
         for name in hosts:
             assert self.machines[name].configured, "sealed before it was configured"
-            store(self.service, Seal(name, time.time(), self.digest))
+            store(self.service, Baseline(name, time.time(), self.digest))
         self.life.spend()
         return dict.fromkeys(hosts)
 
     async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Result]:
         self.life.spend()
-        self.waves.append((request.playbook, request.hosts))
+        self.batches.append((request.playbook, request.hosts))
         for name in request.hosts:
             self._begin(request.playbook, self.machines[name])
         self.life.spend()
@@ -401,7 +401,7 @@ class Simulation:
         grant = grants.get(self.service, m.grant)
         try:
             nonce = self._printed(m) if grant.attest == "console" else choose(opened(m.left), grant.attest)
-            proof = Key.derive(nonce, grant.id).request("claim", b"") if nonce else ""
+            proof = ProofKey.derive(nonce, grant.id).request("claim", b"") if nonce else ""
             check(Nonces.of(self.service), grant, Sent("claim", b"", proof))
         except NotYet:
             m.steps = 2  # it asks again

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bmk.engine.action import Action
-from bmk.phases.admission_policies import Guarded
-from bmk.phases.baseline_signed import Sealed
+from bmk.phases.admission_policies import AdmissionPolicies
+from bmk.phases.baseline_signed import BaselineSigned
 from bmk.phases.booting import Booting
 from bmk.phases.configured import Configured
-from bmk.phases.drift_repair import Restored
+from bmk.phases.drift_repair import DriftRepair
 from bmk.phases.imaging import Imaging
 from bmk.phases.installed import Installed
 from bmk.phases.joined import Joined
@@ -28,10 +28,10 @@ PROVISION = Action(
         Reachable(),
         Configured(),
         Joined(),
-        Guarded(),
+        AdmissionPolicies(),
         Verified(),
-        Restored(),
-        Sealed(),
+        DriftRepair(),
+        BaselineSigned(),
         Ready(),
     ),
 )

@@ -11,7 +11,7 @@ from bmk.journal import Event, Journal
 from bmk.journal.installation import AGAIN, order_again
 
 
-def order(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> None:
+def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> None:
     """Write down that these hosts are to be installed anew, all or none. Raises PreflightRefused."""
     pinned, joined = journal.records("host_keys"), journal.records("joined")
     bare = [host.name for host in hosts if host.name not in pinned]
@@ -30,7 +30,7 @@ def order(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> None:
             journal.append(Event("bmk", "host.reinstall", "is to be installed anew", host.name))
 
 
-def withdraw(journal: Journal, hosts: Sequence[Host]) -> list[str]:
+def withdraw_order(journal: Journal, hosts: Sequence[Host]) -> list[str]:
     """Take orders back that are not carried out yet; the names of their hosts."""
     ordered = [host.name for host in hosts if host.name in journal.records(AGAIN)]
     with journal.transaction():

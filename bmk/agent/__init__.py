@@ -7,6 +7,6 @@ container boots from (directory.py), or nothing at all (simulated.py): all ask t
 from bmk.agent.errors import AgentError
 from bmk.agent.flow import install
 from bmk.agent.hardware import Hardware
-from bmk.agent.model import Disk, Facts, Order, Spec, Written
+from bmk.agent.model import Disk, InstallSpec, MachineFacts, Order, Written
 
-__all__ = ["AgentError", "Disk", "Facts", "Hardware", "Order", "Spec", "Written", "install"]
+__all__ = ["AgentError", "Disk", "Hardware", "InstallSpec", "MachineFacts", "Order", "Written", "install"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmk.agent.errors import AgentError
-from bmk.agent.model import Network, Nic, Spec
+from bmk.agent.model import HostNetwork, HostNic, InstallSpec
 from bmk.agent.programs import run
 
 KEY_TYPES = ("ed25519", "ecdsa")
@@ -20,7 +20,9 @@ class File:
     mode: int = 0o644
 
 
-def host_files(spec: Spec, *, machine_id: str | None = None, match: str = "PermanentMACAddress") -> dict[str, File]:
+def host_files(
+    spec: InstallSpec, *, machine_id: str | None = None, match: str = "PermanentMACAddress"
+) -> dict[str, File]:
     """Path below the root -> file. `match`: MACAddress where NICs have no permanent one, as in containers."""
     network = spec.network
     files = {
@@ -41,12 +43,12 @@ def host_files(spec: Spec, *, machine_id: str | None = None, match: str = "Perma
     return files
 
 
-def _link(nic: Nic, network: Network, match: str) -> str:
+def _link(nic: HostNic, network: HostNetwork, match: str) -> str:
     """Kernel and firmware names move between boots and versions; these do not."""
     return f"[Match]\n{match}={nic.mac}\n\n[Link]\nName={nic.name}\nMTUBytes={network.mtu}\n"
 
 
-def _network(nic: Nic, network: Network, match: str, *, first: bool) -> str:
+def _network(nic: HostNic, network: HostNetwork, match: str, *, first: bool) -> str:
     lines = ["[Match]", f"{match}={nic.mac}", "", "[Network]"]
     if first:
         lines += [f"Address={network.address}/{network.prefix}"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bmk.agent.errors import AgentError
-from bmk.agent.model import Image
+from bmk.agent.model import ImageSource
 
 BLOCK = 1 << 20
 TRIES = 6  # connections in a row that bring nothing
@@ -24,7 +24,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Download:
     """Iterate over it for blocks (valid until the next one); afterwards `sha256()` is the digest of all of them."""
 
-    def __init__(self, image: Image, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, image: ImageSource, pause: Callable[[float], None] = time.sleep) -> None:
         self._image, self._pause = image, pause
         self.position = 0  # bytes had so far
         self.total = image.size

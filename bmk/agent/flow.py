@@ -9,21 +9,21 @@ from typing import Any
 from bmk.agent.choose import choose_disk
 from bmk.agent.errors import AgentError
 from bmk.agent.hardware import Hardware
-from bmk.agent.model import Facts, Order, Report, Spec
+from bmk.agent.model import InstallReport, InstallSpec, MachineFacts, Order
 from bmk.agent.nonces import choose, console, tpm
 from bmk.agent.policy import check_foreign, check_identity, check_sectors
 from bmk.agent.progress import text as words
-from bmk.agent.proof import Key
-from bmk.agent.service import Service, Telling
+from bmk.agent.proof import ProofKey
+from bmk.agent.service import BootService, Telling
 from bmk.disks import names
 
 
-def install(order: Order, hardware: Hardware, service: Service | None = None) -> Report:
+def install(order: Order, hardware: Hardware, service: BootService | None = None) -> InstallReport:
     """Claim the grant, write, prove, configure, report, restart. Blocks for as long as that takes.
 
     Every failure is told to the boot service (once the grant was claimed) and raised as AgentError.
     """
-    service = service or Service(order)
+    service = service or BootService(order)
     try:
         facts = hardware.facts()
         hardware.say(f"{facts.serial or 'no serial'}, {len(facts.disks)} disks: asking {order.url} for {order.grant}")
@@ -34,24 +34,24 @@ def install(order: Order, hardware: Hardware, service: Service | None = None) ->
     return _claimed(hardware, service, facts, spec)
 
 
-def _prove(order: Order, hardware: Hardware, service: Service) -> Callable[[], None]:
+def _prove(order: Order, hardware: Hardware, service: BootService) -> Callable[[], None]:
     """Give the service the key of this grant; returns what to do before each try of a claim."""
     found = hardware.nonces(order.attest)
     if not found and order.attest == "tpm":
         met = tpm.obtain(hardware.tpm, order, service.challenge, hardware.say)
-        service.key, service.evidence = Key.derive(met.nonce, order.grant), met.evidence
+        service.key, service.evidence = ProofKey.derive(met.nonce, order.grant), met.evidence
         return lambda: None
     nonce = choose(found, order.attest)
     if nonce is None:
         hardware.say("nothing proves to this machine who installs it: its profile says attest: none")
         return lambda: None
-    service.key = Key.derive(nonce, order.grant)
+    service.key = ProofKey.derive(nonce, order.grant)
     if found:
         return lambda: None
     return lambda: hardware.say(console.line(order.grant, nonce))
 
 
-def _claimed(hardware: Hardware, service: Service, facts: Facts, spec: Spec) -> Report:
+def _claimed(hardware: Hardware, service: BootService, facts: MachineFacts, spec: InstallSpec) -> InstallReport:
     telling = Telling(service)
     try:
         report = _write(hardware, telling, facts, spec)
@@ -68,7 +68,7 @@ def _claimed(hardware: Hardware, service: Service, facts: Facts, spec: Spec) -> 
     return report
 
 
-def _write(hardware: Hardware, telling: Telling, facts: Facts, spec: Spec) -> Report:
+def _write(hardware: Hardware, telling: Telling, facts: MachineFacts, spec: InstallSpec) -> InstallReport:
     started = time.monotonic()
     hardware.open_for_a_look(spec)
     check_identity(facts, spec)
@@ -93,7 +93,9 @@ def _write(hardware: Hardware, telling: Telling, facts: Facts, spec: Spec) -> Re
             hardware, telling, "agent.said", f"the firmware does not start this disk first: {order.problem}", "warning"
         )
     seconds = {**written.seconds, "configure": round(configured - at, 2), "total": round(time.monotonic() - started, 2)}
-    return Report(disk.serial, written.image_sha256, written.readback_sha256, written.size, keys, order.labels, seconds)
+    return InstallReport(
+        disk.serial, written.image_sha256, written.readback_sha256, written.size, keys, order.labels, seconds
+    )
 
 
 def _step(hardware: Hardware, telling: Telling, kind: str, text: str, level: str = "info") -> None:
@@ -107,7 +109,7 @@ def _told(problem: Exception) -> AgentError:
     return AgentError("the install agent met something it does not know", why=f"{type(problem).__name__}: {problem}")
 
 
-def _tell_failure(service: Service, error: AgentError, hardware: Hardware) -> None:
+def _tell_failure(service: BootService, error: AgentError, hardware: Hardware) -> None:
     try:
         service.failed(error.report())
     except AgentError as unheard:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from bmk.agent.model import BootOrder, Disk, Facts, Image, Spec, Written
+from bmk.agent.model import BootOrder, Disk, ImageSource, InstallSpec, MachineFacts, Written
 from bmk.agent.tpm.commands import Exchange
 
 Tell = Callable[[dict[str, Any]], None]  # takes what Progress reports
@@ -15,7 +15,7 @@ Tell = Callable[[dict[str, Any]], None]  # takes what Progress reports
 class Hardware(Protocol):
     """Every method raises AgentError with what, why and hint."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> MachineFacts:
         """Who the machine is and what its disks hold. Changes nothing."""
 
     def nonces(self, expected: str) -> dict[str, bytes]:
@@ -27,13 +27,13 @@ class Hardware(Protocol):
     def tpm(self) -> AbstractContextManager[Exchange]:
         """The machine's TPM 2.0, for as long as the context lasts."""
 
-    def open_for_a_look(self, spec: Spec) -> None:
+    def open_for_a_look(self, spec: InstallSpec) -> None:
         """Let the deployer's key log in while the agent works and after it failed."""
 
-    def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
+    def write(self, disk: Disk, image: ImageSource, tell: Tell) -> Written:
         """Put the image onto the disk and read it back. Until it is proven the disk must not boot."""
 
-    def configure(self, disk: Disk, spec: Spec) -> list[str]:
+    def configure(self, disk: Disk, spec: InstallSpec) -> list[str]:
         """Make the written system this host; returns the public host keys it made there, as openssh lines."""
 
     def boot_from(self, disk: Disk) -> BootOrder:

@@ -12,7 +12,7 @@ from bmk.agent.boot_order import FALLBACK, boot_first
 from bmk.agent.configure import File, host_files, make_keys, write_files
 from bmk.agent.errors import AgentError
 from bmk.agent.hardware import Tell, one_line
-from bmk.agent.model import SECTOR, BootOrder, Disk, Facts, Image, Spec, Written
+from bmk.agent.model import SECTOR, BootOrder, Disk, ImageSource, InstallSpec, MachineFacts, Written
 from bmk.agent.nonces import left
 from bmk.agent.partitions import ESP, ROOT, grown, partition, rename
 from bmk.agent.probe import mounted, parse_blkid
@@ -28,7 +28,7 @@ _BOOT_CODE = 440  # bytes before the partition table in sector 0
 class LinuxHardware:
     """Implements `Hardware` with the kernel, sfdisk, resize2fs and efibootmgr."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> MachineFacts:
         return machine_facts()
 
     def nonces(self, expected: str) -> dict[str, bytes]:
@@ -37,15 +37,15 @@ class LinuxHardware:
     def tpm(self) -> AbstractContextManager[Exchange]:
         return opened()
 
-    def open_for_a_look(self, spec: Spec) -> None:
+    def open_for_a_look(self, spec: InstallSpec) -> None:
         """sshd of the ramdisk: the deployer's key only, and host keys that die with it."""
         write_files(Path("/"), {"root/.ssh/authorized_keys": File("\n".join(spec.authorized_keys) + "\n", 0o600)})
         run("dropbear", "-R", "-s", "-g", "-p", "22")
 
-    def write(self, disk: Disk, image: Image, tell: Tell) -> Written:
+    def write(self, disk: Disk, image: ImageSource, tell: Tell) -> Written:
         return write_image(disk, image, tell)
 
-    def configure(self, disk: Disk, spec: Spec) -> list[str]:
+    def configure(self, disk: Disk, spec: InstallSpec) -> list[str]:
         try:
             self._take_whole_disk(disk.path)
             if disk.sector != SECTOR:

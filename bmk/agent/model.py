@@ -23,7 +23,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DiskContent:
     """Something on a disk. `foreign`: a person would miss it."""
 
     where: str  # device
@@ -42,7 +42,7 @@ class Disk:
     wwn: str | None = None
     model: str | None = None
     rotational: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DiskContent, ...] = ()
     sector: int = SECTOR
 
     @property
@@ -51,7 +51,7 @@ class Disk:
         return "; ".join(f"{finding.what} on {finding.where}" for finding in self.findings)
 
     @property
-    def foreign(self) -> tuple[Finding, ...]:
+    def foreign(self) -> tuple[DiskContent, ...]:
         return tuple(finding for finding in self.findings if finding.foreign)
 
     def said(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MachineFacts:
     """Who the machine is. `macs` are permanent ones, lower case."""
 
     uuid: str | None
@@ -77,7 +77,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ImageSource:
     """Bytes to write: `sha256` and `size` are of the compressed bytes, `raw_sha256` is of what they unpack to.
 
     `token` opens them: they are for the claimer of the grant only.
@@ -91,13 +91,13 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Nic:
+class HostNic:
     mac: str
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class HostNetwork:
     """The host's static address on its first NIC. `mtu` in bytes."""
 
     address: str
@@ -106,38 +106,38 @@ class Network:
     dns: tuple[str, ...]
     ntp: tuple[str, ...]
     mtu: int
-    nics: tuple[Nic, ...]
+    nics: tuple[HostNic, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class InstallSpec:
     """What the claim is answered with."""
 
     host: str
     hostname: str
-    network: Network
+    network: HostNetwork
     disk: Mapping[str, Any]
     confirmed: str | None
-    image: Image
+    image: ImageSource
     authorized_keys: tuple[str, ...]
     next: str = "reboot"
     dc: str = "DC"  # the data center's name, for commands in error messages
 
     @classmethod
-    def read(cls, said: Mapping[str, Any], token: str = "") -> Spec:
+    def read(cls, said: Mapping[str, Any], token: str = "") -> InstallSpec:
         """From the service's JSON, claimed with `token`. KeyError or TypeError when it is not one."""
         network, image = said["network"], said["image"]
-        nics = tuple(Nic(nic["mac"].lower(), nic["name"]) for nic in network["nics"])
+        nics = tuple(HostNic(nic["mac"].lower(), nic["name"]) for nic in network["nics"])
         return cls(
             host=said["host"],
             hostname=said["hostname"],
-            network=Network(
+            network=HostNetwork(
                 network["address"], int(network["prefix"]), network.get("gateway"), tuple(network.get("dns") or ()),
                 tuple(network.get("ntp") or ()), int(network.get("mtu") or 1500), nics,
             ),
             disk=dict(said.get("disk") or {}),
             confirmed=said.get("confirmed"),
-            image=Image(image["url"], image["sha256"], image.get("size"), image.get("raw_sha256", ""), token),
+            image=ImageSource(image["url"], image["sha256"], image.get("size"), image.get("raw_sha256", ""), token),
             authorized_keys=tuple(said["authorized_keys"]),
             next=said.get("next", "reboot"),
             dc=said.get("dc", "DC"),
@@ -163,7 +163,7 @@ class BootOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class InstallReport:
     """Body of the `done` route."""
 
     disk_serial: str | None

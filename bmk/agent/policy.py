@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bmk.agent.errors import AgentError
-from bmk.agent.model import SECTOR, Disk, Facts, Spec
+from bmk.agent.model import SECTOR, Disk, InstallSpec, MachineFacts
 from bmk.agent.sectors import KNOWN
 from bmk.disks import names
 
 
-def check_identity(facts: Facts, spec: Spec) -> None:
+def check_identity(facts: MachineFacts, spec: InstallSpec) -> None:
     """The machine must have the NICs that the host has. The service compared UUID and serial when it was claimed."""
     missing = [nic.mac for nic in spec.network.nics if nic.mac not in facts.macs]
     if missing or not spec.network.nics:
@@ -32,7 +32,7 @@ def check_sectors(disk: Disk, firmware: str) -> None:
     )
 
 
-def check_foreign(disk: Disk, spec: Spec) -> None:
+def check_foreign(disk: Disk, spec: InstallSpec) -> None:
     """Data that a person would miss is wiped only if the grant names this very disk as confirmed."""
     if not disk.foreign or spec.confirmed in names(disk):
         return

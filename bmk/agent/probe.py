@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 from bmk.agent.errors import AgentError
-from bmk.agent.model import Finding
+from bmk.agent.model import DiskContent
 from bmk.agent.partitions import MARKER
 from bmk.agent.programs import output, run
 from bmk.agent.tree import describe_tree
@@ -33,43 +33,43 @@ def parse_blkid(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-def findings(disk: str, partitions: list[str]) -> tuple[Finding, ...]:
+def findings(disk: str, partitions: list[str]) -> tuple[DiskContent, ...]:
     """What the disk and its partitions hold."""
     whole = _blkid(disk)
     parts = [(path, _blkid(path)) for path in partitions]
     if any(tags.get("PART_ENTRY_NAME") == MARKER for _, tags in parts):
         # It was wiped with consent; what is left of old signatures means nothing.
-        return (Finding(disk, "an unfinished bmk installation", foreign=False),)
+        return (DiskContent(disk, "an unfinished bmk installation", foreign=False),)
     found = [one for path, tags in [(disk, whole), *parts] for one in judge(path, tags, _look)]
     if whole.get("PTTYPE") and not any(tags.get("TYPE") for _, tags in parts):
-        found.append(Finding(disk, f"{whole['PTTYPE']} partition table", foreign=False))
+        found.append(DiskContent(disk, f"{whole['PTTYPE']} partition table", foreign=False))
     return tuple(found)
 
 
-def judge(path: str, tags: Mapping[str, str], look: object) -> Iterator[Finding]:
+def judge(path: str, tags: Mapping[str, str], look: object) -> Iterator[DiskContent]:
     """Findings of one device. `look(path, kind)` tells what a file system holds, or None when it cannot be mounted."""
     kind = tags.get("TYPE")
     if tags.get("AMBIVALENT"):
-        yield Finding(path, "signatures of several kinds", foreign=True)
+        yield DiskContent(path, "signatures of several kinds", foreign=True)
     elif kind in _HARMLESS:
-        yield Finding(path, _HARMLESS[kind], foreign=False)
+        yield DiskContent(path, _HARMLESS[kind], foreign=False)
     elif kind in _LOOK and callable(look):
         inside = look(path, kind)
-        yield inside if inside else Finding(path, f"{kind} file system that cannot be read", foreign=True)
+        yield inside if inside else DiskContent(path, f"{kind} file system that cannot be read", foreign=True)
     elif kind:
-        yield Finding(path, _FOREIGN.get(kind, kind), foreign=True)
+        yield DiskContent(path, _FOREIGN.get(kind, kind), foreign=True)
 
 
-def _look(path: str, kind: str) -> Finding | None:
+def _look(path: str, kind: str) -> DiskContent | None:
     """What is in a file system; a disk that keeps the kernel waiting is said to, and does not end the installation."""
-    found: list[Finding | None] = []
+    found: list[DiskContent | None] = []
     looking = Thread(target=lambda: found.append(_inside(path, kind)), daemon=True)
     looking.start()
     looking.join(2 * _PATIENCE)
-    return found[0] if found else Finding(path, f"{kind} file system that cannot be read in time", foreign=True)
+    return found[0] if found else DiskContent(path, f"{kind} file system that cannot be read in time", foreign=True)
 
 
-def _inside(path: str, kind: str) -> Finding | None:
+def _inside(path: str, kind: str) -> DiskContent | None:
     options = ",".join(["ro", "nodev", "nosuid", "noexec", *filter(None, [_LOOK[kind]])])
     try:
         ours = _blkid(path).get("PART_ENTRY_NAME") == "bmk-root"

@@ -18,14 +18,14 @@ PAYLOAD = len(_MAGIC) + NONCE + 4  # bytes: the magic, the nonce, and a checksum
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ProofKey:
     """The key of one grant. It never prints itself."""
 
     grant: str
     secret: bytes = field(repr=False)
 
     @classmethod
-    def derive(cls, nonce: bytes, grant: str) -> Key:
+    def derive(cls, nonce: bytes, grant: str) -> ProofKey:
         """The key of this grant: a nonce that was left for another one gives another key."""
         extracted = hmac.digest(grant.encode(), nonce, "sha256")
         return cls(grant, hmac.digest(extracted, b"bmk attestation\x01", "sha256"))

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bmk.agent.errors import AgentError
-from bmk.agent.model import Facts, Order, Spec
-from bmk.agent.proof import HEADER, Key, same
+from bmk.agent.model import InstallSpec, MachineFacts, Order
+from bmk.agent.proof import HEADER, ProofKey, same
 
 TRIES = 40
 _LONGEST = 1 << 20  # bytes of an answer
@@ -22,7 +22,7 @@ _TIMEOUT = 20.0  # seconds per request
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # boot networks have no proxies
 
 
-class Service:
+class BootService:
     """One grant's routes. `pause` is what waits between tries (seconds); tests pass one that does not.
 
     With a `key` every request is proven, and an answer without its proof is none.
@@ -33,14 +33,14 @@ class Service:
         # Made up here and sent with the claim: whoever repeats a claim with it is this very start of this machine.
         self._token = secrets.token_urlsafe(32)
         self._pause = pause
-        self.key: Key | None = None
+        self.key: ProofKey | None = None
         self.evidence: dict[str, Any] | None = None  # of how this machine was booted, for the claim
 
     def challenge(self, presented: dict[str, Any]) -> Any:
         """What the machine's TPM has to open, for what it presents. The one request without a proof."""
         return self._post("challenge", presented)
 
-    def claim(self, facts: Facts, each: Callable[[], None] = lambda: None) -> Spec:
+    def claim(self, facts: MachineFacts, each: Callable[[], None] = lambda: None) -> InstallSpec:
         """Take the grant. A claim counts once; the same one is answered the same, so it is repeated until heard.
 
         `each` is called before every try: the deployer may still have to read what is on the console.
@@ -48,7 +48,7 @@ class Service:
         body = {**facts.said(), "token": self._token, "evidence": self.evidence}
         answer = self._post("claim", body, each=each)
         try:
-            return Spec.read(answer, self._token)
+            return InstallSpec.read(answer, self._token)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AgentError("the boot service answered a claim with something else", why=repr(error)) from None
 
@@ -117,7 +117,7 @@ def _refusal(route: str, error: urllib.error.HTTPError) -> AgentError:
 class Telling:
     """Events on their way to the journal, sent in order by a thread of their own: telling never slows writing."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: BootService) -> None:
         self._service = service
         self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="telling", daemon=True)

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from bmk.agent.errors import AgentError
 from bmk.agent.fetch import Download
-from bmk.agent.model import Disk, Image, Written
+from bmk.agent.model import Disk, ImageSource, Written
 from bmk.agent.partitions import MARKER
 from bmk.agent.programs import run
 from bmk.agent.progress import Progress
@@ -63,7 +63,7 @@ class About:
         )  # fmt: skip
 
 
-def write_image(disk: Disk, image: Image, tell: Tell, download: Download | None = None) -> Written:
+def write_image(disk: Disk, image: ImageSource, tell: Tell, download: Download | None = None) -> Written:
     """Write and prove. AgentError leaves a disk that boots nothing, marked as ours."""
     download = download or Download(image)
     device = Path(disk.path)
@@ -112,7 +112,7 @@ class _Writer:
         self._moved = 0
         self._problem: Exception | None = None
 
-    def run(self, image: Image) -> About:
+    def run(self, image: ImageSource) -> About:
         about: About | None = None
         head = b""
         zstd: subprocess.Popen[bytes] | None = None
@@ -181,7 +181,7 @@ class _Writer:
             self._said = self._zstd.communicate()[1].decode(errors="replace").strip()
         self._download.finish()
 
-    def _judge(self, about: About | None, image: Image) -> About:
+    def _judge(self, about: About | None, image: ImageSource) -> About:
         if self._problem is not None:
             raise self._problem
         seen = self._download.sha256()

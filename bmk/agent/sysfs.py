@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bmk.agent.model import SECTOR, Disk, Facts, Finding
+from bmk.agent.model import SECTOR, Disk, DiskContent, MachineFacts
 from bmk.agent.probe import findings
 from bmk.disks import plain_wwn, same_drive
 from bmk.identity import serials
@@ -20,14 +20,14 @@ _SIOCETHTOOL, _GPERMADDR = 0x8946, 0x00000020
 _UNIT = 512  # bytes: what `size` counts, whatever the disk's own sectors are
 # Drives without room for a system: optical, floppy, memory, a chip's own; and the areas of an eMMC beside its disk.
 _OTHER = re.compile(r"(sr|fd|mtdblock|pmem)\d|mmcblk\d+(boot\d+|rpmb|gp\d+)$")
-Look = Callable[[str, list[str]], tuple[Finding, ...]]
+Look = Callable[[str, list[str]], tuple[DiskContent, ...]]
 
 
-def machine_facts(sys: Path = Path("/sys")) -> Facts:
+def machine_facts(sys: Path = Path("/sys")) -> MachineFacts:
     """Identity and disks of the machine this runs on."""
     firmware = "uefi" if (sys / "firmware/efi").exists() else "bios"
     uuid, serial = _dmi(sys, "product_uuid"), _dmi(sys, "product_serial")
-    return Facts(uuid.lower() if uuid else None, serial, permanent_macs(sys), disks(sys), firmware)
+    return MachineFacts(uuid.lower() if uuid else None, serial, permanent_macs(sys), disks(sys), firmware)
 
 
 def permanent_macs(sys: Path) -> tuple[str, ...]:

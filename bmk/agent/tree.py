@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from bmk.agent.model import Finding
+from bmk.agent.model import DiskContent
 
 _ETCD = ("var/lib/etcd/member", "etcd/member", "member/wal")
 _KUBELET = ("var/lib/kubelet/pods", "var/lib/kubelet/pki", "kubelet/pods", "pods", "plugins_registry")
@@ -25,20 +25,20 @@ _MANY = 100  # names of the top directory
 _SHOWN = 63  # characters of a name
 
 
-def describe_tree(path: str, kind: str, root: Path, *, ours: bool) -> Finding:
+def describe_tree(path: str, kind: str, root: Path, *, ours: bool) -> DiskContent:
     """What the file system of `path` means, mounted at `root`. `ours`: the root that bmk writes."""
     for places, what in ((_ETCD, "etcd data"), (_KUBELET, "a kubelet directory"), (_CEPH, "Ceph data")):
         if any(_holds(root, place) for place in places):
-            return Finding(path, f"{kind} file system with {what}{_of_host(root)}", foreign=True)
+            return DiskContent(path, f"{kind} file system with {what}{_of_host(root)}", foreign=True)
     if ours:
-        return Finding(path, f"bmk node{_of_host(root)} without Kubernetes data", foreign=False)
+        return DiskContent(path, f"bmk node{_of_host(root)} without Kubernetes data", foreign=False)
     names = _names(root) - {"lost+found"}
     if kind == "vfat" and names <= _USUAL_ON_ESP:
-        return Finding(path, "EFI system partition", foreign=False)
+        return DiskContent(path, "EFI system partition", foreign=False)
     if not names:
-        return Finding(path, f"empty {kind} file system", foreign=False)
+        return DiskContent(path, f"empty {kind} file system", foreign=False)
     shown = ", ".join(_plain(name) for name in sorted(names)[:4])
-    return Finding(path, f"{kind} file system with {shown}{_of_host(root)}", foreign=True)
+    return DiskContent(path, f"{kind} file system with {shown}{_of_host(root)}", foreign=True)
 
 
 def _holds(root: Path, place: str) -> bool:

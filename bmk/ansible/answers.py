@@ -42,7 +42,7 @@ class Diff(_Part):
     after: str = ""
 
 
-class Answer(_Part):
+class ModuleAnswer(_Part):
     """What every module may say, and all that one says that failed."""
 
     changed: bool = False
@@ -50,7 +50,7 @@ class Answer(_Part):
     msg: Words = ""
 
 
-class Batch(Answer):
+class Batch(ModuleAnswer):
     """A list of items."""
 
     items: tuple[Item, ...]
@@ -58,7 +58,7 @@ class Batch(Answer):
     inputs: Line = ""
 
 
-class Kubeadm(Answer):
+class Kubeadm(ModuleAnswer):
     """kubeadm's last lines and one difference; with `refresh` the items that were put right."""
 
     items: tuple[Item, ...] = ()
@@ -76,7 +76,7 @@ class KubeadmState(_Part):
     found: tuple[Line, ...] = ()
 
 
-class Facts(_Part):
+class ModuleFacts(_Part):
     """What roles decide by; some of it goes into what a control plane is told about this host."""
 
     os: Line
@@ -107,10 +107,10 @@ class Section(_Part):
     differs: tuple[Line, ...]
 
 
-class Probe(Answer):
+class Probe(ModuleAnswer):
     """One look at a host."""
 
-    facts: Facts
+    facts: ModuleFacts
     notes: tuple[Line, ...] = ()
     sections: dict[Line, Section] = {}
 
@@ -123,13 +123,13 @@ class Outputs(_Part):
     content: Line
 
 
-class Manifest(Answer):
+class Manifest(ModuleAnswer):
     """The record of a converge was written."""
 
     bmk_outputs: Outputs
 
 
-class Ticket(Answer):
+class Ticket(ModuleAnswer):
     """What a control plane minted for another host."""
 
     token: Token | None = None
@@ -140,7 +140,7 @@ class Ticket(Answer):
     problem: Words | None = None
 
 
-MODELS: dict[str, type[Answer]] = {
+MODELS: dict[str, type[ModuleAnswer]] = {
     "bmk_applied": Batch,
     "bmk_downloads": Batch,
     "bmk_files": Batch,
@@ -162,7 +162,7 @@ def heard(module: str, said: str) -> dict[str, Any]:
     if len(said) > LONGEST:
         raise Garbage(f"it is longer than {LONGEST >> 20} MiB")
     try:
-        answer = Answer.model_validate_json(said)
+        answer = ModuleAnswer.model_validate_json(said)
         if not answer.failed:
             answer = MODELS[module].model_validate_json(said)
     except ValidationError as error:

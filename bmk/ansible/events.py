@@ -58,7 +58,7 @@ class _Tally:
     diffs: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-class Recorder:
+class EventRecorder:
     """Takes ansible-runner's events, passes them on as ours, adds them up."""
 
     def __init__(self, hosts: Iterable[str], phase: str | None, on_event: Callable[[Event], None]) -> None:

@@ -23,7 +23,7 @@ Result = dict[str, Any]
 _LAST_WORDS = 4096  # characters of what a module that broke off had printed
 
 
-class DirectModule(ActionBase):  # type: ignore[misc]
+class CachedModule(ActionBase):  # type: ignore[misc]
     """Runs the module of its task's own name on the host, the short way (bmk/ansible/module_runner.py)."""
 
     supports_raw_params = False
@@ -63,7 +63,7 @@ class DirectModule(ActionBase):  # type: ignore[misc]
         return {"failed": True, "msg": f"{self.name} ended with {done.get('rc')}: {''.join(why)}", **last}
 
 
-class ActionModule(DirectModule):
+class ActionModule(CachedModule):
     """A batch module: asks its host unless its work is known to be done.
 
     `after: true` says that something this list depends on has changed since the probe, so the probe is not believed.
@@ -76,7 +76,7 @@ class ActionModule(DirectModule):
         return None
 
 
-class ProbeModule(DirectModule):
+class ProbeModule(CachedModule):
     """Looks at the host. With a `digest`, `current` says that the host carries that manifest and matches it."""
 
     defaults = {"sections": True, "digest": ""}
@@ -91,7 +91,7 @@ class ProbeModule(DirectModule):
         return seen
 
 
-class ManifestModule(DirectModule):
+class ManifestModule(CachedModule):
     """Writes the manifest, unless the host carries it already and everything in it holds."""
 
     def known(self, probe: Mapping[str, Any] | None) -> Result | None:

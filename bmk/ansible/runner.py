@@ -25,7 +25,7 @@ from typing import Any
 
 import ansible_runner
 
-from bmk.ansible.events import HostResult, Recorder
+from bmk.ansible.events import EventRecorder, HostResult
 from bmk.ansible.manifest import with_digests
 from bmk.datacenter.inert import inert
 from bmk.errors import BmkError
@@ -71,7 +71,7 @@ async def converge(request: ConvergeRequest, on_event: Callable[[Event], None]) 
 
 
 def _run(request: ConvergeRequest, on_event: Callable[[Event], None], stop: threading.Event) -> dict[str, HostResult]:
-    recorder = Recorder(request.hosts, request.phase, on_event)
+    recorder = EventRecorder(request.hosts, request.phase, on_event)
     with _private_data(request) as (private, sockets):
         runner = ansible_runner.run(
             private_data_dir=str(private),

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from bmk.ansible.variables import ROLES, USES, Inventory
+from bmk.ansible.variables import ROLES, USES, InventoryVars
 
 _PLAIN = {str: "str", int: "int", bool: "bool", float: "float"}
 
@@ -19,7 +19,7 @@ def argument_specs(role: str) -> dict[str, Any]:
     model, about = ROLES[role], inspect.getdoc(ROLES[role]) or role
     entries = {}
     for entry, names in USES[role].items():
-        options = {name: _option(Inventory.model_fields[name]) for name in names}
+        options = {name: _option(InventoryVars.model_fields[name]) for name in names}
         if entry == "main":
             options |= {name: _option(field) for name, field in model.model_fields.items()}
         entries[entry] = {"short_description": about.split(". ")[0].rstrip("."), "options": options}

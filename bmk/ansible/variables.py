@@ -22,7 +22,7 @@ class Member(Variables):
     address: str
 
 
-class Neighbour(Variables):
+class NeighbourVars(Variables):
     """A node that this one exchanges routes with."""
 
     name: str
@@ -31,13 +31,13 @@ class Neighbour(Variables):
     client: bool = Field(description="whether this node passes on what that one announces")
 
 
-class Bgp(Variables):
+class BgpVars(Variables):
     asn: int
     peers: list[str] = Field(description="top-of-rack routers; empty when the nodes peer with each other")
     accept: list[str] = Field(description="what these routers may announce beside the pods of nodes")
 
 
-class Masquerade(Variables):
+class MasqueradeVars(Variables):
     """Destinations, as addresses and ranges; the first list that holds one decides, and the rest is masqueraded."""
 
     never: list[str] = Field(description="see the pods' own addresses")
@@ -45,13 +45,13 @@ class Masquerade(Variables):
     nodes: list[str] = Field(description="networks of nodes, which see the pods' own addresses")
 
 
-class Network(Variables):
+class NetworkVars(Variables):
     plugin: Literal["routed", "cilium", "calico", "none"]
     pods: str = Field(description="range of all pods")
     services: str = Field(description="range of services")
     node_prefix: int = Field(description="prefix length of the range of one node")
-    bgp: Bgp
-    masquerade: Masquerade | None = Field(description="what pods reach with the address of their node, if anything")
+    bgp: BgpVars
+    masquerade: MasqueradeVars | None = Field(description="what pods reach with the address of their node, if anything")
 
 
 class Groups(Variables):
@@ -60,17 +60,17 @@ class Groups(Variables):
     exempt: list[str]
 
 
-class PodSecurity(Variables):
+class PodSecurityVars(Variables):
     enforce: Literal["privileged", "baseline", "restricted"]
     exempt: list[str]
 
 
 class Hardening(Variables):
     groups: Groups = Field(description="containers with group 0: where audit, warn or deny holds")
-    pod_security: PodSecurity
+    pod_security: PodSecurityVars
 
 
-class Endpoint(Variables):
+class EndpointVars(Variables):
     host: str
     port: int
 
@@ -84,12 +84,12 @@ class ClusterVariables(Variables):
 
     name: str
     kubernetes: Kubernetes
-    endpoint: Endpoint = Field(description="where the API is")
+    endpoint: EndpointVars = Field(description="where the API is")
     vip: str | None = Field(description="address that the control planes carry in turn, if any")
     vip_key: str = Field(description="mark of the key that they sign with what they say of it")
     control_plane: list[Member]
     several: bool = Field(description="whether it has more than one node")
-    network: Network
+    network: NetworkVars
     hardening: Hardening = Field(description="as the data center file has it")
 
 
@@ -110,24 +110,24 @@ class HostVariables(Variables):
     mtu: int
     macs: list[str]
     pods: str | None
-    neighbours: list[Neighbour] = Field(description="nodes that it exchanges routes with")
+    neighbours: list[NeighbourVars] = Field(description="nodes that it exchanges routes with")
     labels: dict[str, Any]
 
 
-class Deployer(Variables):
+class DeployerVars(Variables):
     address: str
     http_port: int
     registry_port: int
     registry_certificate: str = Field("", description="in PEM, what nodes know it by; empty: it has not run yet")
 
 
-class Inventory(Variables):
+class InventoryVars(Variables):
     """Variables that come from the inventory. Roles name those they use."""
 
     bmk_datacenter: str = Field(description="name of the data center")
     bmk_host: HostVariables = Field(description="this host")
     bmk_cluster: ClusterVariables = Field(description="its cluster")
-    bmk_deployer: Deployer = Field(description="the machine that serves files and images")
+    bmk_deployer: DeployerVars = Field(description="the machine that serves files and images")
     bmk_artifacts: dict[str, Any] = Field(description="files of the mirror: name to url, sha256, version, size")
     bmk_images: dict[str, Any] = Field(description="images of the mirror: name to reference")
     bmk_timing: Literal["standard", "emulated"] = Field(description="how patient to be")
@@ -246,13 +246,13 @@ class Kubelet(Variables):
     )
 
 
-class ClusterNetwork(Variables):
+class ClusterNetworkVars(Variables):
     """CNI plug-ins; with the plug-in `routed`, routes between nodes by BIRD, and the way out by nftables."""
 
     cluster_network_bgp_hold: int = Field(30, description="Seconds of silence until a BGP neighbour counts as gone.")
 
 
-class ControlPlane(Variables):
+class ControlPlaneVars(Variables):
     """The API behind a VIP (keepalived and haproxy), and kubeadm init and join of control planes."""
 
     control_plane_health_port: int = Field(
@@ -304,8 +304,8 @@ ROLES: dict[str, type[Variables]] = {
     "node_baseline": NodeBaseline,
     "container_runtime": ContainerRuntime,
     "kubelet": Kubelet,
-    "cluster_network": ClusterNetwork,
-    "control_plane": ControlPlane,
+    "cluster_network": ClusterNetworkVars,
+    "control_plane": ControlPlaneVars,
     "worker": Worker,
 }
 

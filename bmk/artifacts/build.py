@@ -16,7 +16,7 @@ from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror, open_mirro
 from bmk.artifacts.other_lock import other_lock
 from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
 from bmk.artifacts.registry import Registry
-from bmk.artifacts.sources import GoModules, Offer, Source, UpstreamReleases
+from bmk.artifacts.sources import ArtifactSource, GoModules, Offer, UpstreamReleases
 from bmk.artifacts.systems import SYSTEMS
 from bmk.artifacts.work import GIB, Step, alone, work_through
 from bmk.errors import BmkError, DigestMismatch, PreflightRefused
@@ -33,7 +33,7 @@ class Job:
 
     lock: Lock
     mirror: Mirror
-    sources: Sequence[Source]
+    sources: Sequence[ArtifactSource]
     say: Say
     relock: bool = False
 
@@ -63,7 +63,7 @@ def _distrust_damaged_boot_files(lock: Lock, say: Say) -> None:
                 mirror.distrust(artifact)
 
 
-def bring_up(lock: Lock, sources: Sequence[Source], say: Say, *, relock: bool = False) -> Mirror:
+def bring_up(lock: Lock, sources: Sequence[ArtifactSource], say: Say, *, relock: bool = False) -> Mirror:
     """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill."""
     if work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say):
         open_mirror().prune(before=time.time() - DAY)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bmk.artifacts.node.sources import find_mirror
-from bmk.artifacts.tar import Entry
+from bmk.artifacts.tar import TarEntry
 from bmk.errors import BmkError
 
 # What a program needs at run time: itself, libraries and their data. Not: character sets, documentation, scripts.
@@ -71,7 +71,7 @@ def unpacked_packages(archive: Path) -> list[str]:
         return source_packages(stream.read() for stream in streams if stream is not None)
 
 
-def entries(archive: Path, into: Path, keep: Mapping[str, str]) -> list[Entry]:
+def entries(archive: Path, into: Path, keep: Mapping[str, str]) -> list[TarEntry]:
     """Members of the unpacked packages as entries of a layer. `keep`: path in the image -> path in the packages."""
     with tarfile.open(archive) as tar:
         if keep:
@@ -79,12 +79,12 @@ def entries(archive: Path, into: Path, keep: Mapping[str, str]) -> list[Entry]:
         return list(_running(tar, into))
 
 
-def _named(tar: tarfile.TarFile, into: Path, path: str, source: str) -> Entry:
+def _named(tar: tarfile.TarFile, into: Path, path: str, source: str) -> TarEntry:
     member = tar.getmember(f"./{source}")
-    return Entry(path, source=_extract(tar, member, into), mode=0o755)
+    return TarEntry(path, source=_extract(tar, member, into), mode=0o755)
 
 
-def _running(tar: tarfile.TarFile, into: Path) -> Iterator[Entry]:
+def _running(tar: tarfile.TarFile, into: Path) -> Iterator[TarEntry]:
     for member in tar.getmembers():
         path = member.name.removeprefix("./")
         if not path.startswith(KEPT) or path.startswith(DROPPED) or member.isdir():
@@ -92,9 +92,9 @@ def _running(tar: tarfile.TarFile, into: Path) -> Iterator[Entry]:
         if path.startswith(("usr/bin/", "usr/sbin/")) and Path(path).name not in PROGRAMS:
             continue
         if member.issym():
-            yield Entry(f"/{path}", link=member.linkname)
+            yield TarEntry(f"/{path}", link=member.linkname)
         elif member.isfile() or member.islnk():
-            yield Entry(f"/{path}", source=_extract(tar, member, into), mode=member.mode & 0o755)
+            yield TarEntry(f"/{path}", source=_extract(tar, member, into), mode=member.mode & 0o755)
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> Path:

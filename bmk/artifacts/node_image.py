@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from bmk.artifacts.content import replacing, sha256_of
 from bmk.artifacts.node.disk import Parts, make_disk
 from bmk.artifacts.node.sources import find_mirror
-from bmk.artifacts.node.tree import EPOCH, SUITE, Identity, member, node_key, node_tree, tools_key, tools_tree
+from bmk.artifacts.node.tree import EPOCH, SUITE, ImageIdentity, member, node_key, node_tree, tools_key, tools_tree
 from bmk.errors import BmkError
 from bmk.paths import cache_dir
 
@@ -78,7 +78,7 @@ def build_node_image(
     say("whole-disk image")
     with TemporaryDirectory(prefix="bmk-image-", dir=cache) as work:
         raw = Path(work, "disk.raw")
-        make_disk(Parts(tree, tools, Path(work), Identity.derived()), raw)
+        make_disk(Parts(tree, tools, Path(work), ImageIdentity.derived()), raw)
         compress_image(raw, result.image)
     return result
 

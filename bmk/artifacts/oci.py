@@ -16,7 +16,7 @@ from bmk.artifacts import debian
 from bmk.artifacts.content import sha256_bytes, sha256_file, sha256_of
 from bmk.artifacts.lock import Image
 from bmk.artifacts.registry import Registry
-from bmk.artifacts.tar import CAP_NET_BIND_SERVICE, Entry, write_tar
+from bmk.artifacts.tar import CAP_NET_BIND_SERVICE, TarEntry, write_tar
 from bmk.errors import BmkError
 
 RECIPE = 1  # raise it when this module makes other bytes from the same inputs
@@ -29,10 +29,10 @@ _PASSWD = (
 )
 _GROUP = b"root:x:0:\nnogroup:x:65534:\nnonroot:x:65532:\n"
 BASE = (
-    Entry("/etc/passwd", data=_PASSWD, mode=0o644),
-    Entry("/etc/group", data=_GROUP, mode=0o644),
-    Entry("/etc/nsswitch.conf", data=b"hosts: files dns\n", mode=0o644),
-    Entry("/tmp", mode=0o1777),  # noqa: S108 - a directory of the image, not of this machine
+    TarEntry("/etc/passwd", data=_PASSWD, mode=0o644),
+    TarEntry("/etc/group", data=_GROUP, mode=0o644),
+    TarEntry("/etc/nsswitch.conf", data=b"hosts: files dns\n", mode=0o644),
+    TarEntry("/tmp", mode=0o1777),  # noqa: S108 - a directory of the image, not of this machine
 )
 
 
@@ -51,7 +51,7 @@ def inputs(image: Image, suite: str, files: Mapping[str, str]) -> str:
     return sha256_of([RECIPE, image.model_dump(exclude={"id"}), [suite, DEBIAN_RECIPE] if image.debian else "", used])
 
 
-def make(name: str, image: Image, contents: list[list[Entry]], work: Path, registry: Registry) -> Made:
+def make(name: str, image: Image, contents: list[list[TarEntry]], work: Path, registry: Registry) -> Made:
     """Build the image in `work` from the entries of its layers, lowest first, and publish it as name:tag."""
     layers = [_layer(work / f"layer{n}.tar", entries) for n, entries in enumerate(contents)]
     taken = debian.unpacked_packages(work / debian.ARCHIVE) if image.debian else []
@@ -70,12 +70,12 @@ def make(name: str, image: Image, contents: list[list[Entry]], work: Path, regis
     return Made(digest, sha256_bytes(config), sum(size for _, size, _ in published))
 
 
-def contents(image: Image, suite: str, files: Mapping[str, Path], work: Path) -> list[list[Entry]]:
+def contents(image: Image, suite: str, files: Mapping[str, Path], work: Path) -> list[list[TarEntry]]:
     """Entries of each layer, lowest first. Debian's part is apart, so a new Kubernetes does not move it."""
-    links = [Entry(path, link=target) for path, target in image.links.items()]
+    links = [TarEntry(path, link=target) for path, target in image.links.items()]
     capability = CAP_NET_BIND_SERVICE if image.binds_low_ports else None
     programs = [
-        Entry(path, source=files[name], capability=capability if path == image.entrypoint[0] else None)
+        TarEntry(path, source=files[name], capability=capability if path == image.entrypoint[0] else None)
         for path, name in image.files.items()
     ]
     if not image.debian:
@@ -85,7 +85,7 @@ def contents(image: Image, suite: str, files: Mapping[str, Path], work: Path) ->
     return [lower, programs] if programs else [lower]
 
 
-def _layer(target: Path, entries: list[Entry]) -> tuple[str, Path]:
+def _layer(target: Path, entries: list[TarEntry]) -> tuple[str, Path]:
     """Digest of the plain tar, and the compressed file."""
     write_tar(target, entries)
     packed = target.with_suffix(".tar.zst")

@@ -36,7 +36,7 @@ class Offer:
 
 
 @dataclass
-class Source:
+class ArtifactSource:
     """Gives files of one product, and images; what it does not have is left out."""
 
     title: str
@@ -59,7 +59,7 @@ class Source:
 
 
 @dataclass
-class UpstreamReleases(Source):
+class UpstreamReleases(ArtifactSource):
     """Releases as their projects publish them; only those whose digest the lock pins are ever fetched."""
 
     lock: Lock
@@ -99,7 +99,7 @@ class UpstreamReleases(Source):
 
 
 @dataclass
-class Directory(Source):
+class Directory(ArtifactSource):
     """A mirror made elsewhere (`bmk artifacts bundle`, unpacked), or plain files named as in the lock."""
 
     root: Path
@@ -129,7 +129,7 @@ class Directory(Source):
 
 
 @dataclass
-class GoModules(Source):
+class GoModules(ArtifactSource):
     """Built here, from modules that go.sum pins."""
 
     lock: Lock

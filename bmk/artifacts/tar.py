@@ -13,7 +13,7 @@ CAP_NET_BIND_SERVICE = bytes.fromhex("0100000200040000000000000000000000000000")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TarEntry:
     """One member. Exactly one of `source`, `data`, `link` is set; none of them: a directory. `path` is absolute."""
 
     path: str
@@ -30,23 +30,23 @@ class Entry:
 
 def plain_tar(target: Path, programs: Mapping[str, Path]) -> None:
     """A tar of executables by name, without directories."""
-    write_tar(target, [Entry(name, source=path) for name, path in programs.items()], parents=False)
+    write_tar(target, [TarEntry(name, source=path) for name, path in programs.items()], parents=False)
 
 
-def write_tar(target: Path, entries: Iterable[Entry], *, parents: bool = True) -> None:
+def write_tar(target: Path, entries: Iterable[TarEntry], *, parents: bool = True) -> None:
     """Write the entries sorted by path; with `parents`, the directories above them too (mode 0755)."""
     members = {e.path.lstrip("/"): e for e in entries}
     if parents:
         for path in list(members):
             for parent in PurePosixPath(path).parents:
                 if str(parent) != ".":
-                    members.setdefault(str(parent), Entry(f"/{parent}"))
+                    members.setdefault(str(parent), TarEntry(f"/{parent}"))
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(members):
             _add(tar, path, members[path])
 
 
-def _add(tar: tarfile.TarFile, path: str, entry: Entry) -> None:
+def _add(tar: tarfile.TarFile, path: str, entry: TarEntry) -> None:
     info = tarfile.TarInfo(path)
     info.mode, info.mtime = entry.mode, 0
     if entry.capability:
@@ -61,7 +61,7 @@ def _add(tar: tarfile.TarFile, path: str, entry: Entry) -> None:
         _add_bytes(tar, info, entry)
 
 
-def _add_bytes(tar: tarfile.TarFile, info: tarfile.TarInfo, entry: Entry) -> None:
+def _add_bytes(tar: tarfile.TarFile, info: tarfile.TarInfo, entry: TarEntry) -> None:
     if entry.source is None:
         info.size = len(entry.data or b"")
         tar.addfile(info, io.BytesIO(entry.data or b""))

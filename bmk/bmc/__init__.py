@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from bmk.bmc.access import Access, Machine, Notify, Timing, Trust, nobody
+from bmk.bmc.access import Access, Machine, Notify, Timeouts, Trust, nobody
 from bmk.bmc.ipmi import IpmiBmc
 from bmk.bmc.logins import Logins
-from bmk.bmc.protocol import Bmc, Disk, Identity, Inventory, LogEntry
+from bmk.bmc.protocol import Bmc, Identity, Inventory, InventoryDisk, LogEntry
 from bmk.bmc.redfish import RedfishBmc
 from bmk.errors import ConfigError
 from bmk.secrets import Credentials, Secret
 
 __all__ = [
     "Bmc",
-    "Disk",
     "Identity",
     "Inventory",
+    "InventoryDisk",
     "LogEntry",
     "Logins",
     "Machine",
-    "Timing",
+    "Timeouts",
     "Trust",
     "conversation",
     "open_bmc",
@@ -51,7 +51,7 @@ def open_bmc(  # noqa: PLR0913 - what it takes to reach a BMC, by name
     trust: Trust = Trust(),  # noqa: B008 - frozen
     *,
     notify: Notify = nobody,
-    timing: Timing = Timing(),  # noqa: B008 - frozen
+    timing: Timeouts = Timeouts(),  # noqa: B008 - frozen
     machine: Machine = Machine(),  # noqa: B008
     logins: Logins | None = None,
 ) -> Bmc:

@@ -19,7 +19,7 @@ def nobody(event: Event) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class Timeouts:
     """Seconds. A BMC that reboots itself is silent for one to three minutes, so `patience` outlives that.
 
     `request`: one exchange, from the connection to the last byte, however slowly it drips; `connect`: until TCP
@@ -71,7 +71,7 @@ class Access:
     trust: Trust = Trust()
     machine: Machine = Machine()
     notify: Notify = field(default=nobody, repr=False)
-    timing: Timing = Timing()
+    timing: Timeouts = Timeouts()
     logins: Logins = field(default_factory=Logins, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)

@@ -28,7 +28,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class InventoryDisk:
     """A drive. `size` in bytes; `holds` says in words what is on it ("" when unknown or blank)."""
 
     name: str
@@ -46,7 +46,7 @@ class Inventory:
 
     cpus: int | None = None
     memory: int | None = None
-    disks: tuple[Disk, ...] = ()
+    disks: tuple[InventoryDisk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Bmc(Protocol):
         """Change power and read back until it is so.
 
         `shutdown` and `restart` ask the system that runs there to end, and switch the machine off when it does not
-        within `Timing.shutdown` or cannot be asked; an event says so. `off` and `cycle` ask nobody.
+        within `Timeouts.shutdown` or cannot be asked; an event says so. `off` and `cycle` ask nobody.
         """
 
     def set_boot_once(self, target: BootTarget, firmware: Firmware) -> None:

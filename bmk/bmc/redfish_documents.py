@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import islice
 
 from bmk.bmc.access import Machine
-from bmk.bmc.protocol import Disk
+from bmk.bmc.protocol import InventoryDisk
 from bmk.bmc.redfish_text import Json, at, disk_of, links_of, macs_in, next_of, objects, text_at
 from bmk.identity import same_serial, same_uuid
 
@@ -85,7 +85,7 @@ def macs_of(get: Get, system: Json, chassis: Callable[[], Iterable[Json]], wante
     return tuple(found)
 
 
-def drives_of(get: Get, system: Json) -> tuple[Disk, ...]:
+def drives_of(get: Get, system: Json) -> tuple[InventoryDisk, ...]:
     storages = parts(get, text_at(system, "Storage", "@odata.id"))
     links = (link for storage in storages for link in links_of(storage.get("Drives")))
     return tuple(disk_of(drive) for drive in _read(get, links))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bmk.bmc.ipmi_events import severity_of
-from bmk.bmc.protocol import Disk, LogEntry, Severity
+from bmk.bmc.protocol import InventoryDisk, LogEntry, Severity
 from bmk.identity import mac_of, serial_of
 
 Json = Mapping[str, Any]
@@ -61,11 +61,11 @@ def same_override(seen: Override, wanted: Override) -> bool:
     return (seen.enabled, seen.target) == (wanted.enabled, wanted.target) and seen.mode in (None, wanted.mode)
 
 
-def disk_of(drive: Json) -> Disk:
+def disk_of(drive: Json) -> InventoryDisk:
     """A Drive document."""
     names = {i.get("DurableNameFormat"): i.get("DurableName") for i in objects(drive.get("Identifiers"))}
     media = text_at(drive, "MediaType")
-    return Disk(
+    return InventoryDisk(
         name=text_at(drive, "Name") or text_at(drive, "Id") or "",
         size=int(number_at(drive, "CapacityBytes") or 0),
         serial=serial_of(text_at(drive, "SerialNumber")),

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from bmk.boot import grants
 from bmk.boot.attestation import NotYet, Sent, Unproven, check, proven
-from bmk.boot.decide import Facts, Install, decide
+from bmk.boot.decide import BootFacts, Install, decide
 from bmk.boot.grants import Grant, Taken
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
-from bmk.boot.request_context import Desk
-from bmk.boot.request_models import Asker, Claim, Done, Failed, Told
+from bmk.boot.request_context import RequestContext
+from bmk.boot.request_models import Claim, Client, Done, Failed, Told
 from bmk.boot.spec import Server, install_spec
 from bmk.boot.tpm import measured
 from bmk.datacenter.resolve import Host
@@ -33,7 +33,9 @@ _UNREADABLE = json_reply(400, {"reason": "the boot service cannot read this"})
 _UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: bmk why of this host says why"})
 
 
-async def admit(desk: Desk, asker: Asker, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]) -> Reply:
+async def admit(
+    desk: RequestContext, asker: Client, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]
+) -> Reply:
     """Nothing is read before it is proven, where the grant asks for it; then the answer is proven too."""
     try:
         grant = grants.get(desk.reader, grant_id)
@@ -51,7 +53,7 @@ async def admit(desk: Desk, asker: Asker, grant_id: str, sent: Sent, handle: Cal
     return proven(await handle(), key, sent)
 
 
-async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> Reply:
+async def claim(desk: RequestContext, asker: Client, grant_id: str, said: Claim | None) -> Reply:
     """Facts against a spec, once, for the machine of the grant; the same claim again is answered the same."""
     try:
         if said is None:
@@ -68,7 +70,7 @@ async def claim(desk: Desk, asker: Asker, grant_id: str, said: Claim | None) -> 
     return Reply(200, before.spec.encode(), "application/json")
 
 
-def _checked(desk: Desk, asker: Asker, grant: Grant, said: Claim) -> Host:
+def _checked(desk: RequestContext, asker: Client, grant: Grant, said: Claim) -> Host:
     """The host of the grant, if this is it that asks. PreflightRefused says why not."""
     host = desk.dc.hosts.get(grant.host)
     if host is None:
@@ -76,7 +78,7 @@ def _checked(desk: Desk, asker: Asker, grant: Grant, said: Claim) -> Host:
     if grant.claimed is not None:
         return host  # grants.claim() lets nobody in but the claimer, who says again what was checked then
     own_address = desk.speaks_for(asker.client, host)
-    facts = Facts(said.macs, said.uuid, said.serial, complete=True, own_address=own_address)
+    facts = BootFacts(said.macs, said.uuid, said.serial, complete=True, own_address=own_address)
     decision = decide(facts, grant, desk.now())
     if not isinstance(decision, Install):
         hint = "" if own_address else "reserve the address for the host's MAC in your DHCP server"
@@ -85,7 +87,7 @@ def _checked(desk: Desk, asker: Asker, grant: Grant, said: Claim) -> Host:
     return host
 
 
-def _keys(desk: Desk, host: Host) -> tuple[str, ...]:
+def _keys(desk: RequestContext, host: Host) -> tuple[str, ...]:
     keys = desk.authorized_keys(host)
     if not keys:
         # Without a key nobody could log in: better no install than a machine out of reach.
@@ -104,7 +106,7 @@ def _claimed(journal: Journal, grant: Grant, said: Claim, taken: Taken, now: flo
     return before
 
 
-async def events(desk: Desk, asker: Asker, grant_id: str, said: list[Any] | None) -> Reply:
+async def events(desk: RequestContext, asker: Client, grant_id: str, said: list[Any] | None) -> Reply:
     """A list of {kind, text, level, data} from the one who claimed the grant, while it is open."""
     grant = grants.claimant(desk.reader, grant_id, asker.token, asker.client)
     if grant is None or not grant.open_at(desk.now()):
@@ -125,7 +127,7 @@ def _event(grant: Grant, one: Any, now: float) -> Event:
     return Event("agent", told.kind, told.text, grant.host, level=told.level, data={**data, "grant": grant.id}, at=now)
 
 
-async def done(desk: Desk, asker: Asker, grant_id: str, said: Done | None) -> Reply:
+async def done(desk: RequestContext, asker: Client, grant_id: str, said: Done | None) -> Reply:
     """The proof of an install. It spends the grant; the same report again is answered the same for a while."""
     grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
     if grant is not None and grant.ended_as("spent", now):
@@ -168,7 +170,7 @@ def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool
     return finished
 
 
-async def failed(desk: Desk, asker: Asker, grant_id: str, said: Failed | None) -> Reply:
+async def failed(desk: RequestContext, asker: Client, grant_id: str, said: Failed | None) -> Reply:
     """The ramdisk gave up: what and why. The grant is over; the machine stays reachable for a look."""
     grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
     if grant is not None and grant.ended_as("failed", now):
@@ -179,7 +181,7 @@ async def failed(desk: Desk, asker: Asker, grant_id: str, said: Failed | None) -
     return json_reply(200, {"outcome": "failed"})
 
 
-async def _end(desk: Desk, grant: Grant, said: Failed) -> None:
+async def _end(desk: RequestContext, grant: Grant, said: Failed) -> None:
     """Grant and reason together: who waits for the end of the grant finds the reason."""
     now, data = desk.now(), {**said.model_dump(exclude={"what"}), "grant": grant.id}
     text = said.what or "the ramdisk gave up"
@@ -193,13 +195,13 @@ async def _end(desk: Desk, grant: Grant, said: Failed) -> None:
     await desk.recorder.run(end)
 
 
-async def _no_claimer(desk: Desk, asker: Asker, grant_id: str) -> Reply:
+async def _no_claimer(desk: RequestContext, asker: Client, grant_id: str) -> Reply:
     what = "this is not the address and the token of the grant's claim, or the grant is over"
     return await refused(desk, asker, grant_id, PreflightRefused(what, where=grant_id))
 
 
 async def refused(
-    desk: Desk, asker: Asker, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
+    desk: RequestContext, asker: Client, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
 ) -> Reply:
     """One text for the machine, all of it for the journal."""
     try:

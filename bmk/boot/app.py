@@ -18,22 +18,22 @@ from bmk.agent.proof import HEADER
 from bmk.boot import agent_routes, routes
 from bmk.boot.attestation import Sent
 from bmk.boot.reply import Reply
-from bmk.boot.request_context import Desk
-from bmk.boot.request_models import Asker, BootQuestion, Challenge, Claim, Done, Events, Failed, FileQuestion
+from bmk.boot.request_context import RequestContext
+from bmk.boot.request_models import BootQuestion, Challenge, Claim, Client, Done, Events, Failed, FileQuestion
 from bmk.boot.tpm.challenge import challenge
 
 MOST_BYTES = 1 << 20  # of a body
 DEADLINE = 45.0  # seconds for a request; a journal that others write to is waited for, for as long as nginx waits
 _FAILED = Reply(500, b"the boot service failed; see its log\n")  # machines take that as "local disk"
 
-Answer = Callable[[Desk, Request], Awaitable[Reply]]
+Answer = Callable[[RequestContext, Request], Awaitable[Reply]]
 
 
 class _TooLarge(Exception):
     """The body is longer than any honest one."""
 
 
-def application(desk: Desk) -> Router:
+def application(desk: RequestContext) -> Router:
     """All routes of the boot service for one desk. A bare router: what Starlette's middleware would catch is caught."""
     agent: dict[str, tuple[Callable[..., Awaitable[Reply]], type[BaseModel] | TypeAdapter[Any]]] = {
         "claim": (agent_routes.claim, Claim),
@@ -52,16 +52,16 @@ def application(desk: Desk) -> Router:
     return Router(table)
 
 
-async def _boot(desk: Desk, request: Request) -> Reply:
+async def _boot(desk: RequestContext, request: Request) -> Reply:
     query = request.scope["query_string"].decode("latin-1")
     return await routes.boot(desk, _asker(request), BootQuestion.model_validate(dict(parse_qsl(query))))
 
 
-async def _authorize(desk: Desk, request: Request) -> Reply:
+async def _authorize(desk: RequestContext, request: Request) -> Reply:
     return await routes.authorize(desk, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", "")))
 
 
-async def _challenge(desk: Desk, request: Request) -> Reply:
+async def _challenge(desk: RequestContext, request: Request) -> Reply:
     """The one question of a ramdisk that it cannot prove: its answer is what the proof is made of."""
     grant = request.path_params["grant"][:64]
     try:
@@ -75,7 +75,7 @@ def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[Base
     """A route of the ramdisk. What cannot be read reaches its handler as None: first comes who asks."""
     read = model.validate_json if isinstance(model, TypeAdapter) else model.model_validate_json
 
-    async def answer(desk: Desk, request: Request) -> Reply:
+    async def answer(desk: RequestContext, request: Request) -> Reply:
         sent = Sent(verb, await _body(request), request.headers.get(HEADER, ""))
         asker, grant = _asker(request), request.path_params["grant"][:64]
 
@@ -91,10 +91,10 @@ def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[Base
     return answer
 
 
-def _asker(request: Request) -> Asker:
+def _asker(request: Request) -> Client:
     """nginx is the only one who may say which address asks, and the only one who can connect."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return Asker(request.headers.get("x-real-ip", ""), token.strip() if scheme.lower() == "bearer" else "")
+    return Client(request.headers.get("x-real-ip", ""), token.strip() if scheme.lower() == "bearer" else "")
 
 
 async def _body(request: Request) -> bytes:
@@ -107,14 +107,14 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _route(desk: Desk, path: str, answer: Answer, method: str = "GET") -> Route:
+def _route(desk: RequestContext, path: str, answer: Answer, method: str = "GET") -> Route:
     return Route(path, _Endpoint(desk, answer), methods=[method])
 
 
 class _Endpoint:
     """An ASGI application of one route."""
 
-    def __init__(self, desk: Desk, answer: Answer) -> None:
+    def __init__(self, desk: RequestContext, answer: Answer) -> None:
         self._desk, self._answer = desk, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +123,7 @@ class _Endpoint:
         await Response(reply.body, reply.status, dict(reply.headers), kind)(scope, receive, send)
 
 
-async def _guarded(desk: Desk, request: Request, answer: Answer) -> Reply:
+async def _guarded(desk: RequestContext, request: Request, answer: Answer) -> Reply:
     """Something wrong with us: an answer without details, and a line in the log. It never ends the service."""
     try:
         async with asyncio.timeout(DEADLINE):

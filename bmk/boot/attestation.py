@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from bmk.agent.proof import HEADER, Key, same
+from bmk.agent.proof import HEADER, ProofKey, same
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply
@@ -30,7 +30,7 @@ class Sent:
     proof: str
 
 
-def check(nonces: Nonces, grant: Grant, sent: Sent) -> Key | None:
+def check(nonces: Nonces, grant: Grant, sent: Sent) -> ProofKey | None:
     """The key that proves the answer, when the request is proven; None where the grant asks for no proof.
 
     Raises Unproven, or NotYet while nobody knows the secret.
@@ -42,14 +42,14 @@ def check(nonces: Nonces, grant: Grant, sent: Sent) -> Key | None:
         raise NotYet
     if nonce is not None and grant.attest == "tpm":
         nonce = secret.nonce(nonce)
-    key = Key.derive(nonce, grant.id) if nonce is not None else None
+    key = ProofKey.derive(nonce, grant.id) if nonce is not None else None
     if key is None or not same(sent.proof, key.request(sent.verb, sent.body)):
         what = f"{'a wrong proof' if sent.proof else 'no proof'} by way of {grant.attest}: not this host asks"
         raise Unproven(what, where=grant.host)
     return key
 
 
-def proven(reply: Reply, key: Key | None, sent: Sent) -> Reply:
+def proven(reply: Reply, key: ProofKey | None, sent: Sent) -> Reply:
     """The reply with its proof; a refusal stays without."""
     if key is None or reply.status >= HTTPStatus.MULTIPLE_CHOICES:
         return reply

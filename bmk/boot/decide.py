@@ -9,7 +9,7 @@ from bmk.identity import mac_of, serials, uuids
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BootFacts:
     """What a machine says about itself: firmware through iPXE, or the ramdisk from DMI tables and permanent MACs.
 
     `complete` is for the ramdisk, which can read everything: there, a fact that the grant names and the machine does
@@ -53,7 +53,7 @@ class Refuse:
 Decision = Install | Local | Refuse
 
 
-def decide(facts: Facts, grant: Grant | None, now: float) -> Decision:
+def decide(facts: BootFacts, grant: Grant | None, now: float) -> Decision:
     """Install only under an open, unclaimed grant for exactly this machine. `now` in seconds since the epoch."""
     closed = _closed(grant, now)
     if closed or grant is None:
@@ -87,7 +87,7 @@ def _closed(grant: Grant | None, now: float) -> str:
     return ""
 
 
-def _stranger(facts: Facts, grant: Grant) -> str:
+def _stranger(facts: BootFacts, grant: Grant) -> str:
     """Why this is not the machine of the grant; "" when it is."""
     if not facts.own_address:
         return f"the request does not come from an address of {grant.host}"
@@ -103,7 +103,7 @@ def _stranger(facts: Facts, grant: Grant) -> str:
     return ""
 
 
-def _hint(facts: Facts, grant: Grant) -> str:
+def _hint(facts: BootFacts, grant: Grant) -> str:
     """What to do about a stranger that may be the machine after all."""
     if facts.complete and serials(grant.serial) and not serials(facts.serial):
         return f"if its DMI tables hold no serial: `serial: none` and its uuid for {grant.host} in dc.yml"

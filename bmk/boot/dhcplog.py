@@ -22,7 +22,7 @@ _LONGEST = 300  # characters of a text: machines choose parts of it
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DhcpLine:
     """One line that concerns a machine. `kind` such as `dhcp.discover`; `mac` or `address` says which machine."""
 
     kind: str
@@ -31,19 +31,19 @@ class Entry:
     address: str | None = None
 
 
-def parse(line: str) -> Entry | None:
+def parse(line: str) -> DhcpLine | None:
     """The entry of a log line; None for lines about nobody."""
     if found := _DHCP.search(line):
         what, more = found["what"].removeprefix("DHCP").lower(), (found["more"] or "").strip()
         text = " ".join(filter(None, (found["what"], found["address"], "on", found["link"], more)))
-        return Entry(
+        return DhcpLine(
             _REFUSALS.get(more, f"dhcp.{what}"), plain(text, _LONGEST), mac=found["mac"], address=found["address"]
         )
     if found := _WITHHELD.search(line):
-        return Entry("dhcp.withheld", plain(found["text"], _LONGEST), address=found["address"])
+        return DhcpLine("dhcp.withheld", plain(found["text"], _LONGEST), address=found["address"])
     if found := _TFTP.search(line):
         text = f"TFTP {found['what']} {Path(found['file']).name}"
-        return Entry("dhcp.tftp", plain(text, _LONGEST), address=found["address"])
+        return DhcpLine("dhcp.tftp", plain(text, _LONGEST), address=found["address"])
     return None
 
 

@@ -24,7 +24,7 @@ GRACE = 600.0  # seconds after a grant ran out in which its claimer may still re
 _COLUMNS = "id, host, attempt, body, opened, expires, claimed, ended, outcome"
 
 
-class Image(NamedTuple):
+class GrantedImage(NamedTuple):
     """An image artifact. `sha256` is of the compressed bytes, `raw_sha256` of the whole disk that they unpack to."""
 
     name: str
@@ -89,7 +89,7 @@ class Permission:
     raw_sha256: str = ""
 
 
-def permission(host: Host, image: Image, *, uuid: str | None = None, confirmed: str | None = None) -> Permission:
+def permission(host: Host, image: GrantedImage, *, uuid: str | None = None, confirmed: str | None = None) -> Permission:
     """The permission to put an image on the disk that the data center file selects for a host.
 
     `uuid` is the one its BMC reported; that of the file comes first. `confirmed`: see Grant.

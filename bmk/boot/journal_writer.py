@@ -12,7 +12,7 @@ from bmk.journal import Event, Journal
 T = TypeVar("T")
 
 
-class Recorder:
+class JournalWriter:
     """One writer thread for one journal. What `tell` returned from is stored."""
 
     def __init__(self, journal: Journal) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from bmk.boot.request_context import Desk
+from bmk.boot.request_context import RequestContext
 from bmk.datacenter.resolve import Host
 from bmk.journal import Event
 
@@ -65,7 +65,7 @@ def _relay(host: Host, server: IPv4Address) -> IPv4Address:
 class LeaseWatch:
     """Looks what dnsmasq has leased, and gives back what is stale. A message that is lost is sent at the next look."""
 
-    desk: Desk
+    desk: RequestContext
     _told: set[Lease] = field(default_factory=set)
 
     async def look(self) -> None:

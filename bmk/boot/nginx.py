@@ -139,7 +139,7 @@ http {{
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class NginxServer:
     """Where nginx listens and what it serves.
 
     `boot`: its own directory; `files`: the mirror's; `loaders`: iPXE's; `service`: host:port or unix:/path.
@@ -155,7 +155,7 @@ class Server:
     user: str | None = None
 
 
-def render(server: Server, installer_paths: Iterable[str] = ()) -> str:
+def render(server: NginxServer, installer_paths: Iterable[str] = ()) -> str:
     """nginx.conf. `installer_paths`: the installer's artifacts below `files`; they are not served as files."""
     return _TEMPLATE.format(
         user=f"user {server.user};\n" if server.user else "",

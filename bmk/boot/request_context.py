@@ -11,7 +11,7 @@ from typing import Any
 
 from bmk.boot.dnsmasq import base_url
 from bmk.boot.fold import Fold
-from bmk.boot.journal_writer import Recorder
+from bmk.boot.journal_writer import JournalWriter
 from bmk.boot.neighbours import Neighbours
 from bmk.boot.spec import Artifacts
 from bmk.datacenter.login import login_line, login_sources
@@ -22,13 +22,13 @@ ARTIFACTS = "artifacts.json"  # below the boot directory; written by whoever kno
 
 
 @dataclass(slots=True)
-class Desk:
+class RequestContext:
     """`reader` is the event loop's own connection, so that a waiting writer never delays an answer."""
 
     dc: DataCenter
     state: Path
     reader: Journal
-    recorder: Recorder
+    recorder: JournalWriter
     now: Callable[[], float] = time.time
     fold: Fold[tuple[str | None, bool]] = field(default_factory=Fold)
     neighbours: Neighbours = field(default_factory=Neighbours)

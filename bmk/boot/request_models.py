@@ -52,18 +52,18 @@ SigningKey = Annotated[Public, _key(SIGNER.read)]
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Client:
     """Who asks. `client`: its address, which nginx alone says; `token`: the bearer token, empty when it sent none."""
 
     client: str
     token: str = ""
 
 
-class _Asked(BaseModel):
+class _RequestModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class BootQuestion(_Asked):
+class BootQuestion(_RequestModel):
     """What iPXE asks with: its values are a stranger's, so anything is taken and nothing of it is believed."""
 
     mac: Annotated[Line, AfterValidator(lambda text: text.lower().replace("-", ":"))] = ""
@@ -72,7 +72,7 @@ class BootQuestion(_Asked):
     platform: Line = ""
 
 
-class FileQuestion(_Asked):
+class FileQuestion(_RequestModel):
     """A file of the installer, from the path that nginx was asked for."""
 
     grant: str
@@ -85,7 +85,7 @@ class FileQuestion(_Asked):
         return cls.model_validate(found.groupdict()) if found else None
 
 
-class Presented(_Asked):
+class Presented(_RequestModel):
     """What a machine's TPM shows: its endorsement key, that key's certificate (b"" without one), and a signing key."""
 
     ek: EndorsementKey
@@ -93,7 +93,7 @@ class Presented(_Asked):
     certificate: Blob = b""
 
 
-class Troubled(_Asked):
+class Troubled(_RequestModel):
     """Why a machine cannot show any of it."""
 
     problem: Line = Field(min_length=1)
@@ -102,7 +102,7 @@ class Troubled(_Asked):
 Challenge = TypeAdapter(Presented | Troubled)
 
 
-class Evidence(_Asked):
+class Evidence(_RequestModel):
     """How a machine was booted: `quoted` is what its TPM signed with `key` of the registers `pcrs` (number -> hex)."""
 
     key: SigningKey
@@ -122,7 +122,7 @@ class Claim(Inspection):
         return self.model_dump(mode="json", exclude={"token", "evidence"})
 
 
-class Progress(_Asked):
+class ProgressReport(_RequestModel):
     """How far a write is, as the agent's `Progress` reports it. Bytes and seconds."""
 
     stage: Line = "image"
@@ -137,7 +137,7 @@ AgentKind = Literal["image.started", "image.progress", "image.written", "agent.c
 _KINDS = frozenset(get_args(AgentKind))
 
 
-class Told(_Asked):
+class Told(_RequestModel):
     """One event of a ramdisk."""
 
     kind: Annotated[AgentKind, BeforeValidator(lambda kind: kind if str(kind) in _KINDS else "agent.said")] = (
@@ -145,13 +145,13 @@ class Told(_Asked):
     )
     text: Text = ""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    data: Progress | None = None
+    data: ProgressReport | None = None
 
 
 Events = TypeAdapter(Annotated[list[Any], Field(max_length=MOST_EVENTS)])
 
 
-class Done(_Asked):
+class Done(_RequestModel):
     """The proof of an install. `readback_sha256`: of the disk's bytes as they were read back; `seconds` by stage."""
 
     image_sha256: Digest
@@ -163,7 +163,7 @@ class Done(_Asked):
     boot_order: tuple[Line, ...] = Field((), max_length=64)
 
 
-class Failed(_Asked):
+class Failed(_RequestModel):
     """Why the ramdisk gave up. `code`: the kind of failure, which bmk has advice for; the words are the machine's."""
 
     code: Line = ""

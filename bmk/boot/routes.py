@@ -6,13 +6,13 @@ from typing import Any
 
 from bmk.agent.nonces.tpm import commitment
 from bmk.boot import grants
-from bmk.boot.decide import Decision, Facts, Install, Local, Refuse, decide, may_write
+from bmk.boot.decide import BootFacts, Decision, Install, Local, Refuse, decide, may_write
 from bmk.boot.grants import Grant
 from bmk.boot.ipxe import IMAGE, discover, script
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply
-from bmk.boot.request_context import Desk
-from bmk.boot.request_models import Asker, BootQuestion, FileQuestion
+from bmk.boot.request_context import RequestContext
+from bmk.boot.request_models import BootQuestion, Client, FileQuestion
 from bmk.boot.spec import installer_path
 from bmk.boot.tpm import secret
 from bmk.datacenter.resolve import Host
@@ -22,13 +22,13 @@ _WORD = {Install: "install", Local: "local", Refuse: "refuse"}
 _NOTHING = Reply(403)  # without a reason: it would teach a stranger what to say
 
 
-async def healthz(desk: Desk) -> Reply:
+async def healthz(desk: RequestContext) -> Reply:
     """Alive, and the journal can be read."""
     desk.reader.last_seq()
     return Reply(200, f"ok {desk.dc.name}\n".encode())
 
 
-async def boot(desk: Desk, asker: Asker, asked: BootQuestion) -> Reply:
+async def boot(desk: RequestContext, asker: Client, asked: BootQuestion) -> Reply:
     """The iPXE script of a machine; the script that asks who it is when it did not say."""
     if not asked.mac:
         await desk.overhear("boot.asked", "asks what to boot", desk.host_by_address(asker.client), asker.client)
@@ -37,7 +37,7 @@ async def boot(desk: Desk, asker: Asker, asked: BootQuestion) -> Reply:
     grant = grants.latest(desk.reader, host.name) if host else None
     decision: Decision = Local("this machine is not in the data center file")
     if host is not None:
-        facts = Facts((asked.mac,), asked.uuid, asked.serial, own_address=desk.speaks_for(asker.client, host))
+        facts = BootFacts((asked.mac,), asked.uuid, asked.serial, own_address=desk.speaks_for(asker.client, host))
         decision = decide(facts, grant, desk.now())
     data = {**asked.model_dump(), "grant": grant.id if grant else None}
     await _answered(desk, asker, data, host, decision)
@@ -45,7 +45,7 @@ async def boot(desk: Desk, asker: Asker, asked: BootQuestion) -> Reply:
     return Reply(200, script(decision, name, desk.url, _committed(desk, decision)).encode())
 
 
-def _committed(desk: Desk, decision: Decision) -> str:
+def _committed(desk: RequestContext, decision: Decision) -> str:
     """What the command line says of the nonce that the ramdisk will be challenged with; "" where none is."""
     if not isinstance(decision, Install) or decision.grant.attest != "tpm":
         return ""
@@ -53,7 +53,9 @@ def _committed(desk: Desk, decision: Decision) -> str:
     return commitment(secret.nonce(Nonces.of(desk.reader).made(grant)), grant)
 
 
-async def _answered(desk: Desk, asker: Asker, data: dict[str, Any], host: Host | None, decision: Decision) -> None:
+async def _answered(
+    desk: RequestContext, asker: Client, data: dict[str, Any], host: Host | None, decision: Decision
+) -> None:
     word = _WORD[type(decision)]
     hint = {"hint": decision.hint} if isinstance(decision, Refuse) else {}
     level = "warning" if host is None or isinstance(decision, Refuse) else "info"
@@ -61,7 +63,7 @@ async def _answered(desk: Desk, asker: Asker, data: dict[str, Any], host: Host |
     await desk.overhear("boot.answered", text, host, asker.client, level=level, decision=word, **data, **hint)
 
 
-async def authorize(desk: Desk, asker: Asker, asked: FileQuestion | None) -> Reply:
+async def authorize(desk: RequestContext, asker: Client, asked: FileQuestion | None) -> Reply:
     """nginx's question before it serves a byte of the installer: 204 and the file's path, or 403."""
     if asked is None:
         return _NOTHING
@@ -80,7 +82,7 @@ async def authorize(desk: Desk, asker: Asker, asked: FileQuestion | None) -> Rep
     return Reply(204, headers={"X-Bmk-File": path})
 
 
-def _refusal(desk: Desk, asker: Asker, grant: Grant, name: str) -> str:
+def _refusal(desk: RequestContext, asker: Client, grant: Grant, name: str) -> str:
     """Why a file of the installer is not for this client; "" when it is."""
     host = desk.dc.hosts.get(grant.host)
     if host is None:
@@ -94,10 +96,10 @@ def _refusal(desk: Desk, asker: Asker, grant: Grant, name: str) -> str:
     return ""
 
 
-def _opened(desk: Desk, asker: Asker, grant: Grant, host: Host, name: str) -> Decision:
+def _opened(desk: RequestContext, asker: Client, grant: Grant, host: Host, name: str) -> Decision:
     """Kernel and ramdisk for the host's address before the claim, the image for the claimer after it."""
     if name == IMAGE:
         claimer = grants.claimant(desk.reader, grant.id, asker.token, asker.client) is not None
         return may_write(grant, desk.now(), claimer)
     macs = tuple(nic.mac for nic in host.nics)
-    return decide(Facts(macs, own_address=desk.speaks_for(asker.client, host)), grant, desk.now())
+    return decide(BootFacts(macs, own_address=desk.speaks_for(asker.client, host)), grant, desk.now())

@@ -112,7 +112,7 @@ def _served(mirror_root: Path, artifacts: Artifacts) -> tuple[Path, list[str]]:
 
 def _nginx(dc: DataCenter, boot: Path, served: tuple[Path, list[str]], setting: Setting) -> Process:
     files, installer_paths = served
-    server = nginx.Server(
+    server = nginx.NginxServer(
         address=str(dc.spec.deployer.address),
         port=dc.spec.deployer.http_port,
         boot=boot,

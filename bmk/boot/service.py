@@ -17,9 +17,9 @@ import uvloop
 
 from bmk.boot import grants, http
 from bmk.boot.app import application
-from bmk.boot.journal_writer import Recorder
-from bmk.boot.request_context import Desk
-from bmk.boot.supervise import Supervisor
+from bmk.boot.journal_writer import JournalWriter
+from bmk.boot.request_context import RequestContext
+from bmk.boot.supervise import TaskSupervisor
 from bmk.boot.watch import tasks
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
@@ -27,14 +27,14 @@ from bmk.journal import Event, Journal
 from bmk.paths import state_dir
 
 
-async def run(desk: Desk, listen: str, reload: Callable[[], DataCenter]) -> None:
+async def run(desk: RequestContext, listen: str, reload: Callable[[], DataCenter]) -> None:
     """Serve until SIGTERM or SIGINT. A change of the data center's files loads them again."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await desk.recorder.run(lambda journal: grants.expire(journal, desk.now()))
     await desk.recorder.tell(Event("bmk", "boot.started", f"the boot service of {desk.dc.name} listens on {listen}"))
-    supervisor = Supervisor(desk.recorder, desk.now)
+    supervisor = TaskSupervisor(desk.recorder, desk.now)
     beside = loop.create_task(supervisor.run(tasks(desk, reload)))
     await http.serve(application(desk), listen, stop)
     beside.cancel()
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         dc = load_datacenter(options.dc)
         state = options.state or state_dir(dc.name)
         journal = state / "journal.db"
-        desk = Desk(dc, state, Journal(journal), Recorder(Journal(journal)))
+        desk = RequestContext(dc, state, Journal(journal), JournalWriter(Journal(journal)))
         gc.freeze()  # the data center is there to stay: looking through it again and again is a third of an answer
         uvloop.run(run(desk, options.listen, lambda: load_datacenter(options.dc)))
     except BmkError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from bmk.boot.journal_writer import Recorder
+from bmk.boot.journal_writer import JournalWriter
 from bmk.journal import Event, Journal
 from bmk.journal.host_status import age
 
@@ -61,10 +61,10 @@ def read_state(journal: Journal) -> ServiceState | None:
 
 
 @dataclass(slots=True)
-class Supervisor:
+class TaskSupervisor:
     """Keeps tasks running until cancelled. `now` in epoch seconds; `pause` waits (seconds)."""
 
-    recorder: Recorder
+    recorder: JournalWriter
     now: Callable[[], float] = time.time
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     states: dict[str, TaskState] = field(default_factory=dict)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmk.boot import grants
-from bmk.boot.dhcplog import Entry, Tail, parse
+from bmk.boot.dhcplog import DhcpLine, Tail, parse
 from bmk.boot.fold import Fold
 from bmk.boot.leases import LeaseWatch
 from bmk.boot.nonces import Nonces
-from bmk.boot.request_context import Desk
+from bmk.boot.request_context import RequestContext
 from bmk.boot.server import write_hosts
 from bmk.boot.supervise import OWNER, Work
 from bmk.datacenter.resolve import DataCenter
@@ -28,9 +28,9 @@ _DHCP_EACH = 100  # messages of one host that are told in a minute: a boot has a
 Stamp = frozenset[tuple[str, int, int, int]]
 
 
-def tasks(desk: Desk, reload: Callable[[], DataCenter]) -> dict[str, Work]:
+def tasks(desk: RequestContext, reload: Callable[[], DataCenter]) -> dict[str, Work]:
     """What the service does beside answering, by name; each runs for ever. Begun again, it goes on where it was."""
-    changes = Changes(desk, reload)
+    changes = FileWatcher(desk, reload)
     return {
         "dhcp-log": lambda: again(_EVERY, DhcpWatch(desk, _resumed(desk)).look),
         "leases": lambda: again(_SELDOM, LeaseWatch(desk).look),
@@ -47,7 +47,7 @@ async def again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
 
 
-async def _expire(desk: Desk) -> None:
+async def _expire(desk: RequestContext) -> None:
     def over(journal: Journal) -> None:
         grants.expire(journal, desk.now())
         Nonces.of(journal).sweep(journal, desk.now())
@@ -55,7 +55,7 @@ async def _expire(desk: Desk) -> None:
     await desk.recorder.run(over)
 
 
-async def _tell_repeats(desk: Desk) -> None:
+async def _tell_repeats(desk: RequestContext) -> None:
     for (host, _), count in desk.fold.over(desk.now()):
         text = f"{count} more questions within a minute were only counted"
         await desk.tell("boot.repeated", text, host, level="warning", count=count)
@@ -69,7 +69,7 @@ class DhcpWatch:
     not many. Of a host each is told, up to a number that no honest machine reaches.
     """
 
-    desk: Desk
+    desk: RequestContext
     tail: Tail
     _strangers: Fold[str | None] = field(default_factory=Fold)
     _hosts: Fold[str | None] = field(default_factory=lambda: Fold(most=_DHCP_EACH))
@@ -82,7 +82,7 @@ class DhcpWatch:
         if events:
             await self.desk.recorder.run(lambda journal: _store(journal, events, place))
 
-    def _event(self, entry: Entry) -> Event | None:
+    def _event(self, entry: DhcpLine) -> Event | None:
         host = self.desk.host_by_mac(entry.mac) if entry.mac else None
         host = host or (self.desk.host_by_address(entry.address) if entry.address and not entry.mac else None)
         data, now = {"mac": entry.mac, "address": entry.address}, self.desk.now()
@@ -102,7 +102,7 @@ class DhcpWatch:
         ]
 
 
-def _resumed(desk: Desk) -> Tail:
+def _resumed(desk: RequestContext) -> Tail:
     place = desk.reader.facts(OWNER).get("dhcp_log", {})
     path = desk.state / "boot" / "dnsmasq.log"
     return Tail(path, place.get("inode", 0), place.get("offset", 0))
@@ -114,10 +114,10 @@ def _store(journal: Journal, events: list[Event], place: dict[str, int]) -> None
         journal.record(OWNER, "dhcp_log", place)
 
 
-class Changes:
+class FileWatcher:
     """Loads the data center again when its files changed, also for dnsmasq; a broken one changes nothing."""
 
-    def __init__(self, desk: Desk, reload: Callable[[], DataCenter]) -> None:
+    def __init__(self, desk: RequestContext, reload: Callable[[], DataCenter]) -> None:
         self._desk, self._reload = desk, reload
         self._seen = stamp(desk.dc.source.parent)
 

@@ -32,14 +32,14 @@ def command(dc: str, once: bool, every: float) -> None:
     The boot server runs this as the unit bmk-approver. What is refused is told once and kept in the journal; an API
     that is away is asked again. Exit code with --once: 5 when no API answered, 4 when some did not.
     """
-    from bmk.live.workspace import open_site
+    from bmk.live.workspace import open_workspace
     from bmk.phases.csr_approval import Watcher
 
-    site = open_site(dc)
-    clusters = {name: site.world.cluster(name) for name in site.dc.spec.clusters}
+    workspace = open_workspace(dc)
+    clusters = {name: workspace.services.cluster(name) for name in workspace.dc.spec.clusters}
 
     def emit(event: Event) -> None:
-        site.journal.append(event)
+        workspace.journal.append(event)
         say(event.text)
 
     watcher = Watcher(clusters, emit, every)

@@ -60,7 +60,9 @@ def sync(lock_file: Path | None, places: tuple[Path, ...], sha256: str | None, u
     lock = load_lock(lock_file)
     _say_other_lock(lock_file)
     with ExitStack() as stack:
-        chain: list[sources.Source] = [sources.UpstreamReleases("upstream releases", lock, say)] if upstream else []
+        chain: list[sources.ArtifactSource] = (
+            [sources.UpstreamReleases("upstream releases", lock, say)] if upstream else []
+        )
         for place in places:
             chain.append(sources.Directory(str(place), *stack.enter_context(opened(place, sha256))))
         chain += [sources.GoModules("Go modules", lock, say)] if building else []

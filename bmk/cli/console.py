@@ -63,13 +63,13 @@ def _listen(dc: DataCenter, host: Host, everything: bool, seconds: float | None)
     from bmk.journal import serial
     from bmk.live.workspace import enter
 
-    site = enter(dc)
+    workspace = enter(dc)
     log = serial.kept(dc.name, host.name)
     private_dir(log.parent)
     log.touch(mode=0o600)
     say(f"console of {host.name}, kept in {log}; Ctrl-C ends")
     stop, failed, go_on = threading.Event(), list[Exception](), _for(seconds)
-    reader = threading.Thread(target=_record, args=(site.world.bmc(host), log, stop, failed), daemon=True)
+    reader = threading.Thread(target=_record, args=(workspace.services.bmc(host), log, stop, failed), daemon=True)
     reader.start()
     try:
         _show(log, _start(log, everything), lambda: reader.is_alive() and go_on())

@@ -14,8 +14,8 @@ from bmk.cli.output import dump, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bmk.drift.model import Standing
-    from bmk.live.workspace import Site
+    from bmk.drift.model import DriftStatus
+    from bmk.live.workspace import Workspace
 
 _SEVERITIES = ("benign", "degraded", "security", "breaking")
 _FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
@@ -51,33 +51,33 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     Exit code 0: no drift; 2: drift; 4: some hosts could not be asked; 5: none could. Spares are not looked at.
     """
     from bmk.cli.ages import seconds_ago
-    from bmk.drift.collector import Limits
+    from bmk.drift.collector import CollectLimits
     from bmk.drift.model import SEVERITIES
-    from bmk.live.drift_service import Wish, find_drift
-    from bmk.live.workspace import open_site
+    from bmk.live.drift_service import DriftRequest, find_drift
+    from bmk.live.workspace import open_workspace
     from bmk.report.drift import only as filtered
 
     after = time.time() - seconds_ago(since) if since else 0.0
-    site = open_site(dc)
-    hosts = [h for h in site.select(limit) if h.role != "spare"]
+    workspace = open_workspace(dc)
+    hosts = [h for h in workspace.select(limit) if h.role != "spare"]
     began = time.time()
-    limits = Limits(seconds=deadline, parallel=parallel)
-    wish = Wish(site.run_id, _bmc(site) if bmc else None, limits)
-    standings = find_drift(site.dc, site.journal, hosts, wish)
+    limits = CollectLimits(seconds=deadline, parallel=parallel)
+    wish = DriftRequest(workspace.run_id, _bmc(workspace) if bmc else None, limits)
+    standings = find_drift(workspace.dc, workspace.journal, hosts, wish)
     if write is not None:
-        _leave(site, write, began, standings)
+        _leave(workspace, write, began, standings)
     shown = filtered(standings, [s for s in SEVERITIES if s in only], after)
-    _show(site, shown, began, output)
+    _show(workspace, shown, began, output)
     return _exit(shown)
 
 
-def _bmc(site: Site):  # type: ignore[no-untyped-def]
-    from bmk.bmc import Timing
+def _bmc(workspace: Workspace):  # type: ignore[no-untyped-def]
+    from bmk.bmc import Timeouts
 
-    return lambda host: site.world.bmc(host, Timing(connect=4, request=30, patience=30))
+    return lambda host: workspace.services.bmc(host, Timeouts(connect=4, request=30, patience=30))
 
 
-def _exit(standings: Sequence[Standing]) -> int:
+def _exit(standings: Sequence[DriftStatus]) -> int:
     """`unknown` never hides behind drift, and drift never behind 0."""
     from bmk.errors import Exit
 
@@ -87,28 +87,28 @@ def _exit(standings: Sequence[Standing]) -> int:
     return Exit.PENDING if any(s.drift for s in standings) else Exit.OK
 
 
-def _show(site: Site, standings: Sequence[Standing], began: float, output: str) -> None:
+def _show(workspace: Workspace, standings: Sequence[DriftStatus], began: float, output: str) -> None:
     from bmk.report.drift import document
     from bmk.report.drift_text import as_junit, table
     from bmk.report.prometheus import drift_metrics
 
     now = time.time()
     if output in ("json", "yaml"):
-        dump(document(site.dc.name, site.run_id, now, now - began, standings), output)
+        dump(document(workspace.dc.name, workspace.run_id, now, now - began, standings), output)
     elif output == "prom":
-        click.echo(drift_metrics(site.dc.name, now, now - began, standings), nl=False)
+        click.echo(drift_metrics(workspace.dc.name, now, now - began, standings), nl=False)
     elif output == "junit":
-        click.echo(as_junit(site.dc.name, standings), nl=False)
+        click.echo(as_junit(workspace.dc.name, standings), nl=False)
     elif output == "html":
         from bmk.report.site import write_page
 
-        click.echo(write_page(site.dc, site.journal), nl=False)
+        click.echo(write_page(workspace.dc, workspace.journal), nl=False)
     else:
         click.echo("\n".join(table(standings, wide=output == "wide")))
-        say(_summary(site.dc.name, standings, now - began))
+        say(_summary(workspace.dc.name, standings, now - began))
 
 
-def _summary(dc: str, standings: Sequence[Standing], seconds: float) -> str:
+def _summary(dc: str, standings: Sequence[DriftStatus], seconds: float) -> str:
     from bmk.report.drift import summary
 
     counts = summary(standings)
@@ -117,7 +117,7 @@ def _summary(dc: str, standings: Sequence[Standing], seconds: float) -> str:
     return f"{dc}: {found}{unknown} on {counts['hosts']} hosts and clusters in {seconds:.1f} s"
 
 
-def _leave(site: Site, directory: Path, began: float, standings: Sequence[Standing]) -> None:
+def _leave(workspace: Workspace, directory: Path, began: float, standings: Sequence[DriftStatus]) -> None:
     """Files are replaced whole: whoever reads them meanwhile sees the old or the new."""
     import json
 
@@ -127,11 +127,11 @@ def _leave(site: Site, directory: Path, began: float, standings: Sequence[Standi
 
     now = time.time()
     directory.mkdir(parents=True, exist_ok=True)
-    body = document(site.dc.name, site.run_id, now, now - began, standings)
+    body = document(workspace.dc.name, workspace.run_id, now, now - began, standings)
     for name, text in (
         ("drift.json", json.dumps(body, indent=1) + "\n"),
-        ("drift.prom", drift_metrics(site.dc.name, now, now - began, standings)),
-        ("index.html", write_page(site.dc, site.journal)),
+        ("drift.prom", drift_metrics(workspace.dc.name, now, now - began, standings)),
+        ("index.html", write_page(workspace.dc, workspace.journal)),
     ):
         fresh = directory / f".{name}.new"
         fresh.write_text(text)

@@ -10,7 +10,7 @@ from bmk.cli.options import dc_argument, limit_option, output_option
 from bmk.cli.output import dump, emit, say
 
 if TYPE_CHECKING:
-    from bmk.hardening.assess import Report, Result
+    from bmk.hardening.assess import ControlResult, HardeningReport
 
 _SHORT = 90  # characters of evidence in a table
 
@@ -26,13 +26,13 @@ def command(dc: str, limit: tuple[str, ...], controls: tuple[str, ...], output: 
     The table shows what is not as it should be; wide shows all. Exit code 0: all hold or are waived; 2: something
     fails; 4: the rest holds, some did not answer; 5: nobody answered. What was not seen is unknown, never a pass.
     """
-    from bmk.live.hardening_service import inspect, remember
-    from bmk.live.workspace import open_site
+    from bmk.live.hardening_service import assess_hardening, remember
+    from bmk.live.workspace import open_workspace
 
     known = _known(controls)
-    site = open_site(dc)
-    report = inspect(site.dc, site.world, site.select(limit))
-    remember(site.dc, site.journal, report)
+    workspace = open_workspace(dc)
+    report = assess_hardening(workspace.dc, workspace.services, workspace.select(limit))
+    remember(workspace.dc, workspace.journal, report)
     report = _only(report, known)
     _print(report, output)
     if output in ("table", "wide"):
@@ -40,7 +40,7 @@ def command(dc: str, limit: tuple[str, ...], controls: tuple[str, ...], output: 
     return exit_code(report)
 
 
-def exit_code(report: Report) -> int:
+def exit_code(report: HardeningReport) -> int:
     """What fails counts most; then who was silent."""
     from bmk.errors import Exit
 
@@ -64,7 +64,7 @@ def _known(controls: tuple[str, ...]) -> frozenset[str]:
     return frozenset(controls)
 
 
-def _only(report: Report, controls: frozenset[str]) -> Report:
+def _only(report: HardeningReport, controls: frozenset[str]) -> HardeningReport:
     from dataclasses import replace
 
     if not controls:
@@ -72,7 +72,7 @@ def _only(report: Report, controls: frozenset[str]) -> Report:
     return replace(report, results=tuple(r for r in report.results if r.control in controls))
 
 
-def _print(report: Report, output: str) -> None:
+def _print(report: HardeningReport, output: str) -> None:
     if output == "json":
         dump(report.as_dict(), output)
     elif output == "junit":
@@ -93,7 +93,7 @@ def _print(report: Report, output: str) -> None:
         )
 
 
-def _row(result: Result, output: str) -> dict[str, Any]:
+def _row(result: ControlResult, output: str) -> dict[str, Any]:
     seen = result.seen if not result.reason else f"{result.seen} (waived: {result.reason})"
     if output != "wide" and len(seen) > _SHORT:
         seen = seen[: _SHORT - 3] + "..."
@@ -101,7 +101,7 @@ def _row(result: Result, output: str) -> dict[str, Any]:
     return {**row, "seen": seen, "cis": result.cis or None, "title": result.title}
 
 
-def _say(report: Report, dc: str) -> None:
+def _say(report: HardeningReport, dc: str) -> None:
     for exception in report.exceptions:
         say(f"{exception.kind}: {exception.what}: {exception.detail}")
     for silent in report.silent:

@@ -60,12 +60,12 @@ def rotate(dc: str, public: Path | None, without: tuple[str, ...]) -> int:
     from bmk.engine.lock import RunLock
     from bmk.errors import Exit
     from bmk.live.key_rotation import Rotation, installed_hosts, rotate
-    from bmk.live.workspace import open_site
+    from bmk.live.workspace import open_workspace
     from bmk.paths import state_dir
 
-    site = open_site(dc)
-    with RunLock(site.journal, site.run_id):
-        rotation = Rotation(site.dc, site.journal, state_dir(site.dc.name), say)
+    workspace = open_workspace(dc)
+    with RunLock(workspace.journal, workspace.run_id):
+        rotation = Rotation(workspace.dc, workspace.journal, state_dir(workspace.dc.name), say)
         failed = rotate(rotation, installed_hosts(rotation, without), public)
     for host, error in failed.items():
         say(f"{host}: {error.what}" + (f" ({error.why})" if error.why else ""))

@@ -92,11 +92,11 @@ def _fetch(loaded: DataCenter, cluster: str, dc: str) -> Path:
     there = [h for h in loaded.members(cluster, "control_plane") if h.name in joined]
     if not there:
         raise PreflightRefused(f"cluster {cluster} does not exist yet", hint=f"bmk provision {dc}")
-    site, problems = enter(loaded), []
+    workspace, problems = enter(loaded), []
     for host in there:
         try:
-            site.world.fetch_kubeconfig(host)
-            return site.world.kubeconfig(cluster)
+            workspace.services.fetch_kubeconfig(host)
+            return workspace.services.kubeconfig(cluster)
         except BmkError as error:
             problems.append(f"{host.name}: {error.what}")
     raise Unreachable(f"no control plane of {cluster} could be asked", why="; ".join(problems), hint=f"bmk status {dc}")

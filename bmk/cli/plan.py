@@ -26,20 +26,20 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> i
     from bmk.datacenter.masquerade import ways_out
     from bmk.datacenter.versions import lock_path
     from bmk.errors import Exit
-    from bmk.live.workspace import open_site
+    from bmk.live.workspace import open_workspace
     from bmk.plan.files import save_plan
     from bmk.plan.show import lines
 
-    site = open_site(dc)
-    hosts = site.select(limit)
-    plan, _ = site.plan(hosts, PROVISION)
-    for line in other_lock(lock_path(site.dc.source, site.dc.spec.artifacts)):
+    workspace = open_workspace(dc)
+    hosts = workspace.select(limit)
+    plan, _ = workspace.plan(hosts, PROVISION)
+    for line in other_lock(lock_path(workspace.dc.source, workspace.dc.spec.artifacts)):
         say(line)
-    people = waiting(site.journal, hosts, dc)
+    people = waiting(workspace.journal, hosts, dc)
     if people:
         say(people)
     if output == "table":
-        click.echo("\n".join(lines(plan, unproven(hosts), ways_out(site.dc, [h.host for h in plan.pending]))))
+        click.echo("\n".join(lines(plan, unproven(hosts), ways_out(workspace.dc, [h.host for h in plan.pending]))))
     else:
         dump(plan.as_dict(), output)
     if out is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bmk.datacenter.resolve import Host
     from bmk.errors import BmkError
     from bmk.journal import Journal
-    from bmk.live.workspace import Site
+    from bmk.live.workspace import Workspace
 
 _HARMLESS = ("on", "status")  # interrupts nothing
 _SIDE_BY_SIDE = 32  # BMCs asked at once
@@ -48,11 +48,11 @@ def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ..
         raise click.UsageError(f"name the hosts to switch {action}, or a --limit")
     loaded = load_datacenter(dc)
     wanted = select_hosts(loaded, hosts, limit)  # before a lab is looked for: a wrong name is a wrong name
-    site = enter(loaded)
+    workspace = enter(loaded)
     if action not in _HARMLESS and not yes:
-        _agree(site.journal, action, dc, wanted)
+        _agree(workspace.journal, action, dc, wanted)
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        rows = list(pool.map(lambda host: _one(site, host, action), wanted))
+        rows = list(pool.map(lambda host: _one(workspace, host, action), wanted))
     emit(rows, output, ("host", "power", "problem"), ("bmc", "next"))
     _end(rows, action, dc)
 
@@ -88,9 +88,9 @@ def occupied(journal: Journal, hosts: Sequence[str]) -> Mapping[str, str]:
     return busy
 
 
-def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
+def _one(workspace: Workspace, host: Host, action: str) -> dict[str, Any]:
     """Do it to one host; what goes wrong is a cell of its row."""
-    from bmk.bmc import Timing, conversation
+    from bmk.bmc import Timeouts, conversation
     from bmk.errors import BmkError
     from bmk.phases.identity import mismatches
 
@@ -102,10 +102,14 @@ def _one(site: Site, host: Host, action: str) -> dict[str, Any]:
         "next": None,
     }
     try:
-        with conversation(site.world.bmc(host, Timing(connect=5, patience=_PATIENCE))) as bmc:
+        with conversation(workspace.services.bmc(host, Timeouts(connect=5, patience=_PATIENCE))) as bmc:
             wrong = mismatches(host, bmc.identity()) if action != "status" else []
             if wrong:
-                return {**row, "problem": f"another machine: {'; '.join(wrong)}", "next": f"correct {site.dc.source}"}
+                return {
+                    **row,
+                    "problem": f"another machine: {'; '.join(wrong)}",
+                    "next": f"correct {workspace.dc.source}",
+                }
             if action != "status":
                 bmc.set_power(action)  # type: ignore[arg-type] # one of the choices, as mypy cannot see
             return {**row, "power": bmc.power()}

@@ -19,7 +19,7 @@ from bmk.cli.output import say
 if TYPE_CHECKING:
     from bmk.engine.executor import Outcome
     from bmk.journal.sinks import Sink
-    from bmk.live.workspace import Site
+    from bmk.live.workspace import Workspace
     from bmk.plan import Actual, Plan
 
 
@@ -57,12 +57,12 @@ def command(dc: str, **wish: Any) -> int:
     Can be killed at any time: the same command does what is left. A lab is brought up first.
     """
     from bmk.engine.lock import RunLock
-    from bmk.live.workspace import open_up
+    from bmk.live.workspace import open_and_start
 
-    site = open_up(dc, say)
+    workspace = open_and_start(dc, say)
     try:
-        with RunLock(site.journal, site.run_id):
-            return _provision(site, _Wish(**wish))
+        with RunLock(workspace.journal, workspace.run_id):
+            return _provision(workspace, _Wish(**wish))
     except KeyboardInterrupt:
         _leave()
 
@@ -76,7 +76,7 @@ def _leave() -> NoReturn:
     os._exit(Exit.INTERRUPTED)
 
 
-def _provision(site: Site, wish: _Wish) -> int:
+def _provision(workspace: Workspace, wish: _Wish) -> int:
     from bmk.actions.provision import PROVISION
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
@@ -85,22 +85,22 @@ def _provision(site: Site, wish: _Wish) -> int:
     from bmk.plan.files import check_against
     from bmk.plan.show import lines
 
-    site.select((), wish.confirm)
-    hosts = site.select(wish.limit)
-    plan, actuals = site.plan(hosts, PROVISION)
+    workspace.select((), wish.confirm)
+    hosts = workspace.select(wish.limit)
+    plan, actuals = workspace.plan(hosts, PROVISION)
     if wish.plan is not None:
         check_against(wish.plan, plan)
-    say("\n".join(lines(plan, unproven(hosts), ways_out(site.dc, [h.host for h in plan.pending]))))
+    say("\n".join(lines(plan, unproven(hosts), ways_out(workspace.dc, [h.host for h in plan.pending]))))
     if not plan.pending:
         return Exit.OK
-    people = waiting(site.journal, hosts, site.dc.name)
+    people = waiting(workspace.journal, hosts, workspace.dc.name)
     if people:
         say(people)
     if any(change.disk for host in plan.pending for change in host.changes):
-        site.world.image()  # refuses now, not host by host, when there is nothing to install
-    _agree(plan, wish, site.dc.name)
-    began = site.journal.last_seq()
-    return _report(_perform(site, plan, actuals, wish), site, began)
+        workspace.services.image()  # refuses now, not host by host, when there is nothing to install
+    _agree(plan, wish, workspace.dc.name)
+    began = workspace.journal.last_seq()
+    return _report(_perform(workspace, plan, actuals, wish), workspace, began)
 
 
 def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
@@ -120,18 +120,20 @@ def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
         raise Declined("nothing was changed", hint=f"bmk plan {dc}")
 
 
-def _perform(site: Site, plan: Plan, actuals: dict[str, Actual], wish: _Wish) -> list[Outcome]:
+def _perform(workspace: Workspace, plan: Plan, actuals: dict[str, Actual], wish: _Wish) -> list[Outcome]:
     from bmk.actions.provision import PROVISION
     from bmk.engine.session import Options, perform
 
     with ExitStack() as stack:
-        sinks = [stack.enter_context(closing(s)) for s in _sinks(site, plan, wish, stack)]
-        options = Options(sinks=sinks, confirmed=frozenset(wish.confirm), timing=site.timing)
-        work = perform(site.run_id, PROVISION, site.dc, site.world, site.journal, plan, actuals, options)
+        sinks = [stack.enter_context(closing(s)) for s in _sinks(workspace, plan, wish, stack)]
+        options = Options(sinks=sinks, confirmed=frozenset(wish.confirm), timing=workspace.timing)
+        work = perform(
+            workspace.run_id, PROVISION, workspace.dc, workspace.services, workspace.journal, plan, actuals, options
+        )
         return asyncio.run(_interruptible(work))
 
 
-def _sinks(site: Site, plan: Plan, wish: _Wish, stack: ExitStack) -> list[Sink]:
+def _sinks(workspace: Workspace, plan: Plan, wish: _Wish, stack: ExitStack) -> list[Sink]:
     """A live table on a terminal, plain lines elsewhere; JSON lines where they were asked for."""
     from bmk.cli.output import console
     from bmk.journal.live_table import LiveTable
@@ -157,16 +159,17 @@ async def _interruptible(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outco
         raise KeyboardInterrupt from None
 
 
-def _report(outcomes: list[Outcome], site: Site, began: int) -> int:
+def _report(outcomes: list[Outcome], workspace: Workspace, began: int) -> int:
     from bmk.cli.tables import show_failures, show_smoke
     from bmk.errors import SomeHostsFailed
 
-    show_smoke(site.journal.since(began, kind="smoke.check"))
+    show_smoke(workspace.journal.since(began, kind="smoke.check"))
     show_failures(outcomes)
     bad = [o.host for o in outcomes if o.error is not None]
     if not bad:
-        say(f"{len(outcomes)} hosts done; next: bmk status {site.dc.name}")
+        say(f"{len(outcomes)} hosts done; next: bmk status {workspace.dc.name}")
         return 0
     raise SomeHostsFailed(
-        f"{len(bad)} of {len(outcomes)} hosts failed: {', '.join(bad)}", hint=f"bmk provision {site.dc.name} continues"
+        f"{len(bad)} of {len(outcomes)} hosts failed: {', '.join(bad)}",
+        hint=f"bmk provision {workspace.dc.name} continues",
     )

@@ -34,9 +34,9 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     claim(loaded.name, loaded.source)
     with RunLock(journal := open_journal(loaded.name), new_run_id()):
         if cancel:
-            names = reinstall.withdraw(journal, wanted)
+            names = reinstall.withdraw_order(journal, wanted)
             say(f"not to be installed anew: {', '.join(names) or 'none of these was'}")
             return
-        reinstall.order(loaded, journal, wanted)
+        reinstall.order_reinstall(loaded, journal, wanted)
     confirms = " ".join(f"--confirm {host.name}" for host in wanted)
     say(f"to be installed anew: {', '.join(host.name for host in wanted)}\n  next: bmk provision {dc} {confirms}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bmk.datacenter.resolve import Host
     from bmk.journal import Journal
-    from bmk.journal.host_status import Where
+    from bmk.journal.host_status import HostStatus
 
 _STATES = ("new", "running", "failed", "interrupted", "ready")
 _COLOURS = {"ready": "green", "failed": "red", "interrupted": "yellow"}
@@ -56,15 +56,15 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
             _say_kept(journal, loaded.spec.retention_days)
 
 
-def _find(journal: Journal | None, hosts: Sequence[Host], dc: str) -> list[Where]:
+def _find(journal: Journal | None, hosts: Sequence[Host], dc: str) -> list[HostStatus]:
     from bmk.engine.lock import living
-    from bmk.journal.host_status import find
+    from bmk.journal.host_status import statuses
 
     live = living(journal) if journal is not None else None
-    return find(journal, [h.name for h in hosts], live, f"bmk provision {dc}")
+    return statuses(journal, [h.name for h in hosts], live, f"bmk provision {dc}")
 
 
-def _row(host: Host, at: Where) -> dict[str, Any]:
+def _row(host: Host, at: HostStatus) -> dict[str, Any]:
     from bmk.journal.host_status import age
 
     image = at.image
@@ -95,7 +95,7 @@ def _iso(seconds: float) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
 
 
-def _say_next(found: Sequence[Where], dc: str) -> None:
+def _say_next(found: Sequence[HostStatus], dc: str) -> None:
     """How many are where, and what to type for those that nobody is at work on, each command once."""
     counts = Counter[str](at.state for at in found)
     say(f"\n{', '.join(f'{counts[state]} {state}' for state in _STATES if counts[state]) or 'no hosts'}")
@@ -167,7 +167,7 @@ def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
             live.update(_table(_find(journal, hosts, dc), screen.size.height), refresh=True)
 
 
-def _table(found: Sequence[Where], height: int) -> Table:
+def _table(found: Sequence[HostStatus], height: int) -> Table:
     """Rows that fit the terminal, those first that somebody should look at."""
     from rich.table import Column, Table
     from rich.text import Text

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmk.datacenter.resolve import Host
-    from bmk.live.workspace import Site
-    from bmk.verify.run import Result
+    from bmk.live.workspace import Workspace
+    from bmk.verify.run import VerifyResult
 
 _FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
 
@@ -32,50 +32,54 @@ def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
     Suites ask over ssh and change nothing; pods are gone afterwards. Exit code 0: all passed; 1: something is wrong;
     4: some hosts could not be asked; 5: none could. Spares are not looked at.
     """
-    from bmk.live.workspace import open_site
+    from bmk.live.workspace import open_workspace
 
-    site = open_site(dc)
-    hosts = [h for h in site.select(limit) if h.role != "spare"]
+    workspace = open_workspace(dc)
+    hosts = [h for h in workspace.select(limit) if h.role != "spare"]
     began = time.time()
     with ThreadPoolExecutor(2) as pool:
-        pods = pool.submit(_smoke, site, hosts) if smoke else None
-        results = _suites(site, hosts) + (pods.result() if pods is not None else [])
-    _show(site, results, time.time() - began, output)
+        pods = pool.submit(_smoke, workspace, hosts) if smoke else None
+        results = _suites(workspace, hosts) + (pods.result() if pods is not None else [])
+    _show(workspace, results, time.time() - began, output)
     return _exit(results)
 
 
-def _suites(site: Site, hosts: Sequence[Host]) -> list[Result]:
+def _suites(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:
     """Hosts that do not answer are told first, and not asked a hundred times."""
     from bmk.live.known_hosts import write_known_hosts
     from bmk.ssh import deployer_key
-    from bmk.verify.run import Door, Result, verify
+    from bmk.verify.run import Door, VerifyResult, verify
 
     with ThreadPoolExecutor(32) as pool:
-        states = dict(zip([h.name for h in hosts], pool.map(site.world.ssh, hosts), strict=True))
+        states = dict(zip([h.name for h in hosts], pool.map(workspace.services.ssh, hosts), strict=True))
     silent = [
-        Result(name, "ssh", "it answers", "error", f"ssh: {state}") for name, state in states.items() if state != "ok"
+        VerifyResult(name, "ssh", "it answers", "error", f"ssh: {state}")
+        for name, state in states.items()
+        if state != "ok"
     ]
-    door = Door(deployer_key(site.dc.name), write_known_hosts(site.dc, site.journal))
+    door = Door(deployer_key(workspace.dc.name), write_known_hosts(workspace.dc, workspace.journal))
     asked = {h.name: f"ssh://root@{h.address}" for h in hosts if states[h.name] == "ok"}
     return silent + verify(asked, door.ssh_config)
 
 
-def _smoke(site: Site, hosts: Sequence[Host]) -> list[Result]:
+def _smoke(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:
     from bmk.errors import BmkError
-    from bmk.verify.run import Result
+    from bmk.verify.run import VerifyResult
 
     results = []
     for name in sorted({h.cluster for h in hosts if h.cluster is not None}):
         try:
-            for check in site.world.cluster(name).smoke():
+            for check in workspace.services.cluster(name).smoke():
                 where = f"{name}/{check.host}" if check.host else name
-                results.append(Result(where, "smoke", check.name, "passed" if check.ok else "failed", check.detail))
+                results.append(
+                    VerifyResult(where, "smoke", check.name, "passed" if check.ok else "failed", check.detail)
+                )
         except BmkError as error:
-            results.append(Result(name, "smoke", "the API answers", "error", error.what))
+            results.append(VerifyResult(name, "smoke", "the API answers", "error", error.what))
     return results
 
 
-def _exit(results: Sequence[Result]) -> int:
+def _exit(results: Sequence[VerifyResult]) -> int:
     from bmk.errors import Exit
 
     places = {r.where for r in results}
@@ -85,10 +89,10 @@ def _exit(results: Sequence[Result]) -> int:
     return Exit.FAILED if any(r.outcome == "failed" for r in results) else Exit.OK
 
 
-def _show(site: Site, results: Sequence[Result], seconds: float, output: str) -> None:
+def _show(workspace: Workspace, results: Sequence[VerifyResult], seconds: float, output: str) -> None:
     from bmk.report import verify as report
 
-    name = site.dc.name
+    name = workspace.dc.name
     if output in ("json", "yaml"):
         dump(report.document(name, seconds, results), output)
     elif output in ("junit", "html", "prom"):

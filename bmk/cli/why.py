@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmk.journal import Journal
-    from bmk.journal.diagnosis import Case, Story
-    from bmk.journal.timeline import Entry
+    from bmk.journal.diagnosis import Diagnosis, Question
+    from bmk.journal.timeline import TimelineEntry
 
 _CONSOLE = 10  # newest lines of the console that are shown
 _LONGEST = 12  # lines of one event that are shown: kubeadm can say a lot
@@ -36,12 +36,12 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     from bmk.cli.records import open_records
     from bmk.datacenter.select import host_named
     from bmk.journal import serial
-    from bmk.journal.diagnosis import tell
+    from bmk.journal.diagnosis import diagnose
     from bmk.journal.timeline import timeline
 
     loaded, journal = open_records(dc)
     host_named(loaded, host)
-    story = tell(journal, _case(journal, dc, host), everything=everything)
+    story = diagnose(journal, _case(journal, dc, host), everything=everything)
     rows = timeline(story.events, debug=everything)
     log = serial.found(loaded.name, host)
     console = serial.tail(log, _CONSOLE) if log else []
@@ -51,17 +51,17 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
         dump({**story.as_dict(), "timeline": [row.as_dict() for row in rows], "console": console}, output)
 
 
-def _case(journal: Journal | None, dc: str, host: str) -> Case:
+def _case(journal: Journal | None, dc: str, host: str) -> Question:
     from bmk.engine.lock import living
-    from bmk.journal.diagnosis import Case
+    from bmk.journal.diagnosis import Question
     from bmk.journal.installation import proven_hosts
 
     if journal is None:
-        return Case(dc, host, time.time())
-    return Case(dc, host, time.time(), living(journal), host in proven_hosts(journal))
+        return Question(dc, host, time.time())
+    return Question(dc, host, time.time(), living(journal), host in proven_hosts(journal))
 
 
-def _print(story: Story, rows: Sequence[Entry], console: Sequence[str], lines: int) -> None:
+def _print(story: Diagnosis, rows: Sequence[TimelineEntry], console: Sequence[str], lines: int) -> None:
     hidden = max(0, len(rows) - lines) if lines else 0
     if hidden:
         click.echo(f"... {hidden} earlier rows; --lines 0 shows them")
@@ -76,7 +76,7 @@ def _print(story: Story, rows: Sequence[Entry], console: Sequence[str], lines: i
     _conclude(story)
 
 
-def _line(row: Entry) -> str:
+def _line(row: TimelineEntry) -> str:
     """`12:30:01  imaging     agent    image 200 MB (12 times, last 12:30:20)`, with a mark for warnings and errors."""
     mark = {"warning": "! ", "error": "X "}.get(row.level, "  ")
     text = "\n".join(row.text.split("\n")[:_LONGEST]).replace("\n", "\n" + " " * 32 + "| ")
@@ -88,7 +88,7 @@ def _clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _conclude(story: Story) -> None:
+def _conclude(story: Diagnosis) -> None:
     from bmk.journal.host_status import age
 
     since = f" ({age(story.at.since)} ago)" if story.at.since else ""

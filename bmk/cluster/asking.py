@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PodCommand:
     """A command for a shell; it has to end well and say `expected`, unless `good` judges (exit code, text)."""
 
     name: str
@@ -56,7 +56,7 @@ def answered(code: int, text: str) -> bool:
     return code == 0 or "NXDOMAIN" in text
 
 
-def ask_node(api: Pods, namespace: str, pod: PodState, questions: Sequence[Question], seconds: float) -> list[Row]:
+def ask_node(api: Pods, namespace: str, pod: PodState, questions: Sequence[PodCommand], seconds: float) -> list[Row]:
     """A row for each question, one for exec and one for logs; asked again until all are well or `seconds` are over."""
     end = time.monotonic() + seconds
     while True:
@@ -66,7 +66,7 @@ def ask_node(api: Pods, namespace: str, pod: PodState, questions: Sequence[Quest
         time.sleep(1)
 
 
-def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[Question], seconds: float) -> list[Row]:
+def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[PodCommand], seconds: float) -> list[Row]:
     """An API server or a kubelet may be busy for a moment: then nothing is known of the questions."""
     try:
         _, said = api.execute(namespace, pod.name, ["/bin/sh", "-c", _script(questions)], seconds)
@@ -80,7 +80,7 @@ def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[Ques
     return [*rows, Row("exec", True, "", pod.node)]
 
 
-def _script(questions: Sequence[Question]) -> str:
+def _script(questions: Sequence[PodCommand]) -> str:
     return "\n".join(f'said=$({{ {q.command}; }} 2>&1); echo "{_MARK} $?"; echo "$said"' for q in questions)
 
 

@@ -39,7 +39,7 @@ class Approver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Decision:
     """What became of one request. `host` is who asked, by its certificate or its ticket; "" when that is nobody.
 
     `problem` says why it was left alone; "" when it was approved.
@@ -51,14 +51,14 @@ class Answer:
     problem: str = ""
 
 
-def approve(api: Approver, addresses: Mapping[str, str]) -> list[Answer]:
+def approve(api: Approver, addresses: Mapping[str, str]) -> list[Decision]:
     """Approve what the inventory (host name -> address) confirms of all that waits. One odd request stops no other."""
     return [
         _answer(api, request, addresses) for request in api.waiting_requests() if request.signer in (SERVING, CLIENT)
     ]
 
 
-def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]) -> Answer:
+def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]) -> Decision:
     kind = "serving" if request.signer == SERVING else "client"
     host = ""
     try:
@@ -72,7 +72,7 @@ def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]
         problem = f"{error.what}: {error.why}"
     except Exception as error:  # whatever a request holds that the library cannot take apart
         problem = f"cannot be read: {type(error).__name__}"
-    return Answer(request.name, host, kind, problem or "")
+    return Decision(request.name, host, kind, problem or "")
 
 
 def _asker(api: Approver, request: SigningRequest) -> str:

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 from typing import Any, cast
 
 from bmk.cluster.kubelet import kubelet_configuration, kubelet_patch
-from bmk.cluster.timing import PROFILES, SHARED_TIMEOUTS, Profile, Timing
+from bmk.cluster.timing import PROFILES, SHARED_TIMEOUTS, ClusterTiming, Timing
 from bmk.hardening import accounts, apiserver
 from bmk.hardening.network import UNABLE
 
@@ -41,7 +41,7 @@ class Node:
         return cls(variables["bmk_cluster"], variables["bmk_host"], variables.get("bmk_images", {}), timing, facts)
 
     @property
-    def profile(self) -> Profile:
+    def profile(self) -> ClusterTiming:
         return PROFILES[self.timing]
 
     @property
@@ -246,7 +246,7 @@ def _bind(node: Node) -> Document:
     return {"op": "add", "path": "/spec/containers/0/command/-", "value": f"--bind-address={node.host['address']}"}
 
 
-def _patience(name: str, profile: Profile) -> Document:
+def _patience(name: str, profile: ClusterTiming) -> Document:
     container = {**_probes(name, profile), "env": _arguments(profile.environment)}
     if name in profile.cpu_requests:
         container["resources"] = {"requests": {"cpu": profile.cpu_requests[name]}}
@@ -313,12 +313,12 @@ def _workload(kind: str, name: str, template: Document) -> Document:
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": {"template": template}}
 
 
-def _dns_patience(profile: Profile) -> Document:
+def _dns_patience(profile: ClusterTiming) -> Document:
     """CoreDNS has no more to lose than the static pods: upstream takes it for dead after 5 s without an answer."""
     return _workload("Deployment", "coredns", {"spec": {"containers": [_probes("coredns", profile)]}})
 
 
-def _probes(name: str, profile: Profile) -> Document:
+def _probes(name: str, profile: ClusterTiming) -> Document:
     return {"name": name, **{p: body for p, body in profile.probes.items() if p not in _LACKING.get(name, ())}}
 
 

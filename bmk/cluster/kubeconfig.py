@@ -24,7 +24,7 @@ _PARTS = ("certificate-authority-data", "client-certificate-data", "client-key-d
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ClusterCredentials:
     """PEM of the cluster's authority, of the administrator's certificate and of its key."""
 
     authority: bytes
@@ -32,7 +32,7 @@ class Credentials:
     key: bytes
 
 
-def credentials(text: str) -> Credentials:
+def credentials(text: str) -> ClusterCredentials:
     """What is taken out of a kubeconfig of kubeadm, serialized anew. Raises BmkError when it does not hold."""
     try:
         authority, certificate, key = (_part(text, name) for name in _PARTS)
@@ -46,14 +46,14 @@ def credentials(text: str) -> Credentials:
         raise _refused("the certificate was not issued by its authority") from error
     except (ValueError, TypeError) as error:
         raise _refused(str(error)) from error
-    return Credentials(
+    return ClusterCredentials(
         issuer.public_bytes(Encoding.PEM),
         holder.public_bytes(Encoding.PEM),
         private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
 
 
-def kubeconfig(cluster: str, endpoint: tuple[str, int], found: Credentials) -> str:
+def kubeconfig(cluster: str, endpoint: tuple[str, int], found: ClusterCredentials) -> str:
     """The file for kubectl and for bmk. `endpoint` is host and port of the API as dc.yml says."""
     user, host = f"{cluster}-admin", endpoint[0]
     server = f"https://{f'[{host}]' if ':' in host else host}:{endpoint[1]}"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from bmk.cluster import enforcement
 from bmk.cluster.api import Api, PodState, wait_for
-from bmk.cluster.asking import PRINTED, Question, Row, answered, ask_node
+from bmk.cluster.asking import PRINTED, PodCommand, Row, answered, ask_node
 from bmk.errors import BmkError, Unreachable
 
 T = TypeVar("T")
@@ -60,17 +60,17 @@ def run(api: Api, proof: Proof) -> list[Row]:
     return rows
 
 
-def questions(proof: Proof, other: PodState, service: str) -> list[Question]:
+def questions(proof: Proof, other: PodState, service: str) -> list[PodCommand]:
     """What a pod asks; `other` is the one on the next node, `service` the address in front of all."""
     wget = f"wget -q -T {proof.seconds / 36:.0f} -O -"
     return [
-        Question("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address"),
-        Question("a name outside is answered", f"nslookup {proof.name}", "", answered),
-        Question("the deployer is reached", f"{wget} {proof.url}"),
-        Question("identity", "id 2>/dev/null", IDENTITY),
-        Question("pod to pod", f"echo to {other.node}: && {wget} http://{other.ip}:{_PORT}/index.html", other.name),
-        Question("pod to service by name", f"{wget} http://web/index.html", "web-"),
-        Question("pod to service by address", f"{wget} http://{service}/index.html", "web-"),
+        PodCommand("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address"),
+        PodCommand("a name outside is answered", f"nslookup {proof.name}", "", answered),
+        PodCommand("the deployer is reached", f"{wget} {proof.url}"),
+        PodCommand("identity", "id 2>/dev/null", IDENTITY),
+        PodCommand("pod to pod", f"echo to {other.node}: && {wget} http://{other.ip}:{_PORT}/index.html", other.name),
+        PodCommand("pod to service by name", f"{wget} http://web/index.html", "web-"),
+        PodCommand("pod to service by address", f"{wget} http://{service}/index.html", "web-"),
     ]
 
 

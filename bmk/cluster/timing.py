@@ -24,7 +24,7 @@ GO = {
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ClusterTiming:
     """Differences to upstream; empty means upstream's defaults. Values as the components take them."""
 
     kubeadm_timeouts: dict[str, str] = field(default_factory=dict)
@@ -49,9 +49,9 @@ SHARED_TIMEOUTS = {
     "discovery": "8m0s",
 }
 
-PROFILES: dict[Timing, Profile] = {
-    "standard": Profile(),
-    "emulated": Profile(
+PROFILES: dict[Timing, ClusterTiming] = {
+    "standard": ClusterTiming(),
+    "emulated": ClusterTiming(
         kubeadm_timeouts={
             "controlPlaneComponentHealthCheck": "20m0s",
             "kubeletHealthCheck": "10m0s",

@@ -18,7 +18,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class AddressChanges:
     """What came into the file and what went, as `addresses.NAME` or `pods.CLUSTER.NAME` -> value."""
 
     path: Path
@@ -26,7 +26,7 @@ class Changes:
     dropped: dict[str, str]
 
 
-def write_addresses(ref: str | Path) -> Changes:
+def write_addresses(ref: str | Path) -> AddressChanges:
     """Bring the addresses.yml of a data center up to date. Raises ConfigError before it writes when dc.yml is wrong."""
     examined = examine(ref)
     examined.require_good()
@@ -37,9 +37,9 @@ def write_addresses(ref: str | Path) -> Changes:
     return changes
 
 
-def _difference(path: Path, old: dict[str, str], new: dict[str, str]) -> Changes:
+def _difference(path: Path, old: dict[str, str], new: dict[str, str]) -> AddressChanges:
     added = {key: value for key, value in new.items() if key not in old}
-    return Changes(path, added, {key: value for key, value in old.items() if key not in new})
+    return AddressChanges(path, added, {key: value for key, value in old.items() if key not in new})
 
 
 def _write(path: Path, allocations: Allocations) -> None:

@@ -10,7 +10,7 @@ from bmk.datacenter.resolve import Host
 
 
 @dataclass(frozen=True, slots=True)
-class Unproven:
+class UnprovenProfile:
     """A profile with `attest: {way: none}`, its reason, and its hosts."""
 
     profile: str
@@ -22,9 +22,9 @@ class Unproven:
         return f"no proof of which machine installs (attest: none, profile {self.profile}: {names}): {self.reason}"
 
 
-def unproven(hosts: Iterable[Host]) -> Iterator[Unproven]:
+def unproven(hosts: Iterable[Host]) -> Iterator[UnprovenProfile]:
     """One for each profile of these hosts that asks for no proof, by name."""
     found = sorted((h for h in hosts if h.profile.attestation.way == "none"), key=lambda h: h.profile_name)
     for profile, group in groupby(found, key=lambda h: h.profile_name):
         members = list(group)
-        yield Unproven(profile, members[0].profile.attestation.reason or "", tuple(h.name for h in members))
+        yield UnprovenProfile(profile, members[0].profile.attestation.reason or "", tuple(h.name for h in members))

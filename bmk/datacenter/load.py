@@ -18,7 +18,7 @@ from bmk.datacenter.model import DataCenterFile
 from bmk.datacenter.problem import InvalidDataCenter, Problem, did_you_mean, locate
 from bmk.datacenter.resolve import DataCenter
 from bmk.datacenter.shape import shape_problems
-from bmk.datacenter.source import ADDRESSES, NO_RACKS, Missing, Source, read_source, require_mapping
+from bmk.datacenter.source import ADDRESSES, NO_RACKS, Missing, SourceFiles, read_source, require_mapping
 from bmk.datacenter.versions import lock_problems, locked_versions, version_problems
 
 
@@ -26,7 +26,7 @@ from bmk.datacenter.versions import lock_problems, locked_versions, version_prob
 class Examined:
     """What reading found out: the model (None when the shape is wrong), the usable parts, and all problems."""
 
-    source: Source
+    source: SourceFiles
     file: DataCenterFile | None
     draft: Draft
     problems: tuple[Problem, ...]
@@ -67,7 +67,7 @@ def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:
     return Examined(source, file, draft, tuple(problems))
 
 
-def _shape(source: Source) -> tuple[DataCenterFile | None, Draft, list[Problem]]:
+def _shape(source: SourceFiles) -> tuple[DataCenterFile | None, Draft, list[Problem]]:
     allocations, problems = _allocations(source)
     problems += [_missing_rack(source, name, file) for name, file in source.missing.items()]
     tree = source.tree()
@@ -78,7 +78,7 @@ def _shape(source: Source) -> tuple[DataCenterFile | None, Draft, list[Problem]]
     return file, draft_of(file.spec, allocations), problems
 
 
-def _allocations(source: Source) -> tuple[Allocations, list[Problem]]:
+def _allocations(source: SourceFiles) -> tuple[Allocations, list[Problem]]:
     value = source.addresses.value if source.addresses else None
     try:
         return Allocations.model_validate(value or {}), []
@@ -87,7 +87,7 @@ def _allocations(source: Source) -> tuple[Allocations, list[Problem]]:
         return Allocations(), [Problem((ADDRESSES, *p.loc), p.what, p.hint, p.key) for p in found]
 
 
-def _missing_rack(source: Source, rack: str, missing: Missing) -> Problem:
+def _missing_rack(source: SourceFiles, rack: str, missing: Missing) -> Problem:
     loc = ("spec", "racks", rack, "hosts")
     if missing.why:
         return Problem(loc, missing.why, "a file of hosts lies beside dc.yml or below, such as hosts/r1.yml")
@@ -97,7 +97,7 @@ def _missing_rack(source: Source, rack: str, missing: Missing) -> Problem:
     return Problem(loc, f"there is no file {missing.file!r}", hint)
 
 
-def _name(source: Source) -> str:
+def _name(source: SourceFiles) -> str:
     metadata: Any = source.main.value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return str(name or source.path.parent.name)

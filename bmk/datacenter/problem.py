@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from bmk.datacenter.source import Source
+from bmk.datacenter.source import SourceFiles
 from bmk.document import Loc, Mark, excerpt
 from bmk.errors import ConfigError
 
@@ -60,7 +60,7 @@ class InvalidDataCenter(ConfigError):
         return [asdict(p) for p in self.problems]
 
 
-def locate(source: Source, problems: Iterable[Problem]) -> list[Located]:
+def locate(source: SourceFiles, problems: Iterable[Problem]) -> list[Located]:
     """Give every problem its file, line and column, sorted by them; flaws of the text itself come along."""
     found = [_located(source, source.locate(p.loc, key=p.key)[0], _words(source, p), p.hint) for p in problems]
     found += [_located(source, flaw.mark, flaw.what, flaw.hint) for flaw in source.flaws()]
@@ -82,9 +82,9 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _words(source: Source, problem: Problem) -> str:
+def _words(source: SourceFiles, problem: Problem) -> str:
     return f"{problem.what} at {source.locate(problem.other)[0]}" if problem.other else problem.what
 
 
-def _located(source: Source, mark: Mark, what: str, hint: str) -> Located:
+def _located(source: SourceFiles, mark: Mark, what: str, hint: str) -> Located:
     return Located(str(mark.path), mark.line, mark.column, what, hint, source.line(mark))

@@ -24,7 +24,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFiles:
     """All documents of one data center. Problems of addresses.yml have a loc that starts with its name."""
 
     main: Document
@@ -77,7 +77,7 @@ class Source:
         return {**rack, "hosts": []} if name in self.missing else rack
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> SourceFiles:
     """Read dc.yml and what belongs to it, all of it in one directory.
 
     What is not YAML becomes a flaw. Raises ConfigError for dc.yml and addresses.yml that cannot be read.
@@ -96,7 +96,7 @@ def read_source(path: Path) -> Source:
             missing[name] = Missing(file, error.what)
     addresses = path.parent / ADDRESSES
     known = _read(inside(path.parent, ADDRESSES)) if addresses.is_file() else None
-    return Source(main, racks, known, missing)
+    return SourceFiles(main, racks, known, missing)
 
 
 def _rack_file(directory: Path, file: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bmk.datacenter.draft import Draft
 from bmk.datacenter.problem import Problem, did_you_mean
-from bmk.datacenter.source import Source
+from bmk.datacenter.source import SourceFiles
 from bmk.document import inside, read_document
 from bmk.errors import ConfigError
 
@@ -28,7 +28,7 @@ def version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
             yield Problem(loc, f"Kubernetes {version} is not in the lock file", did_you_mean(version, locked))
 
 
-def lock_problems(source: Source) -> Iterator[Problem]:
+def lock_problems(source: SourceFiles) -> Iterator[Problem]:
     """A lock file that is named and is not there, or is none of this data center's."""
     try:
         lock_path(source.path, _named(source.main.value))
@@ -36,7 +36,7 @@ def lock_problems(source: Source) -> Iterator[Problem]:
         yield Problem(("spec", "artifacts"), error.what, error.hint)
 
 
-def locked_versions(source: Source) -> frozenset[str]:
+def locked_versions(source: SourceFiles) -> frozenset[str]:
     """Kubernetes versions of the data center's lock file; empty when there is none that can be read."""
     try:
         return _versions(lock_path(source.path, _named(source.main.value)))

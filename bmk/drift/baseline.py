@@ -42,7 +42,7 @@ _COLUMNS = "host, counter, at, digest, signature, body, schema, installation"
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
+class Baseline:
     """`sections` as in the manifest: name -> {inputs, items}; `at` in seconds since the epoch."""
 
     host: str
@@ -55,7 +55,7 @@ class Seal:
     installation: str = ""
 
 
-def make(host: str, digest: str, manifest: Mapping[str, Any], facts: Facts, texts: Facts) -> Seal:
+def make(host: str, digest: str, manifest: Mapping[str, Any], facts: Facts, texts: Facts) -> Baseline:
     """A seal of what was seen now. Pure but for the time."""
     known: dict[str, Mapping[str, Attributes]] = {
         kind: _kept(items, SEALED[kind]) for kind, items in facts.items() if kind in SEALED
@@ -66,10 +66,10 @@ def make(host: str, digest: str, manifest: Mapping[str, Any], facts: Facts, text
     known["units"] = _kept(facts.get("units", {}), ("masked", "drop_ins"))
     known["clock"] = dict(facts.get("clock", {}))
     kept = {path: str(t["text"]) for path, t in texts.items() if keeps_text(path)}
-    return Seal(host, time.time(), digest, dict(manifest.get("sections", {})), known, kept)
+    return Baseline(host, time.time(), digest, dict(manifest.get("sections", {})), known, kept)
 
 
-def renewed(old: Seal | None, new: Seal, suspicious: Iterable[str]) -> tuple[Seal, list[str]]:
+def renewed(old: Baseline | None, new: Baseline, suspicious: Iterable[str]) -> tuple[Baseline, list[str]]:
     """The seal to keep after another converge, and the sections whose record the host has changed.
 
     `suspicious` are items (`kind:id`) that differed when the converge began: what was sealed of them stays, so that
@@ -95,11 +95,11 @@ def renewed(old: Seal | None, new: Seal, suspicious: Iterable[str]) -> tuple[Sea
         if facts["files"].get(path, {}) != new.facts["files"].get(path, {}):
             texts[path] = old.texts.get(path, now)
     texts |= {path: text for path, text in old.texts.items() if path not in texts and path in facts["files"]}
-    return Seal(new.host, new.at, new.digest, sections, facts, texts), forged
+    return Baseline(new.host, new.at, new.digest, sections, facts, texts), forged
 
 
 def _renewed(
-    kind: str, old: Seal, items: Mapping[str, Attributes], doubtful: set[str], digest: str
+    kind: str, old: Baseline, items: Mapping[str, Attributes], doubtful: set[str], digest: str
 ) -> dict[str, Attributes]:
     before = old.facts.get(kind)
     if before is None:
@@ -127,7 +127,7 @@ def _loosened(path: str, attributes: Attributes) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if not (loose and name == "sha256")}
 
 
-def store(journal: Journal, seal: Seal) -> None:
+def store(journal: Journal, seal: Baseline) -> None:
     """Sign it, as one of the installation that is there now, and keep it, with its history.
 
     Killed before the counter is on disk, the seal counts all the same.
@@ -135,22 +135,24 @@ def store(journal: Journal, seal: Seal) -> None:
     seal = replace(seal, installation=installation(journal, seal.host))
     packed = zlib.compress(json.dumps(asdict(seal), sort_keys=True).encode())
     with journal.transaction() as db:
-        count = "SELECT coalesce(max(counter), 0) FROM seals WHERE host = ?"
+        count = "SELECT coalesce(max(counter), 0) FROM baselines WHERE host = ?"
         counter = max(db.execute(count, (seal.host,)).fetchone()[0], _counters(journal).get(seal.host, 0)) + 1
         signed = _signature(journal, _bound(seal.host, counter, packed))
         row = (seal.host, counter, seal.at, seal.digest, signed, packed, seal.schema, seal.installation)
-        db.execute(f"INSERT INTO seals ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row)  # noqa: S608 - a constant
-        old = "SELECT id FROM seals WHERE host = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
-        db.execute(f"DELETE FROM seals WHERE id IN ({old})", (seal.host, _KEPT))  # noqa: S608 - a constant
+        db.execute(f"INSERT INTO baselines ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row)  # noqa: S608 - a constant
+        old = "SELECT id FROM baselines WHERE host = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+        db.execute(f"DELETE FROM baselines WHERE id IN ({old})", (seal.host, _KEPT))  # noqa: S608 - a constant
     _count(journal, seal.host, counter)
 
 
-def newest(journal: Journal, host: str) -> Seal | None:
+def newest(journal: Journal, host: str) -> Baseline | None:
     """The seal that counts; None when there is none of the present installation.
 
     Raises PreflightRefused when the newest is not ours, of another host, or older than the last.
     """
-    query = "SELECT counter, signature, body, schema FROM seals WHERE host = ? ORDER BY counter DESC, id DESC LIMIT 1"
+    query = (
+        "SELECT counter, signature, body, schema FROM baselines WHERE host = ? ORDER BY counter DESC, id DESC LIMIT 1"
+    )
     rows, last = journal.query(query, (host,)), _counters(journal).get(host, 0)
     if not rows and not last:
         return None
@@ -167,7 +169,7 @@ def newest(journal: Journal, host: str) -> Seal | None:
     return _present(journal, _opened(journal, host, signature, packed, _bound(host, counter, packed)))
 
 
-def _present(journal: Journal, seal: Seal) -> Seal | None:
+def _present(journal: Journal, seal: Baseline) -> Baseline | None:
     """None for what an installation left that was replaced: history, however well it is signed."""
     if seal.schema <= _UNNAMED:
         began = (journal.facts(seal.host).get("installed") or {}).get("at", 0.0)
@@ -178,17 +180,17 @@ def _present(journal: Journal, seal: Seal) -> Seal | None:
 def history(journal: Journal, host: str) -> list[tuple[float, str]]:
     """When a host was sealed, and with which digest; newest first."""
     return [(at, digest) for at, digest in journal.query(
-        "SELECT at, digest FROM seals WHERE host = ? ORDER BY id DESC", (host,))]  # fmt: skip
+        "SELECT at, digest FROM baselines WHERE host = ? ORDER BY id DESC", (host,))]  # fmt: skip
 
 
-def sealed(journal: Journal) -> dict[str, float]:
+def signed_at(journal: Journal) -> dict[str, float]:
     """When the present installation of each host was sealed last, with all that is sealed nowadays."""
     now = installations(journal)
-    query = "SELECT host, installation, max(at) FROM seals WHERE schema = ? GROUP BY host, installation"
+    query = "SELECT host, installation, max(at) FROM baselines WHERE schema = ? GROUP BY host, installation"
     return {host: at for host, of, at in journal.query(query, (SCHEMA,)) if of == now.get(host, "")}
 
 
-def _opened(journal: Journal, host: str, signature: str, packed: bytes, signed: bytes) -> Seal:
+def _opened(journal: Journal, host: str, signature: str, packed: bytes, signed: bytes) -> Baseline:
     if not hmac.compare_digest(signature, _signature(journal, signed)):
         raise PreflightRefused(
             "the seal of this host was not signed here for this host: what it says is not believed",
@@ -196,7 +198,7 @@ def _opened(journal: Journal, host: str, signature: str, packed: bytes, signed: 
             why="somebody wrote to the journal, or seal.key is that of another deployer",
             hint="provision this host again: that makes a new one",
         )
-    return Seal(**json.loads(zlib.decompress(packed)))
+    return Baseline(**json.loads(zlib.decompress(packed)))
 
 
 def _bound(host: str, counter: int, packed: bytes) -> bytes:

@@ -12,7 +12,7 @@ from bmk.drift.model import Desired, Difference, Finding, Repair, Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ClassifyRule:
     """`item` is a pattern over `kind:id`; `field` a field, "" (missing or unexpected), "+" (unexpected) or "*"."""
 
     item: str
@@ -21,76 +21,76 @@ class Rule:
     note: str = ""
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("files:/etc/kubernetes/manifests/*", "*", "security", "the kubelet runs whatever lies there, as root"),
-    Rule("files:/etc/bmk/*", "*", "security", "the host changed its own record of what was set"),
-    Rule("files:/root/.ssh*", "*", "security", "who is named there is root"),
-    Rule("files:/etc/sudoers*", "*", "security"),
-    Rule("files:/etc/ssh/*", "*", "security"),
-    Rule("files:/etc/cron*", "*", "security", "runs as root by the clock"),
-    Rule("files:/etc/ld.so.preload", "*", "security", "is loaded into every process"),
-    Rule("files:/etc/pam.d/*", "*", "security", "decides who gets in"),
-    Rule("files:/etc/apt/*", "*", "security", "apt runs and installs what is named there, as root"),
-    Rule("files:/etc/kubernetes/bmk/*", "*", "security", "what the API server admits, audits and encrypts"),
-    Rule("files:*/bin/*", "sha256", "security", "other bytes than the lock names"),
-    Rule("files:*/bin/*", "+", "security", "a program that nobody installed"),
-    Rule("files:*/bin/*", "", "breaking"),
-    Rule("files:/etc/cni/*", "*", "security", "the runtime executes what is named there, as root"),
-    Rule("files:*/systemd/system/*", "*", "security", "systemd runs what is named there"),
-    Rule("files:*", "mode", "security"),
-    Rule("files:*", "owner", "security"),
-    Rule("files:*", "group", "security"),
-    Rule("files:*", "*", "degraded"),
-    Rule("authorized_keys:*", "*", "security", "opens the account by ssh"),
-    Rule("users:*", "*", "security"),
-    Rule("groups:*", "*", "security"),
-    Rule("listeners:*", "*", "security", "answers whoever can reach the host"),
-    Rule("bindings:*", "*", "security", "is administrator of the cluster"),
-    Rule("images:*", "build", "degraded", "the mirror was built anew since"),
-    Rule("images:*", "*", "security", "runs under a name of Kubernetes, and is nothing that the mirror holds"),
-    Rule("routes:*", "*", "security", "leads traffic another way"),
-    Rule("nftables:*", "*", "breaking", "pods reach what is outside otherwise than dc.yml says"),
-    Rule("disks:*", "*", "breaking", "a disk is gone, or another one than it was"),
-    Rule(
+RULES: tuple[ClassifyRule, ...] = (
+    ClassifyRule("files:/etc/kubernetes/manifests/*", "*", "security", "the kubelet runs whatever lies there, as root"),
+    ClassifyRule("files:/etc/bmk/*", "*", "security", "the host changed its own record of what was set"),
+    ClassifyRule("files:/root/.ssh*", "*", "security", "who is named there is root"),
+    ClassifyRule("files:/etc/sudoers*", "*", "security"),
+    ClassifyRule("files:/etc/ssh/*", "*", "security"),
+    ClassifyRule("files:/etc/cron*", "*", "security", "runs as root by the clock"),
+    ClassifyRule("files:/etc/ld.so.preload", "*", "security", "is loaded into every process"),
+    ClassifyRule("files:/etc/pam.d/*", "*", "security", "decides who gets in"),
+    ClassifyRule("files:/etc/apt/*", "*", "security", "apt runs and installs what is named there, as root"),
+    ClassifyRule("files:/etc/kubernetes/bmk/*", "*", "security", "what the API server admits, audits and encrypts"),
+    ClassifyRule("files:*/bin/*", "sha256", "security", "other bytes than the lock names"),
+    ClassifyRule("files:*/bin/*", "+", "security", "a program that nobody installed"),
+    ClassifyRule("files:*/bin/*", "", "breaking"),
+    ClassifyRule("files:/etc/cni/*", "*", "security", "the runtime executes what is named there, as root"),
+    ClassifyRule("files:*/systemd/system/*", "*", "security", "systemd runs what is named there"),
+    ClassifyRule("files:*", "mode", "security"),
+    ClassifyRule("files:*", "owner", "security"),
+    ClassifyRule("files:*", "group", "security"),
+    ClassifyRule("files:*", "*", "degraded"),
+    ClassifyRule("authorized_keys:*", "*", "security", "opens the account by ssh"),
+    ClassifyRule("users:*", "*", "security"),
+    ClassifyRule("groups:*", "*", "security"),
+    ClassifyRule("listeners:*", "*", "security", "answers whoever can reach the host"),
+    ClassifyRule("bindings:*", "*", "security", "is administrator of the cluster"),
+    ClassifyRule("images:*", "build", "degraded", "the mirror was built anew since"),
+    ClassifyRule("images:*", "*", "security", "runs under a name of Kubernetes, and is nothing that the mirror holds"),
+    ClassifyRule("routes:*", "*", "security", "leads traffic another way"),
+    ClassifyRule("nftables:*", "*", "breaking", "pods reach what is outside otherwise than dc.yml says"),
+    ClassifyRule("disks:*", "*", "breaking", "a disk is gone, or another one than it was"),
+    ClassifyRule(
         "policies:Validating*",
         "*",
         "security",
         "admission lets in what it should not, or refuses what it should let in",
     ),
-    Rule("policies:PodDisruptionBudget/*", "*", "degraded", "names may be away while nodes are drained"),
-    Rule("policies:*", "*", "security", "what bmk runs in the cluster, what that may do, or who reaches whom"),
-    Rule("packages:*", "", "breaking"),
-    Rule("packages:*", "held", "benign"),
-    Rule("packages:*", "*", "degraded"),
-    Rule("units:*", "active", "breaking"),
-    Rule("units:*", "masked", "breaking", "cannot be started any more"),
-    Rule("units:*", "fresh", "benign", "runs with what was on disk when it started"),
-    Rule("units:*", "*", "degraded"),
-    Rule("sysctls:kernel.*", "*", "security"),
-    Rule("sysctls:net.ipv4.conf.*", "*", "security"),
-    Rule("sysctls:*", "*", "degraded"),
-    Rule("kernel:cmdline", "*", "security"),
-    Rule("kernel:firmware", "*", "degraded", "installed in one mode, booted in another"),
-    Rule("kernel:*", "*", "degraded"),
-    Rule("boot:*", "*", "degraded", "the next boot goes elsewhere"),
-    Rule("mounts:swap *", "*", "breaking", "the kubelet refuses to start with swap"),
-    Rule("mounts:*", "read_only", "breaking"),
-    Rule("network:default route", "*", "breaking"),
-    Rule("network:nic *", "mtu", "degraded"),
-    Rule("network:nic *", "*", "degraded", "cable, switch port or NIC"),
-    Rule("network:*", "*", "breaking"),
-    Rule("certificates:*", "valid", "breaking"),
-    Rule("certificates:*", "*", "degraded", "renew before it ends"),
-    Rule("containerd:*", "*", "security"),
-    Rule("kubelet:*", "*", "security", "runs with something else than its file says"),
-    Rule("bmc:identity*", "*", "security", "another machine than the file describes"),
-    Rule("bmc:Critical event *", "*", "breaking", "the machine told its BMC so after it was sealed"),
-    Rule("bmc:Warning event *", "*", "degraded", "the machine told its BMC so after it was sealed"),
-    Rule("bmc:boot*", "*", "degraded", "the next boot goes elsewhere"),
-    Rule("nodes:* taint *", "*", "degraded", "decides which pods run there"),
-    Rule("nodes:* label *", "*", "degraded", "decides which pods run there"),
-    Rule("nodes:*", "*", "breaking"),
-    Rule("*", "*", "degraded"),
+    ClassifyRule("policies:PodDisruptionBudget/*", "*", "degraded", "names may be away while nodes are drained"),
+    ClassifyRule("policies:*", "*", "security", "what bmk runs in the cluster, what that may do, or who reaches whom"),
+    ClassifyRule("packages:*", "", "breaking"),
+    ClassifyRule("packages:*", "held", "benign"),
+    ClassifyRule("packages:*", "*", "degraded"),
+    ClassifyRule("units:*", "active", "breaking"),
+    ClassifyRule("units:*", "masked", "breaking", "cannot be started any more"),
+    ClassifyRule("units:*", "fresh", "benign", "runs with what was on disk when it started"),
+    ClassifyRule("units:*", "*", "degraded"),
+    ClassifyRule("sysctls:kernel.*", "*", "security"),
+    ClassifyRule("sysctls:net.ipv4.conf.*", "*", "security"),
+    ClassifyRule("sysctls:*", "*", "degraded"),
+    ClassifyRule("kernel:cmdline", "*", "security"),
+    ClassifyRule("kernel:firmware", "*", "degraded", "installed in one mode, booted in another"),
+    ClassifyRule("kernel:*", "*", "degraded"),
+    ClassifyRule("boot:*", "*", "degraded", "the next boot goes elsewhere"),
+    ClassifyRule("mounts:swap *", "*", "breaking", "the kubelet refuses to start with swap"),
+    ClassifyRule("mounts:*", "read_only", "breaking"),
+    ClassifyRule("network:default route", "*", "breaking"),
+    ClassifyRule("network:nic *", "mtu", "degraded"),
+    ClassifyRule("network:nic *", "*", "degraded", "cable, switch port or NIC"),
+    ClassifyRule("network:*", "*", "breaking"),
+    ClassifyRule("certificates:*", "valid", "breaking"),
+    ClassifyRule("certificates:*", "*", "degraded", "renew before it ends"),
+    ClassifyRule("containerd:*", "*", "security"),
+    ClassifyRule("kubelet:*", "*", "security", "runs with something else than its file says"),
+    ClassifyRule("bmc:identity*", "*", "security", "another machine than the file describes"),
+    ClassifyRule("bmc:Critical event *", "*", "breaking", "the machine told its BMC so after it was sealed"),
+    ClassifyRule("bmc:Warning event *", "*", "degraded", "the machine told its BMC so after it was sealed"),
+    ClassifyRule("bmc:boot*", "*", "degraded", "the next boot goes elsewhere"),
+    ClassifyRule("nodes:* taint *", "*", "degraded", "decides which pods run there"),
+    ClassifyRule("nodes:* label *", "*", "degraded", "decides which pods run there"),
+    ClassifyRule("nodes:*", "*", "breaking"),
+    ClassifyRule("*", "*", "degraded"),
 )
 
 _BY_CONVERGE = ("files", "packages", "units", "sysctls", "kernel_modules", "groups", "users")
@@ -99,7 +99,7 @@ _BY_API = ("nodes:* label *", "nodes:* taint *", "bindings:*", "policies:*")
 _BY_BMC = ("bmc:boot",)
 
 
-def judge(dc: str, where: str, difference: Difference, desired: Desired, texts: Mapping[str, str]) -> Finding:
+def classify(dc: str, where: str, difference: Difference, desired: Desired, texts: Mapping[str, str]) -> Finding:
     """A difference as people read it. `texts` is what files hold now, where it was brought."""
     rule = next(r for r in RULES if _matches(r, difference))
     severity = "breaking" if _gone(difference) and rule.severity == "degraded" else rule.severity
@@ -144,7 +144,7 @@ def _restorable(difference: Difference, desired: Desired) -> bool:
     return unexpected or role or difference.id in desired.texts or difference.id == MANIFEST
 
 
-def _matches(rule: Rule, d: Difference) -> bool:
+def _matches(rule: ClassifyRule, d: Difference) -> bool:
     fields = ("*", d.field, "+") if not d.field and d.want is None else ("*", d.field)
     return rule.field in fields and fnmatchcase(d.item, rule.item)
 

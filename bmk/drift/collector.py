@@ -21,7 +21,7 @@ _SHARD = 16  # hosts that are worth a process of their own
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CollectLimits:
     """Seconds for one host from first packet to last line, for its TCP, for its ssh; hosts at once, processes."""
 
     seconds: float = 120.0
@@ -32,7 +32,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CollectRequest:
     """One host: its address, and the script that it runs."""
 
     address: str
@@ -47,9 +47,11 @@ class Keys:
     known_hosts: Path
 
 
-async def gather(questions: Mapping[str, Question], keys: Keys, limits: Limits | None = None) -> AsyncIterator[Answer]:
+async def collect(
+    questions: Mapping[str, CollectRequest], keys: Keys, limits: CollectLimits | None = None
+) -> AsyncIterator[Answer]:
     """One answer for each host, in the order in which they come. No host keeps another waiting, none is left out."""
-    limits = limits or Limits()
+    limits = limits or CollectLimits()
     queue: asyncio.Queue[Answer | None] = asyncio.Queue()
     shards = _shards(questions, limits.processes)
     tasks = [asyncio.create_task(_shard(shard, keys, limits, len(shards), queue)) for shard in shards]
@@ -67,14 +69,18 @@ async def gather(questions: Mapping[str, Question], keys: Keys, limits: Limits |
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _shards(questions: Mapping[str, Question], processes: int) -> list[dict[str, Question]]:
+def _shards(questions: Mapping[str, CollectRequest], processes: int) -> list[dict[str, CollectRequest]]:
     count = max(1, min(processes, len(questions) // _SHARD))
     names = list(questions)
     return [{name: questions[name] for name in names[i::count]} for i in range(count) if names]
 
 
 async def _shard(
-    questions: Mapping[str, Question], keys: Keys, limits: Limits, shards: int, queue: asyncio.Queue[Answer | None]
+    questions: Mapping[str, CollectRequest],
+    keys: Keys,
+    limits: CollectLimits,
+    shards: int,
+    queue: asyncio.Queue[Answer | None],
 ) -> None:
     """One process. Whoever it did not answer for when it ended is unknown, with what it said last."""
     missing, said = set(questions), b""
@@ -121,7 +127,7 @@ def _kill(process: asyncio.subprocess.Process) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _request(questions: Mapping[str, Question], keys: Keys, limits: Limits, shards: int) -> bytes:
+def _request(questions: Mapping[str, CollectRequest], keys: Keys, limits: CollectLimits, shards: int) -> bytes:
     """Hosts of one role share a script, so it is sent once."""
     scripts = {q.script: str(i) for i, q in enumerate({q.script: q for q in questions.values()}.values())}
     body = {

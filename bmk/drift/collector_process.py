@@ -35,7 +35,7 @@ LONGEST_LINE = 60 << 20  # characters of what is told of one host; the reader ta
 _BLOCK = 1 << 18
 
 
-class Look(FactBase[list[str]]):
+class HostScript(FactBase[list[str]]):
     """Everything that is asked of a host: the script comes on standard input."""
 
     def command(self) -> str:
@@ -116,7 +116,7 @@ def _ask(state: State, host: Any, script: str, seconds: float) -> dict[str, Any]
 def _look(state: State, host: Any, script: str) -> dict[str, Any]:
     host.connect(show_errors=False, raise_exceptions=True)
     _bound(host.connector.client)
-    lines = get_fact(state, host, Look, kwargs={"_stdin": [script]}, apply_failed_hosts=False)
+    lines = get_fact(state, host, HostScript, kwargs={"_stdin": [script]}, apply_failed_hosts=False)
     try:
         return {"facts": read(lines, (*FACTS, MANIFEST, TEXTS))}
     except Garbage as error:

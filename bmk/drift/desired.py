@@ -7,7 +7,7 @@ from typing import Any
 
 from bmk.datacenter.resolve import Host
 from bmk.drift import kubelet
-from bmk.drift.baseline import Seal, keeps_text
+from bmk.drift.baseline import Baseline, keeps_text
 from bmk.drift.facts import Wanted
 from bmk.drift.model import Attributes, Desired
 from bmk.drift.watch_policy import CLOSED, FILES, KUBERNETES, LOOSE, LOOSE_BELOW, OWNED
@@ -16,7 +16,7 @@ Items = dict[str, dict[str, Attributes]]
 _FILES = ("files", "downloads")
 
 
-def desired_of(host: Host, seal: Seal) -> Desired:
+def desired_of(host: Host, seal: Baseline) -> Desired:
     """Everything that counts for this host."""
     facts: Items = {kind: dict(items) for kind, items in seal.facts.items() if kind not in ("listeners", "clock")}
     owners = {f"files:{path}": "kubeadm" for path in facts.get("files", {}) if path.startswith("/etc/kubernetes/")}
@@ -77,7 +77,7 @@ def _item(kind: str, item: Mapping[str, Any]) -> tuple[str, str, Attributes] | N
     return kind, str(item["name"]).replace("-", "_") if kind == "kernel_modules" else str(item["name"]), wanted
 
 
-def _model(host: Host, seal: Seal) -> Iterator[tuple[str, str, Attributes]]:
+def _model(host: Host, seal: Baseline) -> Iterator[tuple[str, str, Attributes]]:
     """What the file says of the machine."""
     network = host.network
     yield "network", f"address {host.address}", {"prefix": network.cidr.prefixlen}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bmk.drift.model import Finding, Standing
+from bmk.drift.model import DriftStatus, Finding
 from bmk.journal import Journal
 
 
@@ -23,7 +23,9 @@ class Past:
     counts: dict[str, int]
 
 
-def remember(journal: Journal, run: str, started: float, ended: float, standings: Sequence[Standing]) -> list[Standing]:
+def remember(
+    journal: Journal, run: str, started: float, ended: float, standings: Sequence[DriftStatus]
+) -> list[DriftStatus]:
     """Write down what was found. Returns it with the time at which each difference was seen first.
 
     What is not found any more on a host that answered is over; of one that did not answer nothing is known.
@@ -50,7 +52,7 @@ def remember(journal: Journal, run: str, started: float, ended: float, standings
     return dated
 
 
-def count(standings: Sequence[Standing]) -> dict[str, int]:
+def count(standings: Sequence[DriftStatus]) -> dict[str, int]:
     """Differences by severity, without those that are expected."""
     return dict(Counter[str](f.severity for s in standings for f in s.drift))
 

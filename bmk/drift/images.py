@@ -13,7 +13,7 @@ NAMESPACE = "kube-system"
 _OURS = ("coredns", "etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler")
 
 
-class Image(Protocol):
+class RunningImage(Protocol):
     """What of the mirror's record of an image is needed: `digest` of its manifest, `id` of its configuration (hex)."""
 
     @property
@@ -24,7 +24,7 @@ class Image(Protocol):
     def id(self) -> str: ...
 
 
-def desired_images(mirror: Iterable[Image]) -> Desired:
+def desired_images(mirror: Iterable[RunningImage]) -> Desired:
     """Nothing may run under these names but what the mirror holds; what runs where is Kubernetes' decision.
 
     Without a mirror on this machine nothing is known, and nothing is desired.
@@ -33,7 +33,7 @@ def desired_images(mirror: Iterable[Image]) -> Desired:
     return Desired(owned=("images:*",) if good else (), allowed=frozenset(good))
 
 
-def held(mirror: Iterable[Image]) -> list[str]:
+def held(mirror: Iterable[RunningImage]) -> list[str]:
     """Names with digests, as they are found."""
     return sorted(f"{i.name} {digest}" for i in mirror for digest in (i.digest, f"sha256:{i.id}"))
 

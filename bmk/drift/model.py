@@ -124,7 +124,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DriftStatus:
     """One host or cluster after a run: what was found, and whether it could be asked."""
 
     name: str

@@ -14,7 +14,7 @@ from bmk.journal import Journal
 _KEYS = "/root/.ssh/authorized_keys"
 
 
-def restoring(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
+def repair_variables(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
     """Variables of a play.
 
     `bmk_distrust`: hosts whose records are not believed; `bmk_kubelets`: those whose kubelet begins anew;
@@ -49,7 +49,7 @@ def _counts(finding: Finding) -> bool:
     return finding.repair == "converge" and not finding.expected
 
 
-def _items(seal: baselines.Seal | None, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def _items(seal: baselines.Baseline | None, findings: Sequence[Finding]) -> list[dict[str, Any]]:
     """Files that no role writes: as sealed, or gone. Each once, parents before what is in them."""
     if seal is None:
         return []
@@ -60,7 +60,7 @@ def _items(seal: baselines.Seal | None, findings: Sequence[Finding]) -> list[dic
     return [item for item in items if item is not None]
 
 
-def _item(seal: baselines.Seal, path: str) -> dict[str, Any] | None:
+def _item(seal: baselines.Baseline, path: str) -> dict[str, Any] | None:
     wanted = seal.facts.get("files", {}).get(path, {"type": "absent"})
     if wanted["type"] == "absent":
         return {"path": path, "state": "absent"}
@@ -72,7 +72,7 @@ def _item(seal: baselines.Seal, path: str) -> dict[str, Any] | None:
     return {"path": path, "content": seal.texts[path], **rights} if path in seal.texts else None
 
 
-def _seal(journal: Journal, host: str) -> baselines.Seal | None:
+def _seal(journal: Journal, host: str) -> baselines.Baseline | None:
     try:
         return baselines.newest(journal, host)
     except BmkError:

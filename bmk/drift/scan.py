@@ -10,15 +10,15 @@ from typing import Any
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.select import selectors
 from bmk.drift import baseline as baselines
-from bmk.drift.classify import judge
-from bmk.drift.collector import Keys, Limits, Question, gather
+from bmk.drift.classify import classify
+from bmk.drift.collector import CollectLimits, CollectRequest, Keys, collect
 from bmk.drift.compare import compare, unasked
 from bmk.drift.desired import desired_of, wanted_at_seal, wanted_of
 from bmk.drift.expected import excuse
 from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Wanted, script
 from bmk.drift.history import outstanding
 from bmk.drift.kubelet import live_settings
-from bmk.drift.model import Answer, Desired, Facts, Finding, Standing, Trouble
+from bmk.drift.model import Answer, Desired, DriftStatus, Facts, Finding, Trouble
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import Journal
 
@@ -37,22 +37,24 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Scan:
     """What a look needs. `tell` hears each host when it is done."""
 
     dc: DataCenter
     journal: Journal
     keys: Keys
-    limits: Limits = field(default_factory=Limits)
+    limits: CollectLimits = field(default_factory=CollectLimits)
     today: date = field(default_factory=date.today)
-    tell: Callable[[Standing], None] = lambda _: None
+    tell: Callable[[DriftStatus], None] = lambda _: None
 
 
-async def look(on: Look, hosts: Sequence[Host], outside: Outside) -> list[Standing]:
+async def scan(on: Scan, hosts: Sequence[Host], outside: Outside) -> list[DriftStatus]:
     """Where these hosts and their clusters stand, hosts first, in the given order."""
     wanted, standings = _desired(on, hosts)
-    questions = {name: Question(str(on.dc.hosts[name].address), script(wanted_of(d))) for name, d in wanted.items()}
-    async for answer in gather(questions, on.keys, on.limits):
+    questions = {
+        name: CollectRequest(str(on.dc.hosts[name].address), script(wanted_of(d))) for name, d in wanted.items()
+    }
+    async for answer in collect(questions, on.keys, on.limits):
         standing = _standing(on, answer, wanted[answer.host], outside)
         standings[answer.host] = standing
         on.tell(standing)
@@ -61,10 +63,10 @@ async def look(on: Look, hosts: Sequence[Host], outside: Outside) -> list[Standi
     return [*(standings[h.name] for h in hosts), *clusters]
 
 
-def _desired(on: Look, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[str, Standing]]:
+def _desired(on: Scan, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[str, DriftStatus]]:
     """What is desired of each host; and those of which nothing is known."""
     wanted: dict[str, Desired] = {}
-    unknown: dict[str, Standing] = {}
+    unknown: dict[str, DriftStatus] = {}
     for host in hosts:
         try:
             seal = baselines.newest(on.journal, host.name)
@@ -76,7 +78,7 @@ def _desired(on: Look, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[
         else:
             cause, text = _NO_SEAL if seal is None else _OLD_SEAL
             trouble = Trouble(cause, text, f"bmk provision {on.dc.name}")
-        unknown[host.name] = Standing(host.name, troubles=(trouble,))
+        unknown[host.name] = DriftStatus(host.name, troubles=(trouble,))
     return wanted, unknown
 
 
@@ -84,7 +86,7 @@ _NO_SEAL = ("never-converged", "no converge of it has ended, so nothing is known
 _OLD_SEAL = ("old-seal", "it was sealed by an older bmk, which looked at less")
 
 
-def _standing(on: Look, answer: Answer, desired: Desired, outside: Outside) -> Standing:
+def _standing(on: Scan, answer: Answer, desired: Desired, outside: Outside) -> DriftStatus:
     troubles = [*answer.troubles, *outside.troubles.get(answer.host, ())]
     if answer.facts:
         silent = [kind for kind in unasked(desired, answer.facts) if kind != "kubelet"]  # the API says that
@@ -95,7 +97,7 @@ def _standing(on: Look, answer: Answer, desired: Desired, outside: Outside) -> S
     ]
     found = [_judged(on, answer.host, *side) for side in sides]
     aimed = tuple(replace(t, next=t.next or _hint(on.dc.name, answer.host, t.cause)) for t in troubles)
-    return Standing(answer.host, tuple(f for part in found for f in part), aimed, answer.seconds)
+    return DriftStatus(answer.host, tuple(f for part in found for f in part), aimed, answer.seconds)
 
 
 def _kubelet(host: str, desired: Desired, outside: Outside) -> Facts:
@@ -103,31 +105,31 @@ def _kubelet(host: str, desired: Desired, outside: Outside) -> Facts:
     return {} if live is None else {"kubelet": live_settings(wanted, live)}
 
 
-def _cluster(on: Look, name: str, outside: Outside) -> Standing:
+def _cluster(on: Scan, name: str, outside: Outside) -> DriftStatus:
     side = outside.clusters.get(name)
     found = _judged(on, name, *side) if side is not None else ()
-    return Standing(name, tuple(found), outside.troubles.get(name, ()))
+    return DriftStatus(name, tuple(found), outside.troubles.get(name, ()))
 
 
-def _judged(on: Look, where: str, desired: Desired, facts: Facts) -> Iterable[Finding]:
+def _judged(on: Scan, where: str, desired: Desired, facts: Facts) -> Iterable[Finding]:
     names = selectors(on.dc.hosts[where]) if where in on.dc.hosts else {where}
     for difference in compare(desired, facts):
-        finding = judge(on.dc.name, where, difference, desired, {})
+        finding = classify(on.dc.name, where, difference, desired, {})
         yield excuse(finding, on.dc.spec.expected, names, on.today)
 
 
 async def _with_texts(
-    on: Look, standings: Mapping[str, Standing], wanted: Mapping[str, Desired]
-) -> dict[str, Standing]:
+    on: Scan, standings: Mapping[str, DriftStatus], wanted: Mapping[str, Desired]
+) -> dict[str, DriftStatus]:
     """A second question to the few hosts on which a text differs, so that people see what."""
-    questions: dict[str, Question] = {}
+    questions: dict[str, CollectRequest] = {}
     for name, desired in wanted.items():
         paths = [f.difference.id for f in standings[name].drift if _has_text(f, desired)]
         if paths:
             asked = script(Wanted(texts=sorted(set(paths))), (TEXTS,))
-            questions[name] = Question(str(on.dc.hosts[name].address), asked)
-    found: dict[str, Standing] = {}
-    async for answer in gather(questions, on.keys, on.limits):
+            questions[name] = CollectRequest(str(on.dc.hosts[name].address), asked)
+    found: dict[str, DriftStatus] = {}
+    async for answer in collect(questions, on.keys, on.limits):
         texts = {path: str(t["text"]) for path, t in answer.facts.get("texts", {}).items()}
         standing = standings[answer.host]
         shown = tuple(_shown(on, f, wanted[answer.host], texts) for f in standing.findings)
@@ -140,8 +142,8 @@ def _has_text(finding: Finding, desired: Desired) -> bool:
     return d.kind == "files" and d.field == "sha256" and d.id in desired.texts
 
 
-def _shown(on: Look, finding: Finding, desired: Desired, texts: Mapping[str, str]) -> Finding:
-    diff = judge(on.dc.name, finding.where, finding.difference, desired, texts).diff
+def _shown(on: Scan, finding: Finding, desired: Desired, texts: Mapping[str, str]) -> Finding:
+    diff = classify(on.dc.name, finding.where, finding.difference, desired, texts).diff
     return replace(finding, diff=diff) if diff else finding
 
 
@@ -170,12 +172,12 @@ class Asked:
     digest: str
 
 
-async def seal_hosts(on: Look, hosts: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
+async def make_baselines(on: Scan, hosts: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
     """Seal hosts that have just converged. Per host: the sections whose record it had forged, or why it failed."""
     done: dict[str, BmkError | list[str]] = {}
-    first = {h.host: Question(_address(on, h.host), script(Wanted(), (MANIFEST,))) for h in hosts}
+    first = {h.host: CollectRequest(_address(on, h.host), script(Wanted(), (MANIFEST,))) for h in hosts}
     manifests: dict[str, Mapping[str, Any]] = {}
-    async for answer in gather(first, on.keys, on.limits):
+    async for answer in collect(first, on.keys, on.limits):
         body = answer.facts.get("manifest", {}).get("manifest")
         if body is None:
             done[answer.host] = _not_sealed(answer)
@@ -187,15 +189,15 @@ async def seal_hosts(on: Look, hosts: Sequence[Asked]) -> dict[str, BmkError | l
 
 
 async def _sealed(
-    on: Look, manifests: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str]
+    on: Scan, manifests: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str]
 ) -> dict[str, BmkError | list[str]]:
     done: dict[str, BmkError | list[str]] = {}
     questions = {
-        name: Question(_address(on, name), script(wanted_at_seal(manifest), (*FACTS, TEXTS)))
+        name: CollectRequest(_address(on, name), script(wanted_at_seal(manifest), (*FACTS, TEXTS)))
         for name, manifest in manifests.items()
     }
     open_ = outstanding(on.journal)
-    async for answer in gather(questions, on.keys, on.limits):
+    async for answer in collect(questions, on.keys, on.limits):
         if not answer.facts:
             done[answer.host] = _not_sealed(answer)
             continue
@@ -210,14 +212,14 @@ async def _sealed(
     return done
 
 
-def _old(on: Look, host: str) -> baselines.Seal | None:
+def _old(on: Scan, host: str) -> baselines.Baseline | None:
     try:
         return baselines.newest(on.journal, host)
     except BmkError:
         return None  # a forged one counts for nothing
 
 
-def _address(on: Look, host: str) -> str:
+def _address(on: Scan, host: str) -> str:
     return str(on.dc.hosts[host].address)
 
 

@@ -19,8 +19,8 @@ class _Queue:
     task: asyncio.Task[None] | None = None
 
 
-class Waves:
-    """Who is still on the way to which step. `window`: seconds; `together`: how many waves of a step may overlap."""
+class Batches:
+    """Who is still on the way to which step. `window`: seconds; `together`: how many batches of a step may overlap."""
 
     def __init__(self, window: float, together: int = 2) -> None:
         self._window, self._together = window, together
@@ -42,9 +42,9 @@ class Waves:
         return frozenset(self._coming.get(key, ()))
 
     async def join(self, key: str, host: str, work: Work, *, all_of_them: bool = False) -> Any:
-        """Wait for the wave, let it run once for all its hosts, return this host's part of the result.
+        """Wait for the batch, let it run once for all its hosts, return this host's part of the result.
 
-        With `all_of_them` the wave starts only when nobody else is coming, otherwise `window` seconds after its first
+        With `all_of_them` the batch starts only when nobody else is coming, otherwise `window` seconds after its first
         host or when nobody else is coming.
         """
         queue = self._queues.setdefault(key, _Queue())
@@ -55,7 +55,7 @@ class Waves:
         try:
             return await future
         finally:
-            if queue.waiting.get(host) is future:  # cancelled before its wave began
+            if queue.waiting.get(host) is future:  # cancelled before its batch began
                 del queue.waiting[host]
 
     def arrive(self, key: str, host: str) -> None:

@@ -34,16 +34,16 @@ async def execute(run: Run, phases: Sequence[Phase], plan: Plan, actuals: Mappin
             walks = [(p, ctx) for p, ctx in zip(plan.pending, contexts, strict=True)]
             tasks = [group.create_task(_host(ctx, phases, set(p.phases))) for p, ctx in walks]
     finally:
-        await run.waves.stop()
+        await run.batches.stop()
     return [task.result() for task in tasks]
 
 
 def _announce(run: Run, phases: Sequence[Phase], ctx: Context, plan: HostPlan) -> None:
-    """Say which waves this host will come to, so that they can wait for it."""
+    """Say which batches this host will come to, so that they can wait for it."""
     for phase in phases:
-        key = phase.meets(ctx.host)
+        key = phase.batch_key(ctx.host)
         if key is not None and phase.name in plan.phases:
-            run.waves.expect(key, ctx.host.name)
+            run.batches.expect(key, ctx.host.name)
 
 
 async def _host(ctx: Context, phases: Sequence[Phase], pending: set[str]) -> Outcome:
@@ -55,7 +55,7 @@ async def _host(ctx: Context, phases: Sequence[Phase], pending: set[str]) -> Out
     except Exception as error:
         return _failed(ctx, _bug(ctx, error))
     finally:
-        ctx.run.waves.gone(ctx.host.name)
+        ctx.run.batches.gone(ctx.host.name)
     return Outcome(ctx.host.name, ctx.phase)
 
 

@@ -13,11 +13,11 @@ from bmk.journal.sinks import Sink
 T = TypeVar("T")
 
 
-class Silent(TimeoutError):
+class HostSilent(TimeoutError):
     """A host had no event for longer than it may."""
 
 
-class Watch:
+class JournalWatcher:
     """Tails the journal from `start` on. Other processes (boot service, lab) write to it too, so it is polled."""
 
     def __init__(self, journal: Journal, sinks: Sequence[Sink] = (), poll: float = 0.2) -> None:
@@ -49,7 +49,7 @@ class Watch:
                 if await _rung(bell, _next_look(idle, quiet_since, loop.time())):
                     quiet_since = loop.time()
                 elif idle is not None and loop.time() - quiet_since >= idle:
-                    raise Silent
+                    raise HostSilent
                 bell.clear()
         finally:
             self._waiting[host].discard(bell)

@@ -63,8 +63,8 @@ class Context:
 
         The object is the same for a whole run, so that what never changes is asked once.
         """
-        await self._turn()
-        async with self.run.talks.turn():
+        await self._bmc_slot()
+        async with self.run.bmc_slots.turn():
             if self._bmc is None:
                 self._bmc = await self.call(self.run.services.bmc, self.host)
             try:
@@ -72,21 +72,21 @@ class Context:
             finally:
                 self._bmc.hang_up()
 
-    async def _turn(self) -> None:
+    async def _bmc_slot(self) -> None:
         """A place among those who speak with their BMCs."""
-        talks, progress = self.run.talks, len(self.changed)
-        if not talks.full:
-            await talks.take(progress)
+        bmc_slots, progress = self.run.bmc_slots, len(self.changed)
+        if not bmc_slots.full:
+            await bmc_slots.take(progress)
             return
         async with self.waiting("waits for its turn to speak with its BMC"):
-            await talks.take(progress)
+            await bmc_slots.take(progress)
 
     async def until(self, look: Callable[[], T | None], idle: float | None = None) -> T:
         """Wait until `look()` returns something; it is asked again after every event of this host.
 
         With `idle`, raises TimeoutError when this host had no event for that many seconds.
         """
-        return await self.run.watch.until(self.host.name, look, idle)
+        return await self.run.watcher.until(self.host.name, look, idle)
 
     def events(self, since: str) -> list[Event]:
         """What happened to this host since a phase began in this run, or since this one did."""
@@ -142,8 +142,8 @@ class Phase(ABC):
     def deadline(self, host: Host, timing: Timing) -> float:
         """Seconds of work after which something must be wrong."""
 
-    def meets(self, host: Host) -> str | None:
-        """The wave in which this host meets others, so that those know who is still to come; None: it goes alone."""
+    def batch_key(self, host: Host) -> str | None:
+        """The batch in which this host meets others, so that those know who is still to come; None: it goes alone."""
         return None
 
     def overdue(self, ctx: Context) -> Cause:

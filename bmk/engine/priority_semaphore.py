@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 
-class Turns:
+class PrioritySemaphore:
     """`places` at a time, all in one event loop."""
 
     def __init__(self, places: int) -> None:

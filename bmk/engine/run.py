@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from bmk.datacenter.resolve import DataCenter
-from bmk.engine.batches import Waves
-from bmk.engine.journal_watcher import Watch
-from bmk.engine.priority_semaphore import Turns
+from bmk.engine.batches import Batches
+from bmk.engine.journal_watcher import JournalWatcher
+from bmk.engine.priority_semaphore import PrioritySemaphore
 from bmk.engine.services import Services
 from bmk.journal import Event, Journal
 
@@ -20,16 +20,16 @@ Timing = Literal["standard", "emulated"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """Caps of a run, times in seconds.
 
-    `threads` for blocking calls, `talks` with BMCs at a time; `attempts` per host and run; `window` is how long a wave
+    `threads` for blocking calls, `talks` with BMCs at a time; `attempts` per host and run; `window` is how long a batch
     waits for more hosts; `backoff` the first pause between two tries; `grace` how long an API server that was there
     before may be silent.
     """
 
     threads: int = 48
-    talks: int = 32
+    bmc_slots: int = 32
     attempts: int = 2
     window: float = 2.0
     backoff: float = 2.0
@@ -44,22 +44,22 @@ class Run:
     dc: DataCenter
     journal: Journal
     services: Services
-    watch: Watch
-    waves: Waves
+    watcher: JournalWatcher
+    batches: Batches
     pool: ThreadPoolExecutor
     timing: Mapping[str, Timing] = field(default_factory=dict)  # by host; absent: standard
-    limits: Limits = Limits()
+    limits: RunLimits = RunLimits()
     confirmed: frozenset[str] = frozenset()
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    talks: Turns = field(init=False)
+    bmc_slots: PrioritySemaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.talks = Turns(self.limits.talks)
+        self.bmc_slots = PrioritySemaphore(self.limits.bmc_slots)
 
     def emit(self, event: Event) -> None:
         """Write an event of this run to the journal; the sinks see it from there."""
         self.journal.append(replace(event, run=self.id))
-        self.watch.nudge()
+        self.watcher.nudge()
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking call in the bounded pool."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bmk.bmc.protocol import Bmc, Power
-from bmk.boot.grants import Image
-from bmk.cluster.csr import Answer
+from bmk.boot.grants import GrantedImage
+from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmkError
 from bmk.journal import Event
@@ -51,7 +51,7 @@ class Check:
     host: str | None = None
 
 
-class Cluster(Protocol):
+class ClusterServices(Protocol):
     """What is asked of one cluster's API. Blocking calls with time-outs of their own."""
 
     def live(self) -> Sequence[str]:
@@ -60,7 +60,7 @@ class Cluster(Protocol):
     def nodes(self) -> Mapping[str, NodeState]:
         """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
 
-    def approve(self) -> Sequence[Answer]:
+    def approve(self) -> Sequence[Decision]:
         """Approve certificates of its nodes that the inventory confirms; what became of each request that waited."""
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
@@ -72,13 +72,13 @@ class Cluster(Protocol):
     def policies(self) -> Policies:
         """Whether the admission policies are as the file has them. Raises Unreachable when the API does not answer."""
 
-    def guard(self) -> Sequence[str]:
+    def apply_policies(self) -> Sequence[str]:
         """Put the admission policies in, and take out old ones of bmk; returns what was changed."""
 
     def evidence(self) -> Mapping[str, Any]:
         """What the controls of hardening ask of an API. Raises Unreachable when it does not answer."""
 
-    def restore(self, found: Sequence[Drifted]) -> None:
+    def repair_drift(self, found: Sequence[Drifted]) -> None:
         """Put back labels and taints of nodes as found wanting; delete bindings that nobody declared."""
 
     def smoke(self) -> Sequence[Check]:
@@ -93,7 +93,7 @@ class Services(Protocol):
     def power(self, host: Host) -> Power:
         """Ask once, for a look: a BMC that is silent now is not waited for."""
 
-    def image(self) -> Image:
+    def image(self) -> GrantedImage:
         """The node image that the data center serves."""
 
     def ssh(self, host: Host) -> SshState:
@@ -108,7 +108,7 @@ class Services(Protocol):
     async def converge(self, request: Converge, on_event: Callable[[Event], None]) -> Mapping[str, Converged]:
         """Run one playbook; a result for every host asked for. A bad host is a result, never an exception."""
 
-    def seal(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
+    def sign_baselines(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
         """Write down, signed, what the converge left on these hosts: what drift is compared with. None: done."""
 
-    def cluster(self, name: str) -> Cluster: ...
+    def cluster(self, name: str) -> ClusterServices: ...

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 from bmk.datacenter.resolve import DataCenter
 from bmk.engine.action import Action
-from bmk.engine.batches import Waves
+from bmk.engine.batches import Batches
 from bmk.engine.executor import Outcome, execute
-from bmk.engine.journal_watcher import Watch
+from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.lock import this_owner
-from bmk.engine.run import Limits, Run, Timing
+from bmk.engine.run import Run, RunLimits, Timing
 from bmk.engine.services import Services
 from bmk.errors import Exit
 from bmk.journal import Event, Journal
@@ -33,7 +33,7 @@ class Options:
     sinks: Sequence[Sink] = ()
     confirmed: frozenset[str] = frozenset()
     timing: Mapping[str, Timing] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
+    limits: RunLimits = field(default_factory=RunLimits)
     poll: float = 0.2
 
 
@@ -71,12 +71,14 @@ async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
 async def _running(
     run_id: str, dc: DataCenter, services: Services, journal: Journal, options: Options
 ) -> AsyncIterator[Run]:
-    watch = Watch(journal, options.sinks, options.poll)
+    watcher = JournalWatcher(journal, options.sinks, options.poll)
     pool = ThreadPoolExecutor(options.limits.threads, thread_name_prefix="bmk")
-    waves = Waves(options.limits.window)
-    following = asyncio.create_task(watch.follow())
+    batches = Batches(options.limits.window)
+    following = asyncio.create_task(watcher.follow())
     try:
-        yield Run(run_id, dc, journal, services, watch, waves, pool, options.timing, options.limits, options.confirmed)
+        yield Run(
+            run_id, dc, journal, services, watcher, batches, pool, options.timing, options.limits, options.confirmed
+        )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

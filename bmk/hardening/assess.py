@@ -10,15 +10,15 @@ from typing import Any, Literal, Protocol
 
 from bmk.hardening.control import Control, Verdict
 from bmk.hardening.controls import BY_ID, CONTROLS
-from bmk.hardening.evidence import Cluster, Node
-from bmk.hardening.exceptions import Finding
+from bmk.hardening.evidence import ClusterEvidence, NodeEvidence
+from bmk.hardening.exceptions import Exemption
 
 State = Literal["pass", "fail", "waived", "na", "unknown"]
 BY_FILES = ("api-anonymous",)  # controls of a cluster that files of its control planes decide
 STATES: tuple[State, ...] = ("fail", "unknown", "waived", "na", "pass")
 
 
-class Waiver(Protocol):
+class WaiverRow(Protocol):
     """What of dc.yml's waivers counts here."""
 
     @property
@@ -32,7 +32,7 @@ class Waiver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ControlResult:
     """One control on one node, or on one cluster. `where` is its name; `reason` that of the waiver."""
 
     control: str
@@ -47,7 +47,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class NoEvidence:
     """A host or a cluster that could not be asked, and why. Its controls are unknown."""
 
     name: str
@@ -56,14 +56,14 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HardeningReport:
     """Everything that was seen, ready to be shown in any form."""
 
     dc: str
     at: str
-    results: tuple[Result, ...]
-    exceptions: tuple[Finding, ...] = ()
-    silent: tuple[Silent, ...] = ()
+    results: tuple[ControlResult, ...]
+    exceptions: tuple[Exemption, ...] = ()
+    silent: tuple[NoEvidence, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -84,7 +84,7 @@ class Report:
         }
 
 
-def summaries(report: Report) -> dict[str, dict[str, Any]]:
+def summaries(report: HardeningReport) -> dict[str, dict[str, Any]]:
     """By host and cluster: when it was looked at, how many controls are in each state, and which fail."""
     found: dict[str, dict[str, Any]] = {}
     for result in report.results:
@@ -95,20 +95,20 @@ def summaries(report: Report) -> dict[str, dict[str, Any]]:
     return found
 
 
-def judge_node(node: Node, waivers: Sequence[Waiver]) -> Iterator[Result]:
+def assess_node(node: NodeEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
     """Every control that is about this node."""
     for control in _about(node.role):
         yield _result(control, node.name, _safely(control, node), waivers)
 
 
-def judge_cluster(cluster: Cluster, waivers: Sequence[Waiver]) -> Iterator[Result]:
+def assess_cluster(cluster: ClusterEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
     """Every control of an API."""
     for control in CONTROLS:
         if control.scope == "cluster":
             yield _result(control, cluster.name, _safely(control, cluster), waivers)
 
 
-def judge_silent(silent: Silent, waivers: Sequence[Waiver]) -> Iterator[Result]:
+def assess_silent(silent: NoEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
     """Nothing could be seen, so nothing is known: never a pass."""
     scope = [c for c in CONTROLS if c.scope == "cluster"] if silent.role == "cluster" else _about(silent.role)
     for control in scope:
@@ -128,16 +128,16 @@ def _safely(control: Control, seen: Any) -> Verdict:
         return Verdict("unknown", f"cannot be read: {type(error).__name__}: {error}")
 
 
-def _result(control: Control, where: str, verdict: Verdict, waivers: Sequence[Waiver]) -> Result:
+def _result(control: Control, where: str, verdict: Verdict, waivers: Sequence[WaiverRow]) -> ControlResult:
     plain = (control.severity, control.title, control.cis)
     waiver = next((w for w in waivers if w.control == control.id and (not w.hosts or where in w.hosts)), None)
     if verdict.state != "fail" or waiver is None:
-        return Result(control.id, where, verdict.state, verdict.seen, *plain)
+        return ControlResult(control.id, where, verdict.state, verdict.seen, *plain)
     until = waiver.until.isoformat() if waiver.until else None
-    return Result(control.id, where, "waived", verdict.seen, *plain, waiver.reason, until)
+    return ControlResult(control.id, where, "waived", verdict.seen, *plain, waiver.reason, until)
 
 
-def repairable(results: Sequence[Result], members: Mapping[str, Sequence[str]]) -> Mapping[str, list[str]]:
+def repairable(results: Sequence[ControlResult], members: Mapping[str, Sequence[str]]) -> Mapping[str, list[str]]:
     """Host -> ids of controls that fail there: what the next provision puts right by a converge.
 
     `members` are the control planes of each cluster: what their files decide is seen in the API.

@@ -23,18 +23,18 @@ def node_program(sysctls: list[str]) -> str:
     return f"{_ON_NODE.read_text()}\n\nlook({json.dumps({'sysctls': sysctls})})\n"
 
 
-def node_evidence(name: str, role: str, stdout: str) -> Node | None:
+def node_evidence(name: str, role: str, stdout: str) -> NodeEvidence | None:
     """What the program said; None when it did not come so far, or something else speaks in its place."""
     said = next((line for line in reversed(stdout.splitlines()) if line.startswith(_MARK)), _MARK)
     try:
         raw = json.loads(said.removeprefix(_MARK))
     except (ValueError, RecursionError):
         return None
-    return Node(name, role, raw) if isinstance(raw, dict) else None
+    return NodeEvidence(name, role, raw) if isinstance(raw, dict) else None
 
 
 @dataclass(frozen=True)
-class File:
+class FileEvidence:
     """Mode, owner and time of a file on a node."""
 
     path: str
@@ -48,7 +48,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessIdentity:
     """Numbers of users and of groups (primary and further ones) of a process; its capabilities as masks."""
 
     uids: frozenset[int]
@@ -62,7 +62,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Node:
+class NodeEvidence:
     """One node. `raw` is the answer of `on_node.py`."""
 
     name: str
@@ -93,10 +93,10 @@ class Node:
         """A JSON file of ours on the node; empty when it is not there or not JSON."""
         return self._yaml(path)
 
-    def files(self, *patterns: str) -> list[File]:
+    def files(self, *patterns: str) -> list[FileEvidence]:
         """Files that match any of the patterns, sorted by path."""
         found = [p for p in self.raw["files"] if any(PurePosixPath(p).match(pattern) for pattern in patterns)]
-        return [File(path, **self.raw["files"][path]) for path in sorted(found)]
+        return [FileEvidence(path, **self.raw["files"][path]) for path in sorted(found)]
 
     def flags(self, process: str) -> dict[str, str] | None:
         """Flags of a running process, `--name=value` as name -> value; None when it does not run."""
@@ -110,14 +110,14 @@ class Node:
         """When a process began, in seconds since the epoch; 0 when it does not run."""
         return float(self.raw["processes"].get(process, {}).get("started", 0))
 
-    def identity(self, process: str) -> Identity | None:
+    def identity(self, process: str) -> ProcessIdentity | None:
         """Whom a process is as it runs; None when it does not."""
         running = self.raw["processes"].get(process)
         if running is None:
             return None
         capabilities = running["capabilities"]
         ids = (frozenset(running["uids"]), frozenset([*running["gids"], *running["groups"]]))
-        return Identity(*ids, capabilities["effective"], capabilities["bounding"])
+        return ProcessIdentity(*ids, capabilities["effective"], capabilities["bounding"])
 
     def listeners(self, process: str) -> list[str]:
         return list(self.raw["listeners"].get(process, ()))
@@ -136,7 +136,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class ClusterEvidence:
     """One cluster's API. Objects as plain data; `wanted` is what bmk should have made in it; `proof`: where a
     NetworkPolicy held, and when."""
 

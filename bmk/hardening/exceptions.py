@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bmk.hardening.evidence import Cluster
+from bmk.hardening.evidence import ClusterEvidence
 from bmk.hardening.groups import LABEL, mode_of, violations
 from bmk.hardening.network import unable
 
@@ -15,7 +15,7 @@ _TOLD = {"audit": "group 0 is written down, not denied", "warn": "group 0 is war
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Exemption:
     """One thing that a person should know of.
 
     `kind`: static-pod, namespace, exempt, would-be-denied, node, unproven.
@@ -27,33 +27,33 @@ class Finding:
     detail: str
 
 
-def exceptions(seen: Cluster) -> list[Finding]:
+def exceptions(seen: ClusterEvidence) -> list[Exemption]:
     """All of them, sorted."""
     found = [*_namespaces(seen), *_static_pods(seen), *_denied(seen), *_nodes(seen), *_unable(seen)]
     return sorted(found, key=lambda e: (e.kind, e.what, e.detail))
 
 
-def _namespaces(seen: Cluster) -> Iterator[Finding]:
+def _namespaces(seen: ClusterEvidence) -> Iterator[Exemption]:
     for namespace in seen.namespaces:
         name, labels = namespace["metadata"]["name"], namespace["metadata"].get("labels") or {}
         mode = mode_of(name, labels, seen.settings["groups"])
         if mode == "exempt":
-            yield Finding("exempt", seen.name, name, "dc.yml exempts it from the policies against group 0")
+            yield Exemption("exempt", seen.name, name, "dc.yml exempts it from the policies against group 0")
         elif mode != "deny":
-            yield Finding("namespace", seen.name, name, _TOLD[mode])
+            yield Exemption("namespace", seen.name, name, _TOLD[mode])
         if labels.get(_SECURITY) in ("privileged", "baseline"):
-            yield Finding("namespace", seen.name, name, f"its label lowers Pod Security to {labels[_SECURITY]}")
+            yield Exemption("namespace", seen.name, name, f"its label lowers Pod Security to {labels[_SECURITY]}")
 
 
-def _static_pods(seen: Cluster) -> Iterator[Finding]:
+def _static_pods(seen: ClusterEvidence) -> Iterator[Exemption]:
     """The kubelet runs them whatever the API says; admission never sees them."""
     for pod in seen.pods:
         wrong = violations(pod["spec"])
         if is_static(pod) and wrong:
-            yield Finding("static-pod", seen.name, _named(pod), "; ".join(wrong))
+            yield Exemption("static-pod", seen.name, _named(pod), "; ".join(wrong))
 
 
-def _denied(seen: Cluster) -> Iterator[Finding]:
+def _denied(seen: ClusterEvidence) -> Iterator[Exemption]:
     """Pods that would be refused if their namespace denied, by owner: whom to tell before deny is switched on."""
     groups: dict[tuple[str, str], list[str]] = {}
     labels = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in seen.namespaces}
@@ -65,14 +65,14 @@ def _denied(seen: Cluster) -> Iterator[Finding]:
         if wrong := violations(pod["spec"]):
             groups.setdefault((owner(pod), "; ".join(wrong)), []).append(_named(pod))
     for (who, why), pods in groups.items():
-        yield Finding("would-be-denied", seen.name, who, f"{len(pods)} pods: {why}")
+        yield Exemption("would-be-denied", seen.name, who, f"{len(pods)} pods: {why}")
 
 
-def _nodes(seen: Cluster) -> Iterator[Finding]:
+def _nodes(seen: ClusterEvidence) -> Iterator[Exemption]:
     for node in seen.nodes:
         features = (node.get("status") or {}).get("features") or {}
         if not features.get("supplementalGroupsPolicy"):
-            yield Finding(
+            yield Exemption(
                 "node",
                 seen.name,
                 node["metadata"]["name"],
@@ -80,9 +80,9 @@ def _nodes(seen: Cluster) -> Iterator[Finding]:
             )
 
 
-def _unable(seen: Cluster) -> Iterator[Finding]:
+def _unable(seen: ClusterEvidence) -> Iterator[Exemption]:
     for node in unable(seen.nodes):
-        yield Finding("node", seen.name, node, "its kernel has no queue of nftables: no NetworkPolicy holds on it")
+        yield Exemption("node", seen.name, node, "its kernel has no queue of nftables: no NetworkPolicy holds on it")
 
 
 def is_static(pod: Mapping[str, Any]) -> bool:

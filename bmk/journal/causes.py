@@ -30,7 +30,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CauseRule:
     """When it fits, and what it says then.
 
     It fits in one of `phases` (none named: in all) when there is an event of the kinds `seen`, its newest is of the
@@ -60,15 +60,15 @@ _FIELD = re.compile(r"\{(\w+)\}")
 _CONSOLE = "bmk console {dc} {host}"
 _NO_INSTANCES = r"unknown service runtime\.v1\.RuntimeService|inotify|fsnotify"
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[CauseRule, ...] = (
+    CauseRule(
         "agent_reported",  # the ramdisk said itself what is wrong
         "the install ramdisk reports: {said}",
         "{said_why}",
         "{advice} | bmk why {dc} {host}",
         seen=("agent.failed",),
     ),
-    Rule(
+    CauseRule(
         "tpm_unknown",  # the first time that a machine shows its TPM
         "nobody accepted this machine's TPM yet",
         "{text}",
@@ -77,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         seen=("tpm.unknown",),
         unseen=("grant.claimed", "tpm.accepted"),
     ),
-    Rule(
+    CauseRule(
         "tpm_foreign",  # another board in the right place, or a stranger with a TPM of its own
         "a machine asked to be installed as this host with another TPM than the accepted one",
         "{text}",
@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
         seen=("tpm.foreign",),
         unseen=("grant.claimed",),
     ),
-    Rule(
+    CauseRule(
         "tpm_missing",  # it wants to prove itself and cannot
         "the machine shows no TPM that it could prove itself with",
         "{text}",
@@ -97,7 +97,7 @@ RULES: tuple[Rule, ...] = (
         seen=("tpm.missing",),
         unseen=("grant.claimed",),
     ),
-    Rule(
+    CauseRule(
         "stranger",  # it has the address and the facts of the host, and not the secret that the host's BMC was given
         "a machine asked to be installed as this host and could not prove that it is, and no other asked",
         "{text}",
@@ -107,7 +107,7 @@ RULES: tuple[Rule, ...] = (
         seen=("attest.refused",),
         unseen=("grant.claimed",),
     ),
-    Rule(
+    CauseRule(
         "console_silent",  # by console: it asks, and nothing of its secret was read
         "the machine asks to be installed, and its secret was not seen on its console",
         "{text}",
@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         seen=("attest.unheard",),
         unseen=("grant.claimed", "attest.heard"),
     ),
-    Rule(
+    CauseRule(
         "claim_refused",  # a ramdisk came up and was turned away: it is not the machine that the file describes
         "the installer started but was refused",
         "{text}",
@@ -125,7 +125,7 @@ RULES: tuple[Rule, ...] = (
         seen=("agent.refused", "install.refused"),
         unseen=("grant.claimed",),
     ),
-    Rule(
+    CauseRule(
         "bmc_silent",  # the newest thing the BMC did was not to answer
         "the BMC does not answer",
         "{text}",
@@ -133,7 +133,7 @@ RULES: tuple[Rule, ...] = (
         seen=("bmc.",),
         newest=("bmc.retry", "bmc.failed"),
     ),
-    Rule(
+    CauseRule(
         "no_inotify",  # a runtime or kubelet that cannot watch files serves nothing; with many nodes on one machine
         "the kernel has no inotify instance left for this host",
         "{text}",
@@ -144,14 +144,14 @@ RULES: tuple[Rule, ...] = (
         says=("text", _NO_INSTANCES),
         sure=True,
     ),
-    Rule(
+    CauseRule(
         "task_failed",
         "Ansible: {task} | Ansible: a task",
         "{text}",
         "bmk ssh {dc} {host} to look, then run the same command again",
         seen=("task.failed", "task.unreachable"),
     ),
-    Rule(
+    CauseRule(
         "address_withheld",  # DHCP knows the host, and somebody has its address; a lease that is given back is no cause
         "DHCP does not give the host its address",
         "{text}",
@@ -161,7 +161,7 @@ RULES: tuple[Rule, ...] = (
         newest=("dhcp.withheld",),
         unseen=("grant.claimed",),
     ),
-    Rule(
+    CauseRule(
         "dhcp_ignored",  # without a pool only the NIC that boots is answered, and it is another one that asks
         "DHCP is asked by a NIC that it has no address for: {mac}",
         "{text}",
@@ -171,7 +171,7 @@ RULES: tuple[Rule, ...] = (
         newest=("dhcp.ignored",),
         unseen=("boot.answered", "agent."),
     ),
-    Rule(
+    CauseRule(
         "dhcp_exhausted",  # asked, and nothing is left to give
         "DHCP has no address left for {mac}",
         "{text}",
@@ -181,7 +181,7 @@ RULES: tuple[Rule, ...] = (
         newest=("dhcp.exhausted",),
         unseen=("boot.answered", "agent."),
     ),
-    Rule(
+    CauseRule(
         "no_dhcp",  # switched on and never asked for an address
         "no DHCP request seen in {seconds} s",
         "cabling, boot order, a NIC that is not the one in dc.yml, or a missing DHCP relay",
@@ -189,7 +189,7 @@ RULES: tuple[Rule, ...] = (
         phases=("booting",),
         unseen=("dhcp.", "boot.", "agent.", "install."),
     ),
-    Rule(
+    CauseRule(
         "no_script",  # DHCP worked, and then the machine did not ask the boot service
         "DHCP was answered, the boot script was never asked for",
         "TFTP or HTTP blocked between machine and deployer, or firmware that cannot run the network boot program",
@@ -198,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         seen=("dhcp.",),
         unseen=("boot.answered", "agent."),
     ),
-    Rule(
+    CauseRule(
         "told_local",  # the boot service was asked and did not say install
         "the machine asked and was told: {decision}",
         "{reason} | {text}",
@@ -207,7 +207,7 @@ RULES: tuple[Rule, ...] = (
         seen=("boot.answered",),
         says=("decision", "^(?!install$)."),
     ),
-    Rule(
+    CauseRule(
         "ramdisk_silent",  # the installer was handed out and never called back
         "the install ramdisk was served and never reported",
         "too little memory, no driver for the NIC, no secret found in its BMC, or no way to the deployer",
@@ -215,7 +215,7 @@ RULES: tuple[Rule, ...] = (
         phases=("booting",),
         seen=("boot.answered",),
     ),
-    Rule(
+    CauseRule(
         "image_stopped",  # the image was being written and then nothing came any more
         "the image write stopped at {said}",
         "the machine lost power or network, or its disk hangs",
@@ -223,14 +223,14 @@ RULES: tuple[Rule, ...] = (
         phases=("imaging",),
         seen=("image.progress",),
     ),
-    Rule(
+    CauseRule(
         "ramdisk_lost",  # the ramdisk took the grant and was not heard again
         "the install ramdisk fell silent",
         "the machine was reset, or lost power or network",
         _CONSOLE,
         phases=("imaging",),
     ),
-    Rule(
+    CauseRule(
         "network_boot_again",  # installed, and yet it asks the network what to boot
         "the machine boots from the network again and is sent to its disk, and no ssh answers",
         "its firmware cannot boot the disk, or the installed system does not come up",
@@ -238,7 +238,7 @@ RULES: tuple[Rule, ...] = (
         phases=("reachable",),
         seen=("boot.answered", "dhcp."),
     ),
-    Rule(
+    CauseRule(
         "another_machine",
         "another machine answers at this address",
         "{text}",
@@ -246,14 +246,14 @@ RULES: tuple[Rule, ...] = (
         phases=("reachable",),
         seen=("ssh.wrong-key",),
     ),
-    Rule(
+    CauseRule(
         "no_ssh",  # installed and restarted
         "the installed system does not answer ssh",
         "boot order, network of the installed system, or no power",
         _CONSOLE,
         phases=("reachable",),
     ),
-    Rule(
+    CauseRule(
         "kubelet_complains",
         "the node did not become Ready",
         "{text}",
@@ -261,7 +261,7 @@ RULES: tuple[Rule, ...] = (
         phases=("verified", "ready"),
         seen=("kubelet.error",),
     ),
-    Rule(
+    CauseRule(
         "node_not_ready",
         "the node did not become Ready",
         "{text}",
@@ -269,14 +269,14 @@ RULES: tuple[Rule, ...] = (
         phases=("verified", "ready"),
         seen=("node.state",),
     ),
-    Rule(
+    CauseRule(
         "node_unseen",
         "the node did not become Ready",
         "the API has not seen it",
         "bmk ssh {dc} {host} and read: journalctl -u kubelet",
         phases=("verified", "ready"),
     ),
-    Rule(
+    CauseRule(
         "unknown",
         "{phase} did not end within {seconds} s",
         "the last thing heard was: {last} | nothing was heard of it",
@@ -306,7 +306,7 @@ def _quoted(event: Event | None, dc: str, host: str) -> dict[str, str]:
     return {"said": quote(event.text), "said_why": quote(why) if why else "", "advice": advice(code, dc, host)}
 
 
-def _fits(rule: Rule, phase: str, events: Sequence[Event]) -> bool:
+def _fits(rule: CauseRule, phase: str, events: Sequence[Event]) -> bool:
     if (rule.phases and phase not in rule.phases) or _last(events, rule.unseen) is not None:
         return False
     event = _last(events, rule.seen)
@@ -345,8 +345,8 @@ _DRIFT_NEXT = (
 
 def drift_cause(events: Sequence[Event], dc: str, host: str) -> Cause | None:
     """A host that is done, and yet no longer as it was left. None: no drift, or nobody has looked since."""
-    event = next((e for e in reversed(events) if e.kind in ("drift.looked", "host.sealed")), None)
-    if event is None or event.kind != "drift.looked" or event.data.get("state") == "clean":
+    event = next((e for e in reversed(events) if e.kind in ("drift.scanned", "host.baseline_signed")), None)
+    if event is None or event.kind != "drift.scanned" or event.data.get("state") == "clean":
         return None
     items = [str(item) for item in event.data.get("items", ())]
     state = str(event.data.get("state"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from bmk.journal.causes import SINCE, Cause, drift_cause, likely_cause
 from bmk.journal.events import MACHINES, Event
-from bmk.journal.host_status import WAY, Where, where
+from bmk.journal.host_status import WAY, HostStatus, status_of
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.store import Journal
 from bmk.journal.timeline import newest_run
@@ -19,12 +19,12 @@ _QUIET = 60.0  # seconds without an event after which a living run is worth a gu
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Diagnosis:
     """Events of one host, oldest first; where it is; a cause (and the next command) unless all is well."""
 
     host: str
     events: Sequence[Event]
-    at: Where
+    at: HostStatus
     cause: Cause | None
 
     @property
@@ -39,7 +39,7 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Question:
     """Whose story, and when. `dc` as the user typed it; `live_run` holds the lock now; `now` in seconds."""
 
     dc: str
@@ -49,20 +49,20 @@ class Case:
     proven: bool = False
 
 
-def tell(journal: Journal | None, case: Case, *, everything: bool = False) -> Story:
+def diagnose(journal: Journal | None, case: Question, *, everything: bool = False) -> Diagnosis:
     """The story of a host since its newest run began; `everything`: since ever."""
     events = journal.since(host=case.host) if journal is not None else []
-    at, cause = judge(events, case)
-    return Story(case.host, events if everything else newest_run(events), at, cause)
+    at, cause = conclude(events, case)
+    return Diagnosis(case.host, events if everything else newest_run(events), at, cause)
 
 
-def judge(events: Sequence[Event], case: Case) -> tuple[Where, Cause | None]:
+def conclude(events: Sequence[Event], case: Question) -> tuple[HostStatus, Cause | None]:
     """Where a host is, and the cause of its trouble, from all its events."""
-    at = where(case.host, _last(events, *WAY), case.live_run, proven=case.proven)
+    at = status_of(case.host, _last(events, *WAY), case.live_run, proven=case.proven)
     return at, _cause(events, at, case)
 
 
-def _cause(events: Sequence[Event], at: Where, case: Case) -> Cause | None:
+def _cause(events: Sequence[Event], at: HostStatus, case: Question) -> Cause | None:
     again = f"bmk provision {case.dc}"
     if at.state == "new":
         return Cause(_verdict(at), "", again)
@@ -74,7 +74,7 @@ def _cause(events: Sequence[Event], at: Where, case: Case) -> Cause | None:
     return _running(events, at, case) if at.state == "running" else drift_cause(events, case.dc, case.host)
 
 
-def _told(events: Sequence[Event], at: Where, case: Case) -> Cause:
+def _told(events: Sequence[Event], at: HostStatus, case: Question) -> Cause:
     """What was said when it failed, unless more is known. A hint that leads back here gives way to a better one."""
     hint = at.hint
     guess = likely_cause(at.phase, _since(events, at.phase), case.dc, case.host, case.now)
@@ -85,7 +85,7 @@ def _told(events: Sequence[Event], at: Where, case: Case) -> Cause:
     return Cause(at.text, at.why, hint)
 
 
-def _running(events: Sequence[Event], at: Where, case: Case) -> Cause:
+def _running(events: Sequence[Event], at: HostStatus, case: Question) -> Cause:
     since = _since(events, at.phase)
     if since and case.now - since[-1].at < _QUIET:
         state = HostState()
@@ -96,7 +96,7 @@ def _running(events: Sequence[Event], at: Where, case: Case) -> Cause:
     return replace(guess, hint=_onward(guess.hint, at.phase, case))
 
 
-def _onward(hint: str, phase: str, case: Case) -> str:
+def _onward(hint: str, phase: str, case: Question) -> str:
     if hint and not hint.startswith("bmk why"):
         return hint
     look = "ssh" if phase in ("configured", "joined", "verified", "ready") else "console"
@@ -115,7 +115,7 @@ def _last(events: Sequence[Event], *kinds: str) -> Event | None:
     return next((e for e in reversed(events) if e.kind in kinds and e.source not in MACHINES), None)
 
 
-def _verdict(at: Where) -> str:
+def _verdict(at: HostStatus) -> str:
     words = {
         "new": at.text if at.since else "nothing was done with it yet",
         "ready": "ready",

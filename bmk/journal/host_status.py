@@ -10,7 +10,7 @@ from typing import Literal
 
 from bmk.journal.events import MACHINES, Event
 from bmk.journal.installation import proven_hosts
-from bmk.journal.progress import HostState, Image, line, step
+from bmk.journal.progress import HostState, ImageProgress, line, step
 from bmk.journal.store import Journal
 
 State = Literal["new", "running", "failed", "interrupted", "ready"]
@@ -20,7 +20,7 @@ WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.fo
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
+class HostStatus:
     """One host. `since` in seconds since the epoch; 0 for a host that nothing is known of.
 
     `text` is what it does or died of, `why` and `hint` (the next command) what is known about a failure.
@@ -33,15 +33,15 @@ class Where:
     text: str
     why: str = ""
     hint: str = ""
-    image: Image | None = None
+    image: ImageProgress | None = None
 
 
-def find(journal: Journal | None, hosts: Sequence[str], live_run: str | None, again: str) -> list[Where]:
+def statuses(journal: Journal | None, hosts: Sequence[str], live_run: str | None, again: str) -> list[HostStatus]:
     """Where these hosts are, in their order. `live_run` holds the lock now; `again` is the command that continues."""
     if journal is None:
-        return [replace(where(host, None, None), hint=again) for host in hosts]
+        return [replace(status_of(host, None, None), hint=again) for host in hosts]
     events, good = newest(journal), proven_hosts(journal)
-    found = [where(host, events.get(host), live_run, proven=host in good) for host in hosts]
+    found = [status_of(host, events.get(host), live_run, proven=host in good) for host in hosts]
     return [_completed(journal, at, events.get(at.host), again) for at in found]
 
 
@@ -56,27 +56,27 @@ def newest(journal: Journal) -> dict[str, Event]:
     return {e.host: e for e in journal.numbered(numbers) if e.host is not None}
 
 
-def where(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> Where:
+def status_of(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> HostStatus:
     """Where a host is. `proven`: its cluster was proven to work since it was installed.
 
     What another run than the living one began is interrupted; a run that had little to do ends without a new proof.
     """
     if event is None or event.kind == "host.forgotten":
-        return Where(host, "new", "", event.at if event else 0.0, event.text if event else "not registered yet")
+        return HostStatus(host, "new", "", event.at if event else 0.0, event.text if event else "not registered yet")
     phase, finished = event.phase or "", event.kind == "phase.finished"
     proven_now = proven and event.run != live_run
     if event.kind == "host.ready" or (finished and (proven_now or phase == "ready")):
-        return Where(host, "ready", "ready", event.at, "")
+        return HostStatus(host, "ready", "ready", event.at, "")
     if event.kind == "phase.failed":
         data = event.data
         what, why, hint = (str(data.get(key) or "") for key in ("what", "why", "hint"))
-        return Where(host, "failed", phase, event.at, what or event.text, why, hint)
+        return HostStatus(host, "failed", phase, event.at, what or event.text, why, hint)
     if event.run != live_run:
-        return Where(host, "interrupted", phase, event.at, event.text)
-    return Where(host, "running", phase, event.at, event.text)
+        return HostStatus(host, "interrupted", phase, event.at, event.text)
+    return HostStatus(host, "running", phase, event.at, event.text)
 
 
-def _completed(journal: Journal, at: Where, event: Event | None, again: str) -> Where:
+def _completed(journal: Journal, at: HostStatus, event: Event | None, again: str) -> HostStatus:
     """With what a host does right now, and with the next command of one that nobody is at work on."""
     if at.state == "running" and event is not None:
         state = reduce(step, journal.since(event.seq - 1, host=at.host), HostState())

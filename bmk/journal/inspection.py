@@ -15,7 +15,7 @@ class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Disk(_Said):
+class InspectedDisk(_Said):
     """A disk as the kernel names it. `size` in bytes; `holds` in words, empty for a blank one."""
 
     name: Line
@@ -35,7 +35,7 @@ class Inspection(_Said):
     serial: Line | None = None
     macs: tuple[Line, ...] = Field((), max_length=64)
     firmware: Literal["uefi", "bios"] | None = None
-    disks: tuple[Disk, ...] = Field((), max_length=256)
+    disks: tuple[InspectedDisk, ...] = Field((), max_length=256)
 
 
 def read_inspection(record: Any) -> Inspection | None:

@@ -10,7 +10,7 @@ from bmk.journal.events import MACHINES, Event
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ImageProgress:
     """Bytes done and to do of one stage (`image`, then `read back`), since when. `total` 0: unknown."""
 
     done: int
@@ -40,7 +40,7 @@ class HostState:
     since: float = 0.0
     text: str = ""
     end: str = ""
-    image: Image | None = None
+    image: ImageProgress | None = None
 
 
 def step(state: HostState, event: Event) -> HostState:
@@ -68,12 +68,12 @@ def line(state: HostState) -> str:
     return f"{image.stage} {image.done / 1e6:.0f} MB, {percent}{image.rate / 1e6:.1f} MB/s{left}"
 
 
-def _image(before: Image | None, event: Event) -> Image:
+def _image(before: ImageProgress | None, event: Event) -> ImageProgress:
     data: Mapping[str, object] = event.data
     done, total = (_count(data.get(key)) for key in ("bytes", "total"))
     stage = str(data.get("stage") or "image")
     started = before.started if before is not None and before.stage == stage else event.at
-    return Image(done, total, started, event.at, stage)
+    return ImageProgress(done, total, started, event.at, stage)
 
 
 def _count(said: object) -> int:

@@ -47,4 +47,16 @@ MIGRATIONS = [
     ALTER TABLE grants ADD COLUMN spec TEXT;
     """,
     "ALTER TABLE seals ADD COLUMN installation TEXT NOT NULL DEFAULT '';",
+    # Standard names: a seal is a signed baseline, phases and events are called by what they do.
+    """
+    ALTER TABLE seals RENAME TO baselines;
+    UPDATE events SET phase = 'admission_policies' WHERE phase = 'guarded';
+    UPDATE events SET phase = 'drift_repair' WHERE phase = 'restored';
+    UPDATE events SET phase = 'baseline' WHERE phase = 'sealed';
+    UPDATE events SET kind = 'drift.scanned' WHERE kind = 'drift.looked';
+    UPDATE events SET kind = 'drift.repaired' WHERE kind = 'drift.restored';
+    UPDATE events SET kind = 'host.baseline_signed' WHERE kind = 'host.sealed';
+    UPDATE events SET kind = 'cluster.policies_applied' WHERE kind = 'cluster.guarded';
+    UPDATE records SET key = 'drift_repair' WHERE key = 'restored';
+    """,
 ]

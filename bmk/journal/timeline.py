@@ -18,7 +18,7 @@ _LOCAL = ("phase.failed", "phase.again")  # their further lines are told once, a
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """One row. `at` and `last` in seconds since the epoch: first and newest time of `count` equal events."""
 
     at: float
@@ -34,9 +34,9 @@ class Entry:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def timeline(events: Iterable[Event], *, debug: bool = False) -> list[Entry]:
+def timeline(events: Iterable[Event], *, debug: bool = False) -> list[TimelineEntry]:
     """Rows in the order of their first event. Debug events are left out unless `debug`."""
-    rows: list[tuple[_Key, Entry]] = []
+    rows: list[tuple[_Key, TimelineEntry]] = []
     phase: str | None = None
     image = HostState()
     for event in events:
@@ -54,16 +54,16 @@ def newest_run(events: Sequence[Event]) -> list[Event]:
     return list(events[start:])
 
 
-def _entry(event: Event, phase: str | None, image: HostState) -> Entry:
+def _entry(event: Event, phase: str | None, image: HostState) -> TimelineEntry:
     text = event.text
     if event.kind == "image.progress":
         text = line(image)
     elif event.kind in _LOCAL:
         text = text.split("\n")[0]
-    return Entry(event.at, event.at, 1, event.source, phase, event.kind, event.level, text)
+    return TimelineEntry(event.at, event.at, 1, event.source, phase, event.kind, event.level, text)
 
 
-def _add(rows: list[tuple[_Key, Entry]], new: Entry, image: HostState) -> None:
+def _add(rows: list[tuple[_Key, TimelineEntry]], new: TimelineEntry, image: HostState) -> None:
     key = _key(new, image)
     for index in range(len(rows) - 1, max(-1, len(rows) - 1 - _NEAR), -1):
         other, row = rows[index]
@@ -75,7 +75,7 @@ def _add(rows: list[tuple[_Key, Entry]], new: Entry, image: HostState) -> None:
     rows.append((key, new))
 
 
-def _key(entry: Entry, state: HostState) -> _Key:
+def _key(entry: TimelineEntry, state: HostState) -> _Key:
     """What makes two events the same; None for those that are told each time."""
     if entry.kind.startswith(("phase.", "host.")):
         return None

@@ -17,7 +17,7 @@ from bmk.lab.host.sockets import short_path
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-class Control:
+class ControlSocket:
     """Serves `operations` by name. What an operation raises becomes `{"ok": false, ...}`; the lab goes on."""
 
     def __init__(self, socket: Path, operations: dict[str, Operation]) -> None:

@@ -12,8 +12,8 @@ from bmk.boot import server
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError
 from bmk.lab.host.network import own_addresses
-from bmk.lab.machines.hardware import Hardware, bridges
-from bmk.lab.services import Service
+from bmk.lab.machines.hardware import MachineHardware, bridges
+from bmk.lab.services import Daemon
 from bmk.lab.vagrant.libvirt import has_vagrant
 from bmk.paths import cache_dir, state_dir
 
@@ -21,12 +21,12 @@ TFTP = 69  # dnsmasq serves it whatever networks there are
 DEPLOYER_NAME = "deployer.bmk.test"  # what the lab's name server calls the deployer
 
 
-def services_of(dc: DataCenter, machines: Mapping[str, Hardware]) -> list[Service]:
+def services_of(dc: DataCenter, machines: Mapping[str, MachineHardware]) -> list[Daemon]:
     """Everything to start, in order; the files they read are written."""
     return [*_boot_server(dc), *_name_server(dc), *_bmcs(dc, machines)]
 
 
-def _boot_server(dc: DataCenter) -> Iterator[Service]:
+def _boot_server(dc: DataCenter) -> Iterator[Daemon]:
     mirror_root = cache_dir() / "mirror"
     for directory in (mirror_root / "files", cache_dir() / "registry"):
         directory.mkdir(parents=True, exist_ok=True)
@@ -35,10 +35,10 @@ def _boot_server(dc: DataCenter) -> Iterator[Service]:
             continue  # Vagrant learns addresses from libvirtd's own
         server.write(process.files)
         hears = TFTP if process.name == "dnsmasq" else None
-        yield Service(process.name, process.argv, process.env, _port_of(process.name, dc), hears)
+        yield Daemon(process.name, process.argv, process.env, _port_of(process.name, dc), hears)
 
 
-def _name_server(dc: DataCenter) -> Iterator[Service]:
+def _name_server(dc: DataCenter) -> Iterator[Daemon]:
     """Where the file names the lab's own addresses as name servers: it knows the deployer, and of the rest that it is
     not there.
     """
@@ -48,7 +48,7 @@ def _name_server(dc: DataCenter) -> Iterator[Service]:
         options = ["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces"]
         known = f"--host-record={DEPLOYER_NAME},{dc.spec.deployer.address}"
         command = ("dnsmasq", *options, "--local=/#/", known, *(f"--listen-address={address}" for address in asked))
-        yield Service("names", command, answers=(str(asked[0]), 53))
+        yield Daemon("names", command, answers=(str(asked[0]), 53))
 
 
 def _port_of(name: str, dc: DataCenter) -> tuple[str, int] | None:
@@ -78,13 +78,13 @@ def images() -> list[Path]:
     return [files[name].local for name in ("node-image", "node-rootfs") if name in files]
 
 
-def _bmcs(dc: DataCenter, machines: Mapping[str, Hardware]) -> Iterator[Service]:
+def _bmcs(dc: DataCenter, machines: Mapping[str, MachineHardware]) -> Iterator[Daemon]:
     plates = [m.bmc for m in machines.values()]
     first = next((p for p in plates if p.kind == "redfish"), None)
     if first is not None:
         command = (sys.executable, "-m", "bmk.lab.bmc.redfish", "--dc", dc.name, "--directory", str(dc.source.parent))
-        yield Service("redfish", command, answers=(first.address, first.port))
+        yield Daemon("redfish", command, answers=(first.address, first.port))
     ipmi = next((p for p in plates if p.kind == "ipmi"), None)
     if ipmi is not None:
         command = (sys.executable, "-m", "bmk.lab.bmc.ipmi", "--dc", dc.name, "--directory", str(dc.source.parent))
-        yield Service("ipmi", command, hears=ipmi.port)
+        yield Daemon("ipmi", command, hears=ipmi.port)

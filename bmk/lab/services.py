@@ -21,7 +21,7 @@ _ROW = 3  # ends in a row after which it will not come up by itself
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class Daemon:
     """A command that stays in the foreground. `environment` is added to the supervisor's.
 
     It is ready when it answers by TCP at `answers` and listens on the UDP port `hears`; None: nowhere.
@@ -51,19 +51,19 @@ def _heard(port: int | None) -> bool:
     return port is None or any(line.split()[1].endswith(f":{port:04X}") for line in sockets)
 
 
-class Services:
+class Daemons:
     """Starts them, keeps them going, says when one ends."""
 
     def __init__(self, logs: Path, say: Say) -> None:
         self._logs, self._say = logs, say
-        self.started: dict[str, Service] = {}
+        self.started: dict[str, Daemon] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self.restarts: dict[str, int] = {}
         self._row: dict[str, int] = {}  # ends of each since it last lived
         self._told: set[str] = set()  # those that end because they shall
 
-    def start(self, service: Service) -> None:
+    def start(self, service: Daemon) -> None:
         """Start it, unless one of that name is there already."""
         if service.name in self._tasks:
             return
@@ -72,7 +72,7 @@ class Services:
         self.restarts[service.name] = self._row[service.name] = 0
         self._tasks[service.name] = asyncio.create_task(self._keep(service))
 
-    async def _keep(self, service: Service) -> None:
+    async def _keep(self, service: Daemon) -> None:
         while True:
             began = asyncio.get_running_loop().time()
             how = await self._once(service)
@@ -85,7 +85,7 @@ class Services:
             self._say("lab.service", f"{service.name} {how}; started again in {pause:g} s")
             await asyncio.sleep(pause)
 
-    async def _once(self, service: Service) -> str:
+    async def _once(self, service: Daemon) -> str:
         """Run it to its end, and say how it came to it."""
         with (self._logs / f"{service.name}.log").open("ab") as log:
             try:
@@ -102,7 +102,7 @@ class Services:
         self._processes[service.name] = process
         return f"ended with {await process.wait()}"
 
-    async def ready(self, services: Iterable[Service], on_wait: Callable[[str], None]) -> None:
+    async def ready(self, services: Iterable[Daemon], on_wait: Callable[[str], None]) -> None:
         """Wait until each of them is ready; `on_wait` hears the name of the one that is waited for.
 
         Raises PreflightRefused when one does not come up.

@@ -29,16 +29,16 @@ from bmk.errors import BmkError
 from bmk.journal import Event, Journal, open_journal
 from bmk.journal.installation import begin
 from bmk.lab import servers
-from bmk.lab.control import Control
+from bmk.lab.control import ControlSocket
 from bmk.lab.faults import BrokenImages, Faults
 from bmk.lab.host import network
 from bmk.lab.host.launcher import ERROR, cgroup_name, lab_dir
 from bmk.lab.machines.hardware import bought, hardware_of
 from bmk.lab.machines.machine import Chassis
-from bmk.lab.machines.machine_backends import Floor, body_of
+from bmk.lab.machines.machine_backends import MachineContext, backend_of
 from bmk.lab.machines.ssh_door import SshDoor
 from bmk.lab.operations import Operations
-from bmk.lab.services import Services
+from bmk.lab.services import Daemons
 from bmk.lab.vagrant import libvirt
 from bmk.paths import state_dir
 
@@ -50,11 +50,11 @@ class Supervisor:
         self.reference, self.dc, self.journal = reference, dc, journal
         self.directory = lab_dir(dc.name)
         self.facts = json.loads((self.directory / "facts.json").read_text())
-        self.floor = Floor(self.facts["kvm"], cgroup_name(dc.name), base_url(dc))
+        self.floor = MachineContext(self.facts["kvm"], cgroup_name(dc.name), base_url(dc))
         self.machines: dict[str, Chassis] = {}
         self.by_bmc: dict[str, Chassis] = {}
         self.simulated: dict[str, Chassis] = {}  # by address
-        self.services = Services(self.directory / "services", partial(self.say, None))
+        self.services = Daemons(self.directory / "services", partial(self.say, None))
         self.faults = Faults(self.machines, BrokenImages(self.directory / "broken"), servers.images)
         self.stage = "starting"
         self.ended = asyncio.Event()
@@ -102,7 +102,7 @@ class Supervisor:
         for name, planned in fresh.items():
             directory = self.directory / "machines" / name
             chassis = Chassis(bought(planned, directory), directory, partial(self.say, name))
-            chassis.body = body_of(chassis, self.floor)
+            chassis.body = backend_of(chassis, self.floor)
             self.machines[name] = self.by_bmc[chassis.hardware.bmc.address] = chassis
             if chassis.hardware.kind == "simulated":
                 self.simulated[chassis.hardware.address] = chassis
@@ -143,7 +143,7 @@ async def run(reference: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.ended.set)
     operations = Operations(supervisor)
-    server = await Control(supervisor.directory / "control.sock", operations.table()).serve()
+    server = await ControlSocket(supervisor.directory / "control.sock", operations.table()).serve()
     try:
         await _up_until_told(supervisor)
     finally:

@@ -64,7 +64,7 @@ def _known(journal: Journal, host: Host, log: Sequence[LogEntry]) -> list[str]:
     return list(record["known"])
 
 
-def mark(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
+def mark_known_entries(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
     """What the event logs hold at the first seal is known: what is in them later is news, through any converge.
 
     A BMC that is silent keeps nobody: the first look asks it again.

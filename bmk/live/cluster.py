@@ -38,9 +38,9 @@ class LiveCluster:
     """The API of one cluster. Opens a connection per question: control planes come and go while one asks."""
 
     def __init__(
-        self, site: tuple[DataCenter, Journal], name: str, kubeconfig: Path, images: Mapping[str, str], timing: str
+        self, workspace: tuple[DataCenter, Journal], name: str, kubeconfig: Path, images: Mapping[str, str], timing: str
     ) -> None:
-        self._dc, self._journal = site
+        self._dc, self._journal = workspace
         self._name, self._kubeconfig = name, kubeconfig
         self._images, self._patience, self._seconds = images, _PATIENCE[timing], _REQUEST[timing]
 
@@ -53,7 +53,7 @@ class LiveCluster:
         with self._api() as api:
             return dict(api.nodes())
 
-    def approve(self) -> Sequence[csr.Answer]:
+    def approve(self) -> Sequence[csr.Decision]:
         with self._api() as api:
             return csr.approve(api, {h.name: str(h.address) for h in self._dc.members(self._name)})
 
@@ -69,7 +69,7 @@ class LiveCluster:
             wrong = policy.differing(self._wanted(api), api.policies()) or automatic(*api.plain_roles())
             return "stale" if wrong else "current"
 
-    def guard(self) -> Sequence[str]:
+    def apply_policies(self) -> Sequence[str]:
         """What differs, and only that: a policy that is as it should be is not touched."""
         with self._api() as api:
             wanted = self._wanted(api)
@@ -98,7 +98,7 @@ class LiveCluster:
     def _pair(self) -> Pair:
         return metrics_pair(state_dir(self._dc.name), self._name)
 
-    def restore(self, found: Sequence[Drifted]) -> None:
+    def repair_drift(self, found: Sequence[Drifted]) -> None:
         with self._api() as api:
             nodes = {n["metadata"]["name"]: n for n in api.plain_nodes()}
             for name, patch in node_patches(nodes, found).items():
@@ -106,7 +106,7 @@ class LiveCluster:
             for name in sorted({d.id for d in found if d.kind == "bindings"}):
                 _put_right(api, name)
         if any(d.kind == "policies" for d in found):
-            self.guard()
+            self.apply_policies()
 
     def smoke(self) -> Sequence[Check]:
         """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""

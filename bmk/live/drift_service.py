@@ -16,11 +16,11 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.api import desired_nodes, node_facts
 from bmk.drift.cluster import binding_facts, desired_cluster, policy_facts, wanted_policies
-from bmk.drift.collector import Keys, Limits
+from bmk.drift.collector import CollectLimits, Keys
 from bmk.drift.flat import flat
 from bmk.drift.images import NAMESPACE, desired_images, held, image_facts, with_builds
-from bmk.drift.model import Answer, Desired, Facts, Standing, Trouble
-from bmk.drift.scan import Asked, Look, Outside, look, seal_hosts
+from bmk.drift.model import Answer, Desired, DriftStatus, Facts, Trouble
+from bmk.drift.scan import Asked, Outside, Scan, make_baselines, scan
 from bmk.errors import ODD, BmkError
 from bmk.journal import Event, Journal
 from bmk.journal.installation import installations
@@ -30,7 +30,7 @@ from bmk.live.known_hosts import write_known_hosts
 from bmk.paths import state_dir
 from bmk.ssh import deployer_key
 
-__all__ = ["Answer", "Asked", "Wish", "find_drift", "seal"]
+__all__ = ["Answer", "Asked", "DriftRequest", "find_drift", "sign_baselines"]
 
 _PATIENCE = 60.0  # seconds for one answer of an API: many lists, of servers that may be busy
 _IMAGES, _BUILDS = "images", 500  # record of the data center: names with digests, the newest last
@@ -38,50 +38,52 @@ _KUBELETS = 16  # at once, of one cluster: each answer goes through its API serv
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DriftRequest:
     """What to look at and how. `bmc`: ask BMCs too, which takes seconds for each."""
 
     run: str
     bmc: bmc_facts.Connect | None = None
-    limits: Limits = field(default_factory=Limits)
-    tell: Callable[[Standing], None] = lambda _: None
+    limits: CollectLimits = field(default_factory=CollectLimits)
+    tell: Callable[[DriftStatus], None] = lambda _: None
 
 
-def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
+def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: DriftRequest) -> list[DriftStatus]:
     """Look at hosts and their clusters, remember what was found, and return it: hosts in the given order first."""
     began, before = time.time(), installations(journal)
     on = replace(_on(dc, journal), limits=wish.limits, tell=wish.tell)
     found = asyncio.run(_look(on, hosts, wish))
-    found = [still(dc.name, s, before, installations(journal)) for s in found]
+    found = [unless_reinstalled(dc.name, s, before, installations(journal)) for s in found]
     standings = history.remember(journal, wish.run, began, time.time(), found)
     journal.extend(_event(wish.run, s) for s in standings)
     prune(journal, dc.spec.retention_days, time.time())
     return standings
 
 
-def still(dc: str, standing: Standing, before: Mapping[str, str], now: Mapping[str, str]) -> Standing:
+def unless_reinstalled(
+    dc: str, standing: DriftStatus, before: Mapping[str, str], now: Mapping[str, str]
+) -> DriftStatus:
     """Where it stands, unless that is about an installation that was replaced meanwhile."""
     if before.get(standing.name) == now.get(standing.name):
         return standing
-    return Standing(
+    return DriftStatus(
         standing.name, troubles=(Trouble("reinstalled", "it was installed anew meanwhile", f"bmk drift {dc}"),)
     )
 
 
-async def _look(on: Look, hosts: Sequence[Host], wish: Wish) -> list[Standing]:
+async def _look(on: Scan, hosts: Sequence[Host], wish: DriftRequest) -> list[DriftStatus]:
     """APIs and BMCs are asked first, all at once: hosts come as they answer, and each is told with all it has."""
     outside = await asyncio.to_thread(_outside, on, hosts, wish)
-    return await look(on, hosts, outside)
+    return await scan(on, hosts, outside)
 
 
 # A host that others join at the same time, without KVM, needs minutes to hash what it carries.
-_WHILE_JOINING = Limits(seconds=600)
+_WHILE_JOINING = CollectLimits(seconds=600)
 
 
-def seal(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
+def sign_baselines(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
     """Seal hosts that have just converged; see bmk/drift/baseline.py. The phase has its own deadline."""
     _remember_builds(dc, journal)
-    return asyncio.run(seal_hosts(replace(_on(dc, journal), limits=_WHILE_JOINING), asked))
+    return asyncio.run(make_baselines(replace(_on(dc, journal), limits=_WHILE_JOINING), asked))
 
 
 def _remember_builds(dc: DataCenter, journal: Journal) -> None:
@@ -96,11 +98,11 @@ def _builds(dc: DataCenter, journal: Journal) -> list[str]:
     return list(journal.facts(dc.name).get(_IMAGES) or ())
 
 
-def _on(dc: DataCenter, journal: Journal) -> Look:
-    return Look(dc, journal, Keys(deployer_key(dc.name), write_known_hosts(dc, journal)))
+def _on(dc: DataCenter, journal: Journal) -> Scan:
+    return Scan(dc, journal, Keys(deployer_key(dc.name), write_known_hosts(dc, journal)))
 
 
-def _outside(on: Look, hosts: Sequence[Host], wish: Wish) -> Outside:
+def _outside(on: Scan, hosts: Sequence[Host], wish: DriftRequest) -> Outside:
     connect = wish.bmc
     members: dict[str, list[str]] = {}
     for host in hosts:
@@ -129,7 +131,7 @@ def _together(parts: Iterable[Outside], into: Outside) -> Outside:
     return Outside(sides, clusters, troubles, kubelets)
 
 
-def _cluster(on: Look, name: str, members: Sequence[str]) -> Outside:
+def _cluster(on: Scan, name: str, members: Sequence[str]) -> Outside:
     dc = on.dc
     kubeconfig = state_dir(dc.name) / "kubeconfig" / name
     try:
@@ -183,7 +185,7 @@ def _kubelets(api: Api, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str,
     return {host: answer for host, answer in said.items() if host not in silent}, silent
 
 
-def _event(run: str, standing: Standing) -> Event:
+def _event(run: str, standing: DriftStatus) -> Event:
     """What was found, for the timeline of the host."""
     drift, troubles = standing.drift, [{"cause": t.cause, "text": t.text} for t in standing.troubles]
     if troubles:
@@ -196,4 +198,4 @@ def _event(run: str, standing: Standing) -> Event:
         text = "no drift"
     data = {"state": standing.state, "troubles": troubles, "items": [f.difference.key for f in drift][:50]}
     level: Any = "warning" if drift or troubles else "debug"
-    return Event("drift", "drift.looked", text, standing.name, run=None, level=level, data={**data, "look": run})
+    return Event("drift", "drift.scanned", text, standing.name, run=None, level=level, data={**data, "look": run})

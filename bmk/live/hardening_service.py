@@ -11,35 +11,44 @@ from bmk.cluster import anonymous
 from bmk.datacenter.attestation import unproven
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
-from bmk.hardening.assess import Report, Result, Silent, judge_cluster, judge_node, judge_silent, repairable, summaries
+from bmk.hardening.assess import (
+    ControlResult,
+    HardeningReport,
+    NoEvidence,
+    assess_cluster,
+    assess_node,
+    assess_silent,
+    repairable,
+    summaries,
+)
 from bmk.hardening.controls import SYSCTLS
-from bmk.hardening.evidence import Cluster, Node, node_evidence, node_program
-from bmk.hardening.exceptions import Finding, exceptions
+from bmk.hardening.evidence import ClusterEvidence, NodeEvidence, node_evidence, node_program
+from bmk.hardening.exceptions import Exemption, exceptions
 from bmk.journal import Journal
 from bmk.live.cluster import PROOF
-from bmk.live.services import World
+from bmk.live.services import LiveServices
 from bmk.ssh import run as ssh_run
 
 THREADS = 32
 _PYTHON = ["python3", "-I", "-B", "-"]
 
 
-def inspect(dc: DataCenter, world: World, hosts: Sequence[Host]) -> Report:
+def assess_hardening(dc: DataCenter, services: LiveServices, hosts: Sequence[Host]) -> HardeningReport:
     """A report on these hosts and on the clusters they are in. Who does not answer is in it, as unknown."""
     began = time.monotonic()
     members = [host for host in hosts if host.cluster is not None]
     clusters = sorted({host.cluster for host in members if host.cluster})
     with ThreadPoolExecutor(THREADS, thread_name_prefix="inspect") as pool:
-        asked = [pool.submit(_cluster, dc, world, name) for name in clusters]
-        seen = list(pool.map(lambda host: look(world, host), members))
+        asked = [pool.submit(_cluster, dc, services, name) for name in clusters]
+        seen = list(pool.map(lambda host: node_evidence_of(services, host), members))
         apis = [one.result() for one in asked]
     results, found, silent = _judged(dc, [*seen, *apis])
-    found += [Finding("unproven", "", one.profile, str(one)) for one in unproven(hosts)]
+    found += [Exemption("unproven", "", one.profile, str(one)) for one in unproven(hosts)]
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(dc.name, at, tuple(results), tuple(found), tuple(silent), time.monotonic() - began)
+    return HardeningReport(dc.name, at, tuple(results), tuple(found), tuple(silent), time.monotonic() - began)
 
 
-def remember(dc: DataCenter, journal: Journal, report: Report) -> None:
+def remember(dc: DataCenter, journal: Journal, report: HardeningReport) -> None:
     """Leave word for the next plan: a host with failing controls is configured again, a good one is forgotten.
 
     And for the page: how each host and cluster stands.
@@ -54,46 +63,48 @@ def remember(dc: DataCenter, journal: Journal, report: Report) -> None:
             journal.forget(host, "suspect")
 
 
-def look(world: World, host: Host) -> Node | Silent:
+def node_evidence_of(services: LiveServices, host: Host) -> NodeEvidence | NoEvidence:
     """The evidence of one node, by one round trip."""
     try:
-        answer = ssh_run(world.target(host), _PYTHON, send=node_program(SYSCTLS).encode(), timeout=120)
+        answer = ssh_run(services.target(host), _PYTHON, send=node_program(SYSCTLS).encode(), timeout=120)
     except BmkError as error:
-        return Silent(host.name, host.role, ": ".join(filter(None, (error.what, error.why))))
+        return NoEvidence(host.name, host.role, ": ".join(filter(None, (error.what, error.why))))
     node = node_evidence(host.name, host.role, answer.out)
-    return node or Silent(host.name, host.role, f"its answer cannot be read: {answer.err.strip()[-200:] or 'nothing'}")
+    return node or NoEvidence(
+        host.name, host.role, f"its answer cannot be read: {answer.err.strip()[-200:] or 'nothing'}"
+    )
 
 
-def _cluster(dc: DataCenter, world: World, name: str) -> Cluster | Silent:
+def _cluster(dc: DataCenter, services: LiveServices, name: str) -> ClusterEvidence | NoEvidence:
     try:
-        return _evidence(dc, world, name)
+        return _evidence(dc, services, name)
     except BmkError as error:
-        return Silent(name, "cluster", ": ".join(filter(None, (error.what, error.why))))
+        return NoEvidence(name, "cluster", ": ".join(filter(None, (error.what, error.why))))
 
 
-def _evidence(dc: DataCenter, world: World, name: str) -> Cluster:
+def _evidence(dc: DataCenter, services: LiveServices, name: str) -> ClusterEvidence:
     cluster = dc.cluster(name)
     settings = {**cluster.hardening.model_dump(mode="json"), "network": cluster.network.model_dump(mode="json")}
-    proof = world.journal.facts(name).get(PROOF) or {}
-    seen = world.cluster(name).evidence()
+    proof = services.journal.facts(name).get(PROOF) or {}
+    seen = services.cluster(name).evidence()
     members = dc.members(name, "control_plane")
     answers = anonymous.ask([f"{host.address}:6443" for host in members])
-    return Cluster(name=name, settings=settings, proof=proof, anonymous=answers, now=time.time(), **seen)
+    return ClusterEvidence(name=name, settings=settings, proof=proof, anonymous=answers, now=time.time(), **seen)
 
 
 def _judged(
-    dc: DataCenter, seen: Sequence[Node | Cluster | Silent]
-) -> tuple[list[Result], list[Finding], list[Silent]]:
-    results: list[Result] = []
-    found: list[Finding] = []
+    dc: DataCenter, seen: Sequence[NodeEvidence | ClusterEvidence | NoEvidence]
+) -> tuple[list[ControlResult], list[Exemption], list[NoEvidence]]:
+    results: list[ControlResult] = []
+    found: list[Exemption] = []
     for one in seen:
         results += _results(one, dc)
-        found += exceptions(one) if isinstance(one, Cluster) else []
-    return results, found, [one for one in seen if isinstance(one, Silent)]
+        found += exceptions(one) if isinstance(one, ClusterEvidence) else []
+    return results, found, [one for one in seen if isinstance(one, NoEvidence)]
 
 
-def _results(seen: Node | Cluster | Silent, dc: DataCenter) -> Iterator[Result]:
+def _results(seen: NodeEvidence | ClusterEvidence | NoEvidence, dc: DataCenter) -> Iterator[ControlResult]:
     waivers = dc.spec.waivers
-    if isinstance(seen, Node):
-        return judge_node(seen, waivers)
-    return judge_cluster(seen, waivers) if isinstance(seen, Cluster) else judge_silent(seen, waivers)
+    if isinstance(seen, NodeEvidence):
+        return assess_node(seen, waivers)
+    return assess_cluster(seen, waivers) if isinstance(seen, ClusterEvidence) else assess_silent(seen, waivers)

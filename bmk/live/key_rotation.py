@@ -39,7 +39,7 @@ _REPLACE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class LoginKey:
     """A key pair; its private half may be in an agent, and then only `path`.pub is there."""
 
     path: Path
@@ -78,16 +78,16 @@ class Rotation:
     say: Callable[[str], None]
 
     @property
-    def current(self) -> Key:
-        return Key(self.state / "ssh" / KEY)
+    def current(self) -> LoginKey:
+        return LoginKey(self.state / "ssh" / KEY)
 
     @property
-    def coming(self) -> Key:
-        return Key(self.state / "ssh" / "next" / KEY)
+    def coming(self) -> LoginKey:
+        return LoginKey(self.state / "ssh" / "next" / KEY)
 
     @property
-    def gone(self) -> Key:
-        return Key(self.state / "ssh" / "old" / KEY)
+    def gone(self) -> LoginKey:
+        return LoginKey(self.state / "ssh" / "old" / KEY)
 
     @property
     def under_way(self) -> bool:
@@ -214,12 +214,12 @@ def _throw_out(rotation: Rotation, host: Host) -> None:
     _remember(rotation, host, old, False)
 
 
-def _target(rotation: Rotation, host: Host, key: Key) -> Target:
+def _target(rotation: Rotation, host: Host, key: LoginKey) -> Target:
     pins = tuple(rotation.journal.facts(host.name).get("host_keys") or ())
     return Target(str(host.address), key.path, pins)
 
 
-def _rewrite(rotation: Rotation, host: Host, key: Key, change: Callable[[list[str]], list[str]]) -> None:
+def _rewrite(rotation: Rotation, host: Host, key: LoginKey, change: Callable[[list[str]], list[str]]) -> None:
     """Change root's authorized_keys, by lines; nothing is written when nothing changes."""
     target = _target(rotation, host, key)
     lines = run(target, ["cat", "/root/.ssh/authorized_keys"]).out.splitlines()
@@ -235,7 +235,7 @@ def _known(journal: Journal, host: Host) -> dict[str, bool]:
     return dict(journal.facts(host.name).get(RECORD) or {})
 
 
-def _remember(rotation: Rotation, host: Host, key: Key, lets_in: bool) -> None:
+def _remember(rotation: Rotation, host: Host, key: LoginKey, lets_in: bool) -> None:
     known = _known(rotation.journal, host) if lets_in else {}
     current = {} if lets_in else {rotation.current.fingerprint: True}
     rotation.journal.record(host.name, RECORD, {**known, **current, key.fingerprint: lets_in})
@@ -244,7 +244,7 @@ def _remember(rotation: Rotation, host: Host, key: Key, lets_in: bool) -> None:
     rotation.say(f"{host.name}: {text}")
 
 
-def _item(key: Key) -> str:
+def _item(key: LoginKey) -> str:
     """A key of root as drift names it."""
     return f"root {key.public.split()[0]} {key.fingerprint}"
 

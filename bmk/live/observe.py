@@ -10,7 +10,7 @@ from typing import Any
 
 from bmk.boot import grants
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.drift.baseline import sealed
+from bmk.drift.baseline import signed_at
 from bmk.drift.history import outstanding
 from bmk.drift.model import Finding
 from bmk.engine.services import Services
@@ -21,7 +21,7 @@ from bmk.plan import Actual, OpenGrant
 from bmk.plan.actual import Converged, Drifted, NodeState, Policies, PowerState, SshState
 
 _RECORDS = (
-    *("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "restored", "host_keys"),
+    *("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "drift_repair", "host_keys"),
     AGAIN,
 )
 
@@ -48,21 +48,21 @@ def observe(
     records = {key: journal.records(key) for key in _RECORDS}
     with ThreadPoolExecutor(threads, thread_name_prefix="observe") as pool:
         clusters = {h.cluster for h in wanted if h.cluster}
-        guards = {name: pool.submit(_policies, services, name) for name in clusters}
+        policies_asked = {name: pool.submit(_policies, services, name) for name in clusters}
         asked = {name: pool.submit(_nodes, services, name) for name in clusters}
         seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
         nodes = {name: future.result() for name, future in asked.items()}
         mute = _mute(services, wanted, nodes)
-        policies = {name: future.result() for name, future in guards.items()}
-        drift, seals = outstanding(journal), sealed(journal)
+        policies = {name: future.result() for name, future in policies_asked.items()}
+        drift, signed = outstanding(journal), signed_at(journal)
     actuals = {
         h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)
     }
-    guarded = {
+    completed = {
         h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown"), serving=h.name not in mute)
         for h in wanted
     }
-    compared = {h.name: _compared(dc, h, guarded[h.name], drift, seals, records) for h in wanted}
+    compared = {h.name: _compared(dc, h, completed[h.name], drift, signed, records) for h in wanted}
     return {name: _anew(actual) if name in records[AGAIN] else actual for name, actual in compared.items()}
 
 
@@ -144,19 +144,19 @@ def _compared(  # noqa: PLR0913, PLR0917 - it brings everything together
     host: Host,
     actual: Actual,
     drift: Mapping[str, list[Finding]],
-    seals: Mapping[str, float],
+    signed: Mapping[str, float],
     records: Mapping[str, Mapping[str, Any]],
 ) -> Actual:
     """With what drift found on it since it was repaired, and whether the last converge is sealed."""
-    at = {key: (records[key].get(host.name) or {}).get("at", 0.0) for key in ("converged", "joined", "restored")}
-    since: Mapping[str, float] = {"converge": at["converged"], "api": at["restored"], "bmc": at["restored"]}
+    at = {key: (records[key].get(host.name) or {}).get("at", 0.0) for key in ("converged", "joined", "drift_repair")}
+    since: Mapping[str, float] = {"converge": at["converged"], "api": at["drift_repair"], "bmc": at["drift_repair"]}
     found = [*drift.get(host.name, ()), *(drift.get(host.cluster or "", ()) if _speaks(dc, host) else ())]
     pending = tuple(
         Drifted(f.difference.text, f.repair, f.difference.kind, f.difference.id, f.difference.field, f.difference.want)
         for f in found
         if f.repair and not f.expected and f.last > since[f.repair]
     )
-    return replace(actual, drift=pending, sealed=seals.get(host.name, 0.0) >= max(at["converged"], at["joined"]) > 0)
+    return replace(actual, drift=pending, baseline=signed.get(host.name, 0.0) >= max(at["converged"], at["joined"]) > 0)
 
 
 def _speaks(dc: DataCenter, host: Host) -> bool:

@@ -14,25 +14,24 @@ from bmk.agent.errors import AgentError
 from bmk.agent.stream import HEAD, About
 from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
-from bmk.bmc import Logins, Machine, conversation, open_bmc
-from bmk.bmc import Timing as Patience
+from bmk.bmc import Logins, Machine, Timeouts, conversation, open_bmc
 from bmk.bmc.protocol import Bmc, Power
-from bmk.boot.grants import Image
+from bmk.boot.grants import GrantedImage
 from bmk.boot.server import registry_certificate, write_artifacts
 from bmk.cluster.kubeconfig import credentials, kubeconfig
 from bmk.datacenter.inventory import ansible_inventory, endpoint
 from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.versions import lock_path
-from bmk.drift.repair import restoring
+from bmk.drift.repair import repair_variables
 from bmk.engine.run import Timing
-from bmk.engine.services import Cluster, Converge, Converged
+from bmk.engine.services import ClusterServices, Converge, Converged
 from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.live import bmc_facts
 from bmk.live.bmc_trust import bmc_trust
 from bmk.live.cluster import LiveCluster
-from bmk.live.drift_service import Asked, seal
+from bmk.live.drift_service import Asked, sign_baselines
 from bmk.live.known_hosts import write_known_hosts
 from bmk.paths import private_dir, state_dir
 from bmk.plan.actual import SshState
@@ -44,7 +43,7 @@ NODE_IMAGE = "node-image"
 BEGINNING = "init.yml"
 
 
-class World:
+class LiveServices:
     """Services of a data center. Opens nothing before it is asked."""
 
     def __init__(self, dc: DataCenter, journal: Journal, timing: Mapping[str, Timing], run_dir: Path) -> None:
@@ -53,10 +52,10 @@ class World:
         self.cluster = cache(self._cluster)
         self._secrets = SecretStore(dc.source.parent, self.state)
         self._logins = Logins()
-        self._served: tuple[int, Image] | None = None  # when the mirror was last recorded, and its image then
+        self._served: tuple[int, GrantedImage] | None = None  # when the mirror was last recorded, and its image then
         self._serving = threading.Lock()
 
-    def bmc(self, host: Host, patience: Patience = Patience()) -> Bmc:  # noqa: B008 - frozen
+    def bmc(self, host: Host, patience: Timeouts = Timeouts()) -> Bmc:  # noqa: B008 - frozen
         """A BMC whose writes and retries are journaled under this host's name."""
         return open_bmc(
             host.profile.bmc.kind,
@@ -71,22 +70,22 @@ class World:
         )
 
     def power(self, host: Host) -> Power:
-        with conversation(self.bmc(host, Patience(connect=4, request=8, patience=4, call=30))) as bmc:
+        with conversation(self.bmc(host, Timeouts(connect=4, request=8, patience=4, call=30))) as bmc:
             return bmc.power()
 
-    def image(self) -> Image:
+    def image(self) -> GrantedImage:
         with self._serving:
             recorded = recorded_at()
             if self._served is None or self._served[0] != recorded:
                 self._served = (recorded, self._serve())
             return self._served[1]
 
-    def _serve(self) -> Image:
+    def _serve(self) -> GrantedImage:
         """The mirror's image. The boot service serves what is granted: it is told where that lies."""
         mirror = load_mirror(lock_path(self.dc.source, self.dc.spec.artifacts))
         write_artifacts(self.state, mirror.as_vars(self.dc.spec.deployer)[0])
         image = mirror.file(NODE_IMAGE)
-        return Image(NODE_IMAGE, image.sha256, _raw_digest(image.local))
+        return GrantedImage(NODE_IMAGE, image.sha256, _raw_digest(image.local))
 
     def ssh(self, host: Host) -> SshState:
         try:
@@ -121,7 +120,7 @@ class World:
         write_known_hosts(self.dc, self.journal)
         variables = dict(request.variables)
         if request.playbook == PLAYBOOK:
-            variables |= restoring(self.journal, request.hosts)
+            variables |= repair_variables(self.journal, request.hosts)
         wanted = ConvergeRequest(
             request.playbook,
             request.hosts,
@@ -136,14 +135,16 @@ class World:
             await asyncio.to_thread(self.fetch_kubeconfig, self.dc.hosts[request.hosts[0]])
         return results
 
-    def seal(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
-        done = seal(self.dc, self.journal, [Asked(name, self.wanted(self.dc.hosts[name])) for name in hosts])
+    def sign_baselines(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
+        done = sign_baselines(self.dc, self.journal, [Asked(name, self.wanted(self.dc.hosts[name])) for name in hosts])
         for name, forged in done.items():
             if isinstance(forged, list) and forged:
                 text = f"it had changed its record of {', '.join(forged)}; what was recorded before counts"
                 self.journal.append(Event("drift", "seal.forged", text, name, level="error", data={"sections": forged}))
         sealed = [self.dc.hosts[name] for name, answer in done.items() if not isinstance(answer, BmkError)]
-        bmc_facts.mark(partial(self.bmc, patience=Patience(connect=4, request=30, patience=30)), self.journal, sealed)
+        bmc_facts.mark_known_entries(
+            partial(self.bmc, patience=Timeouts(connect=4, request=30, patience=30)), self.journal, sealed
+        )
         return {name: answer if isinstance(answer, BmkError) else None for name, answer in done.items()}
 
     @cached_property
@@ -170,7 +171,7 @@ class World:
         path.touch(mode=0o600)
         path.write_text(text)
 
-    def _cluster(self, name: str) -> Cluster:
+    def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})
         timing = "emulated" if emulated else "standard"

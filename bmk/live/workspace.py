@@ -21,62 +21,62 @@ from bmk.lab.host.netns import ensure_inside, is_inside, is_lab
 from bmk.lab.host.preflight import preflight
 from bmk.lab.lifecycle import Print, bring_up
 from bmk.live.observe import observe
-from bmk.live.services import World
+from bmk.live.services import LiveServices
 from bmk.paths import state_dir
 from bmk.plan import Actual, Plan, build_plan
 from bmk.ssh import deployer_key
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Workspace:
     """One data center, ready to be asked and worked on."""
 
     dc: DataCenter
     journal: Journal
-    world: World
+    services: LiveServices
     timing: Mapping[str, Timing]
     run_id: str
 
     def plan(self, hosts: Sequence[Host], action: Action) -> tuple[Plan, dict[str, Actual]]:
         """Look at these hosts and say what an action would change."""
         names = [h.name for h in hosts]
-        actuals = observe(self.dc, self.journal, self.world, names)
+        actuals = observe(self.dc, self.journal, self.services, names)
         return build_plan(self.dc, action.name, action.phases, names, actuals), actuals
 
     def select(self, limit: Sequence[str], names: Sequence[str] = ()) -> tuple[Host, ...]:
         return select_hosts(self.dc, names, limit)
 
 
-def open_site(ref: str) -> Site:
+def open_workspace(ref: str) -> Workspace:
     """Open a data center. For a lab this command goes on inside of it; Unreachable when the lab is not up."""
     return enter(load_datacenter(ref))
 
 
-def enter(dc: DataCenter) -> Site:
+def enter(dc: DataCenter) -> Workspace:
     """Open a data center that is loaded already. For a lab this command begins anew inside of it."""
     ensure_inside(dc)
-    return _site(dc)
+    return _workspace(dc)
 
 
-def open_up(ref: str, say: Print) -> Site:
+def open_and_start(ref: str, say: Print) -> Workspace:
     """The same, and what it takes is made first: the mirror as the lock has it, and a lab that is not up."""
     dc = load_datacenter(ref)
     claim(dc.name, dc.source)
     if is_inside(dc.name):
-        return _site(dc)
+        return _workspace(dc)
     preflight(dc)  # at once, not after minutes of building
     deployer_key(dc.name)
     ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
     if is_lab(dc):
         bring_up(dc, ref, say)
         ensure_inside(dc)
-    return _site(dc)
+    return _workspace(dc)
 
 
-def _site(dc: DataCenter) -> Site:
+def _workspace(dc: DataCenter) -> Workspace:
     claim(dc.name, dc.source)
     journal, run_id, times = open_journal(dc.name), new_run_id(), timing(dc)
-    return Site(dc, journal, World(dc, journal, times, state_dir(dc.name) / "runs" / run_id), times, run_id)
+    return Workspace(dc, journal, LiveServices(dc, journal, times, state_dir(dc.name) / "runs" / run_id), times, run_id)
 
 
 def timing(dc: DataCenter) -> dict[str, Timing]:

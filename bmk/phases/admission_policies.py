@@ -8,8 +8,8 @@ from bmk.engine.run import Timing
 from bmk.plan import Actual, Change
 
 
-class Guarded(Phase):
-    name = "guarded"
+class AdmissionPolicies(Phase):
+    name = "admission_policies"
     title = "Put the policies in"
     needs = ("joined",)
 
@@ -25,10 +25,12 @@ class Guarded(Phase):
             lock = ctx.run.lock(f"guard/{ctx.host.cluster}")
             await lock.acquire()
         try:
-            put = await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").guard)
+            put = await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").apply_policies)
         finally:
             lock.release()
-        ctx.emit("cluster.guarded", f"policies: {len(put)} put in" if put else "policies: all there", put=list(put))
+        ctx.emit(
+            "cluster.policies_applied", f"policies: {len(put)} put in" if put else "policies: all there", put=list(put)
+        )
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 120, "emulated": 600}[timing]

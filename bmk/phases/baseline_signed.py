@@ -11,28 +11,28 @@ from bmk.errors import BmkError
 from bmk.plan import Actual, Change
 
 
-class Sealed(Phase):
-    name = "sealed"
+class BaselineSigned(Phase):
+    name = "baseline"
     title = "Seal what it is now"
     needs = ("configured",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if host.role == "spare" or (actual.sealed and not _will_change(host, actual)):
+        if host.role == "spare" or (actual.baseline and not _will_change(host, actual)):
             return []
         return [self.change("seal", "write down what it is now, for drift", "a converge ends with it")]
 
-    def meets(self, host: Host) -> str | None:
-        return "sealed" if host.role != "spare" else None
+    def batch_key(self, host: Host) -> str | None:
+        return "baseline" if host.role != "spare" else None
 
     async def run(self, ctx: Context) -> None:
         async def work(hosts: tuple[str, ...]) -> Mapping[str, BmkError | None]:
-            return await ctx.call(ctx.run.services.seal, hosts)
+            return await ctx.call(ctx.run.services.sign_baselines, hosts)
 
-        async with ctx.waiting("waits for its wave (sealed)"):
-            error: BmkError | None = await ctx.run.waves.join("sealed", ctx.host.name, work)
+        async with ctx.waiting("waits for its batch (sealed)"):
+            error: BmkError | None = await ctx.run.batches.join("baseline", ctx.host.name, work)
         if error is not None:
             raise error
-        ctx.emit("host.sealed", "what it is now is sealed")
+        ctx.emit("host.baseline_signed", "what it is now is sealed")
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 300, "emulated": 900}[timing]

@@ -11,7 +11,7 @@ from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
 from bmk.errors import PhaseFailed
 from bmk.phases.attestation import unknown_tpm
-from bmk.phases.console_attestation import listening
+from bmk.phases.console_attestation import reading_console
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install
 
@@ -28,7 +28,7 @@ class Booting(Phase):
         return [self.change("boot", f"boot the install ramdisk over {host.profile.boot}", "not installed")]
 
     async def run(self, ctx: Context) -> None:
-        async with listening(ctx):
+        async with reading_console(ctx):
             grant = await ctx.until(lambda: _taken(ctx))
             ctx.grant_id = grant.id
             if grant.claimed is None:

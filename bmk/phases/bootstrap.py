@@ -20,7 +20,7 @@ Step = Literal["begin", "finish", "join", "wait", "silent", "stuck"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClusterState:
     """A cluster now. `founder` began it and is no member yet; `members` are control planes that are; `live` answer."""
 
     founder: str | None
@@ -28,7 +28,7 @@ class Standing:
     live: tuple[str, ...]
 
 
-def next_step(host: str, now: Standing, coming: Set[str]) -> Step:
+def next_step(host: str, now: ClusterState, coming: Set[str]) -> Step:
     """What a control plane does next. `coming` are the control planes that are still on their way in this run.
 
     "silent": there are members, and no API server answers; "stuck": its founder has to finish first and is not here.
@@ -42,7 +42,7 @@ def next_step(host: str, now: Standing, coming: Set[str]) -> Step:
     return "silent" if now.members - {host} else "begin"
 
 
-async def standing(ctx: Context) -> Standing:
+async def cluster_state(ctx: Context) -> ClusterState:
     """How the cluster of this host stands, by the journal and by asking its control planes.
 
     Those that are to be installed anew belong to what was.
@@ -55,7 +55,7 @@ async def standing(ctx: Context) -> Standing:
     founders = [n for n in staying if begun.get(n, {}).get("cluster") == cluster and n not in members]
     live = await ctx.call(ctx.run.services.cluster(cluster).live)
     answering = tuple(n for n in live if n not in going)
-    return Standing(None if members or not founders else founders[0], members, answering)
+    return ClusterState(None if members or not founders else founders[0], members, answering)
 
 
 async def settled(ctx: Context, key: str) -> Step:
@@ -65,8 +65,8 @@ async def settled(ctx: Context, key: str) -> Step:
     """
     silent_since: float | None = None
     while True:
-        coming = ctx.run.waves.coming(key)  # before looking: who arrives meanwhile is a member in what is seen
-        now = await standing(ctx)
+        coming = ctx.run.batches.coming(key)  # before looking: who arrives meanwhile is a member in what is seen
+        now = await cluster_state(ctx)
         step = next_step(ctx.host.name, now, coming)
         if step in ("begin", "finish", "join"):
             return step
@@ -84,8 +84,8 @@ async def cluster_is_there(ctx: Context, key: str) -> None:
     """
     end: float | None = None
     while True:
-        coming = ctx.run.waves.coming(key)
-        now, time = await standing(ctx), asyncio.get_running_loop().time()
+        coming = ctx.run.batches.coming(key)
+        now, time = await cluster_state(ctx), asyncio.get_running_loop().time()
         if now.live and now.founder is None:
             return
         if not coming:
@@ -100,7 +100,7 @@ def grace(ctx: Context) -> float:
     return ctx.run.limits.grace * (4 if ctx.timing == "emulated" else 1)
 
 
-def _hopeless(ctx: Context, now: Standing) -> PhaseFailed:
+def _hopeless(ctx: Context, now: ClusterState) -> PhaseFailed:
     dc, cluster = ctx.run.dc.name, ctx.host.cluster or ""
     if now.founder is not None:
         return PhaseFailed(

@@ -30,7 +30,7 @@ class Configured(Phase):
         }[actual.converged]
         return [self.change("configure", "apply baseline, container runtime and kubelet", why)]
 
-    def meets(self, host: Host) -> str | None:
+    def batch_key(self, host: Host) -> str | None:
         return "configured" if host.role != "spare" else None
 
     async def run(self, ctx: Context) -> None:

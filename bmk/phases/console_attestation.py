@@ -28,14 +28,14 @@ _MOST = 32 << 20  # bytes of console text; a machine that prints more is not lis
 
 
 @asynccontextmanager
-async def listening(ctx: Context) -> AsyncIterator[None]:
+async def reading_console(ctx: Context) -> AsyncIterator[None]:
     """Read the host's console meanwhile when its newest grant is proven that way; else nothing is done."""
     grant = grants.latest(ctx.run.journal, ctx.host.name)
     if grant is None or grant.attest != "console" or grant.ended is not None:
         yield
         return
     with TemporaryDirectory(prefix="bmk-console-") as private:
-        ear = _Ear(ctx, grant.id, Path(private) / "text")
+        ear = _ConsoleReader(ctx, grant.id, Path(private) / "text")
         task = asyncio.create_task(ear.listen())
         try:
             yield
@@ -47,7 +47,7 @@ async def listening(ctx: Context) -> AsyncIterator[None]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-class _Ear:
+class _ConsoleReader:
     def __init__(self, ctx: Context, grant: str, text: Path) -> None:
         self._ctx, self._grant, self._text = ctx, grant, text
         self.stop = threading.Event()

@@ -7,9 +7,9 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from bmk.cluster.csr import Answer
+from bmk.cluster.csr import Decision
 from bmk.engine.phase import Context
-from bmk.engine.services import Cluster
+from bmk.engine.services import ClusterServices
 from bmk.errors import BmkError
 from bmk.journal import Event
 
@@ -23,7 +23,7 @@ Emit = Callable[[Event], object]
 class Approvals:
     """Looks at one cluster's requests. What is refused is told once, however often it is seen."""
 
-    def __init__(self, name: str, cluster: Cluster, emit: Emit) -> None:
+    def __init__(self, name: str, cluster: ClusterServices, emit: Emit) -> None:
         self._name, self._cluster, self._emit = name, cluster, emit
         self._told: set[tuple[str, str]] = set()
 
@@ -37,7 +37,7 @@ class Approvals:
         self._refuse([a for a in answers if a.problem and (a.request, a.problem) not in self._told])
         return len(approved)
 
-    def _refuse(self, news: Sequence[Answer]) -> None:
+    def _refuse(self, news: Sequence[Decision]) -> None:
         """Whoever has a ticket may ask thousands of times: that is one line more, not thousands."""
         if len(self._told) + len(news) > _REMEMBERED:
             self._told.clear()
@@ -54,7 +54,7 @@ class Approvals:
 class Watcher:
     """The approvals of all clusters of a data center. An API that is away is asked less and less often."""
 
-    def __init__(self, clusters: Mapping[str, Cluster], emit: Emit, every: float) -> None:
+    def __init__(self, clusters: Mapping[str, ClusterServices], emit: Emit, every: float) -> None:
         self._approvals = {name: Approvals(name, cluster, emit) for name, cluster in clusters.items()}
         self._emit, self._every = emit, every
         self._pause = dict.fromkeys(clusters, every)
@@ -87,7 +87,7 @@ class Watcher:
 
 
 @asynccontextmanager
-async def approving(ctx: Context) -> AsyncIterator[None]:
+async def approving_certificates(ctx: Context) -> AsyncIterator[None]:
     """Approve beside a join: kubeadm waits on the host for the certificate that its ticket asks for."""
     name = ctx.host.cluster or ""
     approvals = Approvals(name, ctx.run.services.cluster(name), ctx.run.emit)

@@ -14,8 +14,8 @@ from bmk.plan import Actual, Change
 from bmk.plan.actual import Drifted
 
 
-class Restored(Phase):
-    name = "restored"
+class DriftRepair(Phase):
+    name = "drift_repair"
     title = "Put back what drift found in the API and the BMC"
     needs = ("verified",)
 
@@ -27,12 +27,12 @@ class Restored(Phase):
     async def run(self, ctx: Context) -> None:
         api, bmc = _of_api(ctx.actual), _of_bmc(ctx.actual)
         if api:
-            await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").restore, api)
+            await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").repair_drift, api)
         if bmc:
             await _boot_from_disk(ctx)
-        ctx.run.journal.record(ctx.host.name, "restored", {"at": time.time()})
+        ctx.run.journal.record(ctx.host.name, "drift_repair", {"at": time.time()})
         for drifted in (*api, *bmc):
-            ctx.emit("drift.restored", _words(drifted))
+            ctx.emit("drift.repaired", _words(drifted))
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 300, "emulated": 600}[timing]

@@ -7,13 +7,13 @@ import time
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
-from bmk.engine.journal_watcher import Silent
+from bmk.engine.journal_watcher import HostSilent
 from bmk.engine.phase import AttemptFailed, Context, Phase
 from bmk.engine.run import Timing
 from bmk.errors import PhaseFailed
 from bmk.journal import Event
 from bmk.journal.causes import likely_cause
-from bmk.phases.console_attestation import listening
+from bmk.phases.console_attestation import reading_console
 from bmk.plan import Actual, Change, DiskChoice
 from bmk.plan.disks import choose_disk
 from bmk.plan.wipe import needs_install, why_confirm
@@ -38,10 +38,10 @@ class Imaging(Phase):
         return [self.change("wipe", text, "not installed", disk=disk, confirm=why_confirm(host, actual))]
 
     async def run(self, ctx: Context) -> None:
-        async with listening(ctx):
+        async with reading_console(ctx):
             try:
                 grant = await ctx.until(lambda: _ended(ctx), idle=SILENCE[ctx.timing])
-            except Silent:
+            except HostSilent:
                 raise _give_up(ctx) from None
             if grant.outcome != "spent":
                 raise _failed(ctx, grant)

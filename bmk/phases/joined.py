@@ -12,7 +12,7 @@ from bmk.engine.run import Timing
 from bmk.engine.services import Converge, Converged
 from bmk.journal.installation import close
 from bmk.phases.bootstrap import cluster_is_there, settled
-from bmk.phases.csr_approval import approving
+from bmk.phases.csr_approval import approving_certificates
 from bmk.phases.playbooks import converge, failure
 from bmk.plan import Actual, Change
 
@@ -33,7 +33,7 @@ class Joined(Phase):
         why = "its node is gone from the API" if member else "not a member yet"
         return [self.change("join", f"join cluster {host.cluster} as {role}", why)]
 
-    def meets(self, host: Host) -> str | None:
+    def batch_key(self, host: Host) -> str | None:
         if host.cluster is None:
             return None
         return _control(host) if host.role == "control_plane" else f"join/{host.cluster}"
@@ -46,7 +46,7 @@ class Joined(Phase):
         else:
             await self._worker(ctx)
         ctx.run.journal.record(ctx.host.name, "joined", {"cluster": ctx.host.cluster, "at": time.time()})
-        ctx.run.waves.arrive(_control(ctx.host), ctx.host.name)
+        ctx.run.batches.arrive(_control(ctx.host), ctx.host.name)
         ctx.emit("host.joined", f"member of cluster {ctx.host.cluster}")
 
     def deadline(self, host: Host, timing: Timing) -> float:
@@ -100,7 +100,7 @@ async def _converge(ctx: Context, name: str, hosts: tuple[str, ...]) -> Mapping[
     if name != "join.yml":
         return await ctx.run.services.converge(Converge(ctx.phase, name, hosts), ctx.run.emit)
     variables = {"bmk_via": await ctx.call(_via, ctx, hosts)}
-    async with approving(ctx):
+    async with approving_certificates(ctx):
         return await ctx.run.services.converge(Converge(ctx.phase, name, hosts, variables), ctx.run.emit)
 
 

@@ -1,4 +1,4 @@
-"""How phases run playbooks: in waves, many hosts at once, one result for each."""
+"""How phases run playbooks: in batches, many hosts at once, one result for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bmk.errors import PhaseFailed
 
 
 async def converge(ctx: Context, key: str, work: Work, seconds: float) -> Converged:
-    """Join the wave `key` and return this host's result. `seconds` is the deadline of the run, not of the wait for it.
+    """Join the batch `key` and return this host's result. `seconds` is the deadline of the run, not of the wait for it.
 
     Raises PhaseFailed when this host's part failed, TimeoutError when the run took longer.
     """
@@ -21,15 +21,15 @@ async def converge(ctx: Context, key: str, work: Work, seconds: float) -> Conver
         async with asyncio.timeout(seconds):
             return await work(hosts)
 
-    async with ctx.waiting(f"waits for its wave ({key})"):
-        result: Converged = await ctx.run.waves.join(key, ctx.host.name, limited)
+    async with ctx.waiting(f"waits for its batch ({key})"):
+        result: Converged = await ctx.run.batches.join(key, ctx.host.name, limited)
     if not result.ok:
         raise failure(ctx, result)
     return result
 
 
 def playbook(ctx: Context, name: str) -> Work:
-    """A wave that is one run of a playbook, without further variables."""
+    """A batch that is one run of a playbook, without further variables."""
 
     async def work(hosts: tuple[str, ...]) -> Mapping[str, Converged]:
         return await ctx.run.services.converge(Converge(ctx.phase, name, hosts), ctx.run.emit)

@@ -28,7 +28,7 @@ class Ready(Phase):
         )
         return [self.change("prove", text, "not proven yet")]
 
-    def meets(self, host: Host) -> str | None:
+    def batch_key(self, host: Host) -> str | None:
         return _key(host) if host.cluster else None
 
     async def run(self, ctx: Context) -> None:
@@ -49,7 +49,7 @@ class Ready(Phase):
             return dict.fromkeys(hosts, checks)
 
         async with ctx.waiting("waits for the other hosts of its cluster"):
-            checks = await ctx.run.waves.join(_key(ctx.host), ctx.host.name, prove, all_of_them=True)
+            checks = await ctx.run.batches.join(_key(ctx.host), ctx.host.name, prove, all_of_them=True)
         bad = [c for c in checks if not c.ok and c.host in (None, ctx.host.name)]
         if bad:
             raise PhaseFailed(

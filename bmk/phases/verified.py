@@ -60,7 +60,7 @@ async def _look(ctx: Context) -> Mapping[str, NodeState]:
         states = await ctx.call(_ask, ctx, hosts)
         return dict.fromkeys(hosts, states)
 
-    answer: Mapping[str, NodeState] = await ctx.run.waves.join(f"look/{name}", ctx.host.name, ask)
+    answer: Mapping[str, NodeState] = await ctx.run.batches.join(f"look/{name}", ctx.host.name, ask)
     return answer
 
 

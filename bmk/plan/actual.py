@@ -60,6 +60,6 @@ class Actual:
     policies: Policies = "unknown"
     suspect: tuple[str, ...] = ()
     drift: tuple[Drifted, ...] = ()
-    sealed: bool = False
+    baseline: bool = False
     again: bool = False
     trouble: tuple[str, ...] = ()

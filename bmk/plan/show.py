@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
 
+_PHASE = len("admission_policies")  # columns: the longest name of a phase
+
 
 def lines(plan: Plan, exceptions: Iterable[object] = (), notes: Iterable[str] = ()) -> Iterator[str]:
     """The plan as plain lines; the last one sums up. `exceptions`: what a person should know of these hosts anyway.
@@ -35,7 +37,7 @@ def _host(plan: HostPlan) -> Iterator[str]:
         return
     yield plan.host
     for change in plan.changes:
-        yield f"  {change.phase:<11} {change.text}  ({change.why})"
+        yield f"  {change.phase:<{_PHASE}} {change.text}  ({change.why})"
         yield from _wipe(change, plan.host)
     for trouble in plan.trouble:
         yield f"  could not look: {trouble}"
@@ -43,9 +45,9 @@ def _host(plan: HostPlan) -> Iterator[str]:
 
 def _wipe(change: Change, host: str) -> Iterator[str]:
     if change.disk is not None:
-        yield f"  {'':<11} wipes {_disk(change.disk)}: {change.disk.content}"
+        yield f"  {'':<{_PHASE}} wipes {_disk(change.disk)}: {change.disk.content}"
     if change.confirm:
-        yield f"  {'':<11} needs --confirm {host}: {change.confirm}"
+        yield f"  {'':<{_PHASE}} needs --confirm {host}: {change.confirm}"
 
 
 def _disk(disk: DiskChoice) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bmk.drift.model import SEVERITIES, Finding, Severity, Standing
+from bmk.drift.model import SEVERITIES, DriftStatus, Finding, Severity
 
 SCHEMA = 1
 State = Literal["clean", "benign", "degraded", "security", "breaking", "unknown"]
@@ -67,7 +67,7 @@ class DriftDocument(Part):
     standings: list[StandingPart]
 
 
-def document(dc: str, run: str, at: float, seconds: float, standings: Sequence[Standing]) -> dict[str, Any]:
+def document(dc: str, run: str, at: float, seconds: float, standings: Sequence[DriftStatus]) -> dict[str, Any]:
     """The document as plain data."""
     return {
         "schema": SCHEMA,
@@ -80,7 +80,7 @@ def document(dc: str, run: str, at: float, seconds: float, standings: Sequence[S
     }
 
 
-def summary(standings: Sequence[Standing]) -> dict[str, int]:
+def summary(standings: Sequence[DriftStatus]) -> dict[str, int]:
     """How many of what; every severity is named, so that graphs have zeros."""
     counts = Counter(f.severity for s in standings for f in s.drift)
     drifted = sum(1 for s in standings if s.drift)
@@ -94,7 +94,7 @@ def summary(standings: Sequence[Standing]) -> dict[str, int]:
     }
 
 
-def only(standings: Sequence[Standing], severities: Sequence[Severity], since: float) -> list[Standing]:
+def only(standings: Sequence[DriftStatus], severities: Sequence[Severity], since: float) -> list[DriftStatus]:
     """With the differences of these severities (all, when none is named) that were not there before `since`."""
 
     def wanted(f: Finding) -> bool:
@@ -113,7 +113,7 @@ def utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
+def _standing(standing: DriftStatus) -> dict[str, Any]:
     return {
         "name": standing.name,
         "state": standing.state,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bmk.drift.model import SEVERITIES, Finding, Standing
+from bmk.drift.model import SEVERITIES, DriftStatus, Finding
 from bmk.journal.host_status import age
-from bmk.report.junit import Case, junit
+from bmk.report.junit import TestCase, junit
 
 
-def table(standings: Sequence[Standing], *, wide: bool) -> Iterator[str]:
+def table(standings: Sequence[DriftStatus], *, wide: bool) -> Iterator[str]:
     """Per host what is wrong, worst first; hosts without drift are not named (`wide` shows also what is expected)."""
     for standing in standings:
         shown = standing.findings if wide else standing.drift
@@ -39,20 +39,20 @@ def _finding(finding: Finding, *, wide: bool) -> Iterator[str]:
     yield f"             next: {finding.next}"
 
 
-def as_junit(dc: str, standings: Sequence[Standing]) -> str:
+def as_junit(dc: str, standings: Sequence[DriftStatus]) -> str:
     """A case for each difference and each trouble; a host without either is one case that passed."""
     return junit(
-        f"bmk drift {dc}", ((s.name, list(_cases(s)) or [Case("no drift", seconds=s.seconds)]) for s in standings)
+        f"bmk drift {dc}", ((s.name, list(_cases(s)) or [TestCase("no drift", seconds=s.seconds)]) for s in standings)
     )
 
 
-def _cases(standing: Standing) -> Iterator[Case]:
+def _cases(standing: DriftStatus) -> Iterator[TestCase]:
     for trouble in standing.troubles:
-        yield Case(f"unknown: {trouble.cause}", error=trouble.text or trouble.cause, text=trouble.next)
+        yield TestCase(f"unknown: {trouble.cause}", error=trouble.text or trouble.cause, text=trouble.next)
     for finding in standing.findings:
         difference = finding.difference
         if finding.expected:
-            yield Case(f"{difference.key} (expected)")
+            yield TestCase(f"{difference.key} (expected)")
         else:
             text = "\n".join(filter(None, (finding.note, finding.diff, f"next: {finding.next}")))
-            yield Case(difference.key, failure=f"{finding.severity}: {difference.text}", text=text)
+            yield TestCase(difference.key, failure=f"{finding.severity}: {difference.text}", text=text)

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from itertools import groupby
 from xml.sax.saxutils import escape, quoteattr
 
-from bmk.hardening.assess import Report, Result
+from bmk.hardening.assess import ControlResult, HardeningReport
 
 
-def junit(report: Report) -> str:
+def junit(report: HardeningReport) -> str:
     """The document. Waived and not applicable are skipped, unknown is an error."""
     return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>', *_suites(report)])
 
 
-def _suites(report: Report) -> Iterator[str]:
+def _suites(report: HardeningReport) -> Iterator[str]:
     counts = report.counts
     numbers = f'tests="{len(report.results)}" failures="{counts["fail"]}" errors="{counts["unknown"]}"'
     yield f"<testsuites name={quoteattr(f'hardening {report.dc}')} {numbers}>"
@@ -26,7 +26,7 @@ def _suites(report: Report) -> Iterator[str]:
     yield "</testsuites>"
 
 
-def _case(result: Result) -> Iterator[str]:
+def _case(result: ControlResult) -> Iterator[str]:
     yield f"    <testcase classname={quoteattr(result.where)} name={quoteattr(result.control)}>"
     seen = _legal(result.seen)
     if result.state == "fail":

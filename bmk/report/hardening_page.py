@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 
-from bmk.hardening.assess import STATES, Report, Result
+from bmk.hardening.assess import STATES, ControlResult, HardeningReport
 
 _WORDS = {"fail": "fails", "unknown": "unknown", "waived": "waived", "na": "not applicable", "pass": "holds"}
 _SIGNS = {"fail": "✗", "unknown": "?", "waived": "~", "na": "-", "pass": "✓"}
@@ -43,12 +43,12 @@ code { font: .88em ui-monospace, monospace; } .state { font-weight: 600; white-s
 """
 
 
-def page(report: Report) -> str:
+def page(report: HardeningReport) -> str:
     """The whole document."""
     return "\n".join(_document(report))
 
 
-def _document(report: Report) -> Iterator[str]:
+def _document(report: HardeningReport) -> Iterator[str]:
     title = f"Hardening of {report.dc}"
     yield f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -63,21 +63,21 @@ def _document(report: Report) -> Iterator[str]:
     yield "</main>\n</body>\n</html>"
 
 
-def _summary(report: Report) -> Iterator[str]:
+def _summary(report: HardeningReport) -> Iterator[str]:
     yield '<ul class="sum" aria-label="Summary">'
     for state in STATES:
         yield f'<li><b class="{state}">{report.counts[state]}</b>{_SIGNS[state]} {_WORDS[state]}</li>'
     yield f"<li><b>{len(report.exceptions)}</b>exceptions</li>\n</ul>"
 
 
-def _silent(report: Report) -> Iterator[str]:
+def _silent(report: HardeningReport) -> Iterator[str]:
     if report.silent:
         yield "<h2>Not asked</h2>\n<ul>"
         yield from (f"<li><b>{escape(s.name)}</b>: {escape(s.why)}</li>" for s in report.silent)
         yield "</ul>"
 
 
-def _findings(report: Report) -> Iterator[str]:
+def _findings(report: HardeningReport) -> Iterator[str]:
     found = [r for state in ("fail", "waived") for r in report.results if r.state == state]
     yield "<h2>What is not as it should be</h2>"
     if not found:
@@ -86,7 +86,7 @@ def _findings(report: Report) -> Iterator[str]:
     yield from _table(found, where=True)
 
 
-def _exceptions(report: Report) -> Iterator[str]:
+def _exceptions(report: HardeningReport) -> Iterator[str]:
     yield "<h2>Exceptions, counted</h2>"
     if not report.exceptions:
         yield "<p>None.</p>"
@@ -101,7 +101,7 @@ def _exceptions(report: Report) -> Iterator[str]:
             yield "</tbody></table></div></details>"
 
 
-def _places(report: Report) -> Iterator[str]:
+def _places(report: HardeningReport) -> Iterator[str]:
     yield "<h2>Every control, with what was seen</h2>"
     for where, group in groupby(report.results, key=lambda r: r.where):
         results = sorted(group, key=lambda r: STATES.index(r.state))
@@ -116,7 +116,7 @@ def _places(report: Report) -> Iterator[str]:
         yield "</details>"
 
 
-def _table(results: Sequence[Result], *, where: bool) -> Iterator[str]:
+def _table(results: Sequence[ControlResult], *, where: bool) -> Iterator[str]:
     head = (["Where"] if where else []) + ["State", "Severity", "Control", "Seen", "CIS"]
     yield (
         "<div class=wrap tabindex=0><table>\n<thead><tr>"
@@ -133,7 +133,7 @@ def _head(names: Sequence[str]) -> str:
     return f"<thead><tr>{cells}</tr></thead><tbody>"
 
 
-def _line(r: Result, where: bool) -> str:
+def _line(r: ControlResult, where: bool) -> str:
     until = f" until {r.until}" if r.until else ""
     seen = escape(r.seen) + (f"<br>Waived{escape(until)}: {escape(r.reason)}" if r.reason else "")
     cells = [

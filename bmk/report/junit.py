@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class TestCase:
     """`failure` "" is a pass; `error`: it could not be told."""
 
     name: str
@@ -18,7 +18,7 @@ class Case:
     seconds: float = 0.0
 
 
-def junit(name: str, suites: Iterable[tuple[str, Sequence[Case]]]) -> str:
+def junit(name: str, suites: Iterable[tuple[str, Sequence[TestCase]]]) -> str:
     """The document."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites name={quoteattr(name)}>"]
     for host, cases in suites:
@@ -30,7 +30,7 @@ def junit(name: str, suites: Iterable[tuple[str, Sequence[Case]]]) -> str:
     return "\n".join([*lines, "</testsuites>", ""])
 
 
-def _case(host: str, case: Case) -> str:
+def _case(host: str, case: TestCase) -> str:
     head = f'    <testcase classname={quoteattr(host)} name={quoteattr(_clean(case.name))} time="{case.seconds:.3f}"'
     message, tag = (case.failure, "failure") if case.failure else (case.error, "error")
     if not message:

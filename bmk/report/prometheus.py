@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from bmk.drift.model import SEVERITIES, Standing
+from bmk.drift.model import SEVERITIES, DriftStatus
 
 
-def drift_metrics(dc: str, at: float, seconds: float, standings: Sequence[Standing]) -> str:
+def drift_metrics(dc: str, at: float, seconds: float, standings: Sequence[DriftStatus]) -> str:
     """One drift run. `at` in seconds since the epoch is when it ended."""
     counts = Counter(f.severity for s in standings for f in s.drift)
     causes = Counter(s.troubles[0].cause for s in standings if s.troubles)
@@ -30,7 +30,7 @@ def drift_metrics(dc: str, at: float, seconds: float, standings: Sequence[Standi
     return "\n".join([*lines, ""])
 
 
-def _hosts(dc: str, standings: Sequence[Standing]) -> Iterator[str]:
+def _hosts(dc: str, standings: Sequence[DriftStatus]) -> Iterator[str]:
     for standing in standings:
         counts = Counter(f.severity for f in standing.drift)
         for severity, number in sorted(counts.items()):

@@ -12,7 +12,7 @@ from bmk.drift import history
 from bmk.drift.model import SEVERITIES, Finding
 from bmk.journal import Event, Journal
 from bmk.journal.causes import Cause
-from bmk.journal.diagnosis import Case, judge
+from bmk.journal.diagnosis import Question, conclude
 from bmk.journal.host_status import newest
 from bmk.journal.installation import proven_hosts
 from bmk.journal.timeline import timeline
@@ -36,7 +36,7 @@ def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> di
     events = _events(journal) if journal is not None else {}
     ready = proven_hosts(journal) if journal is not None else set()
     hosts = [
-        _host(h, events.get(h.name, []), Case(dc.name, h.name, now, live_run, h.name in ready), findings, looked)
+        _host(h, events.get(h.name, []), Question(dc.name, h.name, now, live_run, h.name in ready), findings, looked)
         for h in dc.hosts.values()
     ]
     clusters = [_cluster(name, findings.get(name, []), looked.get(name)) for name in dc.spec.clusters if name in looked]
@@ -74,11 +74,11 @@ def _hardening(checked: dict[str, Any], names: set[str]) -> dict[str, Any] | Non
 def _host(
     host: Host,
     events: Sequence[Event],
-    case: Case,
+    case: Question,
     findings: dict[str, list[Finding]],
     looked: dict[str, tuple[float, dict[str, Any]]],
 ) -> dict[str, Any]:
-    at, cause = judge(events, case)
+    at, cause = conclude(events, case)
     drift = [f for f in findings.get(host.name, ()) if not f.expected]
     looked_at, standing = looked.get(host.name, (0.0, {}))
     return {

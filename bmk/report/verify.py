@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bmk.report.junit import Case, junit
-from bmk.verify.run import Result
+from bmk.report.junit import TestCase, junit
+from bmk.verify.run import VerifyResult
 
 SCHEMA = 1
 _OUTCOMES = ("passed", "failed", "error", "skipped")
@@ -45,7 +45,7 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "title": "bmk verify -o json"}
 
 
-def document(dc: str, seconds: float, results: Sequence[Result]) -> dict[str, Any]:
+def document(dc: str, seconds: float, results: Sequence[VerifyResult]) -> dict[str, Any]:
     rows = [r.as_dict() for r in results]
     return {
         "schema": SCHEMA,
@@ -56,7 +56,7 @@ def document(dc: str, seconds: float, results: Sequence[Result]) -> dict[str, An
     }
 
 
-def table(dc: str, results: Sequence[Result], *, wide: bool) -> Iterator[str]:
+def table(dc: str, results: Sequence[VerifyResult], *, wide: bool) -> Iterator[str]:
     """What is wrong, host by host; `wide`: everything."""
     for r in results:
         if wide or r.outcome in ("failed", "error"):
@@ -66,24 +66,24 @@ def table(dc: str, results: Sequence[Result], *, wide: bool) -> Iterator[str]:
                 yield f"{'':<16} next: bmk why {dc} {r.where.rpartition('/')[2]}"
 
 
-def summary(dc: str, seconds: float, results: Sequence[Result]) -> str:
+def summary(dc: str, seconds: float, results: Sequence[VerifyResult]) -> str:
     counts = _counts(results)
     said = ", ".join(f"{counts[o]} {o}" for o in _OUTCOMES if counts[o])
     return f"{dc}: {said or 'nothing to look at'} in {seconds:.1f} s"
 
 
-def as_junit(dc: str, results: Sequence[Result]) -> str:
+def as_junit(dc: str, results: Sequence[VerifyResult]) -> str:
     return junit(f"bmk verify {dc}", ((where, [_case(r) for r in part]) for where, part in _by_place(results).items()))
 
 
-def as_metrics(dc: str, results: Sequence[Result]) -> str:
+def as_metrics(dc: str, results: Sequence[VerifyResult]) -> str:
     counts = _counts(results)
     lines = ["# HELP bmk_verify_results Tests by outcome.", "# TYPE bmk_verify_results gauge"]
     lines += [f'bmk_verify_results{{datacenter="{dc}",outcome="{o}"}} {counts[o]}' for o in _OUTCOMES]
     return "\n".join([*lines, ""])
 
 
-def as_html(dc: str, results: Sequence[Result]) -> str:
+def as_html(dc: str, results: Sequence[VerifyResult]) -> str:
     """A plain table that needs nothing."""
     rows = "".join(
         f"<tr><td>{escape(r.where)}<td><b>{r.outcome}</b><td>{escape(r.suite)}: {escape(r.test)}<td>{escape(r.text)}"
@@ -100,19 +100,19 @@ def as_html(dc: str, results: Sequence[Result]) -> str:
 _WORST = ("failed", "error", "skipped", "passed")
 
 
-def _case(r: Result) -> Case:
+def _case(r: VerifyResult) -> TestCase:
     failed, error = r.outcome == "failed", r.outcome == "error"
     first = r.text.split("\n")[0] or r.outcome
-    return Case(f"{r.suite}: {r.test}", first if failed else "", first if error else "", r.text, r.seconds)
+    return TestCase(f"{r.suite}: {r.test}", first if failed else "", first if error else "", r.text, r.seconds)
 
 
-def _by_place(results: Sequence[Result]) -> dict[str, list[Result]]:
-    found: dict[str, list[Result]] = {}
+def _by_place(results: Sequence[VerifyResult]) -> dict[str, list[VerifyResult]]:
+    found: dict[str, list[VerifyResult]] = {}
     for r in results:
         found.setdefault(r.where, []).append(r)
     return found
 
 
-def _counts(results: Sequence[Result]) -> dict[str, int]:
+def _counts(results: Sequence[VerifyResult]) -> dict[str, int]:
     counts = Counter[str](r.outcome for r in results)
     return {o: counts.get(o, 0) for o in _OUTCOMES}

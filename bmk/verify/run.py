@@ -19,7 +19,7 @@ _ENDED = (0, 1)  # pytest's exit codes: all passed, some failed
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class VerifyResult:
     """One test on one host, or one check of a cluster. `text` says what was seen when it is not passed."""
 
     where: str
@@ -59,7 +59,7 @@ def verify(
     roles: Sequence[str] = (),
     processes: int = 8,
     seconds: float = 600.0,
-) -> list[Result]:
+) -> list[VerifyResult]:
     """All suites on these hosts (name -> "ssh://root@address", or "local://").
 
     Each of `roles` must have its suite run on one of them at least: a suite that did not run proves nothing.
@@ -70,18 +70,18 @@ def verify(
     return results + unheard(roles, results)
 
 
-def unheard(roles: Sequence[str], results: Sequence[Result]) -> list[Result]:
+def unheard(roles: Sequence[str], results: Sequence[VerifyResult]) -> list[VerifyResult]:
     """One error for each role whose suite ran no test anywhere."""
     heard = {r.suite for r in results if r.outcome in ("passed", "failed")}
     why = "none of its tests ran: no host has this role on record"
-    return [Result("all", role, "its suite runs", "error", why) for role in roles if role not in heard]
+    return [VerifyResult("all", role, "its suite runs", "error", why) for role in roles if role not in heard]
 
 
-def passed(results: Sequence[Result]) -> bool:
+def passed(results: Sequence[VerifyResult]) -> bool:
     return all(r.outcome in ("passed", "skipped") for r in results)
 
 
-def _host(name: str, at: str, ssh_config: str, seconds: float) -> Iterator[Result]:
+def _host(name: str, at: str, ssh_config: str, seconds: float) -> Iterator[VerifyResult]:
     with tempfile.TemporaryDirectory(prefix="bmk-verify-") as place:
         directory = Path(place)
         report, config = directory / "report", directory / "ssh_config"
@@ -92,9 +92,9 @@ def _host(name: str, at: str, ssh_config: str, seconds: float) -> Iterator[Resul
         finally:
             _hang_up(at, config)
         for r in map(json.loads, report.read_text().splitlines()):
-            yield Result(name, r["suite"], r["test"].replace("_", " "), r["outcome"], r["text"], r["seconds"])
+            yield VerifyResult(name, r["suite"], r["test"].replace("_", " "), r["outcome"], r["text"], r["seconds"])
     if problem:
-        yield Result(name, "verify", "it could be asked", "error", problem)
+        yield VerifyResult(name, "verify", "it could be asked", "error", problem)
 
 
 def _ssh_config(given: str, directory: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmk.cli.crash import write_crash
-from bmk.drift.baseline import Seal, store
+from bmk.drift.baseline import Baseline, store
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.journal.store import open_journal
@@ -31,7 +31,7 @@ MAKERS: list[Callable[[], object]] = [
     lambda: open_journal("par"),
     lambda: deployer_key("par"),
     lambda: write_generated(state_dir("par"), {"bmc/par": ("admin", "x")}),
-    lambda: store(Journal(state_dir("par") / "journal.db"), Seal("one", 1.0, "d")),
+    lambda: store(Journal(state_dir("par") / "journal.db"), Baseline("one", 1.0, "d")),
     lambda: private_dir(state_dir("par") / "runs" / "1"),
     lambda: write_crash(ValueError("x")),
 ]

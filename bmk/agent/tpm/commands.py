@@ -14,9 +14,9 @@ from bmk.agent.tpm.wire import (
     RSA_EK,
     SHA256,
     SIGNER,
+    KeyTemplate,
     Public,
     Reader,
-    Template,
     selected,
     selection,
     sized,
@@ -89,7 +89,7 @@ class Tpm:
         """Handle and public key of the key that signs what the TPM itself says. The same each time."""
         return self.made(SIGNER)
 
-    def made(self, template: Template) -> tuple[int, Public]:
+    def made(self, template: KeyTemplate) -> tuple[int, Public]:
         """Handle and public key of a key of this kind, the same each time."""
         asked = _NO_SENSITIVE + sized(template.asked()) + sized(b"") + bytes(4)
         handle, answer = self._create("CreatePrimary", _CREATE_PRIMARY, (_ENDORSEMENT,), asked, (_PASSWORD,))

@@ -82,7 +82,7 @@ class Public:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class KeyTemplate:
     """How a kind of key looks but for the key. `sizes`: bytes of its numbers."""
 
     prefix: bytes
@@ -104,9 +104,9 @@ class Template:
         return Public(raw, tuple(int.from_bytes(number, "big") for number in numbers))
 
 
-RSA_EK = Template(_RSA_EK, (_MODULUS,))
-ECC_EK = Template(_ECC_EK, (_COORDINATE, _COORDINATE))
-SIGNER = Template(_SIGNER, (_COORDINATE, _COORDINATE))
+RSA_EK = KeyTemplate(_RSA_EK, (_MODULUS,))
+ECC_EK = KeyTemplate(_ECC_EK, (_COORDINATE, _COORDINATE))
+SIGNER = KeyTemplate(_SIGNER, (_COORDINATE, _COORDINATE))
 
 
 def endorsement_key(raw: bytes) -> Public:

@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmk.artifacts.node.tree import EPOCH, Identity, member, run_tool
+from bmk.artifacts.node.tree import EPOCH, ImageIdentity, member, run_tool
 from bmk.errors import BmkError
 
 MIB = 1 << 20
@@ -42,7 +42,7 @@ class Parts:
     tree: Path
     tools: Path
     work: Path
-    identity: Identity
+    identity: ImageIdentity
 
 
 def make_disk(parts: Parts, target: Path) -> None:
@@ -94,7 +94,7 @@ def _esp(parts: Parts) -> Path:
     return target
 
 
-def _partition(disk: Path, identity: Identity, root_size: int) -> None:
+def _partition(disk: Path, identity: ImageIdentity, root_size: int) -> None:
     rows = [("bios", "bmk-bios", BIOS_START, MIB), ("esp", "bmk-esp", ESP_START, ESP_SIZE)]
     rows.append(("root", "bmk-root", ROOT_START, root_size))
     script = [f"label: gpt\nlabel-id: {identity.disk}\nunit: sectors\n"]

@@ -13,7 +13,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 @dataclass(frozen=True, slots=True)
-class Mirror:
+class DebianMirror:
     """Two URIs: packages, and security updates."""
 
     main: str
@@ -33,21 +33,21 @@ class Mirror:
         return [self.main, self.security]
 
 
-def find_mirror(etc: Path = Path("/etc/apt")) -> Mirror:
+def find_mirror(etc: Path = Path("/etc/apt")) -> DebianMirror:
     """BMK_DEBIAN_MIRROR (and BMK_DEBIAN_SECURITY_MIRROR), else the mirror that this machine's apt uses.
 
     PreflightRefused when there is neither.
     """
     said = os.environ.get("BMK_DEBIAN_MIRROR")
     if said:
-        return Mirror(said, os.environ.get("BMK_DEBIAN_SECURITY_MIRROR", _security(said)))
+        return DebianMirror(said, os.environ.get("BMK_DEBIAN_SECURITY_MIRROR", _security(said)))
     uris = _uris(etc)
     security = [uri for uri in uris if uri.rstrip("/").endswith("-security")]
     main = [uri for uri in uris if uri.rstrip("/").endswith("/debian")]
     if not main:
         hint = "BMK_DEBIAN_MIRROR=URI bmk artifacts build"
         raise PreflightRefused("no Debian mirror is known", where=str(etc), why="apt has no source", hint=hint)
-    return Mirror(main[0], security[0] if security else _security(main[0]))
+    return DebianMirror(main[0], security[0] if security else _security(main[0]))
 
 
 def _security(main: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bmk.artifacts.content import replacing, sha256_of
-from bmk.artifacts.node.sources import Mirror, find_mirror
+from bmk.artifacts.node.sources import DebianMirror, find_mirror
 from bmk.errors import BmkError
 
 SUITE = "trixie"
@@ -27,7 +27,7 @@ _NAMESPACE = uuid.UUID("6b6d6b00-0000-4000-8000-000000000000")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ImageIdentity:
     """UUIDs of the image's disk, file systems and partitions. The agent gives each installed disk new ones."""
 
     disk: str
@@ -35,7 +35,7 @@ class Identity:
     esp: str  # FAT volume id, XXXX-XXXX
 
     @classmethod
-    def derived(cls) -> Identity:
+    def derived(cls) -> ImageIdentity:
         """The same for every build, so that builds can be compared."""
         esp = uuid.uuid5(_NAMESPACE, "esp").hex[:8].upper()
         return cls(str(uuid.uuid5(_NAMESPACE, "disk")), str(uuid.uuid5(_NAMESPACE, "root")), f"{esp[:4]}-{esp[4:]}")
@@ -123,7 +123,7 @@ def _mmdebstrap(
             )
 
 
-def _reason(stderr: bytes, mirror: Mirror) -> str:
+def _reason(stderr: bytes, mirror: DebianMirror) -> str:
     lines = [line for line in stderr.decode(errors="replace").splitlines() if line.startswith(("E:", "Err:"))]
     text = "; ".join(lines[:3]) or stderr.decode(errors="replace").strip()[-300:]
     for uri in mirror.private():
@@ -137,7 +137,7 @@ def _customize() -> str:
 
 def _overlay() -> Mapping[str, str]:
     """Path -> text of the files that every node has before its packages are installed."""
-    identity = Identity.derived()
+    identity = ImageIdentity.derived()
     root = Path(str(_DATA / "files"))
     texts = {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
     return {p: t.replace("@ROOT_UUID@", identity.root).replace("@ESP_UUID@", identity.esp) for p, t in texts.items()}

@@ -11,12 +11,12 @@ import base64
 from bmk.agent.nonces.tpm import sealed
 from bmk.boot import grants
 from bmk.boot.agent_routes import refused
-from bmk.boot.decide import Facts, Install, decide
+from bmk.boot.decide import BootFacts, Install, decide
 from bmk.boot.grants import Grant
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
-from bmk.boot.request_context import Desk
-from bmk.boot.request_models import Asker, Presented, Troubled
+from bmk.boot.request_context import RequestContext
+from bmk.boot.request_models import Client, Presented, Troubled
 from bmk.boot.tpm import secret
 from bmk.boot.tpm.accepted import Seen, accepted, remember
 from bmk.boot.tpm.credential import issuer, make_credential
@@ -28,7 +28,7 @@ from bmk.journal.quoted import plain, quote
 _ISSUER = 200  # characters
 
 
-async def challenge(desk: Desk, asker: Asker, grant_id: str, said: Presented | Troubled | None) -> Reply:
+async def challenge(desk: RequestContext, asker: Client, grant_id: str, said: Presented | Troubled | None) -> Reply:
     """What the machine's TPM has to open, as JSON of base64; a refusal for every other TPM, and for none."""
     kind = "agent.refused"
     try:
@@ -48,19 +48,19 @@ async def challenge(desk: Desk, asker: Asker, grant_id: str, said: Presented | T
     return await _answer(desk, asker, host, grant, said)
 
 
-def _host(desk: Desk, asker: Asker, grant: Grant) -> Host:
+def _host(desk: RequestContext, asker: Client, grant: Grant) -> Host:
     """The host of a grant that a TPM is to prove, if this may be it that asks. PreflightRefused says why not."""
     host = desk.dc.hosts.get(grant.host)
     if host is None or grant.attest != "tpm":
         raise PreflightRefused("no TPM is asked to prove this grant", where=grant.host)
     macs = tuple(nic.mac for nic in host.nics)
-    decision = decide(Facts(macs, own_address=desk.speaks_for(asker.client, host)), grant, desk.now())
+    decision = decide(BootFacts(macs, own_address=desk.speaks_for(asker.client, host)), grant, desk.now())
     if not isinstance(decision, Install):
         raise PreflightRefused(decision.reason, where=host.name)
     return host
 
 
-async def _recognise(desk: Desk, asker: Asker, grant: Grant, said: Presented) -> None:
+async def _recognise(desk: RequestContext, asker: Client, grant: Grant, said: Presented) -> None:
     """PreflightRefused unless it is the accepted TPM. While none is, nobody can prove anything: the grant ends, so that
     whoever waits learns it at once.
     """
@@ -86,7 +86,7 @@ def _remember(journal: Journal, grant: Grant, new: Seen, what: str, now: float) 
             journal.append(Event("http", "tpm.unknown", text, host=grant.host, level="error", data=data, at=now))
 
 
-async def _answer(desk: Desk, asker: Asker, host: Host, grant: Grant, said: Presented) -> Reply:
+async def _answer(desk: RequestContext, asker: Client, host: Host, grant: Grant, said: Presented) -> Reply:
     root = Nonces.of(desk.reader).made(grant.id)
     carried = secret.carried(root, said.ak.name)
     try:

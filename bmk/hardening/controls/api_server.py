@@ -5,7 +5,7 @@ from __future__ import annotations
 from bmk.hardening import apiserver
 from bmk.hardening.control import Control, Verdict, holds
 from bmk.hardening.controls.family import among, at_least, flag, flags, given, one_of
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 _API = "kube-apiserver"
 _PROFILE = "Profiles show memory and arguments to whoever may ask for them."
@@ -18,7 +18,7 @@ def _strong(value: str | None) -> bool:
     return value is not None and set(value.split(",")) <= set(apiserver.TLS_CIPHERS)
 
 
-def _plugins(node: Node) -> Verdict:
+def _plugins(node: NodeEvidence) -> Verdict:
     given_flags = node.flags(_API)
     if given_flags is None:
         return Verdict("unknown", "kube-apiserver does not run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 # name -> value; what has no value is read for other controls
 NETWORK = {
@@ -43,7 +43,7 @@ SSHD = {
 }
 
 
-def _set(node: Node, wanted: dict[str, str]) -> Verdict:
+def _set(node: NodeEvidence, wanted: dict[str, str]) -> Verdict:
     seen = node.raw["sysctls"]
     wrong = [
         f"{name} = {seen.get(name) or 'not there'}" for name, v in wanted.items() if not _good(name, seen.get(name), v)
@@ -55,13 +55,13 @@ def _good(name: str, seen: str | None, wanted: str) -> bool:
     return seen in _STRICTER.get(name, (wanted,))
 
 
-def _kernel(node: Node) -> Verdict:
+def _kernel(node: NodeEvidence) -> Verdict:
     if node.facts["container"]:
         return not_applicable("a container: kernel settings belong to the machine around it")
     return _set(node, KERNEL)
 
 
-def _sshd(node: Node) -> Verdict:
+def _sshd(node: NodeEvidence) -> Verdict:
     seen = node.raw["sshd"]
     if not seen:
         return Verdict("unknown", "sshd -T says nothing")

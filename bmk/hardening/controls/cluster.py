@@ -9,7 +9,7 @@ from typing import Any
 from bmk.hardening import network, policy
 from bmk.hardening.apiserver import ANONYMOUS
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
-from bmk.hardening.evidence import Cluster
+from bmk.hardening.evidence import ClusterEvidence
 from bmk.hardening.groups import POLICY
 from bmk.hardening.joining import AUTOMATIC, automatic
 
@@ -18,14 +18,14 @@ _ADMINS = ("cluster-admin", "kubeadm:cluster-admins")  # bindings that Kubernete
 _EVERYBODY = ("system:authenticated", "system:unauthenticated", "system:anonymous", "system:serviceaccounts")
 
 
-def _policies(seen: Cluster) -> Verdict:
+def _policies(seen: ClusterEvidence) -> Verdict:
     wrong = policy.differing(seen.wanted, seen.policies)
     return holds(
         not wrong, f"not as they should be: {', '.join(wrong)}" if wrong else f"{len(seen.wanted)} objects in place"
     )
 
 
-def _strict(seen: Cluster) -> Verdict:
+def _strict(seen: ClusterEvidence) -> Verdict:
     if not seen.nodes:
         return Verdict("unknown", "no nodes")
     without = [
@@ -36,7 +36,7 @@ def _strict(seen: Cluster) -> Verdict:
     return holds(not without, f"without: {', '.join(without)}" if without else f"{len(seen.nodes)} nodes")
 
 
-def _user_namespaces(seen: Cluster) -> Verdict:
+def _user_namespaces(seen: ClusterEvidence) -> Verdict:
     def able(node: Mapping[str, Any]) -> bool:
         handlers = (node.get("status") or {}).get("runtimeHandlers") or []
         return any((h.get("features") or {}).get("userNamespaces") for h in handlers)
@@ -45,14 +45,14 @@ def _user_namespaces(seen: Cluster) -> Verdict:
     return holds(not without, f"without: {', '.join(without)}" if without else f"{len(seen.nodes)} nodes")
 
 
-def _anonymous(seen: Cluster) -> Verdict:
+def _anonymous(seen: ClusterEvidence) -> Verdict:
     """Asked without credentials: health answers, all else is 401."""
     open_ = [p for p, code in seen.anonymous.items() if p not in ANONYMOUS and code != 401]
     answers = ", ".join(f"{path} {code}" for path, code in seen.anonymous.items())
     return holds(not open_, answers) if seen.anonymous else Verdict("unknown", "no API server answers")
 
 
-def _tokens(seen: Cluster) -> Verdict:
+def _tokens(seen: ClusterEvidence) -> Verdict:
     wrong = [
         name for name, left in ((t["name"], _left(t, seen.now)) for t in seen.tokens) if left is None or left > _TOKEN
     ]
@@ -66,12 +66,12 @@ def _left(token: Mapping[str, Any], now: float) -> float | None:
     return datetime.fromisoformat(end).timestamp() - now if end else None
 
 
-def _one_ticket_one_name(seen: Cluster) -> Verdict:
+def _one_ticket_one_name(seen: ClusterEvidence) -> Verdict:
     found = automatic(seen.roles, seen.role_bindings)
     return holds(not found, ", ".join(found) or "bmk approves what a ticket asks for, by the data center file")
 
 
-def _admins(seen: Cluster) -> Verdict:
+def _admins(seen: ClusterEvidence) -> Verdict:
     others = [
         f"{_name(b)} ({_subjects(b)})"
         for b in seen.role_bindings
@@ -80,16 +80,16 @@ def _admins(seen: Cluster) -> Verdict:
     return holds(not others, ", ".join(others) or "only those of Kubernetes and kubeadm")
 
 
-def _masters(seen: Cluster) -> Verdict:
+def _masters(seen: ClusterEvidence) -> Verdict:
     wrong = [_name(b) for b in seen.role_bindings for s in b.get("subjects") or () if s["name"] == "system:masters"]
     wrong = [name for name in wrong if name != "cluster-admin"]
     return holds(not wrong, ", ".join(wrong) or "bound by Kubernetes' own binding only")
 
 
-def _nobody_may(what: str, may: Callable[[Mapping[str, Any]], bool]) -> Callable[[Cluster], Verdict]:
+def _nobody_may(what: str, may: Callable[[Mapping[str, Any]], bool]) -> Callable[[ClusterEvidence], Verdict]:
     """No group that has everybody in it holds a role with such a rule."""
 
-    def check(seen: Cluster) -> Verdict:
+    def check(seen: ClusterEvidence) -> Verdict:
         roles = {_name(r) for r in seen.roles if any(may(rule) for rule in r.get("rules") or ())}
         wrong = [
             f"{_name(b)}: {s['name']}"
@@ -131,7 +131,7 @@ def _subjects(binding: Mapping[str, Any]) -> str:
     return ", ".join(s["name"] for s in binding.get("subjects") or ())
 
 
-def _enforced(seen: Cluster) -> Verdict:
+def _enforced(seen: ClusterEvidence) -> Verdict:
     """The last smoke test tried it with two pods on each node that can; who enforces must live there since."""
     plugin, engine = seen.settings["network"]["plugin"], seen.settings["network"]["policies"]
     if plugin == "none" or (plugin == "routed" and engine == "none"):
@@ -152,7 +152,7 @@ def _enforced(seen: Cluster) -> Verdict:
     )
 
 
-def _engines(seen: Cluster) -> set[str]:
+def _engines(seen: ClusterEvidence) -> set[str]:
     """Nodes on which the engine of the plug-in routed is ready."""
     mine = [p for p in seen.pods if (p["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == network.ENGINE]
     return {p["spec"].get("nodeName", "") for p in mine if _is_ready(p)}
@@ -163,7 +163,7 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def _denied(seen: Cluster) -> Verdict:
+def _denied(seen: ClusterEvidence) -> Verdict:
     wanted = seen.settings["network"]["deny"]
     if not wanted:
         return not_applicable("network.deny names no namespace")
@@ -175,7 +175,7 @@ def _denied(seen: Cluster) -> Verdict:
     return holds(not open_, f"open: {', '.join(open_)}" if open_ else f"denied by default: {', '.join(sorted(have))}")
 
 
-def _proxy(seen: Cluster) -> Verdict:
+def _proxy(seen: ClusterEvidence) -> Verdict:
     if not seen.kube_proxy:
         return not_applicable("no kube-proxy")
     line = next((line.strip() for line in seen.kube_proxy.splitlines() if "metricsBindAddress" in line), "")

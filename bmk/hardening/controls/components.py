@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bmk.hardening.control import Control, Verdict, holds
 from bmk.hardening.controls.family import at_least, flag, flags, not_true, one_of
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 _API, _CM, _SCHEDULER, _ETCD = "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"
 _PROFILE = "Profiles show memory and arguments to whoever may ask for them."
@@ -13,7 +13,7 @@ _ETCD_WHY = "etcd holds every secret of the cluster; it must know its clients an
 _TRAIL = "Without a trail nobody can say afterwards what happened."
 
 
-def _ca_of_etcd(node: Node) -> Verdict:
+def _ca_of_etcd(node: NodeEvidence) -> Verdict:
     api, etcd = node.flags(_API), node.flags(_ETCD)
     if api is None or etcd is None:
         return Verdict("unknown", "kube-apiserver or etcd does not run")

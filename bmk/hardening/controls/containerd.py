@@ -9,7 +9,7 @@ from typing import Any
 
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.controls.family import files, runtime
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 _CRI, _RUNTIME = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 _IMAGES, _NRI, _VERIFIER = (
@@ -28,7 +28,7 @@ _CONFIG, _HOSTS = "/etc/containerd/config.toml", "/etc/containerd/certs.d/_defau
 _STALE = 2  # seconds: times of files and of processes are not of one clock
 
 
-def _fresh(node: Node) -> Verdict:
+def _fresh(node: NodeEvidence) -> Verdict:
     began = node.started("containerd")
     if not began:
         return Verdict("unknown", "containerd does not run")
@@ -36,14 +36,14 @@ def _fresh(node: Node) -> Verdict:
     return holds(not newer, f"changed since containerd began: {', '.join(newer)}" if newer else "began after its files")
 
 
-def _schema(node: Node) -> Verdict:
+def _schema(node: NodeEvidence) -> Verdict:
     """From the file: a dump has the schema that containerd migrated it to."""
     said = re.search(r"^version *= *(\d+)", node.raw["texts"].get(_CONFIG) or "", re.MULTILINE)
     version = said[1] if said else "not said"
     return holds(version in ("3", "4"), f"version = {version}")
 
 
-def _whole(node: Node) -> Verdict:
+def _whole(node: NodeEvidence) -> Verdict:
     """From the file: a dump has the default of this key, whatever the file says."""
     try:
         imports = tomllib.loads(node.raw["texts"].get(_CONFIG) or "").get("imports", "not set")
@@ -52,7 +52,7 @@ def _whole(node: Node) -> Verdict:
     return holds(imports == [], f"imports = {imports}")
 
 
-def _listens(node: Node) -> Verdict:
+def _listens(node: NodeEvidence) -> Verdict:
     if not node.started("containerd"):
         return Verdict("unknown", "containerd does not run")
     outside = [at for at in node.listeners("containerd") if not at.startswith(("127.", "::1:"))]
@@ -65,7 +65,7 @@ def _listens(node: Node) -> Verdict:
     return holds(not seen, ", ".join(seen) or f"loopback only: {', '.join(node.listeners('containerd')) or 'none'}")
 
 
-def _nri(node: Node) -> Verdict:
+def _nri(node: NodeEvidence) -> Verdict:
     if not node.containerd:
         return Verdict("unknown", "no dump")
     if node.files("/run/nri/nri.sock"):
@@ -76,13 +76,13 @@ def _nri(node: Node) -> Verdict:
     return holds(closed is True and (off is True or not missing), seen)
 
 
-def _systemd(node: Node) -> Verdict:
+def _systemd(node: NodeEvidence) -> Verdict:
     if node.facts["cgroup"] == 1:
         return not_applicable("cgroup v1: the machine around this node has no v2")
     return holds(node.runtime(_RUNTIME, *_RUNC, "options", "SystemdCgroup") is True, "SystemdCgroup, cgroup v2")
 
 
-def _verifier(node: Node) -> Verdict:
+def _verifier(node: NodeEvidence) -> Verdict:
     """A pitfall each: a directory that others may write, and settings that leave the path on which verifiers run."""
     found = node.files("/etc/containerd/image-verifier")
     where = node.runtime(_VERIFIER, "bin_dir")
@@ -104,14 +104,14 @@ def _verifier(node: Node) -> Verdict:
     return holds(not wrong and not aside, ", ".join(seen))
 
 
-def _apparmor(node: Node) -> Verdict:
+def _apparmor(node: NodeEvidence) -> Verdict:
     if node.facts["selinux"]:
         return holds(node.runtime(_RUNTIME, "enable_selinux") is True, "SELinux enforces here")
     seen = f"disable_apparmor = {node.runtime(_RUNTIME, 'disable_apparmor')}, kernel: {node.facts['apparmor']}"
     return holds(node.runtime(_RUNTIME, "disable_apparmor") is False, seen)
 
 
-def _pinned(node: Node) -> Verdict:
+def _pinned(node: NodeEvidence) -> Verdict:
     registry, pause = (
         node.runtime(_IMAGES, "registry", "config_path"),
         node.runtime(_IMAGES, "pinned_images", "sandbox"),
@@ -125,7 +125,7 @@ def _pinned(node: Node) -> Verdict:
     return holds(registry == "/etc/containerd/certs.d" and known and pinned is not None, seen)
 
 
-def _hosts(node: Node) -> dict[str, Any]:
+def _hosts(node: NodeEvidence) -> dict[str, Any]:
     try:
         return tomllib.loads(node.raw["texts"].get(_HOSTS) or "")
     except tomllib.TOMLDecodeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 SPEC = "/etc/containerd/base-spec.json"
 DROPPED = ("CAP_NET_RAW", "CAP_MKNOD", "CAP_AUDIT_WRITE")
@@ -14,17 +14,17 @@ _RUNC = ("io.containerd.cri.v1.runtime", "containerd", "runtimes", "runc")
 _KERNEL = (6, 3)  # id-mapped mounts on all that pods use
 
 
-def _process(node: Node) -> dict[str, Any]:
+def _process(node: NodeEvidence) -> dict[str, Any]:
     found = node.text(SPEC).get("process")
     return found if isinstance(found, dict) else {}
 
 
-def _wired(node: Node) -> Verdict | None:
+def _wired(node: NodeEvidence) -> Verdict | None:
     used = node.runtime(*_RUNC, "base_runtime_spec")
     return None if used == SPEC else holds(False, f"base_runtime_spec = {used or 'not set'}")
 
 
-def _capabilities(node: Node) -> Verdict:
+def _capabilities(node: NodeEvidence) -> Verdict:
     if (unwired := _wired(node)) is not None:
         return unwired
     capabilities = _process(node).get("capabilities") or {}
@@ -35,7 +35,7 @@ def _capabilities(node: Node) -> Verdict:
     )
 
 
-def _nofile(node: Node) -> Verdict:
+def _nofile(node: NodeEvidence) -> Verdict:
     if (unwired := _wired(node)) is not None:
         return unwired
     limits = [r for r in _process(node).get("rlimits") or [] if r.get("type") == "RLIMIT_NOFILE"]
@@ -45,7 +45,7 @@ def _nofile(node: Node) -> Verdict:
     return holds(soft <= hard <= NOFILE, f"RLIMIT_NOFILE {soft}/{hard}")
 
 
-def _no_new_privileges(node: Node) -> Verdict:
+def _no_new_privileges(node: NodeEvidence) -> Verdict:
     """The base specification says so; the kubelet overrules it only for pods that ask for escalation."""
     if (unwired := _wired(node)) is not None:
         return unwired
@@ -54,7 +54,7 @@ def _no_new_privileges(node: Node) -> Verdict:
     )
 
 
-def _user_namespaces(node: Node) -> Verdict:
+def _user_namespaces(node: NodeEvidence) -> Verdict:
     allowed = node.raw["sysctls"].get("user.max_user_namespaces", "")
     kernel = tuple(int(part) for part in node.facts["kernel"].split("-")[0].split(".")[:2])
     if kernel < _KERNEL:

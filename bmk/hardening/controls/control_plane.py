@@ -8,7 +8,7 @@ from bmk.hardening import apiserver
 from bmk.hardening.accounts import owned_at
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.controls.family import files
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 _MANIFESTS, _PKI = "/etc/kubernetes/manifests", "/etc/kubernetes/pki"
 _STALE = 2  # seconds
@@ -37,13 +37,13 @@ def _kubeconfig(id_: str, title: str, cis: tuple[str, ...], *names: str) -> Cont
     )
 
 
-def _pki_owner(node: Node) -> Verdict:
+def _pki_owner(node: NodeEvidence) -> Verdict:
     files = node.files(_PKI, f"{_PKI}/*", f"{_PKI}/etcd/*")
     wrong = [str(f) for f in files if (f.uid, f.gid) != owned_at(f.path).ids]
     return holds(not wrong, ", ".join(wrong[:3]) or f"{len(files)} files, each of root or of the program that reads it")
 
 
-def _providers(node: Node) -> Verdict:
+def _providers(node: NodeEvidence) -> Verdict:
     found = node.raw["encryption"]
     if not found:
         return holds(False, f"{apiserver.ENCRYPTION} is not there or not readable")
@@ -52,13 +52,13 @@ def _providers(node: Node) -> Verdict:
     return holds(first in ("secretbox", "aescbc", "aesgcm", "kms"), f"secrets are written with {first}")
 
 
-def _policy(node: Node) -> Verdict:
+def _policy(node: NodeEvidence) -> Verdict:
     """A rule for each thing that CIS names, and nothing that would write a secret's content."""
     rules = node.text(f"{apiserver.DIRECTORY}/audit-policy.yaml").get("rules") or []
     return holds(bool(rules), f"{len(rules)} rules" if rules else "no audit policy")
 
 
-def _concerns(node: Node) -> Verdict:
+def _concerns(node: NodeEvidence) -> Verdict:
     rules = node.text(f"{apiserver.DIRECTORY}/audit-policy.yaml").get("rules") or []
     if not rules:
         return not_applicable("there are no rules: audit-policy says so")
@@ -90,7 +90,7 @@ def _level(rules: list[dict[str, Any]], group: str, resource: str) -> str | None
     return None
 
 
-def _admission(node: Node) -> Verdict:
+def _admission(node: NodeEvidence) -> Verdict:
     plugins = node.text(f"{apiserver.DIRECTORY}/admission.yaml").get("plugins") or []
     found: dict[str, Any] = next((p["configuration"] for p in plugins if p.get("name") == "PodSecurity"), {})
     defaults = found.get("defaults") or {}
@@ -104,7 +104,7 @@ def _admission(node: Node) -> Verdict:
     return holds(used and len(pinned) == 3, seen)
 
 
-def _stale(node: Node) -> Verdict:
+def _stale(node: NodeEvidence) -> Verdict:
     began = node.started("kube-apiserver")
     if not began:
         return Verdict("unknown", "kube-apiserver does not run")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bmk.hardening.accounts import BY_PATH, Account, Owned, owned_at
 from bmk.hardening.control import Control, Scope, Severity, Verdict, holds, not_applicable
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 _SHOWN = 3
 
@@ -25,7 +25,7 @@ def files(  # noqa: PLR0913, PLR0917 - a table of these reads best in columns
 ) -> Control:
     """Files exist, belong to whom accounts.py says (root, mostly), and allow no more than it or `mode` says."""
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         found = node.files(*patterns)
         if not found:
             return not_applicable(f"no {' '.join(patterns)} here")
@@ -64,7 +64,7 @@ def _covered(pattern: str) -> list[Owned]:
 def runs_as(id_: str, title: str, process: str, account: Account, why: str) -> Control:
     """A program of the control plane runs as its user and group, with no other group and no capability at all."""
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         seen = node.identity(process)
         if seen is None:
             return Verdict("unknown", f"{process} does not run")
@@ -89,7 +89,7 @@ def flag(  # noqa: PLR0913, PLR0917
 ) -> Control:
     """A flag of a running process. `good` gets None when the flag is not given."""
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         flags = node.flags(process)
         if flags is None:
             return Verdict("unknown", f"{process} does not run")
@@ -104,7 +104,7 @@ def flags(  # noqa: PLR0913, PLR0917
 ) -> Control:
     """Several flags that must all be given."""
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         flags = node.flags(process)
         if flags is None:
             return Verdict("unknown", f"{process} does not run")
@@ -128,7 +128,7 @@ def kubelet(  # noqa: PLR0913, PLR0917
 ) -> Control:
     """A setting of the kubelet's configuration, whose scalars are text; `good` gets None when it is not there."""
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         value: Any = node.kubelet
         if not value:
             return Verdict("unknown", "the kubelet has no configuration here")
@@ -151,7 +151,7 @@ def runtime(  # noqa: PLR0913, PLR0917
 ) -> Control:
     """A value of `containerd config dump`; `at` is the plug-in and the keys below it."""
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         if not node.containerd:
             return Verdict("unknown", f"containerd config dump: {node.raw['containerd']['err'] or 'nothing readable'}")
         value = node.runtime(*at)

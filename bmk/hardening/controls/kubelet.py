@@ -5,13 +5,13 @@ from __future__ import annotations
 from bmk.hardening.apiserver import TLS_CIPHERS
 from bmk.hardening.control import Control, Verdict, holds
 from bmk.hardening.controls.family import at_least, files, kubelet, one_of
-from bmk.hardening.evidence import KUBELET_CONFIG, Node
+from bmk.hardening.evidence import KUBELET_CONFIG, NodeEvidence
 
 _STALE = 2  # seconds
 _ASKED = "The kubelet starts and enters containers for whoever it lets in."
 
 
-def _fresh(node: Node) -> Verdict:
+def _fresh(node: NodeEvidence) -> Verdict:
     began = node.started("kubelet")
     if not began:
         return Verdict("unknown", "the kubelet does not run")
@@ -21,7 +21,7 @@ def _fresh(node: Node) -> Verdict:
     return holds(not newer, f"changed since it began: {', '.join(newer)}" if newer else "began after its files")
 
 
-def _hostname(node: Node) -> Verdict:
+def _hostname(node: NodeEvidence) -> Verdict:
     flags = node.flags("kubelet")
     if flags is None:
         return Verdict("unknown", "the kubelet does not run")
@@ -33,7 +33,7 @@ def _ciphers(value: object) -> bool:
     return isinstance(value, list) and bool(value) and set(value) <= set(TLS_CIPHERS)
 
 
-def _kernel(node: Node) -> Verdict:
+def _kernel(node: NodeEvidence) -> Verdict:
     value = str(node.kubelet.get("protectKernelDefaults"))
     if node.facts["container"]:
         return Verdict("na", "a container: kernel settings belong to the machine around it")

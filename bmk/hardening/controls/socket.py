@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bmk.hardening.control import Control, Verdict, holds
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 
 _GRPC, _TTRPC = "/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc"
 _WHY = "Whoever may write to this socket can start a privileged container: it is root by another name."
@@ -12,7 +12,7 @@ _WHY = "Whoever may write to this socket can start a privileged container: it is
 def _group(path: str, plugin: str) -> Control:
     name = plugin.rpartition(".")[2]
 
-    def check(node: Node) -> Verdict:
+    def check(node: NodeEvidence) -> Verdict:
         seen = node.raw["sockets"].get(path)
         if seen is None:
             return Verdict("unknown", f"there is no {path}")
@@ -35,7 +35,7 @@ def _group(path: str, plugin: str) -> Control:
     )
 
 
-def _refused(node: Node) -> Verdict:
+def _refused(node: NodeEvidence) -> Verdict:
     answers = {path: seen["nobody"] for path, seen in node.raw["sockets"].items()}
     if not answers:
         return Verdict("unknown", "there are no sockets")

@@ -166,7 +166,7 @@ class Storage:
         return [(self._bmcs.here()["uuid"], STORAGE, d["Id"]) for d in drives(self._bmcs.here())]
 
 
-class VirtualMedia:
+class EmulatedMedia:
     """The emulator's driver of virtual media: one optical drive, whose state lives with the lab's supervisor."""
 
     def __init__(self, bmcs: LabBmcs) -> None:
@@ -219,8 +219,8 @@ class LabApplication(emulator.Application):  # type: ignore[misc] # sushy-tools 
         return Systems(self.bmcs)
 
     @property
-    def vmedia(self) -> VirtualMedia:
-        return VirtualMedia(self.bmcs)
+    def vmedia(self) -> EmulatedMedia:
+        return EmulatedMedia(self.bmcs)
 
     @property
     def storage(self) -> Storage:

@@ -63,31 +63,31 @@ def start(dc: str, inventory: str) -> subprocess.Popen[bytes]:
         )
 
 
-def stop(dc: str, patience: float = 30.0) -> bool:
+def stop(dc: str, seconds: float = 30.0) -> bool:
     """Ask the lab to end, kill it if it does not, clean up. False when there was none."""
     pid = supervisor_pid(dc)
     if pid is not None:
         with contextlib.suppress(BmkError):
-            request(dc, "down", patience=patience)
-        _wait_gone(dc, pid, patience)
+            request(dc, "down", seconds=seconds)
+        _wait_gone(dc, pid, seconds)
     clean(dc)
     return pid is not None
 
 
-def _wait_gone(dc: str, pid: int, patience: float) -> None:
-    end = time.monotonic() + patience
+def _wait_gone(dc: str, pid: int, seconds: float) -> None:
+    end = time.monotonic() + seconds
     while supervisor_pid(dc) == pid:
         if time.monotonic() > end:
             os.kill(pid, signal.SIGKILL)
-            end += patience
+            end += seconds
         time.sleep(0.02)
 
 
-def clean(dc: str, patience: float = 10.0) -> None:
+def clean(dc: str, seconds: float = 10.0) -> None:
     """Remove what a dead lab left: cgroups, sockets. Refuses while one lives."""
     if supervisor_pid(dc) is not None:
         raise PreflightRefused(f"the lab of {dc} is up", hint=f"bmk lab down {dc}")
-    end = time.monotonic() + patience
+    end = time.monotonic() + seconds
     while left := cgroups.remove(cgroups.find(), cgroup_name(dc)):
         if time.monotonic() > end:  # dying processes leave their group a moment later than they die
             raise PreflightRefused("control groups of a dead lab are still in use", where=str(left[0]))

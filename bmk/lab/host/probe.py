@@ -27,7 +27,7 @@ _INOTIFY_OF_TWO_LABS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HostCapabilities:
     """`limits` says in words what is missing and what is done about it. Each `*_why` is empty when the thing works."""
 
     root: bool
@@ -66,11 +66,11 @@ class Facts:
         return lines
 
 
-def probe() -> Facts:
+def probe() -> HostCapabilities:
     """Try everything. About two seconds, up to twenty where KVM hangs."""
     kvm_why = why_no_kvm()
     userns_why = why_no_namespaces()
-    return Facts(
+    return HostCapabilities(
         root=os.geteuid() == 0,
         kvm=not kvm_why,
         kvm_why=kvm_why,
@@ -144,7 +144,7 @@ def _has_capability(number: int) -> bool:
     return False
 
 
-def write_facts(facts: Facts, lab: Path) -> None:
+def write_facts(facts: HostCapabilities, lab: Path) -> None:
     """Keep what was found in `lab/facts.json`, for whoever chooses a timing profile."""
     private_dir(lab)
     found = {**asdict(facts), "timing": facts.timing, "limits": facts.limits}

@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bmk.agent import AgentError, Disk, Facts, Spec, Written
+from bmk.agent import AgentError, Disk, InstallSpec, MachineFacts, Written
 from bmk.agent.directory import DirectoryHardware
 from bmk.agent.fetch import Download
 from bmk.agent.hardware import Tell
-from bmk.agent.model import BootOrder, Finding, Image
+from bmk.agent.model import BootOrder, DiskContent, ImageSource
 from bmk.agent.nonces import opened
 from bmk.agent.progress import Progress
 from bmk.errors import BmkError
 from bmk.lab.host.rootfs import base_root
 from bmk.lab.machines import signature
-from bmk.lab.machines.hardware import Hardware
+from bmk.lab.machines.hardware import MachineHardware
 
 # Directories whose content a person would miss, and what to call it.
 _PRECIOUS = {"real/var-lib-etcd/member": "a live etcd", "real/var-lib-kubelet/pki": "the data of a kubelet"}
@@ -41,7 +41,7 @@ class ContainerHardware(DirectoryHardware):
 
     def __init__(
         self,
-        hardware: Hardware,
+        hardware: MachineHardware,
         disk: Path,
         say: Callable[[str], None],
         off: threading.Event,
@@ -53,14 +53,14 @@ class ContainerHardware(DirectoryHardware):
         self._left = left
         self._lower: Path | None = None
 
-    def facts(self) -> Facts:
+    def facts(self) -> MachineFacts:
         self._alive()
         return super().facts()
 
     def nonces(self, expected: str) -> dict[str, bytes]:  # noqa: ARG002 - what its BMC holds is there at once
         return opened(self._left())
 
-    def write(self, disk: Disk, image: Image, tell: Tell) -> Written:  # noqa: ARG002 - there is one
+    def write(self, disk: Disk, image: ImageSource, tell: Tell) -> Written:  # noqa: ARG002 - there is one
         started = time.monotonic()
         wipe(self._disk)
         size = self._fetch(image, tell)
@@ -73,7 +73,7 @@ class ContainerHardware(DirectoryHardware):
         seconds = {"write": round(written - started, 2), "readback": round(time.monotonic() - written, 2)}
         return Written(image.sha256, image.raw_sha256, size, seconds)
 
-    def _fetch(self, image: Image, tell: Tell) -> int:
+    def _fetch(self, image: ImageSource, tell: Tell) -> int:
         """Take the image from the boot server, every byte of it, and compare its digest."""
         download, progress = Download(image), Progress(tell, "image", image.size)
         try:
@@ -93,7 +93,7 @@ class ContainerHardware(DirectoryHardware):
             )
         return download.position
 
-    def configure(self, disk: Disk, spec: Spec) -> list[str]:
+    def configure(self, disk: Disk, spec: InstallSpec) -> list[str]:
         self._alive()
         return super().configure(disk, spec)
 
@@ -113,7 +113,7 @@ class ContainerHardware(DirectoryHardware):
             raise PowerCut
 
 
-def facts_of(hardware: Hardware, disk: Path) -> Facts:
+def facts_of(hardware: MachineHardware, disk: Path) -> MachineFacts:
     """What the machine knows of itself; the first drive is the one that `disk` stands for."""
     disks = []
     for number, drive in enumerate(hardware.drives):
@@ -122,7 +122,7 @@ def facts_of(hardware: Hardware, disk: Path) -> Facts:
         said = (drive.name, path, drive.size, drive.serial, drive.wwn, "lab", drive.rotational, found, drive.sector)
         disks.append(Disk(*said))
     macs = tuple(port.mac for port in hardware.ports)
-    return Facts(hardware.uuid, hardware.serial, macs, tuple(disks), hardware.firmware)
+    return MachineFacts(hardware.uuid, hardware.serial, macs, tuple(disks), hardware.firmware)
 
 
 def wipe(disk: Path) -> None:
@@ -137,11 +137,11 @@ def make_bootable(disk: Path, lower: Path) -> None:
     (disk / "installed").write_text(str(lower))
 
 
-def findings(disk: Path, device: str) -> list[Finding]:
+def findings(disk: Path, device: str) -> list[DiskContent]:
     """What is on a container's disk that an installer must know of."""
-    found = [Finding(device, what, True) for path, what in _PRECIOUS.items() if (disk / path).exists()]
+    found = [DiskContent(device, what, True) for path, what in _PRECIOUS.items() if (disk / path).exists()]
     if signature.is_there(disk / "sectors"):
-        found.append(Finding(device, "an LVM physical volume", True))
+        found.append(DiskContent(device, "an LVM physical volume", True))
     if (disk / "installed").exists() and not found:
-        found.append(Finding(device, "an installed system of bmk", False))
+        found.append(DiskContent(device, "an installed system of bmk", False))
     return found

@@ -78,7 +78,7 @@ class BmcPlate:
 
 
 @dataclass(frozen=True, slots=True)
-class Hardware:
+class MachineHardware:
     """One machine. `memory` in bytes; `address` is the host's address, which only simulated machines need to know."""
 
     name: str
@@ -111,7 +111,7 @@ def bridges(dc: DataCenter) -> dict[str, str]:
     return {network: f"bmk{number}" for number, network in enumerate(ordered)}
 
 
-def hardware_of(dc: DataCenter) -> dict[str, Hardware]:
+def hardware_of(dc: DataCenter) -> dict[str, MachineHardware]:
     """The machine of every host whose profile has a `lab` section, but for those that Vagrant makes."""
     plugs = bridges(dc)
     built = [h for h in dc.hosts.values() if h.profile.lab is not None]
@@ -125,7 +125,7 @@ def hardware_of(dc: DataCenter) -> dict[str, Hardware]:
     return {h.name: _machine(dc, h, number, plugs) for number, h in enumerate(hosts)}
 
 
-def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) -> Hardware:
+def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) -> MachineHardware:
     lab = host.profile.lab
     if lab is None or lab.kind == "vagrant":
         raise ConfigError("no machine of the lab", where=host.name)
@@ -137,7 +137,7 @@ def _machine(dc: DataCenter, host: Host, number: int, plugs: Mapping[str, str]) 
     plate = BmcPlate(
         bmc.kind, str(host.bmc_address), bmc.port or _BMC_PORTS[bmc.kind], host.bmc_secret, _KCS_PORTS + number
     )
-    return Hardware(
+    return MachineHardware(
         name=host.name,
         kind=lab.kind,
         firmware=host.profile.firmware,
@@ -161,7 +161,7 @@ def _drive(host: Host, lab: LabMachine) -> Drive:
     return Drive(name, serial, parse_size(lab.disk), disk.wwn, rotational)
 
 
-def bought(planned: Hardware, machine_dir: Path) -> Hardware:
+def bought(planned: MachineHardware, machine_dir: Path) -> MachineHardware:
     """The machine as it was first made: identity from `hardware.json` when there is one, sizes and plugs as planned."""
     path = machine_dir / "hardware.json"
     if path.exists():
@@ -173,14 +173,14 @@ def bought(planned: Hardware, machine_dir: Path) -> Hardware:
     return planned
 
 
-def _with_identity(planned: Hardware, kept: Mapping[str, Any]) -> Hardware:
+def _with_identity(planned: MachineHardware, kept: Mapping[str, Any]) -> MachineHardware:
     macs = [p["mac"] for p in kept["ports"]]
     ports = tuple(replace(port, mac=macs[i]) if i < len(macs) else port for i, port in enumerate(planned.ports))
     drives = tuple(Drive(**d) for d in kept["drives"])
     return replace(planned, uuid=kept["uuid"], serial=kept["serial"], ports=ports, drives=drives)
 
 
-def swapped(bought: Hardware, faults: Collection[str]) -> Hardware:
+def swapped(bought: MachineHardware, faults: Collection[str]) -> MachineHardware:
     """What is in the case when somebody put other parts there: mainboard, disks, settings of the firmware. Pure."""
     serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
     drives = bought.drives

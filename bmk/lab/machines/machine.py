@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, cast
 
 from bmk.agent.nonces import mailbox, media
 from bmk.errors import BmkError
-from bmk.lab.machines.hardware import Hardware, swapped
+from bmk.lab.machines.hardware import MachineHardware, swapped
 
 Target = Literal["pxe", "http", "disk"]
 Enabled = Literal["once", "continuous", "disabled"]
@@ -40,7 +40,7 @@ class Boot:
         return Boot(self.target, "disabled") if self.enabled == "once" else self
 
 
-class Body(Protocol):
+class MachineBackend(Protocol):
     """What a power cord and a network cable can be plugged into.
 
     `start` and `reset` begin with the firmware; when it has taken its boot order, the body calls `firmware_started`.
@@ -68,12 +68,12 @@ class Body(Protocol):
 class Chassis:
     """Power, boot order and faults of one machine. All requests of one machine happen one after another."""
 
-    def __init__(self, hardware: Hardware, directory: Path, say: Say) -> None:
+    def __init__(self, hardware: MachineHardware, directory: Path, say: Say) -> None:
         self.hardware, self.directory, self.say = hardware, directory, say
         self.boot = Boot()
         self.running = False
         self.inserted = ""  # where the medium in the virtual drive came from; "": there is none
-        self.body: Body = cast(Body, None)  # set right after, because a body needs its chassis
+        self.body: MachineBackend = cast(MachineBackend, None)  # set right after, because a body needs its chassis
         self.faults: set[str] = set()
         self._turn = asyncio.Lock()
         self._pending: set[asyncio.Task[None]] = set()
@@ -100,7 +100,7 @@ class Chassis:
         return {way: data for way, data in found.items() if data is not None}
 
     @property
-    def fitted(self) -> Hardware:
+    def fitted(self) -> MachineHardware:
         """What is in the case now, which faults may have swapped since it was bought."""
         return swapped(self.hardware, self.faults)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bmk.lab.machines.container import ContainerBody
-from bmk.lab.machines.machine import Body, Chassis
+from bmk.lab.machines.machine import Chassis, MachineBackend
 from bmk.lab.machines.simulated import THREADS, SimulatedBody
 from bmk.lab.machines.vm import VmBody
 
 
 @dataclass(frozen=True)
-class Floor:
+class MachineContext:
     """What all machines of a lab share:
 
     whether KVM works, the lab's cgroup, the boot server's URL, a pool of threads.
@@ -29,12 +29,12 @@ class Floor:
         return ThreadPoolExecutor(THREADS, thread_name_prefix="install")
 
 
-_BODIES: dict[str, Callable[[Chassis, Floor], Body]] = {
+_BODIES: dict[str, Callable[[Chassis, MachineContext], MachineBackend]] = {
     "vm": lambda chassis, floor: VmBody(chassis, floor.kvm),
     "container": lambda chassis, floor: ContainerBody(chassis, floor.cgroup, floor.url),
     "simulated": lambda chassis, floor: SimulatedBody(chassis, floor.url, floor.pool),
 }
 
 
-def body_of(chassis: Chassis, floor: Floor) -> Body:
+def backend_of(chassis: Chassis, floor: MachineContext) -> MachineBackend:
     return _BODIES[chassis.hardware.kind](chassis, floor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bmk.agent.configure import host_files, make_keys, write_files
-from bmk.agent.model import Image, Network, Nic, Spec
+from bmk.agent.model import HostNetwork, HostNic, ImageSource, InstallSpec
 from bmk.datacenter.login import login_line, login_sources
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.lab.host.rootfs import base_root
@@ -20,7 +20,7 @@ def preseed(host: Host, dc: DataCenter, disk: Path) -> list[str]:
     """Write the installed state of `host` onto `disk` and return its public host keys as openssh lines."""
     public = deployer_key(dc.name).with_suffix(".pub").read_text().strip()
     key = login_line(public, login_sources(dc, host))
-    spec = Spec(host.name, host.name, _network(host), {}, None, Image("", ""), (key,))
+    spec = InstallSpec(host.name, host.name, _network(host), {}, None, ImageSource("", ""), (key,))
     upper = disk / "upper"
     write_files(upper, host_files(spec, match="MACAddress"))
     keys = make_keys(upper, host.name, ["ssh-keygen"], str(upper))
@@ -28,14 +28,14 @@ def preseed(host: Host, dc: DataCenter, disk: Path) -> list[str]:
     return keys
 
 
-def _network(host: Host) -> Network:
+def _network(host: Host) -> HostNetwork:
     spec = host.network
-    return Network(
+    return HostNetwork(
         address=str(host.address),
         prefix=spec.cidr.prefixlen,
         gateway=str(spec.gateway) if spec.gateway else None,
         dns=tuple(str(server) for server in spec.dns),
         ntp=spec.ntp,
         mtu=spec.mtu,
-        nics=tuple(Nic(nic.mac, f"lan{number}") for number, nic in enumerate(host.nics)),
+        nics=tuple(HostNic(nic.mac, f"lan{number}") for number, nic in enumerate(host.nics)),
     )

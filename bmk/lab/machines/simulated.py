@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from bmk.agent import AgentError, Disk, Spec, install
+from bmk.agent import AgentError, Disk, InstallSpec, install
 from bmk.agent.configure import File, write_files
 from bmk.agent.hardware import one_line
 from bmk.agent.model import BootOrder
@@ -44,7 +44,7 @@ class _Hardware(SimulatedHardware):
     def tpm(self) -> contextlib.AbstractContextManager[Exchange]:
         return tpm.opened(self._place) if self._place else super().tpm()
 
-    def configure(self, disk: Disk, spec: Spec) -> list[str]:  # noqa: ARG002 - there is one
+    def configure(self, disk: Disk, spec: InstallSpec) -> list[str]:  # noqa: ARG002 - there is one
         keys = "".join(f"{key}\n" for key in spec.authorized_keys)
         write_files(self._directory, {"root/.ssh/authorized_keys": File(keys, 0o600)})
         return [_make_key(self._directory, spec.hostname)]

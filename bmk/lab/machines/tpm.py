@@ -28,7 +28,7 @@ def arguments(firmware: Firmware) -> list[str]:
     return ["-chardev", f"socket,id=tpm,path={SOCKET}", "-tpmdev", "emulator,id=tpm,chardev=tpm", *device]
 
 
-class Tpm:
+class SoftwareTpm:
     """The TPM of the machine in `directory`."""
 
     def __init__(self, directory: Path) -> None:

@@ -18,10 +18,10 @@ from bmk.errors import PreflightRefused, Unreachable
 from bmk.lab.host import network
 from bmk.lab.host.sockets import short_path
 from bmk.lab.machines import tpm
-from bmk.lab.machines.hardware import SECTOR, Drive, Hardware
+from bmk.lab.machines.hardware import SECTOR, Drive, MachineHardware
 from bmk.lab.machines.machine import Chassis, Target
 from bmk.lab.machines.qmp import Qmp
-from bmk.lab.machines.tpm import Tpm
+from bmk.lab.machines.tpm import SoftwareTpm
 
 RESETS = ("guest-reset", "host-qmp-system-reset")  # why QEMU ends: of its RunState's ShutdownCause
 _SETTLE = 3.0  # seconds without a further reset after which the firmware has taken its boot order
@@ -29,7 +29,7 @@ OVMF_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 OVMF_VARS = ("/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_VARS.fd")
 
 
-def arguments(hardware: Hardware, target: Target, *, kvm: bool, qmp_fd: int) -> list[str]:
+def arguments(hardware: MachineHardware, target: Target, *, kvm: bool, qmp_fd: int) -> list[str]:
     """QEMU's command line.
 
     Paths are relative to the machine's directory, where it is started; CPUs stand still until `cont`.
@@ -76,7 +76,7 @@ def _comma(value: str) -> str:
     return value.replace(",", ",,")
 
 
-def _firmware(hardware: Hardware) -> list[str]:
+def _firmware(hardware: MachineHardware) -> list[str]:
     if hardware.firmware == "bios":
         return []
     code = f"if=pflash,format=raw,unit=0,readonly=on,file={_first(OVMF_CODE)}"
@@ -98,7 +98,7 @@ def _drive(drive: Drive, number: int, index: int) -> list[str]:
     return ["-drive", back, "-device", f"ide-hd,bus=ide.{number},{common}{wwn}{spin}"]
 
 
-def _kcs(hardware: Hardware) -> list[str]:
+def _kcs(hardware: MachineHardware) -> list[str]:
     """The machine's own door to its IPMI BMC, which SMBIOS (type 38) and ACPI tell of.
 
     With `reconnect` QEMU connects later than at once, when it would end with a segmentation fault (seen with 10.0).
@@ -112,7 +112,7 @@ def _kcs(hardware: Hardware) -> list[str]:
     ]
 
 
-def _virtual_drive(_hardware: Hardware) -> list[str]:
+def _virtual_drive(_hardware: MachineHardware) -> list[str]:
     """What a Redfish BMC's virtual media are for the machine: an optical drive on USB, empty, nothing that boots."""
     drive = f"if=none,id={_DRIVE},media=cdrom,readonly=on"
     return ["-device", "qemu-xhci", "-drive", drive, "-device", f"usb-storage,drive={_DRIVE}"]
@@ -143,7 +143,7 @@ def firmware_variables(directory: Path) -> Path:
     return path
 
 
-def make_disks(hardware: Hardware, directory: Path) -> None:
+def make_disks(hardware: MachineHardware, directory: Path) -> None:
     """Blank disks, sparse, for drives that have no image yet; a bigger size in the file makes a disk bigger."""
     for number, drive in enumerate(hardware.drives):
         with (directory / f"disk{number}.img").open("ab") as image:
@@ -162,7 +162,7 @@ class VmBody:
         self._taps = False
         self._settling: asyncio.TimerHandle | None = None
         self._silence: socket.socket | None = None
-        self._tpm = Tpm(chassis.directory)
+        self._tpm = SoftwareTpm(chassis.directory)
         self._reset = False  # the process ends, or ended, to start again
         make_disks(chassis.hardware, chassis.directory)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import PreflightRefused
 from bmk.lab.machines.hardware import bridges
-from bmk.lab.services import Service
+from bmk.lab.services import Daemon
 
 NETWORK = "bmk"  # what the Vagrantfile calls management network
 POOL = "default"
@@ -138,8 +138,8 @@ def _mount(*arguments: object) -> None:
         )
 
 
-def services() -> Iterator[Service]:
+def services() -> Iterator[Daemon]:
     """virtlogd keeps consoles; libvirtd starts network and pool by itself, and then we listen on its bridge."""
     # Their usual pid files are in /run itself, where a libvirtd of the host or of another lab has them locked.
     for daemon in ("virtlogd", "libvirtd"):
-        yield Service(daemon, (daemon, "--pid-file", f"{SOCKET.parent}/{daemon}.pid"))
+        yield Daemon(daemon, (daemon, "--pid-file", f"{SOCKET.parent}/{daemon}.pid"))

@@ -31,7 +31,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.engine.services import Converge
 from bmk.journal import Event, open_journal
 from bmk.lab.host.netns import ensure_inside
-from bmk.live.services import World
+from bmk.live.services import LiveServices
 from bmk.paths import state_dir
 from bmk.phases.csr_approval import Watcher
 
@@ -62,7 +62,7 @@ def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def approver(dc: DataCenter) -> Iterator[None]:
     """What runs on a boot server all the time."""
-    world, stop = World(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs"), threading.Event()
+    world, stop = LiveServices(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs"), threading.Event()
     watcher = Watcher({"roles": world.cluster("roles")}, lambda event: None, 1.0)
     thread = threading.Thread(target=watcher.watch, args=(stop, time.monotonic), daemon=True)
     thread.start()
@@ -73,7 +73,7 @@ def approver(dc: DataCenter) -> Iterator[None]:
 
 def begin(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     """Make the cluster, with what the phase does around the playbook."""
-    world = World(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs")
+    world = LiveServices(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs")
     request = Converge("joined", "init.yml", (asked["host"],), {})
     return asdict(asyncio.run(world.converge(request, lambda event: None))[asked["host"]])
 

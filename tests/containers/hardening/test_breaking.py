@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bmk.hardening.assess import judge_node
+from bmk.hardening.assess import assess_node
 from bmk.hardening.controls import CONTROLS, SYSCTLS
 from bmk.hardening.evidence import node_evidence, node_program
 from tests.containers.hardening.breaks import GROUPS, MACHINE, NODE, PODS, Break, C, W, flags
@@ -19,7 +19,7 @@ def failing(place: Place, host: str) -> set[str]:
     said = place.ssh(host, "python3 -I -B -", send=node_program(SYSCTLS).encode())
     node = node_evidence(host, ROLES[host], said)
     assert node is not None, said
-    return {r.control for r in judge_node(node, ()) if r.state not in ("pass", "na")}
+    return {r.control for r in assess_node(node, ()) if r.state not in ("pass", "na")}
 
 
 def test_every_control_of_a_node_is_broken_somewhere() -> None:

@@ -19,14 +19,14 @@ from bmk.bmc.nonce_volume import volume
 from bmk.datacenter.load import load_datacenter
 from bmk.lab.host import network
 from bmk.lab.host.probe import why_no_kvm
-from bmk.lab.machines.hardware import BmcPlate, Hardware, hardware_of
+from bmk.lab.machines.hardware import BmcPlate, MachineHardware, hardware_of
 from bmk.lab.machines.machine import MEDIUM, Boot, Chassis
 from bmk.lab.machines.vm import VmBody
 
 TAP = "stranger"
 
 
-def hardware(case: dict[str, Any]) -> Hardware:
+def hardware(case: dict[str, Any]) -> MachineHardware:
     """The host's own, plugged in elsewhere; its BMC is only a virtual drive."""
     host = hardware_of(load_datacenter(case["dc"]))[case["host"]]
     plate = BmcPlate("redfish", "", 0, "")

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from bmk.agent.proof import HEADER, Key
+from bmk.agent.proof import HEADER, ProofKey
 
 RAW = "b" * 64  # what images without a frame are said to unpack to
 
@@ -23,7 +23,7 @@ class BootServer:
         self.cut_after: list[int] = []
         self.dead_after: int | None = None  # bytes of the image after which nothing is answered any more
         self.refuse_claim = ""
-        self.key: Key | None = None  # answers are proven with it, and requests have to be
+        self.key: ProofKey | None = None  # answers are proven with it, and requests have to be
         self.not_yet = 0  # claims that are answered "ask again"
         self.change: Callable[[bytes], bytes] = lambda body: body  # what a man in the middle makes of a proven answer
         self.token = ""  # of the newest claim

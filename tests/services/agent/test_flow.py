@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from bmk.agent import AgentError, Disk, Facts, Order, install
+from bmk.agent import AgentError, Disk, MachineFacts, Order, install
 from bmk.agent.directory import DirectoryHardware
 from bmk.agent.hardware import one_line
-from bmk.agent.model import BootOrder, Finding
+from bmk.agent.model import BootOrder, DiskContent
 from bmk.agent.nonces.console import nonces_in
-from bmk.agent.proof import Key
-from bmk.agent.service import Service
+from bmk.agent.proof import ProofKey
+from bmk.agent.service import BootService
 from bmk.agent.simulated import SimulatedHardware
 from tests.services.agent.boot_server import BootServer, spec_for
 
 pytestmark = pytest.mark.services
-LVM = Finding("/dev/vda2", "LVM physical volume", foreign=True)
+LVM = DiskContent("/dev/vda2", "LVM physical volume", foreign=True)
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def order(server: BootServer, attest: str = "none") -> Order:
     return Order(server.url(), "g", attest)
 
 
-def facts(**changes: Any) -> Facts:
+def facts(**changes: Any) -> MachineFacts:
     disk = Disk("vda", "/dev/vda", 10**10, "DISK-1", findings=changes.pop("findings", ()))
-    return Facts("u-1", "SN-1", changes.pop("macs", ("52:54:00:00:00:01",)), (disk,), "bios")
+    return MachineFacts("u-1", "SN-1", changes.pop("macs", ("52:54:00:00:00:01",)), (disk,), "bios")
 
 
 def test_a_directory_becomes_the_host(server: BootServer, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_service_that_is_away_is_asked_again_and_again() -> None:
     """A limited number of times, longer and longer apart, ending in what was tried."""
     pauses: list[float] = []
     nobody = Order("http://127.0.0.1:9", "g", "none")
-    service = Service(nobody, pause=pauses.append)
+    service = BootService(nobody, pause=pauses.append)
     with pytest.raises(AgentError, match="did not take the claim") as away:
         install(nobody, SimulatedHardware(facts()), service)
     assert away.value.retry
@@ -145,7 +145,7 @@ NONCE = bytes(range(32))
 
 def proven(server: BootServer) -> SimulatedHardware:
     """A server and a machine that share a secret."""
-    server.key = Key.derive(NONCE, "g")
+    server.key = ProofKey.derive(NONCE, "g")
     return SimulatedHardware(facts(), {"mailbox": NONCE})
 
 
@@ -197,9 +197,9 @@ def test_by_console_the_secret_is_said_until_the_service_knows_it(server: BootSe
     def read(text: str) -> None:
         printed.append(one_line(text))
         for nonce in nonces_in("".join(printed).encode(), asked.grant):
-            server.key = Key.derive(nonce, asked.grant)
+            server.key = ProofKey.derive(nonce, asked.grant)
 
-    install(asked, DirectoryHardware(tmp_path / "root", facts(), say=read), Service(asked, pause=pauses.append))
+    install(asked, DirectoryHardware(tmp_path / "root", facts(), say=read), BootService(asked, pause=pauses.append))
     assert sum("bmk: nonce " in line for line in printed) == 3
     assert len(nonces_in("".join(printed).encode(), asked.grant)) == 1
     assert server.said["done"]["host_keys"]

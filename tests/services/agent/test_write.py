@@ -16,7 +16,7 @@ import pytest
 
 from bmk.agent import AgentError
 from bmk.agent.fetch import Download
-from bmk.agent.model import Disk, Image
+from bmk.agent.model import Disk, ImageSource
 from bmk.agent.partitions import MARKER
 from bmk.agent.stream import write_image
 from bmk.artifacts.node_image import compress_image
@@ -61,12 +61,12 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def granted(server: BootServer) -> Image:
+def granted(server: BootServer) -> ImageSource:
     said = spec_for(server.image, server.url())["image"]
-    return Image(said["url"], said["sha256"], said["size"])
+    return ImageSource(said["url"], said["sha256"], said["size"])
 
 
-def write(server: BootServer, disk: Path, image: Image | None = None, sector: int = 512) -> Any:
+def write(server: BootServer, disk: Path, image: ImageSource | None = None, sector: int = 512) -> Any:
     wanted = image or granted(server)
     return write_image(as_disk(disk, sector=sector), wanted, lambda _: None, Download(wanted, pause=lambda _: None))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Logins, Machine, Timing, Trust, open_bmc
+from bmk.bmc import Bmc, Logins, Machine, Timeouts, Trust, open_bmc
 from bmk.bmc.https import LONGEST_ANSWER
 from bmk.errors import BmcError, BmcRefuses
 from bmk.journal.events import Event
@@ -25,7 +25,7 @@ from bmk.journal.events import Event
 from .hostile import ROOT, SESSIONS, SYSTEM, Hostile, serving, slowly
 
 pytestmark = pytest.mark.services
-FAST = Timing(connect=3, request=3, patience=1, call=20, first_pause=0.1, longest_pause=0.2, settle=0.5, poll=0.1)
+FAST = Timeouts(connect=3, request=3, patience=1, call=20, first_pause=0.1, longest_pause=0.2, settle=0.5, poll=0.1)
 USER, PASSWORD = "operator", "right-horse-battery"
 
 
@@ -42,7 +42,7 @@ def other(tmp_path: Path) -> Iterator[Hostile]:
         yield server
 
 
-def bmc(server: Hostile, timing: Timing = FAST, **more: Any) -> Bmc:
+def bmc(server: Hostile, timing: Timeouts = FAST, **more: Any) -> Bmc:
     trust = more.pop("trust", Trust(authorities=server.certificate))
     return open_bmc("redfish", "127.0.0.1", server.port, (USER, PASSWORD), trust, timing=timing, **more)
 

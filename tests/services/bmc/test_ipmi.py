@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timing, open_bmc
+from bmk.bmc import Bmc, Timeouts, open_bmc
 from bmk.errors import BmcError, ConfigError
 from bmk.journal.events import Event
 
 pytestmark = pytest.mark.services
 USER, PASSWORD = "operator", "right-horse-battery"
-FAST = Timing(request=15, patience=20, first_pause=0.2, longest_pause=1, settle=2, poll=0.1)
+FAST = Timeouts(request=15, patience=20, first_pause=0.2, longest_pause=1, settle=2, poll=0.1)
 Connect = Callable[..., Bmc]
 
 
@@ -29,7 +29,7 @@ def events() -> list[Event]:
 @pytest.fixture
 def bmc(ipmi: Any, events: list[Event]) -> Connect:
     def connect(name: str = "worker-1", password: str = PASSWORD, **timing: float) -> Bmc:
-        seconds = Timing(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
+        seconds = Timeouts(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
         return open_bmc(
             "ipmi", ipmi[name]["bmc"]["address"], None, (USER, password), notify=events.append, timing=seconds
         )
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_not_retried(bmc: Connect, events: list[Event]) -> N
 
 def test_a_silent_address_is_given_up(ipmi: Any) -> None:
     """Nobody at the address: unreachable within the patience."""
-    silent = open_bmc("ipmi", "10.78.0.99", None, (USER, PASSWORD), timing=Timing(request=3, patience=1))
+    silent = open_bmc("ipmi", "10.78.0.99", None, (USER, PASSWORD), timing=Timeouts(request=3, patience=1))
     with pytest.raises(BmcError, match="did not report its power state"):
         silent.power()
 

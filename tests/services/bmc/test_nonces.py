@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bmk.agent.nonces import mailbox, media
-from bmk.bmc import Bmc, Timing, Trust, open_bmc
+from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
 from bmk.bmc.media_server import CONNECTIONS
 from bmk.errors import BmcError
 from bmk.journal.events import Event
@@ -19,7 +19,7 @@ from bmk.journal.events import Event
 from .conftest import PASSWORD, USER, Lab, until
 
 pytestmark = pytest.mark.services
-FAST = Timing(request=15, patience=20, first_pause=0.2, longest_pause=1, settle=1, poll=0.1)
+FAST = Timeouts(request=15, patience=20, first_pause=0.2, longest_pause=1, settle=1, poll=0.1)
 SECRET = bytes(range(100, 141))
 Connect = Callable[..., Bmc]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timing, Trust, open_bmc
+from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
 from bmk.errors import BmcError, ConfigError
 from bmk.journal.events import Event
 
 pytestmark = pytest.mark.services
 USER, PASSWORD = "operator", "right-horse-battery"
-FAST = Timing(connect=3, request=20, patience=20, first_pause=0.2, longest_pause=1, settle=1.5, poll=0.1)
+FAST = Timeouts(connect=3, request=20, patience=20, first_pause=0.2, longest_pause=1, settle=1.5, poll=0.1)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def bmc(redfish: Any, events: list[Event]) -> Connect:
     def connect(name: str = "cp-1", password: str = PASSWORD, trust: Trust | None = None, **timing: float) -> Bmc:
         plate = redfish[name]["bmc"]
         whom = trust or Trust(authorities=redfish.state / "lab" / "bmc.pem")
-        seconds = Timing(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
+        seconds = Timeouts(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
         return open_bmc("redfish", plate["address"], None, (USER, password), whom, notify=events.append, timing=seconds)
 
     return connect
@@ -166,7 +166,7 @@ def test_a_slow_bmc_is_waited_for(redfish: Any, bmc: Connect) -> None:
 
 def test_a_silent_address_is_given_up(redfish: Any, bmc: Connect) -> None:
     """Nobody at the address: unreachable within the patience, with the reason."""
-    silent = open_bmc("redfish", "10.78.0.99", 444, (USER, PASSWORD), timing=Timing(connect=1, patience=1))
+    silent = open_bmc("redfish", "10.78.0.99", 444, (USER, PASSWORD), timing=Timeouts(connect=1, patience=1))
     with pytest.raises(BmcError, match="did not") as caught:
         silent.power()
     assert "no answer" in caught.value.why

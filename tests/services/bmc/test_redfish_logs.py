@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import LogEntry, Timing, Trust, open_bmc
+from bmk.bmc import LogEntry, Timeouts, Trust, open_bmc
 from bmk.bmc.protocol import LOG_LIMIT
 from bmk.journal.events import Event
 
 from .hostile import ROOT, SYSTEM, Hostile, serving
 
 pytestmark = pytest.mark.services
-FAST = Timing(connect=3, request=5, patience=1, call=20, first_pause=0.1, longest_pause=0.2, settle=0.5, poll=0.1)
+FAST = Timeouts(connect=3, request=5, patience=1, call=20, first_pause=0.1, longest_pause=0.2, settle=0.5, poll=0.1)
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 
 

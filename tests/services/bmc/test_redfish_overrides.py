@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timing, Trust, open_bmc
+from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
 from bmk.errors import BmcError
 
 from .hostile import SYSTEM, Asked, Hostile, serving
 
 pytestmark = pytest.mark.services
-FAST = Timing(connect=3, request=5, patience=1, call=20, first_pause=0.1, longest_pause=0.2, settle=0.3, poll=0.05)
+FAST = Timeouts(connect=3, request=5, patience=1, call=20, first_pause=0.1, longest_pause=0.2, settle=0.3, poll=0.05)
 Boot = dict[str, Any]
 Refuses = Callable[[Boot, Asked], bool]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Machine, Timing, Trust, open_bmc
+from bmk.bmc import Bmc, Machine, Timeouts, Trust, open_bmc
 from bmk.errors import BmcError, ConfigError
 
 from .recorded import Shape, ipmitool, redfish, shapes
 
 pytestmark = pytest.mark.services
-FAST = Timing(
+FAST = Timeouts(
     connect=3, request=5, patience=1, first_pause=0.2, longest_pause=0.2, settle=0.3, shutdown=1, poll=0.02
 )  # seconds
 SHAPES = shapes()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bmk.boot import grants, server
-from bmk.boot.grants import Grant, Image, permission
+from bmk.boot.grants import Grant, GrantedImage, permission
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.journal import Journal
@@ -126,7 +126,7 @@ class Boot:
         return found
 
     def grant(self, host: str, lifetime: float = 600.0) -> Grant:
-        image = Image("node-image", str(self.artifacts()["node-image"]["sha256"]), RAW)
+        image = GrantedImage("node-image", str(self.artifacts()["node-image"]["sha256"]), RAW)
         return grants.open_grant(self.journal, permission(self.dc.hosts[host], image), time.time(), lifetime)
 
     def machine(self, mac: str) -> Room:

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bmk.agent import AgentError, Disk, Facts, Spec, install
+from bmk.agent import AgentError, Disk, InstallSpec, MachineFacts, install
 from bmk.agent.hardware import one_line
-from bmk.agent.service import Service
+from bmk.agent.service import BootService
 from bmk.agent.simulated import SimulatedHardware
 from bmk.agent.tpm.commands import Exchange
 from bmk.lab.machines import tpm
@@ -30,13 +30,13 @@ from tests.services.boot.between import between
 class Player(SimulatedHardware):
     """Remembers the spec: whoever gets it may write a disk."""
 
-    spec: Spec | None = None
+    spec: InstallSpec | None = None
     place: Path | None = None  # of its TPM
 
     def tpm(self) -> contextlib.AbstractContextManager[Exchange]:
         return tpm.opened(self.place) if self.place else super().tpm()
 
-    def open_for_a_look(self, spec: Spec) -> None:
+    def open_for_a_look(self, spec: InstallSpec) -> None:
         self.spec = spec
 
     def say(self, text: str) -> None:
@@ -44,10 +44,10 @@ class Player(SimulatedHardware):
         sys.stdout.flush()
 
 
-class Liar(Service):
+class Liar(BootService):
     """Another system than ours on the right machine: its proofs are good, and its TPM measured it."""
 
-    def claim(self, facts: Facts, each: Callable[[], None] = lambda: None) -> Spec:
+    def claim(self, facts: MachineFacts, each: Callable[[], None] = lambda: None) -> InstallSpec:
         assert self.evidence is not None
         self.evidence["pcrs"]["4"] = "ab" * 32
         return super().claim(facts, each)
@@ -62,12 +62,12 @@ def play(url: str, case: dict[str, Any]) -> dict[str, Any]:
         return {"booted": "local disk"}
     disk = Disk("vda", "/dev/vda", 10**10, case["disk"])
     nonces = {way: bytes.fromhex(nonce) for way, nonce in case["nonces"].items()}
-    machine = Player(Facts(case["uuid"], case["serial"], tuple(case["macs"]), (disk,), "uefi"), nonces)
+    machine = Player(MachineFacts(case["uuid"], case["serial"], tuple(case["macs"]), (disk,), "uefi"), nonces)
     machine.place = Path(case["tpm"]) if case.get("tpm") else None
     try:
         with between(order.url, case.get("between")) as through:
             order = replace(order, url=through)
-            service = (Liar if case.get("lies") else Service)(order)
+            service = (Liar if case.get("lies") else BootService)(order)
             keys = install(order, machine, service).host_keys
     except AgentError as error:
         return {"booted": "ramdisk", "spec": machine.spec is not None, "error": f"{error.what}; {error.why}"}

@@ -13,7 +13,7 @@ from bmk.artifacts import oci
 from bmk.artifacts.lock import Image
 from bmk.artifacts.mirror import open_mirror
 from bmk.artifacts.registry import Registry
-from bmk.artifacts.tar import Entry
+from bmk.artifacts.tar import TarEntry
 from bmk.boot import registry, server
 from bmk.errors import BmkError
 from bmk.paths import content_dir
@@ -40,7 +40,7 @@ def pull(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> Pull:
     storage, work = Registry(boot.state / "cache" / "registry"), boot.state / "work"
     work.mkdir()
     image = Image(tag="1", entrypoint=("/tool",))
-    oci.make("tool", image, [[Entry("/tool", data=b"the real one", mode=0o755)]], work, storage)
+    oci.make("tool", image, [[TarEntry("/tool", data=b"the real one", mode=0o755)]], work, storage)
     boot.start("boot-service", "nginx", "registry")
     place, (_, node) = f"{boot.address}:5000", boot.host("cp-1")
     until(lambda: "LISTEN" in boot.room.run("ss", "-Hltn", "sport = :5000"), "the registry listens")
@@ -88,7 +88,7 @@ def test_a_node_takes_nothing_from_who_answers_for_the_registry(pull: Pull, boot
     running.wait()
     storage, work = Registry(boot.state / "liar"), boot.state / "work"
     image = Image(tag="1", entrypoint=("/tool",))
-    oci.make("tool", image, [[Entry("/tool", data=b"another one", mode=0o755)]], work, storage)
+    oci.make("tool", image, [[TarEntry("/tool", data=b"another one", mode=0o755)]], work, storage)
     lying = boot.state / "lying"
     lying.mkdir()
     text = registry.render(lying, storage.root, boot.address, 5000)

@@ -17,9 +17,9 @@ import pytest
 
 from bmk.agent.nonces.console import nonces_in
 from bmk.boot import grants
-from bmk.boot.grants import Grant, Image, permission
+from bmk.boot.grants import Grant, GrantedImage, permission
 from bmk.boot.nonces import Nonces
-from bmk.journal.diagnosis import Case, tell
+from bmk.journal.diagnosis import Question, diagnose
 from tests.services.boot.conftest import Boot, Room, until
 
 pytestmark = pytest.mark.services
@@ -31,7 +31,7 @@ Got = dict[str, Any]
 
 def opened(boot: Boot, way: str) -> Grant:
     digest = str(boot.artifacts()["node-image"]["sha256"])
-    wanted = replace(permission(boot.dc.hosts[HOST], Image("node-image", digest, digest)), attest=way)
+    wanted = replace(permission(boot.dc.hosts[HOST], GrantedImage("node-image", digest, digest)), attest=way)
     return grants.open_grant(boot.journal, wanted, time.time())
 
 
@@ -103,7 +103,7 @@ def test_bmk_why_names_the_stranger(boot: Boot, tmp_path: Path) -> None:
     Nonces.of(boot.journal).made(grant.id)
     got = played(boot, {"media": bytes(32)}, tmp_path / "stranger.log")
     host = boot.dc.hosts[HOST]
-    told = [event.text for event in tell(boot.journal, Case("hall", HOST, time.time())).events]
+    told = [event.text for event in diagnose(boot.journal, Question("hall", HOST, time.time())).events]
     assert any(f"from {host.address}, MAC {host.mac}" in text for text in told), told
     assert "proof" not in got["error"].replace("proven", "")
     assert str(host.address) not in got["error"]

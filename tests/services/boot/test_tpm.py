@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bmk.agent.tpm.commands import Tpm, command
-from bmk.agent.tpm.wire import ECC_EK, RSA_EK, Public, Template, sized
+from bmk.agent.tpm.wire import ECC_EK, RSA_EK, KeyTemplate, Public, sized
 from bmk.boot import grants
-from bmk.boot.grants import Grant, Image, permission
+from bmk.boot.grants import Grant, GrantedImage, permission
 from bmk.boot.tpm.accepted import accept, accepted, seen
 from bmk.boot.tpm.measured import RECORD
 from bmk.errors import PreflightRefused
-from bmk.journal.diagnosis import Case, tell
+from bmk.journal.diagnosis import Question, diagnose
 from bmk.lab.machines import tpm
 from tests.services.boot.conftest import Boot, until
 
@@ -62,7 +62,7 @@ def digest(place: Path) -> str:
     return key.digest
 
 
-def certified(place: Path, template: Template, index: int) -> str:
+def certified(place: Path, template: KeyTemplate, index: int) -> str:
     """Leave a certificate of one of its endorsement keys in a TPM, as a vendor does; digest of that key."""
     with tpm.opened(place) as exchange:
         held = Tpm(exchange)
@@ -91,7 +91,7 @@ def _certificate(key: Public) -> bytes:
 
 def opened(boot: Boot) -> Grant:
     image = str(boot.artifacts()["node-image"]["sha256"])
-    wanted = replace(permission(boot.dc.hosts[HOST], Image("node-image", image, image)), attest="tpm")
+    wanted = replace(permission(boot.dc.hosts[HOST], GrantedImage("node-image", image, image)), attest="tpm")
     return grants.open_grant(boot.journal, wanted, time.time())
 
 
@@ -115,7 +115,7 @@ def pinned(boot: Boot) -> Any:
 
 def why(boot: Boot) -> str:
     """What `bmk why` would say of a boot that ended now."""
-    story = tell(boot.journal, Case("hall", HOST, time.time()))
+    story = diagnose(boot.journal, Question("hall", HOST, time.time()))
     return " ".join(event.text for event in story.events)
 
 
@@ -227,7 +227,7 @@ def test_a_machine_without_a_tpm_says_so(boot: Boot, tmp_path: Path, own: Path) 
 
 @pytest.mark.parametrize(("template", "index"), [(RSA_EK, 0x01C00002), (ECC_EK, 0x01C0000A)], ids=["rsa", "ecc"])
 def test_the_key_with_the_vendors_certificate_is_the_one(
-    boot: Boot, tmp_path: Path, own: Path, template: Template, index: int
+    boot: Boot, tmp_path: Path, own: Path, template: KeyTemplate, index: int
 ) -> None:
     """It is read from the TPM's memory, whom it names is shown, and either kind of key installs once it is accepted."""
     boot.start("boot-service", "nginx")

@@ -16,7 +16,7 @@ from ansible.template import Templar, trust_as_template
 from bmk.artifacts.mirror import open_mirror
 from bmk.boot import dnsmasq
 from bmk.cluster.kubeadm import Node, init_documents, join_documents
-from bmk.cluster.kubeconfig import Credentials, kubeconfig
+from bmk.cluster.kubeconfig import ClusterCredentials, kubeconfig
 from bmk.datacenter.allocate import write_addresses
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
@@ -136,7 +136,7 @@ def _kubeadm(node: dict[str, Any], place: Path) -> Iterator[str]:
 
 def _kubectl(node: dict[str, Any], place: Path) -> Iterator[str]:
     at = node["bmk_cluster"]["endpoint"]
-    text = kubeconfig(node["bmk_cluster"]["name"], (at["host"], at["port"]), Credentials(b"a", b"b", b"c"))
+    text = kubeconfig(node["bmk_cluster"]["name"], (at["host"], at["port"]), ClusterCredentials(b"a", b"b", b"c"))
     (place / "kubeconfig").write_text(text)
     yield from _run(str(open_mirror().file("kubectl").local), f"--kubeconfig={place}/kubeconfig", "config", "view")
 

@@ -16,8 +16,8 @@ from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import open_journal
-from bmk.live.drift_service import Asked, seal
-from bmk.live.services import World
+from bmk.live.drift_service import Asked, sign_baselines
+from bmk.live.services import LiveServices
 from bmk.ssh import run
 
 
@@ -30,7 +30,7 @@ def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
             journal.record(name, "host_keys", keys)
             journal.record(name, "converged", {"digest": "d", "at": time.time()})
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-    done = seal(dc, journal, [Asked(name, "d") for name in dc.hosts])
+    done = sign_baselines(dc, journal, [Asked(name, "d") for name in dc.hosts])
     return {name: str(answer) for name, answer in done.items()}
 
 
@@ -45,7 +45,7 @@ def pin(dc: DataCenter, asked: dict[str, Any]) -> bool:
 def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     """What Ansible says of all hosts in check mode, comparing every list: seconds, and per host what went wrong."""
     with tempfile.TemporaryDirectory() as directory:
-        world = World(dc, open_journal(dc.name), {}, Path(directory))
+        world = LiveServices(dc, open_journal(dc.name), {}, Path(directory))
         everyone = tuple(dc.hosts)
         request = ConvergeRequest(
             "configure.yml", everyone, with_digests(world.inventory), Path(directory),
@@ -63,11 +63,11 @@ def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
 def run_there(dc: DataCenter, asked: dict[str, Any]) -> dict[str, str]:
     """One command on each of these hosts, within seconds: what went wrong, or that it ended."""
     with tempfile.TemporaryDirectory() as directory:
-        world = World(dc, open_journal(dc.name), {}, Path(directory))
+        world = LiveServices(dc, open_journal(dc.name), {}, Path(directory))
         return {name: _run(world, dc, name, asked["seconds"]) for name in asked["hosts"]}
 
 
-def _run(world: World, dc: DataCenter, name: str, seconds: float) -> str:
+def _run(world: LiveServices, dc: DataCenter, name: str, seconds: float) -> str:
     try:
         return f"ended with {run(world.target(dc.hosts[name]), ['true'], timeout=seconds).code}"
     except Unreachable as error:
@@ -77,7 +77,7 @@ def _run(world: World, dc: DataCenter, name: str, seconds: float) -> str:
 def fetch(dc: DataCenter, asked: dict[str, Any]) -> str:
     """The administrator's kubeconfig as it is kept, fetched from this host; or why there is none."""
     with tempfile.TemporaryDirectory() as directory:
-        world = World(dc, open_journal(dc.name), {}, Path(directory))
+        world = LiveServices(dc, open_journal(dc.name), {}, Path(directory))
         try:
             world.fetch_kubeconfig(dc.hosts[asked["host"]])
         except BmkError as error:

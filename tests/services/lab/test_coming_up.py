@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bmk.errors import Exit, PreflightRefused
-from bmk.lab.services import Service, Services
+from bmk.lab.services import Daemon, Daemons
 
 from .conftest import Lab, eventually, name_of
 from .test_lifecycle import supervisor_pid
@@ -81,8 +81,8 @@ def test_a_service_that_cannot_be_started_is_named_with_the_reason(tmp_path: Pat
     """Its log says why, though the program itself could say nothing."""
 
     async def wait() -> None:
-        services = Services(tmp_path, lambda kind, text: None)
-        services.start(Service("registry", ("no-such-program",)))
+        services = Daemons(tmp_path, lambda kind, text: None)
+        services.start(Daemon("registry", ("no-such-program",)))
         try:
             await services.ready(services.started.values(), lambda name: None)
         finally:

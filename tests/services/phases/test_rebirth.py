@@ -9,8 +9,8 @@ import pytest
 
 from bench.simulated import datacenter
 from bmk.drift import history
-from bmk.drift.classify import judge
-from bmk.drift.model import Desired, Difference, Standing
+from bmk.drift.classify import classify
+from bmk.drift.model import Desired, Difference, DriftStatus
 from bmk.journal.installation import installation
 from tests.lab import Lab, running
 
@@ -35,8 +35,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def known(lab: Lab) -> Lab:
     """A finding of drift and a suspicion about a host, as `bmk drift` and `bmk hardening` leave them."""
     difference = Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "old", "new")
-    finding = judge(lab.name, HOST, difference, Desired(), {})
-    history.remember(lab.journal, "run", time.time(), time.time(), [Standing(HOST, (finding,))])
+    finding = classify(lab.name, HOST, difference, Desired(), {})
+    history.remember(lab.journal, "run", time.time(), time.time(), [DriftStatus(HOST, (finding,))])
     lab.journal.record(HOST, "suspect", {"by": "hardening", "what": ["x"]})
     return lab
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from bmk.agent.boot_order import order, ours
 from bmk.agent.configure import File, host_files, write_files
-from bmk.agent.model import Image, Network, Nic, Spec
+from bmk.agent.model import HostNetwork, HostNic, ImageSource, InstallSpec
 from bmk.agent.partitions import grown, partition
 from bmk.agent.progress import INTERVAL, Progress
 
 GOLDEN = Path(__file__).parent / "golden"
-NICS = (Nic("52:54:00:00:00:01", "lan0"), Nic("52:54:00:00:00:02", "lan1"))
-NETWORK = Network("10.77.0.11", 24, "10.77.0.1", ("10.77.0.1", "10.77.0.2"), ("10.77.0.1",), 9000, NICS)
+NICS = (HostNic("52:54:00:00:00:01", "lan0"), HostNic("52:54:00:00:00:02", "lan1"))
+NETWORK = HostNetwork("10.77.0.11", 24, "10.77.0.1", ("10.77.0.1", "10.77.0.2"), ("10.77.0.1",), 9000, NICS)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBmk deployer"
-SPEC = Spec("cp-1", "cp-1", NETWORK, {}, None, Image("http://x/image", "0" * 64), (KEY,))
+SPEC = InstallSpec("cp-1", "cp-1", NETWORK, {}, None, ImageSource("http://x/image", "0" * 64), (KEY,))
 DUMP = """\
 label: gpt
 label-id: 79DB6138-6F5C-5290-A62C-B862F24560F6

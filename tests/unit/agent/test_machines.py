@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bmk.agent.choose import choose_disk
-from bmk.agent.model import Disk, Finding
+from bmk.agent.model import Disk, DiskContent
 from bmk.agent.sysfs import disks
 from bmk.disks import names
 
@@ -41,7 +41,7 @@ def found(machine: str, place: Path) -> dict[str, Disk]:
             path = place / "block" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes.fromhex(value) if path.name == "vpd_pg80" else f"{value}\n".encode())
-    looked = disks(place, lambda disk, parts: (Finding(disk, " ".join(parts), foreign=False),))
+    looked = disks(place, lambda disk, parts: (DiskContent(disk, " ".join(parts), foreign=False),))
     return {disk.name: disk for disk in looked}
 
 
@@ -68,6 +68,6 @@ def test_what_a_disk_holds_is_looked_for_on_its_own_partitions(tmp_path: Path) -
     """Once for each drive, by the path that counts."""
     seen = found("sas-two-paths", tmp_path)
     assert [disk.findings for disk in seen.values()] == [
-        (Finding("/dev/sda", "/dev/sda1 /dev/sda2", foreign=False),),
-        (Finding("/dev/sdb", "", foreign=False),),
+        (DiskContent("/dev/sda", "/dev/sda1 /dev/sda2", foreign=False),),
+        (DiskContent("/dev/sdb", "", foreign=False),),
     ]

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.agent.errors import AgentError
-from bmk.agent.model import Disk, Facts, Finding, Image, Network, Nic, Spec
+from bmk.agent.model import Disk, DiskContent, HostNetwork, HostNic, ImageSource, InstallSpec, MachineFacts
 from bmk.agent.policy import check_foreign, check_identity
 from bmk.agent.probe import judge, parse_blkid
 from bmk.agent.tree import describe_tree
 
-NETWORK = Network("10.0.0.5", 24, "10.0.0.1", ("10.0.0.1",), (), 1500, (Nic("52:54:00:00:00:01", "lan0"),))
-SPEC = Spec("node-1", "node-1", NETWORK, {}, None, Image("http://x/image", "0" * 64), ("ssh-ed25519 A",))
-LVM = Finding("/dev/sda2", "LVM physical volume", foreign=True)
-SWAP = Finding("/dev/sda1", "swap", foreign=False)
+NETWORK = HostNetwork("10.0.0.5", 24, "10.0.0.1", ("10.0.0.1",), (), 1500, (HostNic("52:54:00:00:00:01", "lan0"),))
+SPEC = InstallSpec("node-1", "node-1", NETWORK, {}, None, ImageSource("http://x/image", "0" * 64), ("ssh-ed25519 A",))
+LVM = DiskContent("/dev/sda2", "LVM physical volume", foreign=True)
+SWAP = DiskContent("/dev/sda1", "swap", foreign=False)
 
 
 @given(st.sampled_from([None, "", "S1", "S2"]), st.sampled_from([None, "", "S1"]), st.booleans())
@@ -41,7 +41,7 @@ def test_foreign_data_is_lost_only_by_the_name_of_its_disk(
 
 def test_another_machines_nics_refuse() -> None:
     """A ramdisk on the wrong machine writes nothing, even when the service let it claim."""
-    facts = Facts("u", "s", ("52:54:00:00:00:02",), (), "bios")
+    facts = MachineFacts("u", "s", ("52:54:00:00:00:02",), (), "bios")
     with pytest.raises(AgentError, match="this is not node-1: it has no NIC 52:54:00:00:00:01"):
         check_identity(facts, SPEC)
     check_identity(replace(facts, macs=("52:54:00:00:00:02", "52:54:00:00:00:01")), SPEC)

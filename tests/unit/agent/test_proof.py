@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bmk.agent.errors import AgentError
 from bmk.agent.hardware import one_line
 from bmk.agent.nonces import choose, console, opened
-from bmk.agent.proof import NONCE, PAYLOAD, Key, pack, same, unpack
+from bmk.agent.proof import NONCE, PAYLOAD, ProofKey, pack, same, unpack
 
 nonces = st.binary(min_size=NONCE, max_size=NONCE)
 GRANT = "0123456789abcdef" * 2
@@ -23,36 +23,36 @@ def test_the_key_is_that_of_rfc_5869() -> None:
     nonce = bytes(range(NONCE))
     extracted = hmac.new(GRANT.encode(), nonce, hashlib.sha256).digest()
     expanded = hmac.new(extracted, b"bmk attestation" + b"\x01", hashlib.sha256).digest()
-    assert Key.derive(nonce, GRANT).secret == expanded
+    assert ProofKey.derive(nonce, GRANT).secret == expanded
 
 
 @given(nonces, nonces, st.binary(max_size=40), st.binary(max_size=40))
 def test_a_proof_is_for_one_secret_one_verb_and_these_bytes(one: bytes, other: bytes, body: bytes, more: bytes) -> None:
     """Another secret, grant, verb, direction or body gives another proof."""
-    key = Key.derive(one, GRANT)
+    key = ProofKey.derive(one, GRANT)
     proof = key.request("claim", body)
-    assert same(proof, Key.derive(one, GRANT).request("claim", body))
+    assert same(proof, ProofKey.derive(one, GRANT).request("claim", body))
     others = {
         key.request("done", body),
-        Key.derive(one, "f" * 32).request("claim", body),
+        ProofKey.derive(one, "f" * 32).request("claim", body),
         key.answer("claim", "", body),
     }
     others |= {key.request("claim", body + b"\0" + more)}
-    others |= {Key.derive(other, GRANT).request("claim", body)} if other != one else set()
+    others |= {ProofKey.derive(other, GRANT).request("claim", body)} if other != one else set()
     assert proof not in others
 
 
 @given(nonces, st.binary(max_size=20))
 def test_an_answer_belongs_to_its_request(nonce: bytes, body: bytes) -> None:
     """An answer that was recorded earlier does not fit a request with other content."""
-    key = Key.derive(nonce, GRANT)
+    key = ProofKey.derive(nonce, GRANT)
     first, second = key.request("claim", b"facts"), key.request("claim", b"other facts")
     assert key.answer("claim", first, body) != key.answer("claim", second, body)
 
 
 def test_a_key_does_not_print_itself() -> None:
     """Neither the secret nor a part of it is in what a traceback or a log would show."""
-    key = Key.derive(b"\x11" * NONCE, GRANT)
+    key = ProofKey.derive(b"\x11" * NONCE, GRANT)
     assert key.secret.hex() not in repr(key)
     assert repr(key.secret) not in repr(key)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.answers import LONGEST, MODELS, Facts, Garbage, heard
+from bmk.ansible.answers import LONGEST, MODELS, Garbage, ModuleFacts, heard
 
 HARMLESS = {"changed", "failed", "msg", "items", "diff", "inputs", "facts", "notes", "sections", "bmk_outputs",
             "stdout", "token", "token_id", "ca_hash", "certificate_key", "encryption", "problem"}  # fmt: skip
@@ -103,4 +103,4 @@ def test_a_ticket_has_the_shape_of_a_ticket() -> None:
 
 def test_every_fact_that_a_host_tells_is_taken() -> None:
     """What the probe says and what is read of it are the same names, so no role decides by a fact that is dropped."""
-    assert set(import_module("ansible.module_utils.bmk_facts").facts()) == set(Facts.model_fields)
+    assert set(import_module("ansible.module_utils.bmk_facts").facts()) == set(ModuleFacts.model_fields)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.events import END, Recorder
+from bmk.ansible.events import END, EventRecorder
 from bmk.document import read_document
 from bmk.journal import Event
 from bmk.paths import content_dir
@@ -18,9 +18,9 @@ def _raw(kind: str, host: str = "a", **data: Any) -> dict[str, Any]:
     return {"event": kind, "event_data": base | data}
 
 
-def _record(*events: dict[str, Any], hosts: tuple[str, ...] = ("a", "b")) -> tuple[Recorder, list[Event]]:
+def _record(*events: dict[str, Any], hosts: tuple[str, ...] = ("a", "b")) -> tuple[EventRecorder, list[Event]]:
     heard: list[Event] = []
-    recorder = Recorder(hosts, "configured", heard.append)
+    recorder = EventRecorder(hosts, "configured", heard.append)
     for event in events:
         recorder.hear(event)
     return recorder, heard

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bmk.ansible.events import LOCAL_ACTIONS
-from bmk.ansible.variables import ROLES, ClusterVariables, Deployer, HostVariables
+from bmk.ansible.variables import ROLES, ClusterVariables, DeployerVars, HostVariables
 from bmk.paths import content_dir
 
 ROOT = content_dir()
@@ -28,7 +28,7 @@ def test_specs_and_defaults_are_what_the_models_say() -> None:
 
 def test_the_inventory_is_what_roles_expect(inventory: dict[str, Any]) -> None:
     """Every variable of the inventory is in the models and none is missing, so roles never meet a surprise."""
-    Deployer.model_validate(inventory["all"]["vars"]["bmk_deployer"])
+    DeployerVars.model_validate(inventory["all"]["vars"]["bmk_deployer"])
     ClusterVariables.model_validate(inventory["cluster_lab_ha"]["vars"]["bmk_cluster"])
     for host, variables in inventory["_meta"]["hostvars"].items():
         if host != "deployer":

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bmk.bmc import Bmc, Logins, Timing, open_bmc
+from bmk.bmc import Bmc, Logins, Timeouts, open_bmc
 from bmk.errors import BmcError, BmcRefuses, ConfigError
 
-FAST = Timing(request=1, patience=1, first_pause=0.1)
+FAST = Timeouts(request=1, patience=1, first_pause=0.1)
 REFUSES = 'echo "Error: Unable to establish IPMI v2 / RMCP+ session" >&2; echo "RAKP 2 HMAC is invalid" >&2; exit 1'
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.bmc.access import Access, Timing
+from bmk.bmc.access import Access, Timeouts
 from bmk.bmc.retry import Busy, persist, settle
 from bmk.errors import BmcError
 from bmk.journal.events import Event
 from bmk.secrets import Credentials, Secret
 
-STANDARD = Timing()
+STANDARD = Timeouts()
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Time:
         return self.now
 
 
-def access(time: Time, events: list[Event], timing: Timing = STANDARD) -> Access:
+def access(time: Time, events: list[Event], timing: Timeouts = STANDARD) -> Access:
     user = Credentials("root", Secret("calvin"))
     told = events.append
     return Access("10.0.0.1", None, user, notify=told, timing=timing, sleep=time.sleep, clock=time.clock)
@@ -55,7 +55,7 @@ def test_a_minute_of_503_is_survived() -> None:
 def test_patience_is_never_exceeded(patience: float, first: float, longest: float) -> None:
     """However it is set, giving up comes in time, with pauses that at most double and stay below the longest."""
     time, events = Time(), list[Event]()
-    timing = Timing(patience=patience, first_pause=first, longest_pause=longest)
+    timing = Timeouts(patience=patience, first_pause=first, longest_pause=longest)
     with pytest.raises(BmcError) as caught:
         persist(access(time, events, timing), "answer", lambda: busy_until(time, 10**9))
     assert time.now <= patience
@@ -82,7 +82,7 @@ def test_other_errors_are_not_retried() -> None:
 def test_settling_returns_the_last_reading() -> None:
     """What was read last is what the error message will say."""
     time = Time()
-    came_true, seen = settle(access(time, [], Timing(settle=5)), lambda: time.now, lambda now: now > 100)
+    came_true, seen = settle(access(time, [], Timeouts(settle=5)), lambda: time.now, lambda now: now > 100)
     assert not came_true
     assert seen >= 5
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bmk.boot.app import application
-from bmk.boot.request_context import Desk
+from bmk.boot.request_context import RequestContext
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def send(desk: Desk, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+def send(desk: RequestContext, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
     """Any request at all."""
     where, sent, heard = urlsplit(target), [body], []
     scope = {
@@ -51,7 +51,7 @@ def send(desk: Desk, method: str, target: str, headers: dict[str, str], body: by
     return Answer(heard[0]["status"], b"".join(part.get("body", b"") for part in heard[1:]), found)
 
 
-def ask(desk: Desk, target: str, *, client: str = "10.20.0.11", body: Any = None, token: str = "") -> Answer:
+def ask(desk: RequestContext, target: str, *, client: str = "10.20.0.11", body: Any = None, token: str = "") -> Answer:
     """As a machine at address `client` asks; POST when there is a body."""
     headers = {"x-real-ip": client, "authorization": f"Bearer {token}"}
     method, content = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())

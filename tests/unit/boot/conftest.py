@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.grants import Image, Permission, permission
-from bmk.boot.journal_writer import Recorder
-from bmk.boot.request_context import Desk
+from bmk.boot.grants import GrantedImage, Permission, permission
+from bmk.boot.journal_writer import JournalWriter
+from bmk.boot.request_context import RequestContext
 from bmk.boot.server import write_artifacts
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
@@ -34,11 +34,11 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def wanted(hall: DataCenter) -> Callable[[str], Permission]:
-    return lambda host: permission(hall.hosts[host], Image("node-image", IMAGE, RAW))
+    return lambda host: permission(hall.hosts[host], GrantedImage("node-image", IMAGE, RAW))
 
 
 @pytest.fixture
-def desk(hall: DataCenter, tmp_path: Path) -> Iterator[Desk]:
+def desk(hall: DataCenter, tmp_path: Path) -> Iterator[RequestContext]:
     """The boot service without its sockets: a mirror, a deployer key, a journal; the clock stands at 1000 s."""
     (tmp_path / "ssh").mkdir()
     (tmp_path / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAdeployer bmk\n")
@@ -48,7 +48,7 @@ def desk(hall: DataCenter, tmp_path: Path) -> Iterator[Desk]:
         {name: {"url": f"http://x/files/{name}/{path}", "sha256": IMAGE, "size": 7} for name, path in names.items()},
     )
     path = tmp_path / "journal.db"
-    made = Desk(hall, tmp_path, Journal(path), Recorder(Journal(path)), now=lambda: 1000.0)
+    made = RequestContext(hall, tmp_path, Journal(path), JournalWriter(Journal(path)), now=lambda: 1000.0)
     yield made
     made.recorder.close()
     made.reader.close()

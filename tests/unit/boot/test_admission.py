@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bmk.agent.proof import HEADER, NONCE, Key
+from bmk.agent.proof import HEADER, NONCE, ProofKey
 from bmk.boot import grants
 from bmk.boot.grants import Grant, Permission
 from bmk.boot.neighbours import Neighbours
 from bmk.boot.nonces import Nonces
-from bmk.boot.request_context import Desk
+from bmk.boot.request_context import RequestContext
 from tests.unit.boot.asking import Answer, send
 from tests.unit.boot.test_routes import CLAIM, KEY, REPORT, TOKEN
 
@@ -24,18 +24,18 @@ STRANGER = "ssh-ed25519 " + "B" * 68 + " root@stranger"
 
 
 @pytest.fixture(params=["mailbox", "media", "console"])
-def grant(request: pytest.FixtureRequest, desk: Desk, wanted: Wanted) -> Grant:
+def grant(request: pytest.FixtureRequest, desk: RequestContext, wanted: Wanted) -> Grant:
     permission = replace(wanted("cp-1"), attest=request.param)
     return asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, permission, desk.now())))
 
 
 @pytest.fixture
-def key(desk: Desk, grant: Grant) -> Key:
+def key(desk: RequestContext, grant: Grant) -> ProofKey:
     """Of the real machine: the deployer put the secret into its BMC, or read it from its console."""
-    return Key.derive(Nonces.of(desk.reader).made(grant.id), grant.id)
+    return ProofKey.derive(Nonces.of(desk.reader).made(grant.id), grant.id)
 
 
-def post(desk: Desk, grant: Grant, verb: str, body: Any, key: Key | None, **changes: str) -> Answer:
+def post(desk: RequestContext, grant: Grant, verb: str, body: Any, key: ProofKey | None, **changes: str) -> Answer:
     """From the host's own address, with the token of the claim; `changes` of headers are what somebody changed."""
     content = json.dumps(body).encode()
     headers = {"x-real-ip": "10.20.0.11", "authorization": f"Bearer {TOKEN}"}
@@ -43,7 +43,9 @@ def post(desk: Desk, grant: Grant, verb: str, body: Any, key: Key | None, **chan
     return send(desk, "POST", f"/agent/{grant.id}/{verb}", {**headers, **changes}, content)
 
 
-def test_the_machine_with_the_secret_is_installed_and_answered_with_proofs(desk: Desk, grant: Grant, key: Key) -> None:
+def test_the_machine_with_the_secret_is_installed_and_answered_with_proofs(
+    desk: RequestContext, grant: Grant, key: ProofKey
+) -> None:
     """Claim, events and report; each answer is proven for the very request; its keys are pinned, with the way."""
     for verb, body in (("claim", CLAIM), ("events", [{"text": "here"}]), ("done", REPORT)):
         answer = post(desk, grant, verb, body, key)
@@ -55,9 +57,11 @@ def test_the_machine_with_the_secret_is_installed_and_answered_with_proofs(desk:
 
 
 @pytest.mark.parametrize("secret", [None, bytes(NONCE)])
-def test_a_stranger_with_every_identity_gets_nothing(desk: Desk, grant: Grant, key: Key, secret: bytes | None) -> None:
+def test_a_stranger_with_every_identity_gets_nothing(
+    desk: RequestContext, grant: Grant, key: ProofKey, secret: bytes | None
+) -> None:
     """MAC, address, UUID and serial are right, and it is faster: no spec, no claim; then the real machine goes on."""
-    forged = Key.derive(secret, grant.id) if secret else None
+    forged = ProofKey.derive(secret, grant.id) if secret else None
     refused = post(desk, grant, "claim", CLAIM, forged)
     assert (refused.status, HEADER.lower() in refused.headers) == (403, False)
     assert b"image" not in refused.body
@@ -66,7 +70,7 @@ def test_a_stranger_with_every_identity_gets_nothing(desk: Desk, grant: Grant, k
     assert post(desk, grant, "claim", CLAIM, key).status == 200
 
 
-def test_a_stranger_who_heard_the_token_reports_no_keys(desk: Desk, grant: Grant, key: Key) -> None:
+def test_a_stranger_who_heard_the_token_reports_no_keys(desk: RequestContext, grant: Grant, key: ProofKey) -> None:
     """It reads the boot network and knows token and claim: a report with its own key is refused all the same."""
     post(desk, grant, "claim", CLAIM, key)
     theirs = {**REPORT, "host_keys": [STRANGER]}
@@ -78,7 +82,7 @@ def test_a_stranger_who_heard_the_token_reports_no_keys(desk: Desk, grant: Grant
     assert grants.get(desk.reader, grant.id).ended is None
 
 
-def test_a_report_that_was_changed_on_its_way_is_refused(desk: Desk, grant: Grant, key: Key) -> None:
+def test_a_report_that_was_changed_on_its_way_is_refused(desk: RequestContext, grant: Grant, key: ProofKey) -> None:
     """The proof is of the exact bytes: another key in them fits no more."""
     post(desk, grant, "claim", CLAIM, key)
     honest = key.request("done", json.dumps(REPORT).encode())
@@ -95,7 +99,7 @@ class _Table(Neighbours):
 
 
 @pytest.mark.usefixtures("key")
-def test_the_journal_names_the_stranger(desk: Desk, grant: Grant) -> None:
+def test_the_journal_names_the_stranger(desk: RequestContext, grant: Grant) -> None:
     """Address and the MAC behind it, by the boot server's own table, not by what the stranger says of itself."""
     desk.neighbours = _Table()
     post(desk, grant, "claim", CLAIM, None)
@@ -104,18 +108,18 @@ def test_the_journal_names_the_stranger(desk: Desk, grant: Grant) -> None:
     assert (event.level, event.data["client"]) == ("warning", "10.20.0.11")
 
 
-def test_a_console_that_was_not_read_yet_is_no_refusal(desk: Desk, wanted: Wanted) -> None:
+def test_a_console_that_was_not_read_yet_is_no_refusal(desk: RequestContext, wanted: Wanted) -> None:
     """The machine asks again until the deployer has heard it; nothing is claimed meanwhile, and who asks is told."""
     permission = replace(wanted("cp-1"), attest="console")
     grant = asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, permission, desk.now())))
-    key = Key.derive(bytes(range(NONCE)), grant.id)
+    key = ProofKey.derive(bytes(range(NONCE)), grant.id)
     assert post(desk, grant, "claim", CLAIM, key).status == 503
     assert "10.20.0.11" in desk.reader.since(host="cp-1", kind="attest.unheard")[-1].text
     Nonces.of(desk.reader).keep(grant.id, bytes(range(NONCE)))
     assert post(desk, grant, "claim", CLAIM, key).status == 200
 
 
-def test_a_secret_of_an_older_grant_is_none(desk: Desk, grant: Grant, key: Key, wanted: Wanted) -> None:
+def test_a_secret_of_an_older_grant_is_none(desk: RequestContext, grant: Grant, key: ProofKey, wanted: Wanted) -> None:
     """What is still in a BMC from the last attempt proves nothing under the next one."""
     nonce = Nonces.of(desk.reader).get(grant.id)
     asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
@@ -123,5 +127,5 @@ def test_a_secret_of_an_older_grant_is_none(desk: Desk, grant: Grant, key: Key, 
     newer = asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, permission, desk.now())))
     Nonces.of(desk.reader).made(newer.id)
     assert nonce is not None
-    assert post(desk, newer, "claim", CLAIM, Key.derive(nonce, newer.id)).status == 403
+    assert post(desk, newer, "claim", CLAIM, ProofKey.derive(nonce, newer.id)).status == 403
     assert post(desk, newer, "claim", CLAIM, key).status == 403

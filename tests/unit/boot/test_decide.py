@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bmk.boot.decide import Facts, Install, Local, Refuse, decide, may_write
+from bmk.boot.decide import BootFacts, Install, Local, Refuse, decide, may_write
 from bmk.boot.grants import Grant
 
 MACS = ["52:54:00:20:00:11", "52:54:00:20:01:11", "52:54:00:20:00:21"]
@@ -17,7 +17,7 @@ SERIALS = ["SN-0001", "SN-0002"]
 MOMENTS = st.integers(0, 40).map(float)
 
 facts_of_machines = st.builds(
-    Facts,
+    BootFacts,
     macs=st.lists(st.sampled_from([*MACS, MACS[0].upper(), MACS[0].replace(":", "-")]), max_size=3).map(tuple),
     uuid=st.sampled_from([None, "", "not-a-uuid", "00000000-0000-0000-0000-000000000000", *UUIDS, UUIDS[0].upper()]),
     serial=st.sampled_from([None, "", "Not Specified", *SERIALS, " sn-0001 "]),
@@ -43,7 +43,7 @@ grants = st.builds(
     outcome=st.sampled_from([None, "spent", "failed", "expired", "revoked"]),
 )
 GOOD = Grant("g1", "cp-1", 1, (MACS[0],), UUIDS[0], "SN-0001", {}, None, "node-image", "a" * 64, "none", 10.0, 20.0)
-OWN = Facts((MACS[0],), UUIDS[0], "SN-0001", complete=True, own_address=True)
+OWN = BootFacts((MACS[0],), UUIDS[0], "SN-0001", complete=True, own_address=True)
 
 
 def is_open(grant: Grant, now: float) -> bool:
@@ -52,7 +52,7 @@ def is_open(grant: Grant, now: float) -> bool:
 
 
 @given(facts=facts_of_machines, grant=st.none() | grants, now=MOMENTS)
-def test_install_needs_an_open_matching_grant(facts: Facts, grant: Grant | None, now: float) -> None:
+def test_install_needs_an_open_matching_grant(facts: BootFacts, grant: Grant | None, now: float) -> None:
     """No combination of facts and grant without an open, unclaimed grant for this machine ever yields Install."""
     if isinstance(decide(facts, grant, now), Install):
         assert grant is not None
@@ -67,7 +67,7 @@ def test_install_needs_an_open_matching_grant(facts: Facts, grant: Grant | None,
 
 
 @given(facts=facts_of_machines, grant=grants, now=MOMENTS)
-def test_a_closed_grant_is_always_the_local_disk(facts: Facts, grant: Grant, now: float) -> None:
+def test_a_closed_grant_is_always_the_local_disk(facts: BootFacts, grant: Grant, now: float) -> None:
     """A grant that is spent, failed, revoked, expired, not yet valid or claimed boots the local disk, whoever asks."""
     assume(not is_open(grant, now) or grant.claimed is not None)
     assert isinstance(decide(facts, grant, now), Local)
@@ -83,7 +83,7 @@ def test_the_image_needs_an_open_claimed_grant(grant: Grant, now: float, claimer
 
 
 @given(facts=facts_of_machines, grant=grants, now=MOMENTS)
-def test_installer_and_image_are_never_open_together(facts: Facts, grant: Grant, now: float) -> None:
+def test_installer_and_image_are_never_open_together(facts: BootFacts, grant: Grant, now: float) -> None:
     """A moment belongs to the boot of the installer or to the write of the image, never to both."""
     assert not (isinstance(decide(facts, grant, now), Install) and isinstance(may_write(grant, now, True), Install))
 
@@ -103,8 +103,8 @@ def test_the_machine_of_an_open_grant_installs() -> None:
 
 def test_firmware_may_know_only_its_mac() -> None:
     """iPXE of a machine without SMBIOS strings is let through to the ramdisk, which checks everything again."""
-    assert isinstance(decide(Facts((MACS[0],), "", "", own_address=True), GOOD, 15.0), Install)
-    assert isinstance(decide(Facts((MACS[0],), "", "", complete=True, own_address=True), GOOD, 15.0), Refuse)
+    assert isinstance(decide(BootFacts((MACS[0],), "", "", own_address=True), GOOD, 15.0), Install)
+    assert isinstance(decide(BootFacts((MACS[0],), "", "", complete=True, own_address=True), GOOD, 15.0), Refuse)
 
 
 def test_a_swapped_uuid_is_the_same_machine() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.dhcplog import Entry, Tail, parse
-from bmk.boot.request_context import Desk
+from bmk.boot.dhcplog import DhcpLine, Tail, parse
+from bmk.boot.request_context import RequestContext
 from bmk.boot.watch import DhcpWatch, _resumed
 
 STAMP = "Nov 23 20:46:42 dnsmasq-dhcp[4711]: 3242315424"
@@ -19,31 +19,31 @@ WITHHELD = "not using configured address 10.20.0.11 because it is leased to"
 @pytest.mark.parametrize(
     ("line", "entry"),
     [
-        (f"{STAMP} DHCPDISCOVER(bmk0) {MAC} ", Entry("dhcp.discover", "DHCPDISCOVER on bmk0", MAC)),
+        (f"{STAMP} DHCPDISCOVER(bmk0) {MAC} ", DhcpLine("dhcp.discover", "DHCPDISCOVER on bmk0", MAC)),
         (
             f"{STAMP} DHCPACK(bmk0) 10.20.0.11 {MAC} cp-1",
-            Entry("dhcp.ack", "DHCPACK 10.20.0.11 on bmk0 cp-1", MAC, "10.20.0.11"),
+            DhcpLine("dhcp.ack", "DHCPACK 10.20.0.11 on bmk0 cp-1", MAC, "10.20.0.11"),
         ),
         (
             f"{STAMP} DHCPDISCOVER(bmk0) {MAC} no address available",
-            Entry("dhcp.exhausted", "DHCPDISCOVER on bmk0 no address available", MAC),
+            DhcpLine("dhcp.exhausted", "DHCPDISCOVER on bmk0 no address available", MAC),
         ),
-        (f"{STAMP} DHCPDISCOVER(bmk0) {MAC} ignored", Entry("dhcp.ignored", "DHCPDISCOVER on bmk0 ignored", MAC)),
+        (f"{STAMP} DHCPDISCOVER(bmk0) {MAC} ignored", DhcpLine("dhcp.ignored", "DHCPDISCOVER on bmk0 ignored", MAC)),
         (
             f"Nov 23 20:46:42 dnsmasq-dhcp[4711]: {WITHHELD} {MAC}",
-            Entry("dhcp.withheld", f"{WITHHELD} {MAC}", None, "10.20.0.11"),
+            DhcpLine("dhcp.withheld", f"{WITHHELD} {MAC}", None, "10.20.0.11"),
         ),
-        (f"{STAMP} PXE(eth0) {MAC} proxy", Entry("dhcp.pxe", "PXE on eth0 proxy", MAC)),
+        (f"{STAMP} PXE(eth0) {MAC} proxy", DhcpLine("dhcp.pxe", "PXE on eth0 proxy", MAC)),
         (
             "Nov 23 20:46:43 dnsmasq-tftp[4711]: sent /usr/lib/ipxe/undionly.kpxe to 10.20.0.11",
-            Entry("dhcp.tftp", "TFTP sent undionly.kpxe", None, "10.20.0.11"),
+            DhcpLine("dhcp.tftp", "TFTP sent undionly.kpxe", None, "10.20.0.11"),
         ),
         (f"{STAMP} available DHCP range: 10.20.250.0 -- 10.20.250.255", None),
         ("Nov 23 20:46:42 dnsmasq[4711]: started, version 2.90 DNS disabled", None),
         ("", None),
     ],
 )
-def test_lines_about_a_machine_are_entries(line: str, entry: Entry | None) -> None:
+def test_lines_about_a_machine_are_entries(line: str, entry: DhcpLine | None) -> None:
     """Each kind of line dnsmasq 2.90 writes about a machine, and none that is about nobody."""
     assert parse(line) == entry
 
@@ -64,12 +64,12 @@ def test_the_tail_follows_rotation_and_truncation(tmp_path: Path) -> None:
     assert list(tail.lines()) == ["4"]
 
 
-def _look(desk: Desk) -> list[tuple[str | None, str]]:
+def _look(desk: RequestContext) -> list[tuple[str | None, str]]:
     asyncio.run(DhcpWatch(desk, _resumed(desk)).look())
     return [(event.host, event.kind) for event in desk.reader.since(kind="dhcp.")]
 
 
-def test_a_restart_of_the_service_repeats_and_loses_nothing(desk: Desk) -> None:
+def test_a_restart_of_the_service_repeats_and_loses_nothing(desk: RequestContext) -> None:
     """The place in the log is kept in the journal; a half-written line is read by the next process."""
     log = desk.state / "boot" / "dnsmasq.log"
     log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) {MAC} \n{STAMP} DHCPOFFER(bmk0) 10.20.0.11 {MAC[:2]}")
@@ -79,7 +79,7 @@ def test_a_restart_of_the_service_repeats_and_loses_nothing(desk: Desk) -> None:
     assert _look(desk) == [("cp-1", "dhcp.discover"), ("cp-1", "dhcp.offer")]
 
 
-def test_strangers_are_told_once_a_minute(desk: Desk) -> None:
+def test_strangers_are_told_once_a_minute(desk: RequestContext) -> None:
     """A machine that nobody knows and that asks every few seconds does not fill the journal."""
     log = desk.state / "boot" / "dnsmasq.log"
     log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) 02:00:00:00:00:99 no address available\n" * 50)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bmk.boot import grants
 from bmk.boot.fold import MOST, PERIOD, Fold
 from bmk.boot.grants import Permission
-from bmk.boot.request_context import Desk
+from bmk.boot.request_context import RequestContext
 from bmk.boot.watch import _tell_repeats
 from tests.unit.boot.asking import ask
 
@@ -31,7 +31,7 @@ def test_no_subject_is_told_of_more_than_a_few_things_and_all_is_counted(asked: 
     assert fold.worth_telling("a", 1, 2.0 + PERIOD)
 
 
-def test_a_flood_of_strangers_is_a_few_events_and_a_count(desk: Desk) -> None:
+def test_a_flood_of_strangers_is_a_few_events_and_a_count(desk: RequestContext) -> None:
     """3,000 questions with 3,000 MACs, serials and addresses: some events, then how many more there were."""
     for number in range(3000):
         mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
@@ -45,7 +45,7 @@ def test_a_flood_of_strangers_is_a_few_events_and_a_count(desk: Desk) -> None:
     assert desk.state.joinpath("journal.db").stat().st_size < 1 << 20
 
 
-def test_who_only_names_a_host_does_not_crowd_its_own_events_out(desk: Desk, wanted: Wanted) -> None:
+def test_who_only_names_a_host_does_not_crowd_its_own_events_out(desk: RequestContext, wanted: Wanted) -> None:
     """A stranger asks as cp-1 from ever other addresses; what cp-1 itself asks is journaled all the same."""
     asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, wanted("cp-1"), desk.now())))
     for number in range(500):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from bmk.boot import grants
-from bmk.boot.decide import Facts, Install, decide
+from bmk.boot.decide import BootFacts, Install, decide
 from bmk.boot.grants import GRACE, Permission, Taken
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
@@ -224,7 +224,7 @@ class GrantsInAnyOrder(RuleBasedStateMachine):
     def only_open_unclaimed_grants_install(self) -> None:
         for host in ("a", "b"):
             found = grants.latest(self.journal, host)
-            decision = decide(Facts((f"mac-{host}",), None, host, own_address=True), found, self.now)
+            decision = decide(BootFacts((f"mac-{host}",), None, host, own_address=True), found, self.now)
             if isinstance(decision, Install):
                 assert decision.grant.open_at(self.now)
                 assert decision.grant.id not in self.claims

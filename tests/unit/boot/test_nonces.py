@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.agent.proof import NONCE, Key
+from bmk.agent.proof import NONCE, ProofKey
 from bmk.boot import grants
 from bmk.boot.attestation import NotYet, Sent, Unproven, check
 from bmk.boot.grants import Grant, Permission
@@ -76,9 +76,9 @@ def _grant(journal: Journal, wanted: Wanted, way: str) -> Grant:
 def test_only_who_knows_the_secret_is_the_machine(journal: Journal, wanted: Wanted, way: str) -> None:
     """The right proof of these very bytes; no proof, an odd one, one of other bytes, another verb or another secret."""
     nonces, grant = Nonces.of(journal), _grant(journal, wanted, way)
-    key = Key.derive(nonces.made(grant.id), grant.id)
+    key = ProofKey.derive(nonces.made(grant.id), grant.id)
     assert check(nonces, grant, Sent("claim", b"facts", key.request("claim", b"facts"))) == key
-    stranger = Key.derive(bytes(NONCE), grant.id)
+    stranger = ProofKey.derive(bytes(NONCE), grant.id)
     others = [key.request("claim", b"other"), key.request("done", b"facts"), stranger.request("claim", b"facts")]
     for proof in ["", "ä" * 64, *others]:
         with pytest.raises(Unproven):
@@ -92,7 +92,9 @@ def test_without_a_secret_nobody_is_the_machine(
     """Nothing was delivered: nothing proves anything. By console it may still come, so the machine asks again."""
     grant = _grant(journal, wanted, way)
     with pytest.raises(refusal):
-        check(Nonces.of(journal), grant, Sent("claim", b"", Key.derive(bytes(NONCE), grant.id).request("claim", b"")))
+        check(
+            Nonces.of(journal), grant, Sent("claim", b"", ProofKey.derive(bytes(NONCE), grant.id).request("claim", b""))
+        )
 
 
 def test_where_no_proof_is_asked_none_is_given(journal: Journal, wanted: Wanted) -> None:

@@ -17,7 +17,7 @@ Golden = Callable[[str, str], None]
 BOOT = Path("/var/lib/bmk/hall/boot")
 URL = "http://10.20.0.2:8080"
 GRANT = Grant("0123abcd", "cp-1", 1, (), None, "SN-0001", {}, None, "node-image", "a" * 64, "none", 0.0, 1.0)
-SERVER = nginx.Server("10.20.0.2", 8080, BOOT, Path("/srv/mirror/files"), "127.0.0.1:8081", dnsmasq.LOADER_DIR)
+SERVER = nginx.NginxServer("10.20.0.2", 8080, BOOT, Path("/srv/mirror/files"), "127.0.0.1:8081", dnsmasq.LOADER_DIR)
 
 
 def test_dnsmasq_files_are_as_reviewed(hall: DataCenter, golden: Golden) -> None:
@@ -61,7 +61,7 @@ def test_nginx_understands_its_configuration(tmp_path: Path) -> None:
     files = tmp_path / "a mirror" / "files"
     files.mkdir(parents=True)
     for service, user in (("127.0.0.1:8081", None), ("unix:/run/bmk/boot.sock", "root")):
-        made = nginx.Server("127.0.0.1", 18080, tmp_path, files, service, dnsmasq.LOADER_DIR, user)
+        made = nginx.NginxServer("127.0.0.1", 18080, tmp_path, files, service, dnsmasq.LOADER_DIR, user)
         path = tmp_path / "nginx.conf"
         path.write_text(nginx.render(made, ["install-kernel/1/vmlinuz", "odd place/image.zst"]))
         argv = ["nginx", "-t", "-e", "stderr", "-p", str(tmp_path), "-c", str(path)]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from bmk.boot import grants
 from bmk.boot.app import MOST_BYTES
 from bmk.boot.grants import Grant, Permission
-from bmk.boot.request_context import Desk
-from bmk.journal.host_status import newest, where
+from bmk.boot.request_context import RequestContext
+from bmk.journal.host_status import newest, status_of
 from bmk.plan.disks import choose_disk
 from tests.unit.boot.asking import Answer, ask, send
 
@@ -32,36 +32,36 @@ REPORT: dict[str, Any] = {
 Wanted = Callable[[str], Permission]
 
 
-def boot(desk: Desk, mac: str, client: str = "10.20.0.11", **facts: str) -> str:
+def boot(desk: RequestContext, mac: str, client: str = "10.20.0.11", **facts: str) -> str:
     query = "".join(f"&{key}={quote(value)}" for key, value in facts.items())
     return ask(desk, f"/boot/ipxe?mac={mac}{query}&platform=efi", client=client).body.decode()
 
 
-def open_for(desk: Desk, wanted: Wanted, host: str = "cp-1") -> Grant:
+def open_for(desk: RequestContext, wanted: Wanted, host: str = "cp-1") -> Grant:
     return asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, wanted(host), desk.now())))
 
 
-def claimed(desk: Desk, grant: Grant) -> str:
+def claimed(desk: RequestContext, grant: Grant) -> str:
     reply = ask(desk, f"/agent/{grant.id}/claim", body=CLAIM)
     assert reply.status == 200, reply.body
     return TOKEN
 
 
-def test_a_machine_that_says_nothing_is_asked_who_it_is(desk: Desk) -> None:
+def test_a_machine_that_says_nothing_is_asked_who_it_is(desk: RequestContext) -> None:
     """The first script brings the machine back with MAC, UUID, serial and platform."""
     script = ask(desk, "/boot/ipxe").body.decode()
     assert "${netX/mac}" in script
     assert "kernel" not in script
 
 
-def test_unknown_machines_boot_their_disk_and_are_journaled(desk: Desk) -> None:
+def test_unknown_machines_boot_their_disk_and_are_journaled(desk: RequestContext) -> None:
     """A MAC that is in no data center file gets the local disk, and people can see that it asked."""
     assert "kernel" not in boot(desk, "02:00:00:00:00:99", serial="evil; rm")
     event = desk.reader.since(kind="boot.answered")[-1]
     assert (event.host, event.level, event.data["mac"]) == (None, "warning", "02:00:00:00:00:99")
 
 
-def test_the_host_of_an_open_grant_gets_the_installer(desk: Desk, wanted: Wanted) -> None:
+def test_the_host_of_an_open_grant_gets_the_installer(desk: RequestContext, wanted: Wanted) -> None:
     """With a grant: install script, kernel and initrd; and each answer is journaled with the grant's host."""
     grant = open_for(desk, wanted)
     assert f"kernel http://10.20.0.2:8080/install/{grant.id}/vmlinuz" in boot(desk, CP1["macs"][0])
@@ -73,7 +73,7 @@ def test_the_host_of_an_open_grant_gets_the_installer(desk: Desk, wanted: Wanted
     ]  # fmt: skip
 
 
-def test_other_hosts_are_not_helped_by_a_grant(desk: Desk, wanted: Wanted) -> None:
+def test_other_hosts_are_not_helped_by_a_grant(desk: RequestContext, wanted: Wanted) -> None:
     """A grant of one host is none for the next one, neither for its script nor for its address."""
     grant = open_for(desk, wanted)
     assert "kernel" not in boot(desk, "52:54:00:20:00:21")
@@ -82,7 +82,7 @@ def test_other_hosts_are_not_helped_by_a_grant(desk: Desk, wanted: Wanted) -> No
     assert "kernel" not in boot(desk, CP1["macs"][0], client="10.20.0.21")
 
 
-def test_the_image_is_served_after_the_claim_only(desk: Desk, wanted: Wanted) -> None:
+def test_the_image_is_served_after_the_claim_only(desk: RequestContext, wanted: Wanted) -> None:
     """Before the claim: kernel and initrd. After it: the image, and no second boot of the installer."""
     grant = open_for(desk, wanted)
     image = f"/install/{grant.id}/image.zst"
@@ -95,7 +95,7 @@ def test_the_image_is_served_after_the_claim_only(desk: Desk, wanted: Wanted) ->
     assert "kernel" not in boot(desk, CP1["macs"][0])
 
 
-def test_an_image_that_changed_in_the_mirror_is_not_served(desk: Desk, wanted: Wanted) -> None:
+def test_an_image_that_changed_in_the_mirror_is_not_served(desk: RequestContext, wanted: Wanted) -> None:
     """What was granted is what is written: another digest in the mirror is refused with the reason."""
     permission = wanted("cp-1")
     other = Permission(**{**{f: getattr(permission, f) for f in permission.__slots__}, "image_sha256": "f" * 64})
@@ -105,13 +105,13 @@ def test_an_image_that_changed_in_the_mirror_is_not_served(desk: Desk, wanted: W
 
 
 @pytest.mark.parametrize("path", ["/install//vmlinuz", "/install/x/../../etc/passwd", "/install/nope/vmlinuz", "/x"])
-def test_odd_paths_name_no_file(desk: Desk, path: str) -> None:
+def test_odd_paths_name_no_file(desk: RequestContext, path: str) -> None:
     """What is no file of a known grant is refused before anything is looked up on disk."""
     headers = {"x-original-uri": path, "x-real-ip": "10.20.0.11"}
     assert send(desk, "GET", "/authorize", headers).status == 403
 
 
-def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -> None:
+def test_the_spec_is_computed_from_the_data_center(desk: RequestContext, wanted: Wanted) -> None:
     """A claim returns network, disk, image and the deployer's key; the disks seen are kept as inspection."""
     grant = open_for(desk, wanted)
     spec = ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, "disks": [{"name": "sda"}]}).json
@@ -140,7 +140,9 @@ def test_the_spec_is_computed_from_the_data_center(desk: Desk, wanted: Wanted) -
 @pytest.mark.parametrize(
     "wrong", [{"serial": "SN-0002"}, {"serial": None}, {"uuid": "x"}, {"macs": []}, {"macs": None}]
 )
-def test_a_claim_by_another_machine_is_refused_and_costs_nothing(desk: Desk, wanted: Wanted, wrong: Any) -> None:
+def test_a_claim_by_another_machine_is_refused_and_costs_nothing(
+    desk: RequestContext, wanted: Wanted, wrong: Any
+) -> None:
     """Wrong or missing facts: 403 with the reason; the grant is still there for the right machine."""
     grant = open_for(desk, wanted)
     reply = ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, **wrong})
@@ -149,7 +151,7 @@ def test_a_claim_by_another_machine_is_refused_and_costs_nothing(desk: Desk, wan
     assert claimed(desk, grant)
 
 
-def test_without_a_deployer_key_nothing_is_claimed(desk: Desk, wanted: Wanted) -> None:
+def test_without_a_deployer_key_nothing_is_claimed(desk: RequestContext, wanted: Wanted) -> None:
     """A machine that nobody could log in to is not installed."""
     (desk.state / "ssh" / "id_ed25519.pub").unlink()
     grant = open_for(desk, wanted)
@@ -157,7 +159,7 @@ def test_without_a_deployer_key_nothing_is_claimed(desk: Desk, wanted: Wanted) -
     assert grants.get(desk.reader, grant.id).claimed is None
 
 
-def test_events_need_the_token_and_keep_to_their_names(desk: Desk, wanted: Wanted) -> None:
+def test_events_need_the_token_and_keep_to_their_names(desk: RequestContext, wanted: Wanted) -> None:
     """Only who claimed the grant writes events; kinds of bmk itself cannot be forged; odd input is stored as text."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
@@ -185,7 +187,7 @@ def test_events_need_the_token_and_keep_to_their_names(desk: Desk, wanted: Wante
     assert all(event.data == {"grant": grant.id} for event in events[1:])
 
 
-def test_done_records_the_proof_and_spends_the_grant(desk: Desk, wanted: Wanted) -> None:
+def test_done_records_the_proof_and_spends_the_grant(desk: RequestContext, wanted: Wanted) -> None:
     """The report becomes the host's `installed` and `host_keys`; repeated soon, it is answered and changes nothing."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
@@ -210,7 +212,7 @@ def test_done_records_the_proof_and_spends_the_grant(desk: Desk, wanted: Wanted)
         {"host_keys": ["x"]},
     ],
 )
-def test_a_report_that_proves_nothing_fails_the_attempt(desk: Desk, wanted: Wanted, wrong: Any) -> None:
+def test_a_report_that_proves_nothing_fails_the_attempt(desk: RequestContext, wanted: Wanted, wrong: Any) -> None:
     """Another image, another disk, no read-back or no host keys: the grant ends as failed and nothing is recorded."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
@@ -220,7 +222,7 @@ def test_a_report_that_proves_nothing_fails_the_attempt(desk: Desk, wanted: Want
     assert "kernel" not in boot(desk, CP1["macs"][0])
 
 
-def test_a_failure_ends_the_attempt_with_its_words(desk: Desk, wanted: Wanted) -> None:
+def test_a_failure_ends_the_attempt_with_its_words(desk: RequestContext, wanted: Wanted) -> None:
     """What the ramdisk says about its failure is an error event of the host; the grant is over."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
@@ -231,14 +233,14 @@ def test_a_failure_ends_the_attempt_with_its_words(desk: Desk, wanted: Wanted) -
     assert grants.get(desk.reader, grant.id).outcome == "failed"
 
 
-def test_hosts_that_the_lab_plays_may_ask_from_the_deployer(desk: Desk, wanted: Wanted) -> None:
+def test_hosts_that_the_lab_plays_may_ask_from_the_deployer(desk: RequestContext, wanted: Wanted) -> None:
     """Simulated machines and containers live on this machine; real and virtual ones never ask from its address."""
     played, real = open_for(desk, wanted, "played-1"), open_for(desk, wanted, "cp-1")
     assert ask(desk, f"/install/{played.id}/vmlinuz", client="10.20.0.2").status == 204
     assert ask(desk, f"/install/{real.id}/vmlinuz", client="10.20.0.2").status == 403
 
 
-def test_a_broken_journal_is_an_error_and_never_an_install(desk: Desk, wanted: Wanted) -> None:
+def test_a_broken_journal_is_an_error_and_never_an_install(desk: RequestContext, wanted: Wanted) -> None:
     """When a request cannot be journaled it is not answered with an install."""
     grant = open_for(desk, wanted)
     desk.recorder._journal.close()
@@ -246,7 +248,7 @@ def test_a_broken_journal_is_an_error_and_never_an_install(desk: Desk, wanted: W
     assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 500
 
 
-def test_after_success_every_route_answers_local_disk_for_every_host(desk: Desk, wanted: Wanted) -> None:
+def test_after_success_every_route_answers_local_disk_for_every_host(desk: RequestContext, wanted: Wanted) -> None:
     """All hosts installed: every request of the whole way, replayed, gives no host an installer or a byte of it."""
     asked: list[dict[str, Any]] = []
     for host in desk.dc.hosts.values():
@@ -262,7 +264,7 @@ def test_after_success_every_route_answers_local_disk_for_every_host(desk: Desk,
             assert "sanboot --no-describe --drive 0x80" in boot(desk, nic.mac, str(host.address), serial=host.serial)
 
 
-def _install(desk: Desk, wanted: Wanted, name: str) -> list[dict[str, Any]]:
+def _install(desk: RequestContext, wanted: Wanted, name: str) -> list[dict[str, Any]]:
     """Install one host; returns all that was asked."""
     host, grant = desk.dc.hosts[name], open_for(desk, wanted, name)
     client = str(host.address)
@@ -294,7 +296,7 @@ _STEPS = st.lists(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
-def test_no_order_of_requests_installs_twice(desk: Desk, wanted: Wanted, steps: list[str]) -> None:
+def test_no_order_of_requests_installs_twice(desk: RequestContext, wanted: Wanted, steps: list[str]) -> None:
     """Whatever a machine asks in whatever order, a grant has one claimer, and opens nothing once it ended."""
     asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
     grant = open_for(desk, wanted)
@@ -311,7 +313,7 @@ def test_no_order_of_requests_installs_twice(desk: Desk, wanted: Wanted, steps: 
             assert reply.status == 403
 
 
-def _step(desk: Desk, grant: Grant, step: str) -> Answer:
+def _step(desk: RequestContext, grant: Grant, step: str) -> Answer:
     if step == "boot":
         return ask(desk, f"/boot/ipxe?mac={CP1['macs'][0]}")
     if step in ("vmlinuz", "initrd.img", "image.zst"):
@@ -329,7 +331,7 @@ def _step(desk: Desk, grant: Grant, step: str) -> Answer:
 _EXPECTED = ("SN-0001", CP1["uuid"], "52:54:00:20:0", "10.20.0.", "DISK-0001", "cp-1")
 
 
-def _wrong_claims(desk: Desk, grant: Grant) -> list[Answer]:
+def _wrong_claims(desk: RequestContext, grant: Grant) -> list[Answer]:
     """A stranger's attempts: from elsewhere, with other facts, after the claim, with a body that is no claim."""
     there = f"/agent/{grant.id}/claim"
     wrong = [{"serial": "SN-9"}, {"uuid": None}, {"macs": ["02:00:00:00:00:01"]}, {"disks": ["x"]}, {"token": ""}]
@@ -339,7 +341,7 @@ def _wrong_claims(desk: Desk, grant: Grant) -> list[Answer]:
     return [*asked, ask(desk, there, body={**CLAIM, "token": "u" * 43}), ask(desk, there, body=7)]
 
 
-def test_a_refusal_tells_nothing_that_was_expected(desk: Desk, wanted: Wanted) -> None:
+def test_a_refusal_tells_nothing_that_was_expected(desk: RequestContext, wanted: Wanted) -> None:
     """One text for every machine and every reason, without a value of the grant; the journal has all of it."""
     grant = open_for(desk, wanted)
     answers = _wrong_claims(desk, grant)
@@ -350,7 +352,7 @@ def test_a_refusal_tells_nothing_that_was_expected(desk: Desk, wanted: Wanted) -
     assert "SN-9" in told
 
 
-def test_a_script_and_a_file_refuse_without_a_reason(desk: Desk, wanted: Wanted) -> None:
+def test_a_script_and_a_file_refuse_without_a_reason(desk: RequestContext, wanted: Wanted) -> None:
     """Whatever is wrong, firmware is told the same script and nginx is given no reason: no grant, no value, no id."""
     before = boot(desk, CP1["macs"][0])
     grant = open_for(desk, wanted)
@@ -363,7 +365,7 @@ def test_a_script_and_a_file_refuse_without_a_reason(desk: Desk, wanted: Wanted)
     assert boot(desk, CP1["macs"][0]) == before
 
 
-def test_a_claim_whose_answer_was_lost_is_answered_again(desk: Desk, wanted: Wanted) -> None:
+def test_a_claim_whose_answer_was_lost_is_answered_again(desk: RequestContext, wanted: Wanted) -> None:
     """The same start of the same machine gets the same bytes; every other start, address or word gets nothing."""
     grant = open_for(desk, wanted)
     there = f"/agent/{grant.id}/claim"
@@ -381,7 +383,7 @@ _LATER = {"events": [{"kind": "image.progress"}], "done": REPORT, "failed": {"wh
 
 
 @pytest.mark.parametrize("verb", [*_LATER, "image.zst"])
-def test_after_the_claim_only_the_claimer_is_heard(desk: Desk, wanted: Wanted, verb: str) -> None:
+def test_after_the_claim_only_the_claimer_is_heard(desk: RequestContext, wanted: Wanted, verb: str) -> None:
     """The right token from another address, and the right address with another token, change and get nothing."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
@@ -396,7 +398,7 @@ def test_after_the_claim_only_the_claimer_is_heard(desk: Desk, wanted: Wanted, v
 
 @pytest.mark.parametrize("outcome", ["failed", "revoked", "expired", "spent"])
 @pytest.mark.parametrize("verb", [*_LATER, "image.zst"])
-def test_a_token_ends_with_its_grant(desk: Desk, wanted: Wanted, verb: str, outcome: grants.Outcome) -> None:
+def test_a_token_ends_with_its_grant(desk: RequestContext, wanted: Wanted, verb: str, outcome: grants.Outcome) -> None:
     """Once there is another attempt, the token of the first one gets and changes nothing, whatever became of that."""
     old = open_for(desk, wanted)
     token = claimed(desk, old)
@@ -411,7 +413,7 @@ def test_a_token_ends_with_its_grant(desk: Desk, wanted: Wanted, verb: str, outc
     assert not [event for event in desk.reader.since(host="cp-1") if event.source == "agent"]
 
 
-def test_an_install_that_outlives_its_grant_a_little_is_believed(desk: Desk, wanted: Wanted) -> None:
+def test_an_install_that_outlives_its_grant_a_little_is_believed(desk: RequestContext, wanted: Wanted) -> None:
     """Expired while the image was being written: `done` is heard for a while, events and the image are over."""
     grant = open_for(desk, wanted)
     token = claimed(desk, grant)
@@ -426,7 +428,7 @@ def test_an_install_that_outlives_its_grant_a_little_is_believed(desk: Desk, wan
     assert desk.reader.facts("cp-1")["host_keys"] == [KEY]
 
 
-def test_an_address_that_another_machine_took_speaks_for_nobody(desk: Desk, wanted: Wanted) -> None:
+def test_an_address_that_another_machine_took_speaks_for_nobody(desk: RequestContext, wanted: Wanted) -> None:
     """On an attached network the kernel says whose MAC is behind an address: another one gets nothing of the host's."""
     grant = open_for(desk, wanted)
     behind = {"10.20.0.11": "02:00:00:00:00:66", "10.20.250.7": CP1["macs"][0]}
@@ -449,7 +451,7 @@ _ANYTHING = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from(["claim", "events", "done", "failed"]), changes=_ANYTHING)
 @example(verb="events", changes=[{"kind": []}])
-def test_no_body_breaks_the_service(desk: Desk, wanted: Wanted, verb: str, changes: Any) -> None:
+def test_no_body_breaks_the_service(desk: RequestContext, wanted: Wanted, verb: str, changes: Any) -> None:
     """Whatever JSON a claimer sends: an answer that is none of our errors, and a journal that everybody can read."""
     asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
     grant = open_for(desk, wanted)
@@ -463,15 +465,15 @@ def test_no_body_breaks_the_service(desk: Desk, wanted: Wanted, verb: str, chang
         assert event.text.isprintable()
         assert len(event.text) < 3000
     choose_disk(desk.dc.hosts["cp-1"].disk, desk.reader.facts("cp-1").get("inspection"))
-    assert where("cp-1", newest(desk.reader).get("cp-1"), None).state == "new"
+    assert status_of("cp-1", newest(desk.reader).get("cp-1"), None).state == "new"
 
 
-def test_a_body_that_is_too_long_is_refused_before_it_is_read(desk: Desk) -> None:
+def test_a_body_that_is_too_long_is_refused_before_it_is_read(desk: RequestContext) -> None:
     """More than a megabyte is no honest report."""
     assert send(desk, "POST", "/agent/x/done", {"x-real-ip": "10.20.0.11"}, b"[" * (MOST_BYTES + 1)).status == 413
 
 
-def test_a_request_that_takes_too_long_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_takes_too_long_ends(desk: RequestContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that never answers costs one request its time and the service nothing."""
 
     async def never(*_: object) -> None:

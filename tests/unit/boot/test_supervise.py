@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bmk.boot.request_context import Desk
-from bmk.boot.supervise import KEY, OWNER, Supervisor, TaskState, read_state
-from bmk.boot.watch import Changes, stamp, tasks
+from bmk.boot.request_context import RequestContext
+from bmk.boot.supervise import KEY, OWNER, TaskState, TaskSupervisor, read_state
+from bmk.boot.watch import FileWatcher, stamp, tasks
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 
@@ -22,7 +22,7 @@ class Ended(Exception):
     """The test has seen enough."""
 
 
-async def _until(supervisor: Supervisor, work: dict[str, Callable[[], object]], seen: Callable[[], bool]) -> None:
+async def _until(supervisor: TaskSupervisor, work: dict[str, Callable[[], object]], seen: Callable[[], bool]) -> None:
     running = asyncio.create_task(supervisor.run(work))  # type: ignore[arg-type]
     async with asyncio.timeout(20):
         while not seen():
@@ -31,7 +31,7 @@ async def _until(supervisor: Supervisor, work: dict[str, Callable[[], object]], 
     await asyncio.gather(running, return_exceptions=True)
 
 
-def test_a_task_that_fails_begins_again_alone(desk: Desk) -> None:
+def test_a_task_that_fails_begins_again_alone(desk: RequestContext) -> None:
     """It waits longer each time, is told once per problem, and its state is in the journal; another one runs on."""
     waits: list[float] = []
     turns = {"good": 0, "bad": 0}
@@ -49,7 +49,7 @@ def test_a_task_that_fails_begins_again_alone(desk: Desk) -> None:
         turns["bad"] += 1
         raise OSError("No space left on device")
 
-    supervisor = Supervisor(desk.recorder, desk.now, pause)
+    supervisor = TaskSupervisor(desk.recorder, desk.now, pause)
     asyncio.run(_until(supervisor, {"good": good, "bad": bad}, lambda: turns["bad"] >= 8 and turns["good"] >= 8))
     state = read_state(desk.reader)
     assert state is not None
@@ -61,7 +61,9 @@ def test_a_task_that_fails_begins_again_alone(desk: Desk) -> None:
     assert len(desk.reader.since(kind="boot.task_failed")) == 1
 
 
-def test_a_journal_that_cannot_be_written_ends_no_task(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_journal_that_cannot_be_written_ends_no_task(
+    desk: RequestContext, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A full disk fails the record of states too: the log says so, and the supervisor goes on."""
     turns = 0
 
@@ -74,13 +76,13 @@ def test_a_journal_that_cannot_be_written_ends_no_task(desk: Desk, capsys: pytes
         await asyncio.sleep(0)
 
     desk.recorder._journal.close()
-    asyncio.run(_until(Supervisor(desk.recorder, desk.now, pause), {"bad": bad}, lambda: turns >= 5))
+    asyncio.run(_until(TaskSupervisor(desk.recorder, desk.now, pause), {"bad": bad}, lambda: turns >= 5))
     assert "the journal cannot be written" in capsys.readouterr().err
 
 
-def test_a_service_that_ends_in_good_order_is_not_missed(desk: Desk) -> None:
+def test_a_service_that_ends_in_good_order_is_not_missed(desk: RequestContext) -> None:
     """Stopped, it leaves no state that grows old; a record that is none is no state either."""
-    supervisor = Supervisor(desk.recorder, desk.now, states={"files": TaskState()})
+    supervisor = TaskSupervisor(desk.recorder, desk.now, states={"files": TaskState()})
     asyncio.run(desk.recorder.run(supervisor._record))
     assert read_state(desk.reader) is not None
     asyncio.run(supervisor.close())
@@ -90,7 +92,7 @@ def test_a_service_that_ends_in_good_order_is_not_missed(desk: Desk) -> None:
 
 
 @pytest.fixture
-def copied(desk: Desk, tmp_path: Path) -> Path:
+def copied(desk: RequestContext, tmp_path: Path) -> Path:
     """The desk serves a data center whose files may be changed."""
     room = tmp_path / "copy"
     room.mkdir()
@@ -100,9 +102,9 @@ def copied(desk: Desk, tmp_path: Path) -> Path:
     return room
 
 
-def test_files_that_cannot_be_looked_at_stop_no_reload(desk: Desk, copied: Path) -> None:
+def test_files_that_cannot_be_looked_at_stop_no_reload(desk: RequestContext, copied: Path) -> None:
     """An editor's dangling lock link, a loop of links and a link to nowhere are not the end of noticing changes."""
-    changes = Changes(desk, lambda: load_datacenter(copied))
+    changes = FileWatcher(desk, lambda: load_datacenter(copied))
     (copied / ".#dc.yml").symlink_to("somebody@nowhere.1234")
     (copied / "gone.yml").symlink_to("nowhere")
     (copied / "round.yml").symlink_to("round.yml")
@@ -115,7 +117,7 @@ def test_files_that_cannot_be_looked_at_stop_no_reload(desk: Desk, copied: Path)
     assert desk.host_by_mac("52:54:00:20:00:99") is not None
 
 
-def test_a_change_is_not_lost_when_reloading_fails_otherwise(desk: Desk, copied: Path) -> None:
+def test_a_change_is_not_lost_when_reloading_fails_otherwise(desk: RequestContext, copied: Path) -> None:
     """What is not the file's fault (a full disk, no memory) fails the task and is tried again at the next look."""
     troubles: list[Exception] = [OSError("No space left on device")]
 
@@ -124,7 +126,7 @@ def test_a_change_is_not_lost_when_reloading_fails_otherwise(desk: Desk, copied:
             raise troubles.pop()
         return load_datacenter(copied)
 
-    changes = Changes(desk, reload)
+    changes = FileWatcher(desk, reload)
     (copied / "dc.yml").write_text((copied / "dc.yml").read_text() + "# changed\n")
     with pytest.raises(OSError, match="No space"):
         asyncio.run(changes.look())
@@ -141,9 +143,9 @@ def test_a_file_that_goes_or_comes_back_older_is_a_change(copied: Path) -> None:
     assert len({before, older, stamp(copied)}) == 3
 
 
-def test_every_task_of_the_service_is_supervised(desk: Desk) -> None:
+def test_every_task_of_the_service_is_supervised(desk: RequestContext) -> None:
     """The four of them run beside each other, and none ends by itself."""
-    supervisor = Supervisor(desk.recorder, desk.now)
+    supervisor = TaskSupervisor(desk.recorder, desk.now)
     asyncio.run(
         _until(supervisor, tasks(desk, lambda: desk.dc), lambda: desk.reader.facts(OWNER).get(KEY) is not None)  # type: ignore[arg-type]
     )

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from bmk.agent.tpm.wire import ECC_EK, RSA_EK, SIGNER, Public, Reader, sized
 from bmk.boot import grants
 from bmk.boot.grants import Grant
-from bmk.boot.request_context import Desk
+from bmk.boot.request_context import RequestContext
 from bmk.boot.tpm.accepted import Seen, accept, accepted, refuse, remember, seen, waiting
 from bmk.boot.tpm.credential import check_quote, issuer, make_credential
 from bmk.boot.tpm.measured import changes
@@ -196,7 +196,7 @@ def test_what_is_presented_is_kept_once_and_bounded(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("change", ["replaced", "refused"])
-def test_the_open_grant_of_a_tpm_that_counts_no_more_is_over(desk: Desk, wanted: Wanted, change: str) -> None:
+def test_the_open_grant_of_a_tpm_that_counts_no_more_is_over(desk: RequestContext, wanted: Wanted, change: str) -> None:
     """It may have met the challenge already; the first acceptance ends nothing."""
     accept(desk.reader, "cp-1", EK, 1)
     grant = _open(desk, wanted)
@@ -206,7 +206,7 @@ def test_the_open_grant_of_a_tpm_that_counts_no_more_is_over(desk: Desk, wanted:
     assert grants.get(desk.reader, grant.id).outcome == "revoked"
 
 
-def test_whom_people_have_to_look_at_is_said(desk: Desk) -> None:
+def test_whom_people_have_to_look_at_is_said(desk: RequestContext) -> None:
     """Hosts that are to be proven by a TPM and have none accepted, by name and with the command; nobody else."""
     hosts = [desk.dc.hosts[name] for name in ("cp-1", "worker-1") if name in desk.dc.hosts]
     assert waiting(desk.reader, hosts, "hall") == ""
@@ -231,7 +231,7 @@ def test_registers_that_changed_are_named() -> None:
     assert "no SHA-256" in changes(None, {})
 
 
-def _open(desk: Desk, wanted: Wanted, attest: str = "tpm") -> Grant:
+def _open(desk: RequestContext, wanted: Wanted, attest: str = "tpm") -> Grant:
     return open_for(desk, lambda host: replace(wanted(host), attest=attest))
 
 
@@ -239,7 +239,7 @@ def _presented(tpm: SoftTpm) -> dict[str, str]:
     return {"ek": base64.b64encode(tpm.ek().raw).decode(), "ak": base64.b64encode(AK).decode(), "certificate": ""}
 
 
-def test_the_route_answers_the_accepted_tpm_only(desk: Desk, wanted: Wanted) -> None:
+def test_the_route_answers_the_accepted_tpm_only(desk: RequestContext, wanted: Wanted) -> None:
     """At the host's address, while its grant is open; what it answers opens in that TPM, to what the deployer knows."""
     tpm, stranger = TPMS
     accept(desk.reader, "cp-1", tpm.ek().digest, 1)
@@ -256,7 +256,7 @@ def test_the_route_answers_the_accepted_tpm_only(desk: Desk, wanted: Wanted) -> 
 
 
 @pytest.mark.parametrize("body", [{}, {"ek": "AA=="}, {"problem": ""}, {"ek": 1, "ak": 2}, [], {"problem": "\x1b]0;x"}])
-def test_what_cannot_be_read_is_refused(desk: Desk, wanted: Wanted, body: Any) -> None:
+def test_what_cannot_be_read_is_refused(desk: RequestContext, wanted: Wanted, body: Any) -> None:
     """With the one text that all refusals have; the journal shows nothing that a terminal would obey."""
     accept(desk.reader, "cp-1", EK, 1)
     grant = _open(desk, wanted)
@@ -266,7 +266,7 @@ def test_what_cannot_be_read_is_refused(desk: Desk, wanted: Wanted, body: Any) -
     assert all(event.text.isprintable() for event in desk.reader.since(host="cp-1"))
 
 
-def test_a_grant_that_is_proven_otherwise_has_no_challenge(desk: Desk, wanted: Wanted) -> None:
+def test_a_grant_that_is_proven_otherwise_has_no_challenge(desk: RequestContext, wanted: Wanted) -> None:
     """Its nonce came by the BMC, and is not given away over the network too; a grant that is none neither."""
     accept(desk.reader, "cp-1", TPMS[0].ek().digest, 1)
     grant = _open(desk, wanted, "mailbox")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bmk.cli.status import _table
-from bmk.journal.host_status import Where
+from bmk.journal.host_status import HostStatus
 
 
 def where(cli, *args: str) -> dict[str, tuple[str, str | None, str]]:
@@ -103,8 +103,8 @@ def test_watch_needs_a_terminal(cli, journal):
 
 def test_watched_table_puts_trouble_first():
     """With more hosts than lines, failed hosts are shown and the others counted."""
-    found = [Where(f"n{i}", "ready", "ready", 0.0, "") for i in range(50)]
-    found[40] = Where("n40", "failed", "booting", 0.0, "no DHCP")
+    found = [HostStatus(f"n{i}", "ready", "ready", 0.0, "") for i in range(50)]
+    found[40] = HostStatus("n40", "failed", "booting", 0.0, "no DHCP")
     table = _table(found, height=20)
     assert next(iter(table.columns[0].cells)) == "n40"
     assert table.caption == "49 of 50 ready, 1 failed, 35 not shown"

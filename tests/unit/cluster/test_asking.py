@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import pytest
 
 from bmk.cluster.api import PodState
-from bmk.cluster.asking import PRINTED, Question, Row, answered, ask_node
+from bmk.cluster.asking import PRINTED, PodCommand, Row, answered, ask_node
 from bmk.errors import Unreachable
 
 POD = PodState("web-worker-1", "Running", True, "10.1.0.7", "worker-1")
-QUESTIONS = (Question("works", "echo hello world", "hello"), Question("fails", "echo no such host >&2; exit 4", "host"))
+QUESTIONS = (
+    PodCommand("works", "echo hello world", "hello"),
+    PodCommand("fails", "echo no such host >&2; exit 4", "host"),
+)
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Shell:
         return self.printed
 
 
-def asked(shell: Shell, *questions: Question) -> dict[str, Row]:
+def asked(shell: Shell, *questions: PodCommand) -> dict[str, Row]:
     return {row.name: row for row in ask_node(shell, "n", POD, questions or QUESTIONS, 0.1)}
 
 
@@ -62,7 +65,7 @@ def test_a_kubelet_that_nobody_can_ask_is_the_culprit(broken: str) -> None:
 
 def test_a_shell_that_ends_early_is_told() -> None:
     """A pod that is killed in between has not answered the rest."""
-    rows = asked(Shell(), Question("ends", "kill $$"), QUESTIONS[0])
+    rows = asked(Shell(), PodCommand("ends", "kill $$"), QUESTIONS[0])
     assert "of 2 questions" in rows["exec"].detail
 
 

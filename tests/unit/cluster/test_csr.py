@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bmk.cluster.api import SigningRequest
-from bmk.cluster.csr import CLIENT, JOINING, SERVING, Answer, approve
+from bmk.cluster.csr import CLIENT, JOINING, SERVING, Decision, approve
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening.joining import automatic
 
@@ -82,14 +82,14 @@ CLIENT_GOOD = SigningRequest(
 def test_a_node_gets_its_own_name_and_address() -> None:
     """What the data center file says of a node is approved."""
     api = Requests([GOOD])
-    assert approve(api, INVENTORY) == [Answer("csr-1", "worker-1", "serving")]
+    assert approve(api, INVENTORY) == [Decision("csr-1", "worker-1", "serving")]
     assert api.approved == ["csr-1"]
 
 
 def test_a_ticket_is_good_for_its_own_host() -> None:
     """The name that the ticket is for is approved."""
     api = Requests([CLIENT_GOOD])
-    assert approve(api, INVENTORY) == [Answer("csr-2", "worker-1", "client")]
+    assert approve(api, INVENTORY) == [Decision("csr-2", "worker-1", "client")]
     assert api.approved == ["csr-2"]
 
 

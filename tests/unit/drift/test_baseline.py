@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.datacenter.load import load_datacenter
-from bmk.drift.baseline import MANIFEST, Seal, history, newest, renewed, sealed, store
+from bmk.drift.baseline import MANIFEST, Baseline, history, newest, renewed, signed_at, store
 from bmk.drift.collector import Keys
-from bmk.drift.scan import Look, Outside, look
+from bmk.drift.scan import Outside, Scan, scan
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 
@@ -22,8 +22,8 @@ def section(sha: str, inputs: str = "i1") -> dict[str, Any]:
     return {"inputs": inputs, "items": [{"path": "/x", "desired": {"type": "file", "sha256": sha}}]}
 
 
-def seal(digest: str = "d1", **more: Any) -> Seal:
-    return Seal("one", 1.0, digest, **more)
+def seal(digest: str = "d1", **more: Any) -> Baseline:
+    return Baseline("one", 1.0, digest, **more)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_forged_seal_is_refused(journal: Journal) -> None:
     store(journal, seal("d1"))
     store(journal, seal("d2"))
     with journal.transaction() as db:
-        db.execute("UPDATE seals SET body = (SELECT body FROM seals WHERE digest = 'd1') WHERE digest = 'd2'")
+        db.execute("UPDATE baselines SET body = (SELECT body FROM baselines WHERE digest = 'd1') WHERE digest = 'd2'")
     with pytest.raises(PreflightRefused, match="not signed here"):
         newest(journal, "one")
 
@@ -62,7 +62,7 @@ def test_a_seal_of_another_host_is_refused(journal: Journal) -> None:
     """A row that was given another host's name is not believed: one host's record cannot excuse another."""
     store(journal, seal("d1"))
     with journal.transaction() as db:
-        db.execute("UPDATE seals SET host = 'two'")
+        db.execute("UPDATE baselines SET host = 'two'")
     with pytest.raises(PreflightRefused, match="not signed here for this host"):
         newest(journal, "two")
 
@@ -72,11 +72,11 @@ def test_a_journal_that_was_put_back_is_seen(journal: Journal) -> None:
     store(journal, seal("d1"))
     store(journal, seal("d2"))
     with journal.transaction() as db:
-        db.execute("DELETE FROM seals WHERE digest = 'd2'")
+        db.execute("DELETE FROM baselines WHERE digest = 'd2'")
     with pytest.raises(PreflightRefused, match="number 1, number 2 was made"):
         newest(journal, "one")
     with journal.transaction() as db:
-        db.execute("DELETE FROM seals")
+        db.execute("DELETE FROM baselines")
     with pytest.raises(PreflightRefused, match="number 0, number 2 was made"):
         newest(journal, "one")
     store(journal, seal("d3"))
@@ -90,7 +90,7 @@ def test_a_renumbered_seal_is_refused(journal: Journal) -> None:
     store(journal, seal("d1"))
     store(journal, seal("d2"))
     with journal.transaction() as db:
-        db.execute("UPDATE seals SET counter = 3 WHERE digest = 'd1'")
+        db.execute("UPDATE baselines SET counter = 3 WHERE digest = 'd1'")
     with pytest.raises(PreflightRefused, match="not signed here"):
         newest(journal, "one")
 
@@ -120,9 +120,9 @@ def test_broken_counters_are_said(journal: Journal) -> None:
 def test_a_seal_of_less_does_not_count_as_sealed(journal: Journal) -> None:
     """What an older bmk sealed is read, and the host is due to be sealed again."""
     store(journal, seal("d1", schema=1))
-    assert sealed(journal) == {}
+    assert signed_at(journal) == {}
     store(journal, seal("d1"))
-    assert sealed(journal) == {"one": 1.0}
+    assert signed_at(journal) == {"one": 1.0}
 
 
 def test_a_host_with_a_seal_of_less_is_unknown(tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_a_host_with_a_seal_of_less_is_unknown(tmp_path: Path) -> None:
     dc = load_datacenter(Path(__file__).resolve().parents[3] / "inventories/lab-ha/dc.yml")
     host = next(iter(dc.hosts.values()))
     journal = Journal(tmp_path / "journal.db")
-    store(journal, Seal(host.name, 1.0, "d", schema=1))
-    on = Look(dc, journal, Keys(tmp_path / "key", tmp_path / "known_hosts"))
-    (standing,) = asyncio.run(look(on, [host], Outside()))
+    store(journal, Baseline(host.name, 1.0, "d", schema=1))
+    on = Scan(dc, journal, Keys(tmp_path / "key", tmp_path / "known_hosts"))
+    (standing,) = asyncio.run(scan(on, [host], Outside()))
     (trouble,) = standing.troubles
     assert (standing.state, trouble.cause, trouble.next) == ("unknown", "old-seal", f"bmk provision {dc.name}")
 
@@ -182,11 +182,11 @@ def test_the_same_wish_keeps_what_was_sealed(before: dict[str, Any], now: dict[s
 def test_the_manifest_is_sealed_anew_unless_it_was_forged() -> None:
     """Each converge writes it, so its bytes move; when a section in it is forged, the old bytes count."""
 
-    def sealed(sha: str, items: str) -> Seal:
+    def signed_at(sha: str, items: str) -> Baseline:
         files = {"files": {MANIFEST: {"type": "file", "sha256": sha}}}
         return seal(sections={"kubelet.files": section(items)}, facts=files)
 
-    kept, _ = renewed(sealed("old", "good"), sealed("new", "good"), [f"files:{MANIFEST}"])
+    kept, _ = renewed(signed_at("old", "good"), signed_at("new", "good"), [f"files:{MANIFEST}"])
     assert kept.facts["files"][MANIFEST]["sha256"] == "new"
-    kept, _ = renewed(sealed("old", "good"), sealed("new", "evil"), [])
+    kept, _ = renewed(signed_at("old", "good"), signed_at("new", "evil"), [])
     assert kept.facts["files"][MANIFEST]["sha256"] == "old"

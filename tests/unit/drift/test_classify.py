@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bmk.drift.classify import RULES, judge
+from bmk.drift.classify import RULES, classify
 from bmk.drift.model import Desired, Difference
 
 OWNERS = {
@@ -60,7 +60,7 @@ DESIRED = Desired(owners=OWNERS, texts={"/etc/kubernetes/manifests/etcd.yaml": "
 )
 def test_each_kind_has_its_class_and_its_repair(difference: Difference, severity: str, repair: str) -> None:
     """What an intruder would do is security, what stops work is breaking; repair is said only where it happens."""
-    finding = judge("par", "r1-01", difference, DESIRED, {})
+    finding = classify("par", "r1-01", difference, DESIRED, {})
     assert (finding.severity, finding.repair) == (severity, repair)
     assert finding.next.startswith("bmk ")
     assert ("provision par" in finding.next) == bool(repair)
@@ -68,15 +68,15 @@ def test_each_kind_has_its_class_and_its_repair(difference: Difference, severity
 
 def test_everything_has_a_class() -> None:
     """The last rule matches whatever nobody thought of."""
-    assert judge("par", "x", Difference("strange", "thing", "f", 1, 2), Desired(), {}).severity == "degraded"
+    assert classify("par", "x", Difference("strange", "thing", "f", 1, 2), Desired(), {}).severity == "degraded"
     assert (RULES[-1].item, RULES[-1].field) == ("*", "*")
 
 
 def test_a_difference_says_who_declared_it_and_what_changed() -> None:
     """Owner and masked diff come from the seal."""
     d = Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "a", "b")
-    finding = judge("par", "x", d, DESIRED, {"/etc/kubernetes/manifests/etcd.yaml": "b\n"})
+    finding = classify("par", "x", d, DESIRED, {"/etc/kubernetes/manifests/etcd.yaml": "b\n"})
     assert "-a\n+b" in finding.diff
-    assert judge("par", "x", Difference("units", "kubelet.service", "active", True, False), DESIRED, {}).owner == (
+    assert classify("par", "x", Difference("units", "kubelet.service", "active", True, False), DESIRED, {}).owner == (
         "role kubelet"
     )

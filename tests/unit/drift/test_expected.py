@@ -11,11 +11,11 @@ import pytest
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import Expected
 from bmk.datacenter.problem import InvalidDataCenter
-from bmk.drift.classify import judge
+from bmk.drift.classify import classify
 from bmk.drift.expected import excuse
-from bmk.drift.model import Desired, Difference, Standing, Trouble
+from bmk.drift.model import Desired, Difference, DriftStatus, Trouble
 
-FINDING = judge("par", "r1-01", Difference("sysctls", "vm.swappiness", "value", "1", "60"), Desired(), {})
+FINDING = classify("par", "r1-01", Difference("sysctls", "vm.swappiness", "value", "1", "60"), Desired(), {})
 ENTRY = Expected(items=("sysctls:vm.*",), hosts=("r1",), reason="load test of team x", until=date(2026, 12, 31))
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,7 +24,7 @@ def test_what_is_expected_is_named_and_not_counted() -> None:
     """Within its time, on its hosts."""
     finding = excuse(FINDING, (ENTRY,), {"r1-01", "r1"}, date(2026, 12, 31))
     assert finding.expected == "load test of team x (until 2026-12-31)"
-    assert Standing("r1-01", (finding,)).state == "clean"
+    assert DriftStatus("r1-01", (finding,)).state == "clean"
     assert excuse(FINDING, (ENTRY,), {"r2-01", "r2"}, date(2026, 12, 1)).expected == ""
 
 
@@ -33,7 +33,7 @@ def test_an_exception_that_is_over_is_drift_and_says_so() -> None:
     finding = excuse(FINDING, (ENTRY,), {"r1"}, date(2027, 1, 1))
     assert finding.expected == ""
     assert "which is over" in finding.note
-    assert Standing("r1-01", (finding,)).state == "degraded"
+    assert DriftStatus("r1-01", (finding,)).state == "degraded"
 
 
 def test_every_host_when_none_is_named() -> None:
@@ -70,4 +70,4 @@ def test_a_wrong_entry_is_named_with_its_place(tmp_path: Path, entry: str, place
 
 def test_standings_are_unknown_before_anything_else() -> None:
     """A host with a trouble is unknown, whatever else was found on it."""
-    assert Standing("x", (replace(FINDING, severity="breaking"),), (Trouble("hangs", "h"),)).state == "unknown"
+    assert DriftStatus("x", (replace(FINDING, severity="breaking"),), (Trouble("hangs", "h"),)).state == "unknown"

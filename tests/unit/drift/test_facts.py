@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.drift import baseline
-from bmk.drift.classify import judge
+from bmk.drift.classify import classify
 from bmk.drift.collector import _answer
 from bmk.drift.compare import compare
 from bmk.drift.desired import wanted_at_seal
@@ -281,7 +281,7 @@ def test_an_answer_that_is_almost_right_hurts_nobody(changes: list[tuple[int, st
         return
     answer = _answer({"host": "n1", "began": 0.0, "ended": 1.0, "facts": facts})
     for difference in compare(Desired(read(ANSWER)), answer.facts):
-        judge("par", "n1", difference, Desired(), {})
+        classify("par", "n1", difference, Desired(), {})
 
 
 values = st.recursive(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bmk.actions.provision import PROVISION
-from bmk.engine.run import Limits
+from bmk.engine.run import RunLimits
 from bmk.engine.session import Options
 from bmk.journal import Event
 from bmk.phases import imaging, powered
@@ -35,15 +35,15 @@ def test_second_run_has_nothing_to_do(simulation: Any) -> None:
     simulation.provision()
     plan, _ = simulation.look()
     assert plan.pending == ()
-    waves = list(simulation.waves)
+    batches = list(simulation.batches)
     assert simulation.provision() == []
-    assert simulation.waves == waves
+    assert simulation.batches == batches
 
 
 def test_hosts_share_ansible_runs(simulation: Any) -> None:
     """Five hosts that arrive together are configured by fewer than five runs, and each host exactly once."""
     simulation.provision()
-    runs = [hosts for playbook, hosts in simulation.waves if playbook == "configure.yml"]
+    runs = [hosts for playbook, hosts in simulation.batches if playbook == "configure.yml"]
     assert len(runs) < 5
     assert sorted(h for hosts in runs for h in hosts) == sorted(simulation.dc.hosts)
 
@@ -196,7 +196,7 @@ def test_changed_roles_configure_again_and_nothing_else(simulation: Any) -> None
     simulation.provision()
     simulation.digest = "d2"
     plan, _ = simulation.look()
-    assert {c.phase for h in plan.pending for c in h.changes} == {"configured", "sealed"}
+    assert {c.phase for h in plan.pending for c in h.changes} == {"configured", "baseline"}
     assert failures(simulation.provision()) == {}
     assert [m.cycles for m in simulation.machines.values()] == [0] * 5
 
@@ -247,7 +247,7 @@ def test_interrupt_is_journaled_and_continued(simulation: Any) -> None:
 
 
 def options(sink: Any) -> Any:
-    return Options(sinks=[sink], limits=Limits(threads=8, window=0.01, backoff=0.005, grace=0.05), poll=0.005)
+    return Options(sinks=[sink], limits=RunLimits(threads=8, window=0.01, backoff=0.005, grace=0.05), poll=0.005)
 
 
 def shorten(monkeypatch: Any, silence: float) -> None:

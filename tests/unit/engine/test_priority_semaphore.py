@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from bmk.engine.priority_semaphore import Turns
+from bmk.engine.priority_semaphore import PrioritySemaphore
 
 
 def test_whoever_is_furthest_goes_first() -> None:
     """Of those who wait the one with the most progress gets the next place; equals go in the order of their coming."""
 
     async def run() -> list[str]:
-        turns, order = Turns(1), list[str]()
+        turns, order = PrioritySemaphore(1), list[str]()
 
         async def come(name: str, progress: int) -> None:
             await turns.take(progress)
@@ -33,7 +33,7 @@ def test_no_place_is_lost_when_a_waiting_one_is_cancelled() -> None:
     """A host that is given up while it waits, or while it gets its place, leaves the place to others."""
 
     async def run() -> bool:
-        turns = Turns(1)
+        turns = PrioritySemaphore(1)
         await turns.take(0)
         early, late = asyncio.create_task(turns.take(2)), asyncio.create_task(turns.take(1))
         await asyncio.sleep(0)

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from bmk.cli.hardening import exit_code
 from bmk.hardening import cis, policy
 from bmk.hardening.apiserver import audit_policy
-from bmk.hardening.assess import Report, Result, Silent, judge_node, judge_silent, repairable
+from bmk.hardening.assess import ControlResult, HardeningReport, NoEvidence, assess_node, assess_silent, repairable
 from bmk.hardening.controls import BY_ID, CONTROLS
 from bmk.hardening.controls.control_plane import _level
-from bmk.hardening.evidence import Node
+from bmk.hardening.evidence import NodeEvidence
 from bmk.hardening.groups import mode_of
 from bmk.report.hardening_junit import junit
 from bmk.report.hardening_page import page
@@ -49,7 +49,9 @@ def seen() -> dict[str, Any]:
 
 
 def failing(raw: dict[str, Any]) -> set[str]:
-    return {r.control for r in judge_node(Node("cp-1", "control_plane", raw), ()) if r.state not in {"pass", "na"}}
+    return {
+        r.control for r in assess_node(NodeEvidence("cp-1", "control_plane", raw), ()) if r.state not in {"pass", "na"}
+    }
 
 
 def test_every_control_is_explained() -> None:
@@ -298,7 +300,7 @@ def test_evidence_that_lost_a_part_never_crashes_nor_passes(data: st.DataObject)
     raw = json.loads((Path(__file__).parent / "control-plane.json").read_text())
     key = data.draw(st.sampled_from(sorted(raw)))
     raw[key] = data.draw(st.sampled_from([None, {}, [], "x", 3]))
-    results = list(judge_node(Node("cp-1", "control_plane", raw), ()))
+    results = list(assess_node(NodeEvidence("cp-1", "control_plane", raw), ()))
     assert len(results) == sum(c.scope != "cluster" for c in CONTROLS)
     assert all(r.state in ("pass", "fail", "na", "unknown") for r in results)
 
@@ -309,7 +311,7 @@ def test_a_waiver_is_shown_with_its_reason_and_only_where_it_counts(seen: dict[s
     BREAKS["runtime-no-criu"](raw)
     waivers = (Waiver("runtime-no-criu", hosts=("cp-1",)),)
     here, there = (
-        {r.control: r for r in judge_node(Node(name, "control_plane", raw), waivers)}["runtime-no-criu"]
+        {r.control: r for r in assess_node(NodeEvidence(name, "control_plane", raw), waivers)}["runtime-no-criu"]
         for name in ("cp-1", "cp-2")
     )
     assert (here.state, here.reason) == ("waived", "it is a test")
@@ -318,7 +320,7 @@ def test_a_waiver_is_shown_with_its_reason_and_only_where_it_counts(seen: dict[s
 
 def test_a_silent_host_is_unknown_in_everything() -> None:
     """Who was not seen passes nothing, and is not configured again for it."""
-    results = list(judge_silent(Silent("cp-2", "control_plane", "ssh does not answer"), ()))
+    results = list(assess_silent(NoEvidence("cp-2", "control_plane", "ssh does not answer"), ()))
     assert {r.state for r in results} == {"unknown"}
     assert repairable([r for r in results if r.state != "unknown"], {}) == {}
 
@@ -326,18 +328,18 @@ def test_a_silent_host_is_unknown_in_everything() -> None:
 def test_what_files_of_control_planes_decide_is_put_right_there() -> None:
     """Anonymous access seen in the API makes its control planes suspect; what others put into the API makes nobody."""
     results = [
-        Result("api-anonymous", "apps", "fail", "/api 403", "high", "T"),
-        Result("rbac-pods", "apps", "fail", "x", "medium", "T"),
-        Result("cm-gc", "cp-1", "fail", "x", "low", "T"),
-        Result("cm-gc", "cp-2", "pass", "x", "low", "T"),
+        ControlResult("api-anonymous", "apps", "fail", "/api 403", "high", "T"),
+        ControlResult("rbac-pods", "apps", "fail", "x", "medium", "T"),
+        ControlResult("cm-gc", "cp-1", "fail", "x", "low", "T"),
+        ControlResult("cm-gc", "cp-2", "pass", "x", "low", "T"),
     ]
     found = repairable(results, {"apps": ["cp-1", "cp-2"], "other": ["cp-3"]})
     assert found == {"cp-1": ["api-anonymous", "cm-gc"], "cp-2": ["api-anonymous"]}
 
 
-def _report(*states: str) -> Report:
+def _report(*states: str) -> HardeningReport:
     results = tuple(
-        Result(
+        ControlResult(
             f"c{i}",
             "cp <1>",
             state,
@@ -349,7 +351,7 @@ def _report(*states: str) -> Report:
         )  # type: ignore[arg-type]
         for i, state in enumerate(states)
     )
-    return Report("par", "2026-11-23T00:00:00+00:00", results)
+    return HardeningReport("par", "2026-11-23T00:00:00+00:00", results)
 
 
 @pytest.mark.parametrize(

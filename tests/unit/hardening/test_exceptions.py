@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bmk.hardening.evidence import Cluster
+from bmk.hardening.evidence import ClusterEvidence
 from bmk.hardening.exceptions import exceptions, owner
 
 SETTINGS = {"groups": {"default": "warn", "namespaces": {}, "exempt": ["kube-system"]}}
@@ -19,17 +19,17 @@ def pod(namespace: str, name: str, spec: dict[str, Any], **metadata: Any) -> dic
     }
 
 
-def cluster(pods: list[dict[str, Any]], nodes: list[dict[str, Any]] | None = None) -> Cluster:
+def cluster(pods: list[dict[str, Any]], nodes: list[dict[str, Any]] | None = None) -> ClusterEvidence:
     labels = {"shop": {"bmk.dev/nonroot-group": "deny"}, "bank": {"pod-security.kubernetes.io/enforce": "privileged"}}
     names = ("default", "kube-system", "shop", "bank")
     namespaces = tuple({"metadata": {"name": n, "labels": labels.get(n, {})}} for n in names)
     empty: tuple[Any, ...] = ()
-    return Cluster(
+    return ClusterEvidence(
         "c", SETTINGS, empty, empty, tuple(nodes or ()), tuple(pods), namespaces, empty, empty, empty, "", {}, {}, 0.0
     )
 
 
-def found(seen: Cluster) -> set[tuple[str, str]]:
+def found(seen: ClusterEvidence) -> set[tuple[str, str]]:
     return {(e.kind, e.what) for e in exceptions(seen)}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bmk.hardening import network
 from bmk.hardening.controls import BY_ID
-from bmk.hardening.evidence import Cluster
+from bmk.hardening.evidence import ClusterEvidence
 from bmk.hardening.exceptions import exceptions
 from bmk.hardening.groups import violations
 
@@ -24,7 +24,7 @@ def _engine(node: str, status: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def seen() -> Cluster:
+def seen() -> ClusterEvidence:
     """Two nodes on which it was tried and held, one namespace that denies and one that does not exist yet."""
     nodes = tuple({"metadata": {"name": name}} for name in ("cp-1", "worker-1"))
     pods = tuple(_engine(name, READY) for name in ("cp-1", "worker-1"))
@@ -32,21 +32,21 @@ def seen() -> Cluster:
     policies = tuple({**o, "kind": "NetworkPolicy"} for o in network.denials(["default"]))
     proof = {"at": 0.0, "holds": {"cp-1": True, "worker-1": True}}
     none: tuple[Any, ...] = ()
-    return Cluster("c", SETTINGS, none, policies, nodes, pods, namespaces, none, none, none, "", proof, {}, 0.0)
+    return ClusterEvidence("c", SETTINGS, none, policies, nodes, pods, namespaces, none, none, none, "", proof, {}, 0.0)
 
 
-def judged(seen: Cluster, control: str = "network-policy") -> tuple[str, str]:
+def judged(seen: ClusterEvidence, control: str = "network-policy") -> tuple[str, str]:
     verdict = BY_ID[control].check(seen)
     return verdict.state, verdict.seen
 
 
-def test_where_it_was_tried_and_the_engine_lives_it_holds(seen: Cluster) -> None:
+def test_where_it_was_tried_and_the_engine_lives_it_holds(seen: ClusterEvidence) -> None:
     """With the time of the trial, so that a person sees how old the proof is."""
     assert judged(seen) == ("pass", "1970-01-01T00:00:00+00:00: held on 2 nodes")
     assert judged(seen, "network-deny") == ("pass", "denied by default: default")
 
 
-def test_a_node_that_cannot_enforce_is_an_exception(seen: Cluster) -> None:
+def test_a_node_that_cannot_enforce_is_an_exception(seen: ClusterEvidence) -> None:
     """Its kernel has no queue: it is named among what is not covered; where no node can, nothing passes."""
     poor = {"metadata": {"name": "worker-2", "labels": {network.UNABLE: ""}}}
     assert judged(replace(seen, nodes=(*seen.nodes, poor)))[0] == "pass"
@@ -67,14 +67,14 @@ def test_a_node_that_cannot_enforce_is_an_exception(seen: Cluster) -> None:
         ({"settings": {"network": {"plugin": "none", "policies": network.ENGINE}}}, "fail", "nothing enforces"),
     ],
 )
-def test_each_gap_is_told(seen: Cluster, change: dict[str, Any], state: str, word: str) -> None:
+def test_each_gap_is_told(seen: ClusterEvidence, change: dict[str, Any], state: str, word: str) -> None:
     """An engine that is away, a stranger who got in, nobody who tried it, nobody who enforces: never a pass."""
     found, said = judged(replace(seen, **change))
     assert found == state
     assert word in said
 
 
-def test_a_namespace_that_should_deny_and_does_not_is_named(seen: Cluster) -> None:
+def test_a_namespace_that_should_deny_and_does_not_is_named(seen: ClusterEvidence) -> None:
     """Only those that exist count."""
     assert judged(replace(seen, policies=()), "network-deny") == ("fail", "open: default")
     assert judged(replace(seen, settings={"network": {"deny": []}}), "network-deny")[0] == "na"

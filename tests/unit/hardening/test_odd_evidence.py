@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.hardening.assess import judge_node
-from bmk.hardening.evidence import Node, node_evidence
+from bmk.hardening.assess import assess_node
+from bmk.hardening.evidence import NodeEvidence, node_evidence
 
 PARTS = ("facts", "files", "texts", "containerd", "processes", "listeners", "sockets", "encryption", "sshd", "sysctls")
 NAMES = ("kubelet", "kube-apiserver", "/var/lib/kubelet/config.yaml", "out", "args", "started", "mode", "uid", "x")
@@ -31,5 +31,5 @@ def test_what_is_no_evidence_is_none(said: str) -> None:
 def test_odd_evidence_crashes_no_report(role: str, raw: dict[str, Any]) -> None:
     """Every control has a result, whatever a node said of itself."""
     node = node_evidence("n1", role, f"@bmk@{json.dumps(raw)}\n")
-    assert isinstance(node, Node)
-    assert {result.where for result in judge_node(node, [])} == {"n1"}
+    assert isinstance(node, NodeEvidence)
+    assert {result.where for result in assess_node(node, [])} == {"n1"}

@@ -9,14 +9,14 @@ import pytest
 
 from bmk.journal import Event, Journal
 from bmk.journal.causes import RULES, drift_cause, likely_cause
-from bmk.journal.diagnosis import Case, judge, tell
+from bmk.journal.diagnosis import Question, conclude, diagnose
 
 
 def event(kind: str, text: str = "", source: Any = "bmk", **data: Any) -> Event:
     return Event(source, kind, text or kind, "cp-1", data=data, at=1000.0)
 
 
-CASE = Case("par", "cp-1", 3.0)
+CASE = Question("par", "cp-1", 3.0)
 START = event("phase.started")
 DHCP = event("dhcp.discover", source="dhcp")
 INSTALL = event("boot.answered", "answered install", "http", decision="install")
@@ -103,11 +103,11 @@ def test_what_explains_a_failure_is_said_instead_of_it(said: str) -> None:
     data = {"what": "Ansible: Join failed", "why": "x", "hint": "bmk ssh par cp-1 to look"}
     failed = Event("bmk", "phase.failed", "x", "cp-1", "joined", data=data, at=3.0)
     began = Event("bmk", "phase.started", "x", "cp-1", "joined", at=1.0)
-    _, cause = judge([began, event("task.failed", said, task="Join"), failed], CASE)
+    _, cause = conclude([began, event("task.failed", said, task="Join"), failed], CASE)
     assert cause is not None
     assert "inotify" in cause.what
     assert "sysctl -w fs.inotify.max_user_instances=8192" in cause.hint
-    _, cause = judge([began, event("task.failed", "boom", task="Join"), failed], CASE)
+    _, cause = conclude([began, event("task.failed", "boom", task="Join"), failed], CASE)
     assert cause is not None
     assert cause.what == "Ansible: Join failed"
 
@@ -130,11 +130,11 @@ def test_verdict_follows_the_newest_step() -> None:
     """A failure that a later run overcame is not the verdict."""
     failed = Event("bmk", "phase.failed", "x", "cp-1", "booting", data={"what": "no DHCP", "hint": "look"}, at=1.0)
     ready = Event("bmk", "host.ready", "Ready", "cp-1", "ready", at=2.0)
-    at, cause = judge([failed], CASE)
+    at, cause = conclude([failed], CASE)
     assert (at.state, at.phase, cause.what if cause else "") == ("failed", "booting", "no DHCP")
-    at, cause = judge([failed, ready], CASE)
+    at, cause = conclude([failed, ready], CASE)
     assert (at.state, cause) == ("ready", None)
-    assert judge([], CASE)[1].hint == "bmk provision par"  # type: ignore[union-attr]
+    assert conclude([], CASE)[1].hint == "bmk provision par"  # type: ignore[union-attr]
 
 
 def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
@@ -143,26 +143,28 @@ def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
     for run in ("r1", "r2"):
         journal.append(Event("bmk", "phase.started", f"begin {run}", "cp-1", "registered", run))
         journal.append(Event("http", "boot.answered", f"boot {run}", "cp-1"))
-    assert [e.text for e in tell(journal, CASE).events] == ["begin r2", "boot r2"]
-    assert len(tell(journal, CASE, everything=True).events) == 4
+    assert [e.text for e in diagnose(journal, CASE).events] == ["begin r2", "boot r2"]
+    assert len(diagnose(journal, CASE, everything=True).events) == 4
 
 
 def test_drift_is_a_cause_until_the_host_is_sealed_again() -> None:
     """Told from a real look: worker-1 after `sysctl -w net.ipv4.ip_forward=0`; a converge ends it."""
     data = {"state": "degraded", "items": ["sysctls:net.ipv4.ip_forward#value"], "troubles": []}
-    look = Event("drift", "drift.looked", "drift, degraded: net.ipv4.ip_forward: value is 0, should be 1", data=data)
+    look = Event("drift", "drift.scanned", "drift, degraded: net.ipv4.ip_forward: value is 0, should be 1", data=data)
     cause = drift_cause([look], "lab", "worker-1")
     assert cause is not None
     assert "net.ipv4.ip_forward" in cause.what
     assert cause.hint.startswith("bmk provision lab --limit worker-1")
-    assert drift_cause([look, Event("bmk", "host.sealed", "")], "lab", "worker-1") is None
-    assert drift_cause([Event("drift", "drift.looked", "no drift", data={"state": "clean"})], "lab", "worker-1") is None
+    assert drift_cause([look, Event("bmk", "host.baseline_signed", "")], "lab", "worker-1") is None
+    assert (
+        drift_cause([Event("drift", "drift.scanned", "no drift", data={"state": "clean"})], "lab", "worker-1") is None
+    )
 
 
 def test_a_host_that_could_not_be_asked_is_told_so() -> None:
     """Unknown leads to power and console, not to a converge."""
     data = {"state": "unknown", "items": [], "troubles": [{"cause": "hangs", "text": "x"}]}
-    cause = drift_cause([Event("drift", "drift.looked", "drift is unknown: x", data=data)], "lab", "worker-1")
+    cause = drift_cause([Event("drift", "drift.scanned", "drift is unknown: x", data=data)], "lab", "worker-1")
     assert cause is not None
     assert cause.hint.startswith("bmk power status lab worker-1")
 

@@ -62,7 +62,7 @@ def asked(journal: Journal, host: Host, log: Any) -> tuple[list[str], list[str]]
 
 
 def sealed(journal: Journal, host: Host, log: Any) -> None:
-    bmc_facts.mark(lambda _: Machine(host, log), journal, [host])  # type: ignore[arg-type,return-value] # a part of a BMC
+    bmc_facts.mark_known_entries(lambda _: Machine(host, log), journal, [host])  # type: ignore[arg-type,return-value] # a part of a BMC
 
 
 def test_what_was_there_at_the_first_seal_is_no_news(journal: Journal, host: Host) -> None:

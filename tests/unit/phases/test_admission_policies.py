@@ -14,10 +14,10 @@ def test_policies_that_are_gone_come_back(simulation: Any) -> None:
     """Somebody deletes a policy: the plan says so for the control planes, one run puts it in, then nothing is left."""
     simulation.provision()
     assert _changes(simulation) == {}
-    simulation.guarded.clear()
-    assert _changes(simulation) == {name: ["guarded"] for name in ("cp-1", "cp-2", "cp-3")}
+    simulation.policies_applied.clear()
+    assert _changes(simulation) == {name: ["admission_policies"] for name in ("cp-1", "cp-2", "cp-3")}
     simulation.provision()
-    assert simulation.guarded == {"lab-ha"}
+    assert simulation.policies_applied == {"lab-ha"}
     assert _changes(simulation) == {}
 
 
@@ -29,7 +29,7 @@ def test_what_hardening_found_is_configured_again_once(simulation: Any) -> None:
     plan, _ = simulation.look()
     change, seal = (c for h in plan.hosts for c in h.changes)
     assert (change.phase, change.why) == ("configured", "found wrong since: pki-keys")
-    assert seal.phase == "sealed"
+    assert seal.phase == "baseline"
     simulation.provision()
     assert simulation.machines["worker-1"].configured == before + 1
     assert _changes(simulation) == {}

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from bmk.cluster.csr import Answer
+from bmk.cluster.csr import Decision
 from bmk.errors import Unreachable
 from bmk.journal import Event
 from bmk.phases.csr_approval import Approvals, Watcher
 
-STOLEN = Answer("csr-1", "worker-2", "client", "its subject is CN=system:node:worker-1, and it asked for worker-2")
-GOOD = Answer("csr-2", "worker-1", "serving")
+STOLEN = Decision("csr-1", "worker-2", "client", "its subject is CN=system:node:worker-1, and it asked for worker-2")
+GOOD = Decision("csr-2", "worker-1", "serving")
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Clusters:
     answers: list[Any]
     looks: int = 0
 
-    def approve(self) -> Sequence[Answer]:
+    def approve(self) -> Sequence[Decision]:
         self.looks += 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):

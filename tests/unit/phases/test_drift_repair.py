@@ -7,9 +7,9 @@ from typing import Any
 
 from bmk.drift import baseline as baselines
 from bmk.drift import history
-from bmk.drift.classify import judge
-from bmk.drift.model import Desired, Difference, Standing, Trouble
-from bmk.drift.repair import restoring
+from bmk.drift.classify import classify
+from bmk.drift.model import Desired, Difference, DriftStatus, Trouble
+from bmk.drift.repair import repair_variables
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted
 
@@ -21,9 +21,9 @@ ROGUE = Difference("bindings", "rogue", "", None, "role cluster-admin")
 
 def found(simulation: Any, where: str, *differences: Difference, **more: Any) -> None:
     """A drift run that ended with this."""
-    findings = tuple(judge("lab-ha", where, d, Desired(owners=OWNERS), {}) for d in differences)
+    findings = tuple(classify("lab-ha", where, d, Desired(owners=OWNERS), {}) for d in differences)
     now = time.time()
-    history.remember(simulation.service, f"run-{now}", now, now, [Standing(where, findings, **more)])
+    history.remember(simulation.service, f"run-{now}", now, now, [DriftStatus(where, findings, **more)])
 
 
 def test_a_host_with_drift_is_converged_and_sealed_again(simulation: Any) -> None:
@@ -42,12 +42,12 @@ def test_a_converge_is_told_what_to_put_back(simulation: Any) -> None:
     simulation.provision()
     sealed = {"boot": {"first": {"value": "bmk"}}, "files": {}}
     for name in ("worker-1", "worker-2"):
-        baselines.store(simulation.service, baselines.Seal(name, time.time(), "d", facts=sealed))
+        baselines.store(simulation.service, baselines.Baseline(name, time.time(), "d", facts=sealed))
     found(simulation, "worker-1", Difference("boot", "first", "value", "bmk", "UEFI PXEv4"))
     found(simulation, "worker-2", Difference("files", "/etc/cron.d/x", "", None, "type file"))
     kubelet = Difference("kubelet", "podPidsLimit", "value", "4096", "5000")
     found(simulation, "cp-1", kubelet, Difference("nftables", "inet bmk-masquerade", "", "rules 1", None))
-    told = restoring(simulation.service, ["worker-1", "worker-2", "cp-1"])
+    told = repair_variables(simulation.service, ["worker-1", "worker-2", "cp-1"])
     assert told["bmk_boot"] == {"worker-1": "bmk"}
     assert told["bmk_restore"]["worker-2"] == [{"path": "/etc/cron.d/x", "state": "absent"}]
     assert told["bmk_kubelets"] == told["bmk_tables"] == ["cp-1"]
@@ -73,7 +73,7 @@ def test_what_the_api_lacks_is_put_back_without_a_converge(simulation: Any) -> N
     kinds = {h.host: [c.kind for c in h.changes] for h in plan.pending}
     assert kinds == {"cp-1": ["restore"], "worker-1": ["restore"]}
     simulation.provision()
-    assert sorted(simulation.restored) == ["rogue", "worker-1 label role"]
+    assert sorted(simulation.drift_repaired) == ["rogue", "worker-1 label role"]
     assert simulation.look()[0].pending == ()
 
 

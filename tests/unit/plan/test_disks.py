@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bmk.agent import choose, policy
 from bmk.agent.errors import AgentError
-from bmk.agent.model import Disk, Finding, Image, Network, Spec
+from bmk.agent.model import Disk, DiskContent, HostNetwork, ImageSource, InstallSpec
 from bmk.datacenter.model import DiskSelector
 from bmk.plan.disks import choose_disk
 
@@ -18,10 +18,10 @@ ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["disks", "name", "size"]), inner),
 )
-SWAP = Finding("/dev/sda1", "swap", foreign=False)
-OURS = Finding("/dev/sda", "an unfinished bmk installation", foreign=False)
-LVM = Finding("/dev/sda2", "LVM physical volume", foreign=True)
-NETWORK = Network("10.0.0.5", 24, None, (), (), 1500, ())
+SWAP = DiskContent("/dev/sda1", "swap", foreign=False)
+OURS = DiskContent("/dev/sda", "an unfinished bmk installation", foreign=False)
+LVM = DiskContent("/dev/sda2", "LVM physical volume", foreign=True)
+NETWORK = HostNetwork("10.0.0.5", 24, None, (), (), 1500, ())
 WWNS = ["0x5000c50012345678", "eui.0025385b71b00001", "nvme.8086-4254", "naa.5000c50012345678"]
 found_disks = st.lists(
     st.builds(
@@ -99,7 +99,7 @@ def test_a_disk_without_serial_and_wwn_is_confirmed_by_path_and_size() -> None:
 
 
 def refused(disk: Disk, confirmed: str | None) -> bool:
-    spec = Spec("n", "n", NETWORK, {}, confirmed, Image("http://x", "0" * 64), ("ssh-ed25519 A",))
+    spec = InstallSpec("n", "n", NETWORK, {}, confirmed, ImageSource("http://x", "0" * 64), ("ssh-ed25519 A",))
     try:
         policy.check_foreign(disk, spec)
     except AgentError:

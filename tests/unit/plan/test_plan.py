@@ -34,7 +34,7 @@ CONVERGED = Actual(
     node="ready",
     converged="current",
     policies="current",
-    sealed=True,
+    baseline=True,
 )
 
 

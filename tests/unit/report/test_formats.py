@@ -13,28 +13,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.classify import judge
-from bmk.drift.model import Desired, Difference, Finding, Standing, Trouble
+from bmk.drift.classify import classify
+from bmk.drift.model import Desired, Difference, DriftStatus, Finding, Trouble
 from bmk.report import drift, verify
 from bmk.report.drift_text import as_junit, table
 from bmk.report.page import render
 from bmk.report.prometheus import drift_metrics
-from bmk.verify.run import Result
+from bmk.verify.run import VerifyResult
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = st.text(max_size=30)
 
 
 def finding(**more: Any) -> Finding:
-    found = judge("par", "r1-01", Difference("sysctls", "vm.swappiness", "value", "1", "60"), Desired(), {})
+    found = classify("par", "r1-01", Difference("sysctls", "vm.swappiness", "value", "1", "60"), Desired(), {})
     return Finding.from_dict({**found.as_dict(), "first": 100.0, "last": 200.0, **more})
 
 
 STANDINGS = [
-    Standing("r1-01", (finding(),)),
-    Standing("r1-02", (finding(severity="breaking", expected="why (until 2099-01-01)"),)),
-    Standing("r1-03", (), (Trouble("hangs", "no whole answer within 120 s", "bmk console par r1-03"),)),
-    Standing("r1-04"),
+    DriftStatus("r1-01", (finding(),)),
+    DriftStatus("r1-02", (finding(severity="breaking", expected="why (until 2099-01-01)"),)),
+    DriftStatus("r1-03", (), (Trouble("hangs", "no whole answer within 120 s", "bmk console par r1-03"),)),
+    DriftStatus("r1-04"),
 ]
 
 
@@ -54,16 +54,19 @@ def test_documents_are_as_their_schemas_say() -> None:
         "hosts": 4, "clean": 2, "drifted": 1, "unknown": 1, "expected": 1,
         "benign": 0, "degraded": 1, "security": 0, "breaking": 0,
     }  # fmt: skip
-    results = [Result("r1-01", "kubelet", "it runs", "failed", "why\nmore", 0.1), Result("c", "smoke", "dns", "passed")]
+    results = [
+        VerifyResult("r1-01", "kubelet", "it runs", "failed", "why\nmore", 0.1),
+        VerifyResult("c", "smoke", "dns", "passed"),
+    ]
     jsonschema.validate(verify.document("par", 1.0, results), verify.schema())
 
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_junit_is_xml_whatever_a_host_said(name: str, have: str, diff: str) -> None:
     """Control characters, brackets and quotes of a host break no reader."""
-    d = judge("par", "x", Difference("files", name, "sha256", "a", have), Desired(), {})
+    d = classify("par", "x", Difference("files", name, "sha256", "a", have), Desired(), {})
     body = Finding.from_dict({**d.as_dict(), "diff": diff})
-    root = ElementTree.fromstring(as_junit("par", [Standing("x", (body,), (Trouble("hangs", have),))]))
+    root = ElementTree.fromstring(as_junit("par", [DriftStatus("x", (body,), (Trouble("hangs", have),))]))
     assert len(root.findall(".//failure")) == len(root.findall(".//error")) == 1
 
 
@@ -91,7 +94,7 @@ def test_the_table_names_only_what_somebody_should_look_at() -> None:
     assert "r1-04" not in lines
     assert "r1-02" not in lines
     assert lines.count("next: bmk ") == 2
-    assert list(table([Standing("r1-04")], wide=False)) == []
+    assert list(table([DriftStatus("r1-04")], wide=False)) == []
     assert "expected: why" in "\n".join(table(STANDINGS, wide=True))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bmk.verify.run import Result, unheard
+from bmk.verify.run import VerifyResult, unheard
 from bmk.verify.suites.record import parse
 
 
@@ -52,7 +52,7 @@ def test_a_host_that_never_converged_has_no_role() -> None:
 
 def test_a_suite_that_ran_no_test_is_an_error() -> None:
     """Who asks for a role must get an answer about it: skipped tests are none."""
-    results = [Result("a", "kubelet", "files", "passed"), Result("a", "worker", "files", "skipped")]
+    results = [VerifyResult("a", "kubelet", "files", "passed"), VerifyResult("a", "worker", "files", "skipped")]
     assert [(r.suite, r.outcome) for r in unheard(["kubelet", "worker", "missing"], results)] == [
         ("worker", "error"),
         ("missing", "error"),
