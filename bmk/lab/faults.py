@@ -128,6 +128,7 @@ FAULTS: dict[str, Fault] = {
     "no-dhcp": Fault("the network cable is out, so no DHCP request is ever seen", _unplug, _plug),
     "wrong-serial": Fault("another mainboard is in the case: its serial number is not that of the file"),
     "wrong-disk": Fault("another disk is in the case: its serial number is not that of the file"),
+    "wrong-nic": Fault("the NIC that boots was replaced: its MAC is not that of the file"),
     "wrong-firmware": Fault("the firmware's setup was changed: BIOS instead of UEFI, or the reverse"),
     "disk-lvm": Fault("somebody's LVM volume is on the disk", _sign, _unsign),
     "disk-4kn": Fault("the disk has sectors of 4096 bytes (from the next power on; what is on it is lost to firmware)"),

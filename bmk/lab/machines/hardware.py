@@ -181,19 +181,27 @@ def _with_identity(planned: MachineHardware, kept: Mapping[str, Any]) -> Machine
 
 
 def swapped(bought: MachineHardware, faults: Collection[str]) -> MachineHardware:
-    """What is in the case when somebody put other parts there: mainboard, disks, settings of the firmware. Pure."""
+    """What is in the case when somebody put other parts there: mainboard, disks, NIC, settings of firmware. Pure."""
     serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
     drives = bought.drives
     if "wrong-disk" in faults:
         drives = tuple(replace(drive, serial=_other(drive.serial)) for drive in drives)
     if "disk-4kn" in faults:
         drives = tuple(replace(drive, sector=4096) for drive in drives)
+    ports = bought.ports
+    if "wrong-nic" in faults:
+        ports = (replace(ports[0], mac=_other_mac(ports[0].mac)), *ports[1:])
     bmc = replace(bought.bmc, kcs=0) if "kcs-silent" in faults else bought.bmc
-    return replace(bought, serial=serial, drives=drives, bmc=bmc, firmware=_mode(bought.firmware, faults))
+    fitted = replace(bought, serial=serial, ports=ports, drives=drives, bmc=bmc)
+    return replace(fitted, firmware=_mode(bought.firmware, faults))
 
 
 def _other(serial: str) -> str:
     return f"WRONG{serial[5:]}"
+
+
+def _other_mac(mac: str) -> str:
+    return f"{int(mac[:2], 16) ^ 0x08:02x}{mac[2:]}"
 
 
 def _mode(firmware: Firmware, faults: Collection[str]) -> Firmware:

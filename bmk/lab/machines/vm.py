@@ -50,7 +50,8 @@ def arguments(hardware: MachineHardware, target: Target, *, kvm: bool, qmp_fd: i
     ]
     for number, drive in enumerate(hardware.drives):
         lines += _drive(drive, number, bootindex(target, "disk", number))
-    for number, port in enumerate(hardware.ports):
+    # The NIC that boots is the last that the kernel finds, as where it is a card and others are on the mainboard.
+    for number, port in reversed(list(enumerate(hardware.ports))):
         index = bootindex(target, "nic", number)
         lines += ["-netdev", f"tap,id=net{number},ifname={port.tap},script=no,downscript=no"]
         lines += ["-device", f"virtio-net-pci,id=nic{number},netdev=net{number},mac={port.mac}" + _index(index)]

@@ -46,7 +46,7 @@ def main() -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if giaddr == "0.0.0.0":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, asked.get("nic", "eth0").encode())
         sock.bind(("", 68 if giaddr == "0.0.0.0" else 67))
         sock.settimeout(asked.get("seconds", 5))
         sock.sendto(packet(asked), (asked.get("to", "255.255.255.255"), asked.get("port", 67)))

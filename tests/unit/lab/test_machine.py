@@ -257,16 +257,17 @@ def test_the_wrong_serial_is_another_one(run: Callable[[Work], None], tmp_path: 
     run(work)
 
 
-def test_another_disk_and_another_mode(run: Callable[[Work], None], tmp_path: Path) -> None:
+def test_another_disk_nic_and_mode(run: Callable[[Work], None], tmp_path: Path) -> None:
     """What is swapped shows in everything that is built from it, and what was bought comes back."""
 
     async def work(machine: Chassis, body: Remembering) -> None:
         faults, bought = faults_of(machine, tmp_path), machine.hardware
-        for name in ("wrong-disk", "wrong-firmware"):
+        for name in ("wrong-disk", "wrong-nic", "wrong-firmware"):
             await faults.set(name, machine, True, None)
         assert (machine.fitted.firmware, machine.fitted.serial) == ("bios", bought.serial)
         assert machine.fitted.drives[0].serial == machine.show()["disks"][0]["serial"] == "WRONG1"
-        for name in ("wrong-disk", "wrong-firmware"):
+        assert machine.fitted.ports[0].mac == machine.show()["macs"][0] != bought.ports[0].mac
+        for name in ("wrong-disk", "wrong-nic", "wrong-firmware"):
             await faults.set(name, machine, False, None)
         assert machine.fitted == bought
 
