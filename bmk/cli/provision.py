@@ -18,6 +18,7 @@ from bmk.cli.output import say
 
 if TYPE_CHECKING:
     from bmk.engine.executor import Outcome
+    from bmk.engine.lock import RunLock
     from bmk.journal.sinks import Sink
     from bmk.live.workspace import Workspace
     from bmk.plan import Actual, Plan
@@ -61,8 +62,8 @@ def command(dc: str, **wish: Any) -> int:
 
     workspace = open_and_start(dc, say)
     try:
-        with RunLock(workspace.journal, workspace.run_id):
-            return _provision(workspace, _Wish(**wish))
+        with RunLock(workspace.journal, workspace.run_id) as lock:
+            return _provision(workspace, _Wish(**wish), lock)
     except KeyboardInterrupt:
         _leave()
 
@@ -76,7 +77,7 @@ def _leave() -> NoReturn:
     os._exit(Exit.INTERRUPTED)
 
 
-def _provision(workspace: Workspace, wish: _Wish) -> int:
+def _provision(workspace: Workspace, wish: _Wish, lock: RunLock) -> int:
     from bmk.actions.provision import PROVISION
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.attestation import unproven
@@ -100,7 +101,7 @@ def _provision(workspace: Workspace, wish: _Wish) -> int:
         workspace.services.image()  # refuses now, not host by host, when there is nothing to install
     _agree(plan, wish, workspace.dc.name)
     began = workspace.journal.last_seq()
-    return _report(_perform(workspace, plan, actuals, wish), workspace, began)
+    return _report(_perform(workspace, plan, actuals, wish, lock), workspace, began)
 
 
 def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
@@ -120,7 +121,7 @@ def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
         raise Declined("nothing was changed", hint=f"bmk plan {dc}")
 
 
-def _perform(workspace: Workspace, plan: Plan, actuals: dict[str, Actual], wish: _Wish) -> list[Outcome]:
+def _perform(workspace: Workspace, plan: Plan, actuals: dict[str, Actual], wish: _Wish, lock: RunLock) -> list[Outcome]:
     from bmk.actions.provision import PROVISION
     from bmk.engine.session import Options, perform
 
@@ -130,7 +131,7 @@ def _perform(workspace: Workspace, plan: Plan, actuals: dict[str, Actual], wish:
         work = perform(
             workspace.run_id, PROVISION, workspace.dc, workspace.services, workspace.journal, plan, actuals, options
         )
-        return asyncio.run(_interruptible(work))
+        return asyncio.run(_interruptible(work, lock))
 
 
 def _sinks(workspace: Workspace, plan: Plan, wish: _Wish, stack: ExitStack) -> list[Sink]:
@@ -147,16 +148,22 @@ def _sinks(workspace: Workspace, plan: Plan, wish: _Wish, stack: ExitStack) -> l
     return [shown, JsonLines(stream)]
 
 
-async def _interruptible(work: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
-    """SIGTERM ends a run as Ctrl-C does: what is under way is cancelled and the journal says so."""
+async def _interruptible(work: Coroutine[Any, Any, list[Outcome]], lock: RunLock) -> list[Outcome]:
+    """SIGTERM and a lost lock end a run as Ctrl-C does: what is under way is cancelled and the journal says so."""
     import signal
 
-    task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    task, loop = asyncio.ensure_future(work), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    lock.on_lost = lambda _: loop.call_soon_threadsafe(task.cancel)
     try:
+        lock.check()
         return await task
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    except BaseException as error:
+        if lock.lost is not None:
+            raise lock.lost from None
+        if isinstance(error, asyncio.CancelledError):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _report(outcomes: list[Outcome], workspace: Workspace, began: int) -> int:

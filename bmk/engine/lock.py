@@ -1,7 +1,10 @@
 """One run per data center: a lease in the journal says who, a file lock says that they live.
 
 The kernel drops the file lock when its process dies, also by kill -9 and across namespaces, so the same command can
-continue at once on the same machine. A lease of another machine (state on shared storage) counts until it expires.
+continue at once on the same machine. A lease of another machine counts until it expires.
+
+Each lock has a fencing number, one higher than that of the lock before. Whoever holds a lock with a lower number than
+the journal's has lost it: `RunLock.check` compares them before a call that must not be made by two runs.
 """
 
 from __future__ import annotations
@@ -12,23 +15,26 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from bmk.errors import LockHeld
-from bmk.journal import Journal
+from bmk.errors import BmkError, LockHeld
+from bmk.journal import Event, Journal
 
 LEASE = 60.0  # seconds; renewed every third of it
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has the lock. `taken` and `expires` in seconds since the epoch."""
+    """Who has the lock. `taken` and `expires` in seconds since the epoch; `fence` is the number of the lock."""
 
     owner: str
     run: str | None
     taken: float
     expires: float
+    fence: int = 0
 
     @property
     def machine(self) -> str:
@@ -48,55 +54,129 @@ def this_owner() -> str:
 
 
 class RunLock:
-    """Context manager: exclusive work on one data center. Raises LockHeld (exit 7) with who, since when, until when."""
+    """Context manager: exclusive work on one data center. Raises LockHeld (exit 7) with who, since when, until when.
 
-    def __init__(self, journal: Journal, run: str, owner: str = "", lease: float = LEASE) -> None:
+    `fence` is the number of this lock, larger than that of every lock before it. A lock that another run took, or that
+    could not be renewed until its lease ended, is lost for good: `lost` is the reason, `on_lost` is called once with it
+    from the thread that renews, and `check` raises it.
+    """
+
+    def __init__(
+        self, journal: Journal, run: str, lease: float = LEASE, on_lost: Callable[[LockHeld], object] | None = None
+    ) -> None:
         self._journal, self._run, self._lease = journal, run, lease
-        self._owner = owner or this_owner()
+        self.on_lost = on_lost
+        self._owner = this_owner()
+        self.lost: LockHeld | None = None
         self._stop = threading.Event()
         self._file: int | None = None
-        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self.fence = 0
 
     def __enter__(self) -> RunLock:
         self._file = os.open(self._journal.path.with_name("run.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._take()
-        except BaseException as error:
+            self._lock_file(self._file)
+            self.fence = self._take()
+        except BaseException:
             os.close(self._file)
-            raise _held(holder(self._journal)) from None if isinstance(error, BlockingIOError) else error
+            raise
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> Literal[False]:
         self._stop.set()
         self._thread.join()
-        with self._journal.transaction() as db:
-            db.execute("DELETE FROM leases WHERE name = 'run' AND owner = ?", (self._owner,))
+        # The result of the run counts more than a failure here: the lease ends by itself.
+        with suppress(Exception), self._journal.transaction() as db:
+            db.execute("UPDATE leases SET expires = 0 WHERE name = 'run' AND fence = ?", (self.fence,))
         if self._file is not None:
             os.close(self._file)
         return False
 
-    def _take(self) -> None:
-        """Write the lease. That of a dead process of this machine is taken over: it would still have the file lock."""
+    def check(self) -> None:
+        """Raise LockHeld unless this run still holds the lock: for threads that are about to change a machine.
+
+        One read of the journal; when the lease has run out (a machine that was suspended), it is renewed first, which
+        succeeds only if nobody took the lock in the meantime.
+        """
+        if self.lost is not None:
+            raise self.lost
+        try:
+            now = holder(self._journal)
+            if now is None or now.fence != self.fence:
+                raise _taken(now)
+            if now.expires <= time.time():
+                self._renew()
+        except LockHeld:
+            raise
+        except Exception as error:
+            raise LockHeld(
+                "this run cannot prove that it still holds the lock of the data center",
+                why=f"the journal does not answer: {_reason(error)}",
+                hint=_HINT,
+            ) from error
+
+    def _lock_file(self, file: int) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _held(holder(self._journal)) from None
+
+    def _take(self) -> int:
+        """Write the lease and return its number. That of a dead process of this machine is taken over."""
         now = time.time()
         with self._journal.transaction() as db:
             other = holder(self._journal)
             if other is not None and other.expires > now and other.machine != socket.gethostname():
                 raise _held(other)
             values = (self._owner, self._run, now, now + self._lease)
-            db.execute("REPLACE INTO leases (name, owner, run, taken, expires) VALUES ('run',?,?,?,?)", values)
+            return int(
+                db.execute(
+                    "INSERT INTO leases (name, owner, run, taken, expires, fence) VALUES ('run', ?, ?, ?, ?, 1)"
+                    " ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, run = excluded.run,"
+                    " taken = excluded.taken, expires = excluded.expires, fence = leases.fence + 1 RETURNING fence",
+                    values,
+                ).fetchall()[0][0]
+            )
+
+    def _keep(self) -> None:
+        """Renew until the run ends. A failure is tried again until the lease is over; then the lock is lost."""
+        until, pause = time.monotonic() + self._lease, self._lease / 3
+        while not self._stop.wait(pause):
+            try:
+                began = time.monotonic()
+                self._renew()
+                until, pause = began + self._lease, self._lease / 3
+            except LockHeld as lost:
+                self._give_up(lost)
+                return
+            except Exception as error:  # disk full, read-only, database away: the reason is passed on
+                if time.monotonic() >= until:
+                    self._give_up(_not_renewed(error))
+                    return
+                pause = self._lease / 12
 
     def _renew(self) -> None:
-        while not self._stop.wait(self._lease / 3):
-            with self._journal.transaction() as db:
-                values = (time.time() + self._lease, self._owner)
-                db.execute("UPDATE leases SET expires = ? WHERE name = 'run' AND owner = ?", values)
+        values = (time.time() + self._lease, self.fence)
+        with self._journal.transaction() as db:
+            renewed = db.execute("UPDATE leases SET expires = ? WHERE name = 'run' AND fence = ?", values).rowcount
+        if not renewed:
+            raise _taken(holder(self._journal))
+
+    def _give_up(self, lost: LockHeld) -> None:
+        self.lost = lost
+        with suppress(Exception):  # the journal may be what is broken
+            text = f"{lost.what}: {lost.why}"
+            data = {"what": lost.what, "why": lost.why, "hint": lost.hint, "fence": self.fence}
+            self._journal.append(Event("bmk", "run.lock_lost", text, run=self._run, level="error", data=data))
+        if self.on_lost is not None:
+            self.on_lost(lost)
 
 
 def holder(journal: Journal) -> Holder | None:
-    """Who wrote the lease last; it may have expired."""
-    rows = journal.query("SELECT owner, run, taken, expires FROM leases WHERE name = 'run'")
+    """Who took the lock last and has not given it back; the lease may have expired."""
+    rows = journal.query("SELECT owner, run, taken, expires, fence FROM leases WHERE name = 'run' AND expires > 0")
     return Holder(*rows[0]) if rows else None
 
 
@@ -119,12 +199,32 @@ def _lives(pid: int) -> bool:
     return True
 
 
+_HINT = "wait until the other run has ended; the same command continues"
+
+
 def _held(by: Holder | None) -> LockHeld:
     if by is None:
         return LockHeld("another run has just started", hint="try again in a moment")
-    since, until = (time.strftime("%H:%M:%S", time.localtime(t)) for t in (by.taken, by.expires))
+    return LockHeld(f"{by.owner} is at work on this data center", why=_lease(by), hint=_HINT)
+
+
+def _taken(by: Holder | None) -> LockHeld:
+    what = "another run took the lock of this data center"
+    return LockHeld(what, why=f"{by.owner}, {_lease(by)}" if by else "and has ended since", hint=_HINT)
+
+
+def _not_renewed(error: Exception) -> LockHeld:
     return LockHeld(
-        f"{by.owner} is at work on this data center",
-        why=f"run {by.run}, since {since}; its lease is good until {until} and renewed while it lives",
-        hint="wait for it, or ask its owner to end it",
+        "the lock of this data center could not be renewed until its lease ended",
+        why=_reason(error),
+        hint="put the journal's disk or database right; the same command continues",
     )
+
+
+def _lease(by: Holder) -> str:
+    since, until = (time.strftime("%H:%M:%S", time.localtime(t)) for t in (by.taken, by.expires))
+    return f"run {by.run}, since {since}; its lease is good until {until} and renewed while it lives"
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, BmkError | OSError) else f"{type(error).__name__}: {error}"

@@ -59,4 +59,6 @@ MIGRATIONS = [
     UPDATE events SET kind = 'cluster.policies_applied' WHERE kind = 'cluster.guarded';
     UPDATE records SET key = 'drift_repair' WHERE key = 'restored';
     """,
+    # Fencing number of the run lock, one higher with each lock: tells a run that lost its lock from the present one.
+    "ALTER TABLE leases ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;",
 ]
