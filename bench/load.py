@@ -1,20 +1,27 @@
 """Load and plan of a generated data center against PyYAML's C loader on the same bytes, side by side in one run.
 
-    python bench/load.py [--hosts 1000 10000] [--rounds 3]
+    python bench/load.py [--hosts 1000 10000] [--rounds 3] [--before ../older]
 
-Seconds are CPU seconds of a fresh process each, the least of the rounds; MB is the peak resident size of that process.
-Half of the hosts reserve an address, half have one in addresses.yml; all but three are workers of one cluster.
+Seconds are CPU seconds of a fresh process each, the least of the rounds; MB is the peak resident size of that process;
+lines are what a person would read. Half of the hosts reserve an address, half have one in addresses.yml; all but three
+are workers of one cluster. `plan, new` and `plan, running` observe hosts as well, whose BMCs, ssh and API answer at
+once: machines that are off and unknown, and a cluster with nothing to do but to sign its baseline. `--before`: another
+checkout of bmk with its own .venv, measured in turns with this one.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 HEAD = """\
 apiVersion: bmk.dev/v1
@@ -83,6 +90,71 @@ def load_and_plan(directory: Path) -> None:
     assert len(build_plan(dc, "provision", PROVISION.phases, dc.hosts, {}).hosts) == len(dc.hosts)
 
 
+class Services:
+    """A data center that answers at once: all machines off, or all nodes Ready."""
+
+    def __init__(self, hosts: frozenset[str]) -> None:
+        self._ready = hosts
+
+    def ssh(self, host: Any) -> str:
+        return "ok" if host.name in self._ready else "silent"
+
+    def power(self, host: Any) -> str:
+        return "off"
+
+    def wanted(self, host: Any) -> str:
+        return "digest"
+
+    def cluster(self, name: str) -> Services:
+        return self
+
+    def nodes(self) -> dict[str, str]:
+        return dict.fromkeys(self._ready, "ready")
+
+    def policies(self) -> str:
+        return "current" if self._ready else "unknown"
+
+    def serving(self, hosts: list[Any]) -> frozenset[str]:
+        return frozenset(h.name for h in hosts)
+
+
+def plan(directory: Path, *, running: bool) -> int:
+    """What `bmk plan` does after it has opened the data center."""
+    from bmk.actions.provision import PROVISION
+    from bmk.datacenter.load import load_datacenter
+    from bmk.journal import Journal
+    from bmk.live.observe import observe
+    from bmk.plan import build_plan
+    from bmk.plan.show import lines
+
+    dc = load_datacenter(directory)
+    with tempfile.TemporaryDirectory() as state:
+        journal = Journal(Path(state) / "journal.db")
+        if running:
+            records(journal, dc.hosts)
+        actuals: Any = observe(dc, journal, Services(frozenset(dc.hosts if running else ())), dc.hosts)
+    planned = build_plan(dc, "provision", PROVISION.phases, dc.hosts, actuals)
+    shown: Any = lines
+    more = [dc.hosts] if "hosts" in inspect.signature(lines).parameters else []
+    text = "\n".join(shown(planned, *more))
+    return text.count("\n") + 1
+
+
+def records(journal: Any, hosts: Mapping[str, Any]) -> None:
+    """What a journal holds of hosts that were installed and joined."""
+    with journal.transaction():
+        for host in hosts.values():
+            for key, value in (
+                ("identity", {"serial": host.serial}),
+                ("installed", {"serial": host.serial}),
+                ("host_keys", ["ssh-ed25519 A"]),
+                ("joined", {"cluster": host.cluster, "at": 1.0}),
+                ("ready", {"cluster": host.cluster, "at": 1.0}),
+                ("converged", {"digest": "digest", "at": 1.0}),
+            ):
+                journal.record(host.name, key, value)
+
+
 def empty(_: Path) -> None:
     """What starting Python with the libraries costs, to be seen beside the rest."""
     import yaml
@@ -93,15 +165,22 @@ def empty(_: Path) -> None:
     assert bmk.datacenter.load.__file__
 
 
-SUBJECTS = {"libraries only": empty, "YAML C loader": c_loader, "bmk load": load, "bmk load and plan": load_and_plan}
+SUBJECTS: dict[str, Callable[[Path], int | None]] = {
+    "libraries only": empty,
+    "YAML C loader": c_loader,
+    "bmk load": load,
+    "bmk load and plan": load_and_plan,
+    "plan, new": partial(plan, running=False),
+    "plan, running": partial(plan, running=True),
+}
 
 
 def measure(subject: str, directory: Path) -> None:
-    """In a process of its own: do it once, print CPU seconds and peak MB as JSON."""
+    """In a process of its own: do it once, print CPU seconds, peak MB and lines as JSON."""
     start = time.process_time()
-    SUBJECTS[subject](directory)
+    printed = SUBJECTS[subject](directory)
     seconds = time.process_time() - start
-    print(json.dumps([seconds, peak()]))
+    print(json.dumps([seconds, peak(), printed or 0]))
 
 
 def peak() -> float:
@@ -110,38 +189,45 @@ def peak() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def measured(subject: str, directory: Path) -> tuple[float, float]:
-    command = [sys.executable, __file__, "--measure", subject, str(directory)]
-    seconds, megabytes = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-    return seconds, megabytes
+def measured(python: str, subject: str, directory: Path) -> tuple[float, float, int]:
+    command = [python, __file__, "--measure", subject, str(directory)]
+    seconds, megabytes, lines = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return seconds, megabytes, lines
 
 
-def table(sizes: list[int], rounds: int) -> None:
-    """One line per size and subject; the ratio is to the C loader on the same bytes."""
-    print(f"{'hosts':>7} {'MB of YAML':>10}  {'subject':<18} {'CPU s':>7} {'peak MB':>8} {'ratio':>6}")
+def table(sizes: list[int], rounds: int, pythons: dict[str, str]) -> None:
+    """One line per size, subject and checkout; the ratio is to the C loader on the same bytes."""
+    print(f"{'hosts':>7} {'MB of YAML':>10}  {'subject':<26} {'CPU s':>7} {'peak MB':>8} {'ratio':>6} {'lines':>7}")
     for hosts in sizes:
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
             generate(directory, hosts)
             size = sum(f.stat().st_size for f in directory.iterdir()) / 1e6
-            turns = [(subject, measured(subject, directory)) for _ in range(rounds) for subject in SUBJECTS]
-            runs = {subject: [result for s, result in turns if s == subject] for subject in SUBJECTS}
-            base = min(seconds for seconds, _ in runs["YAML C loader"])
-            for subject, results in runs.items():
-                seconds, peak = min(s for s, _ in results), max(m for _, m in results)
-                print(f"{hosts:>7} {size:>10.2f}  {subject:<18} {seconds:>7.2f} {peak:>8.0f} {seconds / base:>6.2f}")
+            turns = [(s, which) for _ in range(rounds) for s in SUBJECTS for which in pythons]
+            results = [(turn, measured(pythons[turn[1]], turn[0], directory)) for turn in turns]
+            base = min(r[0] for turn, r in results if turn[0] == "YAML C loader")
+            for turn in dict.fromkeys(turns):
+                mine = [r for t, r in results if t == turn]
+                seconds, peak, lines = min(r[0] for r in mine), max(r[1] for r in mine), mine[0][2]
+                label = " ".join(filter(None, turn))
+                figures = f"{seconds:>7.2f} {peak:>8.0f} {seconds / base:>6.2f} {lines or '':>7}"
+                print(f"{hosts:>7} {size:>10.2f}  {label:<26} {figures}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="another checkout of bmk, with its own .venv")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.measure[0], Path(arguments.measure[1]))
-    else:
-        table(arguments.hosts, arguments.rounds)
+        return
+    pythons = {"": sys.executable}
+    if arguments.before:
+        pythons = {"before": str(arguments.before.resolve() / ".venv/bin/python"), "now": sys.executable}
+    table(arguments.hosts, arguments.rounds, pythons)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,12 @@ from bmk.cli.output import dump, say
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Also write it, for bmk provision --plan FILE."
 )
-def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> int:
-    """Show what provision would change, host by host, and why. Exit code 0: nothing; 2: something would change."""
+@click.option("--verbose", "-v", is_flag=True, help="Each host by itself, however many they are.")
+def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verbose: bool) -> int:
+    """Show what provision would change, and why. Exit code 0: nothing; 2: something would change.
+
+    More than ten hosts are grouped by what would change; --verbose and -o json show each by itself.
+    """
     from bmk.actions.provision import PROVISION
     from bmk.artifacts.other_lock import other_lock
     from bmk.boot.tpm.accepted import waiting
@@ -39,7 +43,8 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None) -> i
     if people:
         say(people)
     if output == "table":
-        click.echo("\n".join(lines(plan, unproven(hosts), ways_out(workspace.dc, [h.host for h in plan.pending]))))
+        notes = ways_out(workspace.dc, [h.host for h in plan.pending])
+        click.echo("\n".join(lines(plan, workspace.dc.hosts, unproven(hosts), notes, verbose=verbose)))
     else:
         dump(plan.as_dict(), output)
     if out is not None:

@@ -91,7 +91,8 @@ def _provision(workspace: Workspace, wish: _Wish, lock: RunLock) -> int:
     plan, actuals = workspace.plan(hosts, PROVISION)
     if wish.plan is not None:
         check_against(wish.plan, plan)
-    say("\n".join(lines(plan, unproven(hosts), ways_out(workspace.dc, [h.host for h in plan.pending]))))
+    notes = ways_out(workspace.dc, [h.host for h in plan.pending])
+    say("\n".join(lines(plan, workspace.dc.hosts, unproven(hosts), notes)))
     if not plan.pending:
         return Exit.OK
     people = waiting(workspace.journal, hosts, workspace.dc.name)
@@ -169,6 +170,7 @@ async def _interruptible(work: Coroutine[Any, Any, list[Outcome]], lock: RunLock
 def _report(outcomes: list[Outcome], workspace: Workspace, began: int) -> int:
     from bmk.cli.tables import show_failures, show_smoke
     from bmk.errors import SomeHostsFailed
+    from bmk.hostlist import compact
 
     show_smoke(workspace.journal.since(began, kind="smoke.check"))
     show_failures(outcomes)
@@ -177,6 +179,6 @@ def _report(outcomes: list[Outcome], workspace: Workspace, began: int) -> int:
         say(f"{len(outcomes)} hosts done; next: bmk status {workspace.dc.name}")
         return 0
     raise SomeHostsFailed(
-        f"{len(bad)} of {len(outcomes)} hosts failed: {', '.join(bad)}",
+        f"{len(bad)} of {len(outcomes)} hosts failed: {compact(bad)}",
         hint=f"bmk provision {workspace.dc.name} continues",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
@@ -45,7 +46,7 @@ class Host:
         return self.nics[0].mac
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: a cached property lives in the instance's dictionary
 class DataCenter:
     """A loaded, checked and resolved data center. `source` is the file it came from."""
 
@@ -59,5 +60,13 @@ class DataCenter:
 
     def members(self, cluster: str, role: Role | None = None) -> tuple[Host, ...]:
         """Hosts of a cluster, in the order of the file (control planes first)."""
-        hosts = [h for h in self.hosts.values() if h.cluster == cluster and role in (None, h.role)]
-        return tuple(sorted(hosts, key=lambda h: h.role != "control_plane"))
+        hosts = self._members.get(cluster, ())
+        return hosts if role is None else tuple(h for h in hosts if h.role == role)
+
+    @cached_property
+    def _members(self) -> Mapping[str, tuple[Host, ...]]:
+        """By cluster. Computed once: observing asks for the members of every host's cluster."""
+        found: dict[str, list[Host]] = {}
+        for host in sorted(self.hosts.values(), key=lambda h: h.role != "control_plane"):
+            found.setdefault(host.cluster or "", []).append(host)
+        return {name: tuple(hosts) for name, hosts in found.items() if name}

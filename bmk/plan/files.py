@@ -1,4 +1,4 @@
-"""A plan in a file: what was reviewed is what runs, or nothing does."""
+"""A plan in a file: exactly the plan that was reviewed runs, or nothing does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from bmk.document import read_json
 from bmk.errors import ConfigError, PreflightRefused
+from bmk.hostlist import compact
 from bmk.plan.model import SCHEMA, Plan
 
 
@@ -23,7 +24,7 @@ def check_against(path: Path, now: Plan) -> None:
     if saved.get("digest") == now.digest:
         return
     raise PreflightRefused(
-        f"facts changed since this plan was made: {', '.join(_differences(saved, now)) or 'the data center file'}",
+        f"facts changed since this plan was made: {compact(_differences(saved, now)) or 'the data center file'}",
         where=str(path),
         hint=f"bmk plan {now.dc} --out {path}",
     )

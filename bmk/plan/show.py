@@ -1,28 +1,50 @@
-"""A plan for people: per host what would change and why; disks that would be wiped by serial, and what is on them."""
+"""A plan for people: what would change and why; disks that would be wiped, and what is on them.
+
+A few hosts are shown one by one. Many are grouped by what would change, because what two thousand hosts have in common
+cannot be seen in two thousand lists; wipes, confirmations and failed probes then name every host.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 
+from bmk.datacenter.resolve import Host
+from bmk.hostlist import compact
+from bmk.plan.groups import Step, grouped
 from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
 
 _PHASE = len("admission_policies")  # columns: the longest name of a phase
+_FEW = 10  # hosts that are shown one by one; more do not fit on a screen
+_WIDTH = 110  # columns of a list of hosts
 
 
-def lines(plan: Plan, exceptions: Iterable[object] = (), notes: Iterable[str] = ()) -> Iterator[str]:
-    """The plan as plain lines; the last one sums up. `exceptions`: what a person should know of these hosts anyway.
+def lines(
+    plan: Plan,
+    hosts: Mapping[str, Host],
+    exceptions: Iterable[object] = (),
+    notes: Iterable[str] = (),
+    *,
+    verbose: bool = False,
+) -> Iterator[str]:
+    """The plan as plain lines; the last one sums up. `hosts`: those of the data center, by name.
 
-    `notes`: what else follows from the file for those that would change.
+    `exceptions`: what a person should know of these hosts anyway; `notes`: what else follows from the file for those
+    that would change. `verbose`: each host by itself, however many they are.
     """
-    for host in plan.hosts:
-        yield from _host(host)
+    shown = [host for host in plan.hosts if host.changes or host.trouble]
+    if verbose or len(shown) <= _FEW:
+        for host in shown:
+            yield from _host(host)
+    else:
+        yield from (summary(plan), *_groups(plan, hosts), f"each host by itself: bmk plan {plan.dc} --verbose")
     yield from (f"exception: {one}" for one in exceptions)
     yield from notes
     yield summary(plan)
 
 
 def summary(plan: Plan) -> str:
-    """One line: how many hosts would change, how many disks would be wiped."""
+    """One line: how many hosts would change, how many disks would be wiped, how many need a confirmation."""
     if not plan.pending:
         return f"{plan.dc}: no changes; {_count(len(plan.hosts), 'host')} as the file says"
     wipes = sum(1 for h in plan.pending for c in h.changes if c.disk is not None)
@@ -33,8 +55,6 @@ def summary(plan: Plan) -> str:
 
 
 def _host(plan: HostPlan) -> Iterator[str]:
-    if not plan.changes and not plan.trouble:
-        return
     yield plan.host
     for change in plan.changes:
         yield f"  {change.phase:<{_PHASE}} {change.text}  ({change.why})"
@@ -55,6 +75,43 @@ def _disk(disk: DiskChoice) -> str:
         return f"the disk that matches {disk.selector}"
     where = ", ".join(filter(None, (disk.name, f"{disk.size / 1e9:.1f} GB" if disk.size else None)))
     return f"disk {disk.identity}" + (f" ({where})" if where else "")
+
+
+def _groups(plan: Plan, hosts: Mapping[str, Host]) -> Iterator[str]:
+    """What would change, by group; then what a person decides on, with the names of all hosts that it is about."""
+    found = grouped(plan, hosts)
+    for steps, names in found.steps.items():
+        yield from _wrapped(f"{_count(len(names), 'host')}: {compact(names)}", "")
+        yield from map(_step, steps)
+    yield from _section("disks to wipe, by what is on them", found.wipes)
+    yield from _section("hosts that need --confirm HOST, by reason", found.confirm)
+    yield from _section("could not look", found.troubles)
+
+
+def _step(step: Step) -> str:
+    return f"  {step.phase:<{_PHASE}} {step.text}  ({step.why})"
+
+
+def _section(title: str, texts: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    if texts:
+        yield f"{title}:"
+    for text, names in texts.items():
+        yield f"  {text} ({_count(len(names), 'host')})"
+        yield from _wrapped(compact(names), "    ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """On lines of a bearable length; ranges and names are never broken within."""
+    glued = text.replace(" … ", "\0…\0")  # no place for a line break
+    broken = textwrap.wrap(
+        glued,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+    return [line.replace("\0", " ") for line in broken]
 
 
 def _count(number: int, noun: str) -> str:

@@ -125,7 +125,7 @@ def test_unanswered_probes_do_not_change_the_digest() -> None:
     quiet = plan({"cp-1": Actual()}, ["cp-1"])
     noisy = plan({"cp-1": Actual(trouble=("BMC: no answer",))}, ["cp-1"])
     assert quiet.digest == noisy.digest
-    assert "could not look: BMC: no answer" in "\n".join(lines(noisy))
+    assert "could not look: BMC: no answer" in "\n".join(lines(noisy, DC.hosts))
 
 
 def test_plan_for_people_is_as_it_was(request: Any) -> None:
@@ -141,7 +141,7 @@ def test_plan_for_people_is_as_it_was(request: Any) -> None:
         ),
         "worker-2": CONVERGED,
     }
-    text = "\n".join(lines(plan(seen))) + "\n"
+    text = "\n".join(lines(plan(seen), DC.hosts)) + "\n"
     golden = GOLDEN / "plan.txt"
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)
