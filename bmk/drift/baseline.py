@@ -22,12 +22,12 @@ import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from bmk.drift.facts import FACTS
+from bmk.drift.facts.files import MANIFEST_PATH, keeps_text
 from bmk.drift.model import Attributes, Facts
-from bmk.drift.watch_policy import FILES, LOOSE, LOOSE_BELOW, NO_TEXT, SEALED
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.journal.installation import installation, installations
@@ -36,7 +36,6 @@ from bmk.paths import private_dir
 SCHEMA = 4  # of what is sealed and signed; a host with an older seal is sealed again
 _UNBOUND = 2  # the last schema whose signatures covered the body alone
 _UNNAMED = 3  # the last one whose seals do not say of which installation they are
-MANIFEST = "/etc/bmk/manifest.json"
 _KEPT = 20  # seals of one host in the journal
 _COLUMNS = "host, counter, at, digest, signature, body, schema, installation"
 
@@ -56,17 +55,10 @@ class Baseline:
 
 
 def make(host: str, digest: str, manifest: Mapping[str, Any], facts: Facts, texts: Facts) -> Baseline:
-    """A seal of what was seen now. Pure but for the time."""
-    known: dict[str, Mapping[str, Attributes]] = {
-        kind: _kept(items, SEALED[kind]) for kind, items in facts.items() if kind in SEALED
-    }
-    files: dict[str, Attributes] = {path: _loosened(path, a) for path, a in facts.get("files", {}).items()}
-    known["files"] = files | {path: {"type": "absent"} for path in FILES if path not in files}
-    known["listeners"] = dict(facts.get("listeners", {}))
-    known["units"] = _kept(facts.get("units", {}), ("masked", "drop_ins"))
-    known["clock"] = dict(facts.get("clock", {}))
+    """A baseline of what was read now. Pure but for the time."""
+    recorded = {fact.name: fact.baseline(facts.get(fact.name, {})) for fact in FACTS if fact.baseline is not None}
     kept = {path: str(t["text"]) for path, t in texts.items() if keeps_text(path)}
-    return Baseline(host, time.time(), digest, dict(manifest.get("sections", {})), known, kept)
+    return Baseline(host, time.time(), digest, dict(manifest.get("sections", {})), recorded, kept)
 
 
 def renewed(old: Baseline | None, new: Baseline, suspicious: Iterable[str]) -> tuple[Baseline, list[str]]:
@@ -88,8 +80,8 @@ def renewed(old: Baseline | None, new: Baseline, suspicious: Iterable[str]) -> t
     sections = {name: old.sections[name] if name in forged else s for name, s in new.sections.items()}
     doubtful = set(suspicious)
     facts = {kind: _renewed(kind, old, items, doubtful, new.digest) for kind, items in new.facts.items()}
-    if MANIFEST in new.facts.get("files", {}) and not forged:  # each converge writes it: its sections were compared
-        facts["files"][MANIFEST] = new.facts["files"][MANIFEST]
+    if MANIFEST_PATH in new.facts.get("files", {}) and not forged:  # each converge writes it; its sections count
+        facts["files"][MANIFEST_PATH] = new.facts["files"][MANIFEST_PATH]
     texts = dict(new.texts)
     for path, now in new.texts.items():
         if facts["files"].get(path, {}) != new.facts["files"].get(path, {}):
@@ -111,20 +103,6 @@ def _renewed(
     if old.digest == digest:  # files that roles write come from the sections; of the others the old ones count
         kept |= set(before)
     return {n: before[n] for n in names & kept if n in before} | {n: items[n] for n in names - kept if n in items}
-
-
-def keeps_text(path: str) -> bool:
-    """Whether the deployer may keep what is in a file."""
-    return not any(fnmatchcase(path, pattern) for pattern in NO_TEXT)
-
-
-def _kept(items: Mapping[str, Attributes], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    return {name: {a: value for a, value in attributes.items() if a in names} for name, attributes in items.items()}
-
-
-def _loosened(path: str, attributes: Attributes) -> dict[str, Any]:
-    loose = path in LOOSE or path.startswith(tuple(f"{p}/" for p in LOOSE_BELOW))
-    return {name: value for name, value in attributes.items() if not (loose and name == "sha256")}
 
 
 def store(journal: Journal, seal: Baseline) -> None:

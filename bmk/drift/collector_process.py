@@ -27,7 +27,7 @@ from pyinfra.api.facts import FactBase, get_fact  # noqa: E402
 from pyinfra.api.inventory import Inventory  # noqa: E402
 from pyinfra.api.state import State  # noqa: E402
 
-from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Garbage, read  # noqa: E402
+from bmk.drift.facts import ALL, Garbage, read  # noqa: E402
 from bmk.ssh import login_key  # noqa: E402
 
 ENOUGH = 8 << 20  # bytes of one answer; who says more is not what we installed
@@ -118,7 +118,7 @@ def _look(state: State, host: Any, script: str) -> dict[str, Any]:
     _bound(host.connector.client)
     lines = get_fact(state, host, HostScript, kwargs={"_stdin": [script]}, apply_failed_hosts=False)
     try:
-        return {"facts": read(lines, (*FACTS, MANIFEST, TEXTS))}
+        return {"facts": read(lines, ALL)}
     except Garbage as error:
         return {"cause": "garbage", "text": f"its answer cannot be read: {error}"[:300]}
 

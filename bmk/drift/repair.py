@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bmk.drift import baseline as baselines
+from bmk.drift.facts.files import MANIFEST_PATH
 from bmk.drift.history import outstanding
 from bmk.drift.model import Finding
 from bmk.errors import BmkError
@@ -54,7 +55,7 @@ def _items(seal: baselines.Baseline | None, findings: Sequence[Finding]) -> list
     if seal is None:
         return []
     paths = {f.difference.id for f in findings if f.difference.kind == "files" and not f.owner.startswith("role ")}
-    paths -= {baselines.MANIFEST}  # the converge itself writes it
+    paths -= {MANIFEST_PATH}  # the converge itself writes it
     paths |= {_KEYS for f in findings if f.difference.kind == "authorized_keys"}
     items = [_item(seal, path) for path in sorted(paths)]
     return [item for item in items if item is not None]

@@ -13,12 +13,12 @@ from bmk.drift import baseline as baselines
 from bmk.drift.classify import classify
 from bmk.drift.collector import CollectLimits, CollectRequest, Keys, collect
 from bmk.drift.compare import compare, unasked
-from bmk.drift.desired import desired_of, wanted_at_seal, wanted_of
+from bmk.drift.desired import desired_of, wanted_for_baseline, wanted_of
 from bmk.drift.expected import excuse
 from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Wanted, script
 from bmk.drift.history import outstanding
-from bmk.drift.kubelet import live_settings
 from bmk.drift.model import Answer, Desired, DriftStatus, Facts, Finding, Trouble
+from bmk.drift.outside.nodes import live_settings
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import Journal
 
@@ -193,7 +193,7 @@ async def _sealed(
 ) -> dict[str, BmkError | list[str]]:
     done: dict[str, BmkError | list[str]] = {}
     questions = {
-        name: CollectRequest(_address(on, name), script(wanted_at_seal(manifest), (*FACTS, TEXTS)))
+        name: CollectRequest(_address(on, name), script(wanted_for_baseline(manifest), (*FACTS, TEXTS)))
         for name, manifest in manifests.items()
     }
     open_ = outstanding(on.journal)

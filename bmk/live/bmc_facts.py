@@ -10,8 +10,8 @@ from contextlib import suppress
 from bmk.bmc import conversation
 from bmk.bmc.protocol import Bmc, Identity, LogEntry
 from bmk.datacenter.resolve import Host
-from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
 from bmk.drift.model import Trouble
+from bmk.drift.outside.bmc import bad_entries, bmc_facts, desired_bmc
 from bmk.drift.scan import Outside
 from bmk.errors import BmkError
 from bmk.identity import same_serial, same_uuid

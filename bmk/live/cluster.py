@@ -16,7 +16,7 @@ from bmk.cluster.live import live_control_planes
 from bmk.cluster.smoke import Proof
 from bmk.datacenter.keys import Pair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.drift.cluster import ADMINISTRATORS, administrator, wanted_policies
+from bmk.drift.outside.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.engine.services import Check
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import addons, policy

@@ -14,12 +14,11 @@ from bmk.cluster.api import Api
 from bmk.datacenter.keys import metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
-from bmk.drift.api import desired_nodes, node_facts
-from bmk.drift.cluster import binding_facts, desired_cluster, policy_facts, wanted_policies
 from bmk.drift.collector import CollectLimits, Keys
 from bmk.drift.flat import flat
-from bmk.drift.images import NAMESPACE, desired_images, held, image_facts, with_builds
 from bmk.drift.model import Answer, Desired, DriftStatus, Facts, Trouble
+from bmk.drift.outside.cluster import binding_facts, desired_cluster, policy_facts, wanted_policies
+from bmk.drift.outside.nodes import NAMESPACE, desired_images, desired_nodes, held, image_facts, node_facts, with_builds
 from bmk.drift.scan import Asked, Outside, Scan, make_baselines, scan
 from bmk.errors import ODD, BmkError
 from bmk.journal import Event, Journal

@@ -1,60 +1,17 @@
-"""What is asked of a host: one file per fact, one script for all of them, one answer. A new fact is a line here."""
+"""What is asked of a host: one script for all facts, one answer. A fact is found where its module defines it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bmk.drift.facts import (
-    authorized_keys,
-    boot,
-    certificates,
-    clock,
-    containerd,
-    disks,
-    files,
-    groups,
-    health,
-    kernel,
-    kernel_modules,
-    listeners,
-    manifest,
-    mounts,
-    network,
-    nftables,
-    packages,
-    routes,
-    sysctls,
-    texts,
-    units,
-    users,
-)
 from bmk.drift.facts.fact import Fact, Found, Wanted
+from bmk.drift.facts.files import MANIFEST, TEXTS
+from bmk.drift.kind import discover
 
-FACTS: tuple[Fact, ...] = (
-    health.FACT,
-    clock.FACT,
-    files.FACT,
-    packages.FACT,
-    units.FACT,
-    sysctls.FACT,
-    kernel.FACT,
-    boot.FACT,
-    kernel_modules.FACT,
-    mounts.FACT,
-    disks.FACT,
-    network.FACT,
-    routes.FACT,
-    nftables.FACT,
-    users.FACT,
-    groups.FACT,
-    authorized_keys.FACT,
-    listeners.FACT,
-    containerd.FACT,
-    certificates.FACT,
-)
-MANIFEST, TEXTS = manifest.FACT, texts.FACT
+ALL: tuple[Fact, ...] = tuple(fact for fact in discover(__name__, __path__) if isinstance(fact, Fact))
+FACTS: tuple[Fact, ...] = tuple(fact for fact in ALL if fact.every_scan)
 
-__all__ = ["FACTS", "MANIFEST", "TEXTS", "Fact", "Found", "Garbage", "Wanted", "read", "script"]
+__all__ = ["ALL", "FACTS", "MANIFEST", "TEXTS", "Fact", "Found", "Garbage", "Wanted", "read", "script"]
 
 _MARK = "@@bmk"
 _ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -86,7 +43,7 @@ def read(lines: Sequence[str], facts: Iterable[Fact] = FACTS) -> dict[str, Found
     for name, part in _parts(lines[lines.index(begin) + 1 : lines.index(end)]):
         try:
             found[name] = parsers[name].parse(part)
-        except _ODD as error:  # it may be anything
+        except _ODD as error:  # the host chose it, so it may be anything
             raise Garbage(f"{name}: {error}") from error
     return found
 

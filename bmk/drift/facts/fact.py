@@ -1,4 +1,4 @@
-"""What a fact is: a shell command for what is wanted, and a parser of what it prints. Both pure."""
+"""A fact: a kind of item, the shell command that prints it on a host, and the parser of what it prints. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# A condition for a shell: a container, which sees kernel and disks of the machine around it.
+from bmk.drift.kind import Items, Kind
+
+# A shell condition: true in a container, which sees the kernel and the disks of the machine around it.
 IN_CONTAINER = "tr '\\0' '\\n' < /proc/1/environ | grep -q ^container="
-Found = dict[str, dict[str, Any]]
+Found = dict[str, dict[str, Any]]  # id -> attributes
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a script asks for: ids of each kind, directories to list, files and directories to bring texts of."""
+    """What a script asks for: ids of each kind, directories to list, files and directories to read texts from."""
 
     ids: Mapping[str, Sequence[str]] = field(default_factory=dict)
     listed: Sequence[str] = ()
@@ -24,16 +26,24 @@ class Wanted:
         return self.ids.get(kind, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """`name` is the kind of what it finds; `command` prints lines (nothing to ask: ""), `parse` reads them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact(Kind):
+    """`command` gives shell code that prints lines ("": nothing to ask), `parse` reads them; ValueError on other lines.
 
-    `parse` raises ValueError on what it cannot read.
+    `baseline` picks what the signed baseline records of the items; None: nothing. `may_vanish`: an item of the baseline
+    that is gone is no difference. `every_scan`: asked in each scan, and not only on request.
     """
 
-    name: str
     command: Callable[[Wanted], str]
     parse: Callable[[Sequence[str]], Found]
+    baseline: Callable[[Items], Items] | None = None
+    may_vanish: bool = False
+    every_scan: bool = True
+
+
+def attributes(*names: str) -> Callable[[Items], Items]:
+    """A baseline of these attributes of each item."""
+    return lambda items: {id_: {a: value for a, value in of.items() if a in names} for id_, of in items.items()}
 
 
 def words(values: Iterable[str]) -> str:
@@ -42,7 +52,7 @@ def words(values: Iterable[str]) -> str:
 
 
 def columns(line: str, count: int) -> list[str]:
-    """Fields of a line with tabs between. ValueError when it is another line."""
+    """Fields of a line with tabs between. ValueError when there are more or fewer."""
     parts = line.split("\t")
     if len(parts) != count:
         raise ValueError(f"{len(parts)} fields instead of {count}: {line[:80]!r}")

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.datacenter.load import load_datacenter
-from bmk.drift.baseline import MANIFEST, Baseline, history, newest, renewed, signed_at, store
+from bmk.drift.baseline import Baseline, history, newest, renewed, signed_at, store
 from bmk.drift.collector import Keys
+from bmk.drift.facts.files import MANIFEST_PATH
 from bmk.drift.scan import Outside, Scan, scan
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
@@ -183,10 +184,10 @@ def test_the_manifest_is_sealed_anew_unless_it_was_forged() -> None:
     """Each converge writes it, so its bytes move; when a section in it is forged, the old bytes count."""
 
     def signed_at(sha: str, items: str) -> Baseline:
-        files = {"files": {MANIFEST: {"type": "file", "sha256": sha}}}
+        files = {"files": {MANIFEST_PATH: {"type": "file", "sha256": sha}}}
         return seal(sections={"kubelet.files": section(items)}, facts=files)
 
-    kept, _ = renewed(signed_at("old", "good"), signed_at("new", "good"), [f"files:{MANIFEST}"])
-    assert kept.facts["files"][MANIFEST]["sha256"] == "new"
+    kept, _ = renewed(signed_at("old", "good"), signed_at("new", "good"), [f"files:{MANIFEST_PATH}"])
+    assert kept.facts["files"][MANIFEST_PATH]["sha256"] == "new"
     kept, _ = renewed(signed_at("old", "good"), signed_at("new", "evil"), [])
-    assert kept.facts["files"][MANIFEST]["sha256"] == "old"
+    assert kept.facts["files"][MANIFEST_PATH]["sha256"] == "old"

@@ -17,28 +17,15 @@ from bmk.drift import baseline
 from bmk.drift.classify import classify
 from bmk.drift.collector import _answer
 from bmk.drift.compare import compare
-from bmk.drift.desired import wanted_at_seal
-from bmk.drift.facts import (
-    FACTS,
-    MANIFEST,
-    TEXTS,
-    Found,
-    Garbage,
-    Wanted,
-    boot,
-    certificates,
-    disks,
-    health,
-    listeners,
-    manifest,
-    read,
-    routes,
-    script,
-)
+from bmk.drift.desired import wanted_for_baseline
+from bmk.drift.facts import ALL, FACTS, MANIFEST, TEXTS, Found, Garbage, Wanted, read, script
+from bmk.drift.facts.health import DISKS, HEALTH
+from bmk.drift.facts.kernel import BOOT
+from bmk.drift.facts.kubernetes import CERTIFICATES
+from bmk.drift.facts.network import LISTENERS, ROUTES
 from bmk.drift.model import Desired
 
 ANSWER = (Path(__file__).parent / "facts/control-plane.txt").read_text().split("\n")
-EVERYTHING = (*FACTS, MANIFEST, TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +98,7 @@ def test_udp_listeners_are_those_that_answer() -> None:
         'udp UNCONN 0 0 0.0.0.0:45123 0.0.0.0:* users:(("resolver",pid=3,fd=9))',
         "udp UNCONN 0 0 127.0.0.1:323 0.0.0.0:*",
     ]
-    assert listeners.parse(lines) == {"udp 69 tftpd": {"process": "tftpd"}}
+    assert LISTENERS.parse(lines) == {"udp 69 tftpd": {"process": "tftpd"}}
 
 
 def test_disks_are_those_that_are_built_in() -> None:
@@ -124,8 +111,8 @@ def test_disks_are_those_that_are_built_in() -> None:
         {"name": "sr0", "type": "rom", "tran": "sata", "serial": "QM1", "wwn": None, "size": 1073741312},
     ]}  # fmt: skip
     wanted = {"LABDISK1": {"size": 8589934592}, "0x5000c5": {"size": 4000787030016}}
-    assert disks.parse(json.dumps(said, indent=3).split("\n")) == wanted
-    assert disks.parse([]) == {}
+    assert DISKS.parse(json.dumps(said, indent=3).split("\n")) == wanted
+    assert DISKS.parse([]) == {}
 
 
 def test_routes_are_those_that_somebody_set() -> None:
@@ -139,7 +126,7 @@ def test_routes_are_those_that_somebody_set() -> None:
         '{"dst":"10.8.0.0/16","dev":"tun0","scope":"link","flags":[]},{"type":"blackhole","dst":"10.7.0.1","flags":[]}]',
         "",
     ]
-    assert routes.parse(lines) == {
+    assert ROUTES.parse(lines) == {
         "10.9.0.0/16 via 10.0.0.66": {"device": "lan0"},
         "10.8.0.0/16 via the link": {"device": "tun0"},
         "10.7.0.1 via blackhole": {"device": ""},
@@ -150,14 +137,14 @@ def test_what_uefi_boots_is_told_by_name() -> None:
     """The first of the order and what is next, whatever numbers they have; a device path is no part of a name."""
     lines = ["BootNext: 0001", "BootCurrent: 0008", "Timeout: 0 seconds", "BootOrder: 0008,0000,0001"]
     lines += ["Boot0000* UiApp", "Boot0001* UEFI Misc Device\tPciRoot(0x0)/Pci(0x2,0x0)", "Boot0008* bmk\tHD(1,GPT)"]
-    assert boot.parse(lines) == {"next": {"value": "UEFI Misc Device"}, "first": {"value": "bmk"}}
-    assert boot.parse([]) == {}
+    assert BOOT.parse(lines) == {"next": {"value": "UEFI Misc Device"}, "first": {"value": "bmk"}}
+    assert BOOT.parse([]) == {}
 
 
 def test_a_disk_without_inodes_is_full() -> None:
     """Space alone is not enough; a file system that has no inodes to count is not full for that."""
     lines = ["python=yes", "disk=/ 500 0 0", "disk=/var 9000 100 0", "boot=x"]
-    assert health.parse(lines)["disk"] == {"at": "/var", "free_kb": 0}
+    assert HEALTH.parse(lines)["disk"] == {"at": "/var", "free_kb": 0}
 
 
 def test_texts_of_keys_are_not_brought(tmp_path: Path) -> None:
@@ -177,7 +164,7 @@ def test_certificates_hold(found: dict[str, Found]) -> None:
     assert (apiserver["valid"], apiserver["valid_in_30_days"]) == (True, True)
     end = 1826118000  # Nov 13 15:00:00 2027 GMT
     for now, valid, soon in ((end - 31 * 86400, True, True), (end - 29 * 86400, True, False), (end, False, False)):
-        (found_then,) = certificates.parse([str(now), "/x.crt\tNov 13 15:00:00 2027 GMT"]).values()
+        (found_then,) = CERTIFICATES.parse([str(now), "/x.crt\tNov 13 15:00:00 2027 GMT"]).values()
         assert (found_then["valid"], found_then["valid_in_30_days"]) == (valid, soon)
 
 
@@ -207,7 +194,7 @@ def test_garbage_is_garbage(lines: list[str]) -> None:
 def test_the_script_is_one_that_a_shell_can_read() -> None:
     """For any names: quotes and spaces of a path end no word."""
     ids = {kind: ["/x y/'z", "a.b"] for kind in ("files", "units", "sysctls", "kernel_modules")}
-    text = script(Wanted(ids, listed=["/l 'i"], texts=['/t "x']), EVERYTHING)
+    text = script(Wanted(ids, listed=["/l 'i"], texts=['/t "x']), ALL)
     done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -276,7 +263,7 @@ def test_an_answer_that_is_almost_right_hurts_nobody(changes: list[tuple[int, st
     for at, text in changes:
         lines[at] = text
     try:
-        facts = read(lines, EVERYTHING)
+        facts = read(lines, ALL)
     except Garbage:
         return
     answer = _answer({"host": "n1", "began": 0.0, "ended": 1.0, "facts": facts})
@@ -307,10 +294,10 @@ def test_a_manifest_has_the_shape_of_ours_or_is_garbage(body: object) -> None:
     """Whatever a host wrote there, it can be sealed and asked about, or that host alone is not sealed."""
     lines = ["@@bmk begin", "@@bmk manifest", *json.dumps(body).split("\n"), "", "@@bmk end"]
     try:
-        found = read(lines, EVERYTHING)["manifest"]["manifest"]
+        found = read(lines, ALL)["manifest"]["manifest"]
     except Garbage:
         return
-    wanted_at_seal(found)
+    wanted_for_baseline(found)
     sealed = baseline.make("n1", "d", found, {}, {})
     assert baseline.renewed(sealed, baseline.make("n1", "d", found, {}, {}), [])[1] == []
 
@@ -319,7 +306,7 @@ def test_the_manifest_of_a_converge_is_believed_whole() -> None:
     """What our modules record passes unchanged, so that a seal of an older bmk still compares equal."""
     record = {"inputs": "1", "items": [{"name": "a.service", "state": "started", "enabled": True, "watch": ["/etc/a"],
                                         "desired": {"active": True, "stale": False, "count": None}}]}  # fmt: skip
-    assert manifest.parse([json.dumps({"schema": 1, "sections": {"a.units": record}})]) == {
+    assert MANIFEST.parse([json.dumps({"schema": 1, "sections": {"a.units": record}})]) == {
         "manifest": {"sections": {"a.units": record}}
     }
 
@@ -333,4 +320,4 @@ def test_holes_in_an_archive_are_counted() -> None:
             member.size = 65536
             archive.addfile(member, io.BytesIO(bytes(65536)))
     with pytest.raises(Garbage, match="more than 8 MiB"):
-        read(["@@bmk begin", "@@bmk texts", base64.b64encode(packed.getvalue()).decode(), "", "@@bmk end"], EVERYTHING)
+        read(["@@bmk begin", "@@bmk texts", base64.b64encode(packed.getvalue()).decode(), "", "@@bmk end"], ALL)

@@ -10,12 +10,11 @@ import pytest
 from bmk.bmc.protocol import LogEntry
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
-from bmk.drift.bmc import bad_entries, bmc_facts, desired_bmc
-from bmk.drift.cluster import administrator, binding_facts, desired_cluster, policy_facts, wanted_policies
 from bmk.drift.compare import compare
-from bmk.drift.images import desired_images, held, image_facts, with_builds
-from bmk.drift.kubelet import desired_settings, live_settings
 from bmk.drift.model import Desired
+from bmk.drift.outside.bmc import bad_entries, bmc_facts, desired_bmc
+from bmk.drift.outside.cluster import administrator, binding_facts, desired_cluster, policy_facts, wanted_policies
+from bmk.drift.outside.nodes import desired_images, desired_settings, held, image_facts, live_settings, with_builds
 from bmk.errors import PreflightRefused
 from bmk.hardening import addons, network, policy
 

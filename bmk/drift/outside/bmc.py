@@ -6,9 +6,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from bmk.datacenter.resolve import Host
-from bmk.drift.model import Attributes, Desired, Facts
+from bmk.drift.kind import Kind, Rule
+from bmk.drift.model import Attributes, Desired, Difference, Facts, Repair
 
 _BAD = ("Critical", "Warning")
+_EVENT = "bmk why {dc} {where}; when the machine is seen to, clear the event log of its BMC"
+_SINCE = "the machine told its BMC so after the baseline was signed"
+
+
+def _override(difference: Difference, _: Desired) -> Repair:
+    """A boot override is taken back at the BMC; all else needs a human decision."""
+    return "bmc" if difference.id == "boot" else ""
+
+
+BMC = Kind(
+    name="bmc",
+    closed=("* event *",),
+    repair=_override,
+    next="bmk power status {dc} {where}",
+    rules=(
+        Rule("identity*", "*", "security", "another machine than the file describes"),
+        Rule("Critical event *", "*", "breaking", _SINCE, _EVENT),
+        Rule("Warning event *", "*", "degraded", _SINCE, _EVENT),
+        Rule("boot*", "*", "degraded", "the next boot goes elsewhere"),
+        Rule("*", "*", "degraded"),
+    ),
+)
 
 
 class Entry(Protocol):
@@ -36,7 +59,7 @@ def desired_bmc(host: Host, known: Sequence[str]) -> Desired:
         "boot": {"next": "disk"},
     }
     owners = dict.fromkeys((f"bmc:{name}" for name in wanted), "dc.yml")
-    return Desired({"bmc": wanted}, ("bmc:* event *",), frozenset(f"bmc:{name}" for name in known), owners)
+    return Desired({"bmc": wanted}, BMC.owned, frozenset(f"bmc:{name}" for name in known), owners)
 
 
 def bmc_facts(identity: Mapping[str, Any], power: str, boot: str, log: Sequence[Entry]) -> Facts:

@@ -7,6 +7,7 @@ from typing import Any
 
 from bmk.datacenter.resolve import DataCenter
 from bmk.drift.flat import flat
+from bmk.drift.kind import Kind, Rule, by_api
 from bmk.drift.model import Attributes, Desired, Facts
 from bmk.errors import PreflightRefused
 from bmk.hardening import absent, addons, network, policy
@@ -20,13 +21,30 @@ _RBAC = "rbac.authorization.k8s.io"
 # Bindings that kubeadm makes, and whom they name.
 ADMINISTRATORS = {"cluster-admin": "system:masters", "kubeadm:cluster-admins": "kubeadm:cluster-admins"}
 
+BINDINGS = Kind(
+    name="bindings",
+    closed=("*",),
+    repair=by_api,
+    rules=(Rule("*", "*", "security", "is administrator of the cluster"),),
+)
+POLICIES = Kind(
+    name="policies",
+    closed=("*",),
+    repair=by_api,
+    rules=(
+        Rule("Validating*", "*", "security", "admission lets in what it should not, or refuses what it should let in"),
+        Rule("PodDisruptionBudget/*", "*", "degraded", "names may be away while nodes are drained"),
+        Rule("*", "*", "security", "what bmk runs in the cluster, what that may do, or who reaches whom"),
+    ),
+)
+
 
 def desired_cluster(wanted: Sequence[Object]) -> Desired:
     """Kubeadm's administrators and nobody else; `wanted` of bmk's own objects and no old ones."""
     bindings = {b: {"role": _ROLE, "subjects": f"Group {group}"} for b, group in ADMINISTRATORS.items()}
     policies = {policy.key(o): _policy(o) for o in wanted}
     owners = {f"bindings:{b}": "kubeadm" for b in bindings} | {f"policies:{p}": "dc.yml" for p in policies}
-    return Desired({"bindings": bindings, "policies": policies}, ("bindings:*", "policies:*"), owners=owners)
+    return Desired({"bindings": bindings, "policies": policies}, (*BINDINGS.owned, *POLICIES.owned), owners=owners)
 
 
 def wanted_policies(
