@@ -59,7 +59,7 @@ def host(i: int) -> str:
 
 def generate(directory: Path, hosts: int) -> None:
     """A data center of that many hosts, forty to a rack, with its addresses allocated."""
-    from bmk.datacenter.allocate import write_addresses
+    from bmk.datacenter.write import write_addresses
 
     with (directory / "dc.yml").open("w") as file:
         file.write(HEAD)

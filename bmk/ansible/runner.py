@@ -27,7 +27,7 @@ import ansible_runner
 
 from bmk.ansible.events import EventRecorder, HostResult
 from bmk.ansible.manifest import with_digests
-from bmk.datacenter.inert import inert
+from bmk.datacenter.inventory import inert
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.paths import content_dir, private_dir

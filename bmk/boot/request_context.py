@@ -14,7 +14,7 @@ from bmk.boot.fold import Fold
 from bmk.boot.journal_writer import JournalWriter
 from bmk.boot.neighbours import Neighbours
 from bmk.boot.spec import Artifacts
-from bmk.datacenter.login import login_line, login_sources
+from bmk.datacenter.credentials import login_line, login_sources
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.journal import Event, Journal
 

@@ -156,7 +156,7 @@ def sbom(dc: str) -> None:
     from bmk.artifacts.mirror import load_mirror
     from bmk.artifacts.sbom import sbom as bill
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.versions import lock_path
+    from bmk.datacenter.source import lock_path
 
     loaded = load_datacenter(dc)
     lock = lock_path(loaded.source, loaded.spec.artifacts)

@@ -39,8 +39,8 @@ def command(dc: str, host: str, follow: bool | None, everything: bool, seconds: 
     A lab keeps the consoles of its machines (to type there too: bmk lab console). That of a real machine is read from
     its BMC while this runs, and kept where bmk why finds it.
     """
+    from bmk.datacenter.hosts import host_named
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.select import host_named
     from bmk.errors import PreflightRefused
     from bmk.journal import serial
 

@@ -97,7 +97,7 @@ def _newer(journal: Journal, earliest: float) -> tuple[int, float]:
 
 def _require_known(dc: DataCenter, journal: Journal | None, host: str) -> None:
     """A host of the file, or one that was in it once: its events are still there."""
-    from bmk.datacenter.select import host_named
+    from bmk.datacenter.hosts import host_named
 
     rows: Sequence[tuple[object, ...]] = ()
     if journal is not None:

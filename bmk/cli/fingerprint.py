@@ -32,8 +32,8 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], output: str
     another line to it shows, before you write it as bmc.fingerprint of the host. Exit code 2: some BMC shows another
     certificate than the file pins; 4: some did not answer; 5: none did.
     """
+    from bmk.datacenter.hosts import select_hosts
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.select import select_hosts
     from bmk.lab.host.netns import ensure_inside
 
     loaded = load_datacenter(dc)

@@ -29,7 +29,7 @@ def list_(dc: str, host: str | None, everything: bool, output: str) -> None:
     """List open permissions to install, of HOST or of all."""
     from bmk.boot import grants
     from bmk.cli.records import open_records
-    from bmk.datacenter.select import host_named
+    from bmk.datacenter.hosts import host_named
 
     loaded, journal = open_records(dc)
     if host is not None:
@@ -78,7 +78,7 @@ def revoke(dc: str, host: str, yes: bool) -> None:
     """
     from bmk.boot import grants
     from bmk.cli.records import open_records
-    from bmk.datacenter.select import host_named
+    from bmk.datacenter.hosts import host_named
     from bmk.errors import PreflightRefused
 
     loaded, journal = open_records(dc)

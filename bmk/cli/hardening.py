@@ -54,7 +54,7 @@ def exit_code(report: HardeningReport) -> int:
 
 
 def _known(controls: tuple[str, ...]) -> frozenset[str]:
-    from bmk.datacenter.problem import did_you_mean
+    from bmk.datacenter.problems import did_you_mean
     from bmk.errors import ConfigError
     from bmk.hardening.controls import BY_ID
 

@@ -20,7 +20,7 @@ from bmk.cli.output import say
 )
 def command(name: str, directory: Path) -> None:
     """Start a data center file: commented, valid, and yours to edit. Nothing is overwritten."""
-    from bmk.datacenter.start import start_datacenter
+    from bmk.datacenter.write import start_datacenter
 
     for path in start_datacenter(name, directory):
         click.echo(str(path))

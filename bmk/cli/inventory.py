@@ -11,8 +11,8 @@ from bmk.cli.options import complete_hosts, dc_argument
 from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
+    from bmk.datacenter.hosts import Timing
     from bmk.datacenter.resolve import DataCenter
-    from bmk.datacenter.timing import Timing
 
 
 @click.command(name="inventory")
@@ -28,12 +28,10 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     Beside each dc.yml lies a script `inventory` that calls this: ansible-playbook -i inventories/DC/inventory PLAYBOOK.
     Texts that could be taken for a template are marked, so that Ansible takes them to the letter.
     """
-    from bmk.datacenter.inert import inert
-    from bmk.datacenter.inventory import ansible_inventory
-    from bmk.datacenter.keys import vip_keys
+    from bmk.datacenter.credentials import vip_keys
+    from bmk.datacenter.hosts import host_named, host_timing
+    from bmk.datacenter.inventory import ansible_inventory, inert
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.select import host_named
-    from bmk.datacenter.timing import host_timing
     from bmk.paths import state_dir
 
     if listing and host:
@@ -74,7 +72,7 @@ def _artifacts(dc: DataCenter) -> dict[str, Any]:
     """Variables of the mirror; without a mirror, none: hosts can still be listed and reached."""
     from bmk.artifacts.mirror import load_mirror
     from bmk.boot.server import registry_certificate
-    from bmk.datacenter.versions import lock_path
+    from bmk.datacenter.source import lock_path
     from bmk.errors import BmkError
     from bmk.paths import state_dir
 

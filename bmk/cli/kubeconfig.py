@@ -67,7 +67,7 @@ def _first(dc: DataCenter, cluster: str) -> str:
 
 
 def _chosen(dc: DataCenter, cluster: str | None) -> str:
-    from bmk.datacenter.problem import did_you_mean
+    from bmk.datacenter.problems import did_you_mean
     from bmk.errors import ConfigError
 
     names = list(dc.spec.clusters)

@@ -29,7 +29,7 @@ def hosts_argument(function: F) -> F:
 
 
 def limit_option(function: F) -> F:
-    """`--limit`, passed as `limit: tuple[str, ...]`; give it to `bmk.datacenter.select.select_hosts`."""
+    """`--limit`, passed as `limit: tuple[str, ...]`; give it to `bmk.datacenter.hosts.select_hosts`."""
     return click.option(
         "--limit",
         multiple=True,

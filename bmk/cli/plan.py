@@ -26,9 +26,9 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verb
     from bmk.actions.provision import PROVISION
     from bmk.artifacts.other_lock import other_lock
     from bmk.boot.tpm.accepted import waiting
-    from bmk.datacenter.attestation import unproven
-    from bmk.datacenter.masquerade import ways_out
-    from bmk.datacenter.versions import lock_path
+    from bmk.datacenter.hosts import unproven
+    from bmk.datacenter.routing import egress_lines
+    from bmk.datacenter.source import lock_path
     from bmk.errors import Exit
     from bmk.live.workspace import open_workspace
     from bmk.plan.files import save_plan
@@ -43,7 +43,7 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verb
     if people:
         say(people)
     if output == "table":
-        notes = ways_out(workspace.dc, [h.host for h in plan.pending])
+        notes = egress_lines(workspace.dc, [h.host for h in plan.pending])
         click.echo("\n".join(lines(plan, workspace.dc.hosts, unproven(hosts), notes, verbose=verbose)))
     else:
         dump(plan.as_dict(), output)

@@ -39,8 +39,8 @@ def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ..
     belongs to another machine than the file says. Asks before it interrupts hosts that are in a cluster or being
     installed. Exit code 4: some failed; 5: all did.
     """
+    from bmk.datacenter.hosts import select_hosts
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.select import select_hosts
     from bmk.live.workspace import enter
 
     hosts, limit = which["hosts"], which["limit"]

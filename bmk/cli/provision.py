@@ -80,8 +80,8 @@ def _leave() -> NoReturn:
 def _provision(workspace: Workspace, wish: _Wish, lock: RunLock) -> int:
     from bmk.actions.provision import PROVISION
     from bmk.boot.tpm.accepted import waiting
-    from bmk.datacenter.attestation import unproven
-    from bmk.datacenter.masquerade import ways_out
+    from bmk.datacenter.hosts import unproven
+    from bmk.datacenter.routing import egress_lines
     from bmk.errors import Exit
     from bmk.plan.files import check_against
     from bmk.plan.show import lines
@@ -91,7 +91,7 @@ def _provision(workspace: Workspace, wish: _Wish, lock: RunLock) -> int:
     plan, actuals = workspace.plan(hosts, PROVISION)
     if wish.plan is not None:
         check_against(wish.plan, plan)
-    notes = ways_out(workspace.dc, [h.host for h in plan.pending])
+    notes = egress_lines(workspace.dc, [h.host for h in plan.pending])
     say("\n".join(lines(plan, workspace.dc.hosts, unproven(hosts), notes)))
     if not plan.pending:
         return Exit.OK

@@ -20,8 +20,8 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     anew with its whole cluster only, which is a new cluster then.
     """
     from bmk.actions import reinstall
+    from bmk.datacenter.hosts import select_hosts
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.select import select_hosts
     from bmk.engine.lock import RunLock
     from bmk.engine.session import new_run_id
     from bmk.journal import open_journal

@@ -26,6 +26,6 @@ def command(kind: str) -> None:
 
         dump(verify(), "json")
     else:
-        from bmk.datacenter.schema import schema
+        from bmk.datacenter.write import schema
 
         dump(schema(kind), "json")

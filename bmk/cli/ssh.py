@@ -29,8 +29,8 @@ def command(dc: str, host: str, arguments: tuple[str, ...]) -> None:
 
     Logs in with the deployer's key. Only the host key that was pinned when HOST was installed is accepted.
     """
+    from bmk.datacenter.hosts import host_named
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.select import host_named
     from bmk.lab.host.netns import ensure_inside
 
     loaded = load_datacenter(dc)
@@ -55,7 +55,7 @@ def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
 
 def ssh_command(dc: DataCenter, host: Host, known_hosts: Path, arguments: tuple[str, ...]) -> list[str]:
     """OpenSSH with our key and our pins only."""
-    from bmk.datacenter.login import ssh_flags
+    from bmk.datacenter.credentials import ssh_flags
     from bmk.paths import state_dir
 
     key = state_dir(dc.name) / "ssh" / "id_ed25519"

@@ -37,7 +37,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
     Told from the journal; asks no machine. The exit code says nothing about the hosts.
     """
     from bmk.cli.records import open_records
-    from bmk.datacenter.select import select_hosts
+    from bmk.datacenter.hosts import select_hosts
 
     loaded, journal = open_records(dc)
     hosts = select_hosts(loaded, (), limit)
@@ -134,7 +134,7 @@ def _say_service(journal: Journal) -> None:
 
 def _say_unproven(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
     from bmk.boot.tpm.accepted import waiting
-    from bmk.datacenter.attestation import unproven
+    from bmk.datacenter.hosts import unproven
 
     for exception in unproven(hosts):
         say(f"  exception: {exception}")

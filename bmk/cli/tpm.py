@@ -30,7 +30,7 @@ def command() -> None:
 def list_(dc: str, host: str | None, output: str) -> None:
     """List the endorsement keys (EK) that were accepted or presented, of HOST or of all. Asks no machine."""
     from bmk.cli.records import open_records
-    from bmk.datacenter.select import host_named
+    from bmk.datacenter.hosts import host_named
 
     loaded, journal = open_records(dc)
     names = list(loaded.hosts) if host is None else [host_named(loaded, host).name]
@@ -127,7 +127,7 @@ def refuse(dc: str, host: str) -> None:
 
 def _journal(dc: str, host: str) -> Journal:
     from bmk.cli.records import open_records
-    from bmk.datacenter.select import host_named
+    from bmk.datacenter.hosts import host_named
     from bmk.errors import PreflightRefused
 
     loaded, journal = open_records(dc)

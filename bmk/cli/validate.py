@@ -25,7 +25,7 @@ def command(dc: str, write: bool, output: str) -> int:
     """
     from bmk.artifacts.lock import load_lock
     from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.versions import lock_path
+    from bmk.datacenter.source import lock_path
     from bmk.errors import ConfigError
 
     try:
@@ -47,7 +47,7 @@ def command(dc: str, write: bool, output: str) -> int:
 
 def _problems(error: ConfigError) -> list[dict[str, Any]]:
     """Of the data center's files, each with its place; what is wrong with another file (the lock) is one problem."""
-    from bmk.datacenter.problem import InvalidDataCenter
+    from bmk.datacenter.problems import InvalidDataCenter
 
     if isinstance(error, InvalidDataCenter):
         return error.as_dicts()
@@ -56,7 +56,7 @@ def _problems(error: ConfigError) -> list[dict[str, Any]]:
 
 
 def _write(dc: str) -> None:
-    from bmk.datacenter.allocate import write_addresses
+    from bmk.datacenter.write import write_addresses
 
     changes = write_addresses(dc)
     for sign, entries in (("+", changes.added), ("-", changes.dropped)):
@@ -67,7 +67,7 @@ def _write(dc: str) -> None:
 
 
 def _summary(dc: DataCenter) -> str:
-    from bmk.datacenter.problem import counted
+    from bmk.datacenter.problems import counted
 
     roles = [(sum(h.role == role for h in dc.hosts.values()), name) for role, name in _ROLES]
     hosts = ", ".join([*(counted(number, name) for number, name in roles[:2]), f"{roles[2][0]} spare"])

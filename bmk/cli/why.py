@@ -34,7 +34,7 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     began; what repeats is one row. Asks no machine.
     """
     from bmk.cli.records import open_records
-    from bmk.datacenter.select import host_named
+    from bmk.datacenter.hosts import host_named
     from bmk.journal import serial
     from bmk.journal.diagnosis import diagnose
     from bmk.journal.timeline import timeline

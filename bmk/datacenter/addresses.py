@@ -1,9 +1,9 @@
 """Addresses of hosts and pod ranges of nodes: given once, then kept in addresses.yml beside dc.yml.
 
-A pure function of the file cannot promise that adding or removing a host renumbers nobody: there are more names than
-addresses, so two names meet in one address, and which of them gets it depends on whether the other exists. So what was
-allocated is written down, reviewed and committed like a lock file. `bmk validate --write` adds what is missing and
-drops what is gone; nothing else ever changes it. A line may also be edited by hand.
+Addresses computed from names alone would change when a host is added or removed: two names can hash to one address, and
+which of them gets it depends on whether the other exists. So allocations are written down, reviewed and committed like
+a lock file. `bmk validate --write` adds what is missing and drops what is gone; nothing else changes the file. A line
+may also be edited by hand.
 
 Where a new host goes is a hash of its name (then the next free one), not the lowest free address: two branches that
 each add a host nearly always choose differently, and an address that was just freed is rarely the next to be given.
@@ -21,8 +21,8 @@ from typing import TypeVar
 from netaddr import IPNetwork, IPSet
 
 from bmk.datacenter.draft import Allocations, Draft
-from bmk.datacenter.membership import members
 from bmk.datacenter.model import ClusterNetwork, Network
+from bmk.datacenter.resolve import members
 from bmk.errors import ConfigError
 
 T = TypeVar("T", IPv4Address, IPv4Network)
@@ -34,7 +34,9 @@ def settle(draft: Draft) -> Allocations:
     Same input, same output, in whatever order the hosts are written. Raises ConfigError when a range is full.
     """
     have = needed(draft)
-    return Allocations(addresses=_settled_addresses(draft, have.addresses), pods=_settled_pods(draft, have.pods))
+    missing = missing_pods(draft)
+    pods = {c: _settled_pods(k.network, have.pods[c], missing.get(c, [])) for c, k in draft.clusters.items()}
+    return Allocations(addresses=_settled_addresses(draft, have.addresses), pods=pods)
 
 
 def missing_addresses(draft: Draft) -> list[str]:
@@ -58,7 +60,7 @@ def needed(draft: Draft) -> Allocations:
 
 
 def lines(allocations: Allocations) -> dict[str, str]:
-    """Allocations as `addresses.NAME` and `pods.CLUSTER.NAME` -> value, to say what came and what went."""
+    """Allocations as `addresses.NAME` and `pods.CLUSTER.NAME` -> value, to compare two of them."""
     found = {f"addresses.{name}": str(address) for name, address in allocations.addresses.items()}
     for cluster, nodes in allocations.pods.items():
         found |= {f"pods.{cluster}.{name}": str(pods) for name, pods in nodes.items()}
@@ -103,12 +105,7 @@ def _settled_addresses(draft: Draft, have: Mapping[str, IPv4Address]) -> dict[st
     return dict(sorted(settled.items()))
 
 
-def _settled_pods(draft: Draft, have: Mapping[str, Mapping[str, IPv4Network]]) -> dict[str, dict[str, IPv4Network]]:
-    missing = missing_pods(draft)
-    return {c: _pods_of(draft.clusters[c].network, have[c], missing.get(c, [])) for c in draft.clusters}
-
-
-def _pods_of(
+def _settled_pods(
     network: ClusterNetwork, have: Mapping[str, IPv4Network], missing: Iterable[str]
 ) -> dict[str, IPv4Network]:
     settled = dict(have)
@@ -134,7 +131,7 @@ def _first_free(name: str, size: int, nth: Callable[[int], T], used: Set[T]) -> 
 
 
 def _taken(draft: Draft) -> Iterator[IPv4Address]:
-    """Every address that somebody named: nothing may be allocated there."""
+    """Every address that the file names: none of them may be allocated."""
     for network in draft.networks.values():
         yield from _some(network.gateway)
         yield from network.dns

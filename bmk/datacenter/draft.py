@@ -1,4 +1,4 @@
-"""What of a data center file could be understood, so that cross checks run in the same go as those of the shape."""
+"""The well-formed parts of a data center file, so that cross checks run even when other parts have a wrong shape."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Allocations(Spec):
-    """addresses.yml: what was allocated to hosts that reserve nothing themselves, so that it stays theirs."""
+    """addresses.yml: addresses and pod ranges that were allocated and are kept."""
 
     addresses: dict[Name, IPv4Address] = {}
     pods: dict[Name, dict[Name, IPv4Network]] = {}
@@ -45,7 +45,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Draft:
-    """The parts of a file that are well-formed, waivers by their place. `names` has all names, of other parts too."""
+    """The well-formed parts of a file; waivers by index. `names` holds the names of all parts, malformed ones too."""
 
     deployer: Deployer | None
     networks: Mapping[str, Network]
@@ -81,7 +81,7 @@ def draft_of(spec: DataCenterSpec, allocations: Allocations) -> Draft:
 
 
 def draft_of_broken(tree: Any, allocations: Allocations) -> Draft:
-    """The draft of a file whose shape is wrong somewhere: each part is tried by itself."""
+    """The draft of a file whose shape is wrong somewhere: each part is validated by itself."""
     spec = _dict(_dict(tree).get("spec"))
     hosts = tuple(_broken_hosts(_dict(spec.get("racks"))))
     raw_hosts = [_dict(h).get("name") for _, rack in _racks(spec) for h in _list(rack.get("hosts"))]

@@ -1,26 +1,78 @@
-"""The data center as Ansible sees it: the JSON of an inventory script. Pure; paths are computed, nothing is read."""
+"""The data center as Ansible's inventory: the JSON of an inventory script, quoted against templates. Pure.
+
+Ansible evaluates every string of an inventory and of a file of extra variables as a template, on the machine that runs
+bmk. Such a string may come from a host (a path that drift found, an UEFI label) or from whoever proposes a change of
+dc.yml. `{"__ansible_unsafe": TEXT}` is the JSON for a text that is never evaluated; texts without any character that a
+template needs stay plain, so that people can read `bmk inventory`.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bmk.datacenter.inert import Template
-from bmk.datacenter.keys import vip_key_file
-from bmk.datacenter.login import ssh_flags
-from bmk.datacenter.masquerade import masquerade
+from bmk.datacenter.credentials import ssh_flags, vip_key_file
 from bmk.datacenter.model import Cluster
-from bmk.datacenter.neighbours import Neighbour, neighbours
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.routing import Neighbour, masquerade, neighbours
+from bmk.errors import ConfigError
 from bmk.paths import state_dir
+
+_PLAIN = re.compile(r"[\w@+=:,./ -]*", re.ASCII)
+_RESERVED = "__ansible"  # keys by which JSON tells Ansible what a value is
+_DEEPEST = 64
+
+
+class Template(str):
+    """A constant of bmk that Ansible has to evaluate; never made from data."""
+
+    __slots__ = ()
+
+
+def inert(value: Any, depth: int = _DEEPEST) -> Any:
+    """The value as JSON in which no text is a template for Ansible, at any depth; types that JSON lacks become text.
+
+    Raises ConfigError for a reserved key and for a value nested too deep: what Ansible's JSON reader refuses it reads
+    as YAML, where every text is a template.
+    """
+    if depth < 0:
+        raise ConfigError(f"values for Ansible are nested deeper than {_DEEPEST} levels")
+    if isinstance(value, Mapping):
+        return {_key(key): inert(inner, depth - 1) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [inert(inner, depth - 1) for inner in value]
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str.__str__(value) if isinstance(value, Template) else _text(str(value))
+
+
+def _key(key: Any) -> str:
+    """A key as text: Ansible never evaluates keys."""
+    text = _readable(str(key))
+    if text.startswith(_RESERVED):
+        raise ConfigError(f"a mapping for Ansible has the reserved key {text!r}", hint="call it something else")
+    return text
+
+
+def _text(text: str) -> str | dict[str, str]:
+    text = _readable(text)
+    return text if _PLAIN.fullmatch(text) else {"__ansible_unsafe": text}
+
+
+def _readable(text: str) -> str:
+    """The text with lone surrogates replaced: JSON can carry them and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode()
+
 
 DEPLOYER = "deployer"  # the boot server's name in the inventory; no host may be called so
 
 
 def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapping[str, str]) -> dict[str, Any]:
-    """What `--list` prints, once it is inert: groups, and the variables of every host below `_meta`.
+    """What `--list` prints, after `inert`: groups, and the variables of every host below `_meta`.
 
     `artifacts` holds `bmk_artifacts`, `bmk_images`, the registry's `certificate` and the clusters' `vip_keys`; `timing`
     is "standard" or "emulated" by host (absent: standard).
@@ -63,7 +115,7 @@ def host_vars(dc: DataCenter, host: Host, timing: str, peering: Sequence[Neighbo
 
 
 def cluster_vars(dc: DataCenter, name: str, vip_key: str) -> dict[str, Any]:
-    """`bmk_cluster`: what every node of a cluster knows of the whole. `vip_key`: the mark of its key."""
+    """`bmk_cluster`: what every node of a cluster knows of the whole. `vip_key`: the hash of its key."""
     cluster = dc.cluster(name)
     members = dc.members(name)
     host, port = endpoint(dc, name)
@@ -107,7 +159,7 @@ def _shared(dc: DataCenter, artifacts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deployer(dc: DataCenter) -> dict[str, Any]:
-    """The boot server is the machine that bmk runs on: the journal and the mirror are there."""
+    """The boot server is the machine that runs bmk, with the journal and the mirror."""
     return {
         "ansible_connection": "local",
         "ansible_python_interpreter": Template("{{ ansible_playbook_python }}"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,27 @@ from bmk.datacenter.checks import CHECKS
 from bmk.datacenter.checks.addressing import missing_allocations
 from bmk.datacenter.draft import Allocations, Draft, draft_of, draft_of_broken
 from bmk.datacenter.locate import find_datacenter
-from bmk.datacenter.membership import build_hosts
 from bmk.datacenter.model import DataCenterFile
-from bmk.datacenter.problem import InvalidDataCenter, Problem, did_you_mean, locate
-from bmk.datacenter.resolve import DataCenter
-from bmk.datacenter.shape import shape_problems
-from bmk.datacenter.source import ADDRESSES, NO_RACKS, Missing, SourceFiles, read_source, require_mapping
-from bmk.datacenter.versions import lock_problems, locked_versions, version_problems
+from bmk.datacenter.problems import InvalidDataCenter, Problem, did_you_mean, locate, shape_problems
+from bmk.datacenter.resolve import DataCenter, build_hosts
+from bmk.datacenter.source import (
+    ADDRESSES,
+    NEWEST,
+    NO_RACKS,
+    OLDEST,
+    Missing,
+    SourceFiles,
+    lock_path,
+    locked_versions,
+    read_source,
+    require_mapping,
+)
+from bmk.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What reading found out: the model (None when the shape is wrong), the usable parts, and all problems."""
+    """What was read: the model (None when its shape is wrong), the well-formed parts, and all problems."""
 
     source: SourceFiles
     file: DataCenterFile | None
@@ -61,10 +70,29 @@ def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:
         raise InvalidDataCenter(source.path.parent.name, locate(source, []))
     file, draft, problems = _shape(source)
     problems += [problem for check in CHECKS for problem in check(draft)]
-    problems += version_problems(draft, locked_versions(source) if versions is None else versions)
+    problems += _version_problems(draft, locked_versions(source) if versions is None else versions)
     if file is not None:
-        problems += lock_problems(source)
+        problems += _lock_problems(source)
     return Examined(source, file, draft, tuple(problems))
+
+
+def _version_problems(draft: Draft, locked: Set[str]) -> Iterator[Problem]:
+    """Clusters whose version bmk does not support, or the lock does not have. An empty `locked` has every version."""
+    for name, cluster in draft.clusters.items():
+        version = cluster.kubernetes.version
+        loc = ("spec", "clusters", name, "kubernetes", "version")
+        if not OLDEST <= int(version.split(".")[1]) <= NEWEST:
+            yield Problem(loc, f"Kubernetes {version} is outside what this bmk supports", f"1.{OLDEST} to 1.{NEWEST}")
+        elif locked and version not in locked:
+            yield Problem(loc, f"Kubernetes {version} is not in the lock file", did_you_mean(version, locked))
+
+
+def _lock_problems(source: SourceFiles) -> Iterator[Problem]:
+    """A lock file that is named and does not exist, or lies outside of the directory."""
+    try:
+        lock_path(source.path, source.lock_name)
+    except ConfigError as error:
+        yield Problem(("spec", "artifacts"), error.what, error.hint)
 
 
 def _shape(source: SourceFiles) -> tuple[DataCenterFile | None, Draft, list[Problem]]:

@@ -1,4 +1,4 @@
-"""From what a user types for a data center to its file. No heavy imports: shell completion runs this."""
+"""Find the file of the data center that a user names. No heavy imports: shell completion runs this."""
 
 from __future__ import annotations
 
@@ -21,11 +21,8 @@ def find_datacenter(ref: str | Path) -> Path:
     """
     path = Path(ref)
     looks_like_name = len(path.parts) == 1 and not path.suffix
-    found = _by_name(str(ref)) if looks_like_name else None
-    if found is None and path.is_dir() and (path / FILE).is_file():
-        found = path / FILE
-    if found is None and path.is_file():
-        found = path
+    places = [root / path / FILE for root in _roots()] if looks_like_name else []
+    found = next((file for file in (*places, path / FILE, path) if file.is_file()), None)
     if found is None:
         raise _not_found(str(ref), looks_like_name)
     return found
@@ -37,27 +34,18 @@ def datacenter_names() -> list[str]:
 
 
 def host_names(dc_file: Path) -> list[str]:
-    """Names of hosts, read off the text without parsing it: for completion, where 150 ms is all there is."""
+    """Names of hosts, found in the text without parsing it: shell completion has to answer within 150 ms."""
     text = dc_file.read_text(encoding="utf-8", errors="replace")
     parts = [text.partition("racks:")[2]]
     for name in _LIST_FILE.findall(text):
-        parts.append(_text(dc_file.parent, name))
+        rack = dc_file.parent / name
+        if rack.is_file() and rack.resolve().is_relative_to(dc_file.parent.resolve()):
+            parts.append(rack.read_text(encoding="utf-8", errors="replace"))
     return sorted({name for part in parts for name in _HOST.findall(part)})
-
-
-def _text(directory: Path, name: str) -> str:
-    """A rack's file; empty when it is none of this directory's."""
-    rack = directory / name
-    ours = rack.is_file() and rack.resolve().is_relative_to(directory.resolve())
-    return rack.read_text(encoding="utf-8", errors="replace") if ours else ""
 
 
 def _roots() -> list[Path]:
     return list(dict.fromkeys([Path.cwd() / "inventories", content_dir() / "inventories"]))
-
-
-def _by_name(name: str) -> Path | None:
-    return next((file for root in _roots() if (file := root / name / FILE).is_file()), None)
 
 
 def _not_found(ref: str, looks_like_name: bool) -> ConfigError:

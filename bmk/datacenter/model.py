@@ -1,6 +1,6 @@
 """The data center file as pydantic models: what a person writes. Frozen; unknown keys are refused.
 
-What follows from it (addresses, roles, pod ranges) is in `resolve.py`, as `DataCenter` and `Host`.
+`resolve.py` computes addresses, roles and pod ranges from it, as `DataCenter` and `Host`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Deployer(Spec):
 
 
 class BmcProfile(Spec):
-    """`tls` says whose certificate is a BMC's: one that an authority signed, or the one pinned for each host."""
+    """`tls`: how a BMC's certificate is checked, by an authority's signature or by a fingerprint
+    pinned for each host.
+    """
 
     kind: Literal["redfish", "ipmi"]
     secret: Reference = Field(description="reference to username and password in the secret store, such as bmc/par")
@@ -114,7 +116,7 @@ class Attest(Spec):
     reason: Line | None = Field(None, min_length=8, description="why there is no proof, for whoever reads the report")
 
 
-# How machines with a kind of BMC can get a secret, the default first. docs/attestation.md says what each way stops.
+# How machines with a kind of BMC can get a secret, the default first; docs/attestation.md compares them.
 WAYS: dict[str, tuple[str, ...]] = {"ipmi": ("mailbox", "console", "tpm"), "redfish": ("media", "console", "tpm")}
 
 
@@ -133,7 +135,7 @@ class Profile(Spec):
 
     @property
     def attestation(self) -> Attest:
-        """The way that counts, chosen or by default."""
+        """The profile's own setting, or the default of its kind of BMC."""
         return self.attest or Attest.model_validate({"way": WAYS[self.bmc.kind][0]})
 
 
@@ -236,40 +238,44 @@ class ClusterNetwork(Spec):
 
     @property
     def enforces(self) -> bool:
-        """Whether something holds pods to a NetworkPolicy."""
+        """Whether something enforces NetworkPolicy."""
         return self.plugin != "none" and (self.plugin != "routed" or self.policies != "none")
 
     @property
     def masquerades(self) -> bool:
-        """Whether nodes lend their addresses to pods; cilium and calico have settings of their own."""
+        """Whether nodes translate the source addresses of pods to their own; cilium and calico have settings of their
+        own.
+        """
         return self.plugin == "routed" and (
             self.masquerade == "on" or (self.masquerade == "auto" and not self.bgp.peers)
         )
 
 
-_UNSAID: dict[str, Mode] = {"kube-system": "audit"}
+_DEFAULT_MODES: dict[str, Mode] = {"kube-system": "audit"}
 
 
 class GroupPolicy(Spec):
-    """Containers with group 0: `audit` writes them into the audit log, `warn` also tells who asks, `deny` refuses.
+    """Containers with group 0: `audit` writes them into the audit log, `warn` also warns the client, `deny` refuses.
 
     A namespace that is named here has that mode; another has that of its label bmk.dev/nonroot-group, or the default.
-    kube-system has `audit` when nothing is said of it: what others put there is counted and goes on.
+    kube-system has `audit` unless it is named: workloads of others there are counted and admitted.
     """
 
     default: Mode = "warn"
-    namespaces: dict[Name, Mode] = Field(_UNSAID, description="mode of single namespaces, whatever their label says")
-    exempt: tuple[Name, ...] = Field((), description="namespaces in which group 0 is nobody's business")
+    namespaces: dict[Name, Mode] = Field(
+        _DEFAULT_MODES, description="mode of single namespaces, whatever their label says"
+    )
+    exempt: tuple[Name, ...] = Field((), description="namespaces in which group 0 is not checked")
 
     @model_validator(mode="before")
     @classmethod
-    def _said(cls, given: Any) -> Any:
-        """Other namespaces that are named do not make kube-system follow the default."""
+    def _keep_defaults(cls, given: Any) -> Any:
+        """Naming other namespaces does not make kube-system follow the default."""
         if not isinstance(given, dict) or not isinstance(given.get("namespaces", {}), dict):
             return given
         exempt = given.get("exempt") or ()
-        unsaid = {name: mode for name, mode in _UNSAID.items() if name not in exempt}
-        return {**given, "namespaces": {**unsaid, **given.get("namespaces", {})}}
+        defaults = {name: mode for name, mode in _DEFAULT_MODES.items() if name not in exempt}
+        return {**given, "namespaces": {**defaults, **given.get("namespaces", {})}}
 
 
 class PodSecurity(Spec):
@@ -277,7 +283,7 @@ class PodSecurity(Spec):
 
     enforce: Literal["privileged", "baseline", "restricted"] = "restricted"
     exempt: tuple[Name, ...] = Field(
-        ("kube-system",), description="namespaces that are not looked at: static pods use the host's files and network"
+        ("kube-system",), description="namespaces that are not checked: static pods use the host's files and network"
     )
 
 
@@ -296,7 +302,7 @@ class Cluster(Spec):
 
 
 class Waiver(Spec):
-    """A control that is relaxed on purpose. What it would find is shown as waived, with the reason, until the day."""
+    """A control that is relaxed on purpose. Its findings are shown as waived, with the reason, until the day."""
 
     control: Name = Field(description="id of the control, as bmk hardening prints it")
     reason: Line = Field(min_length=8, description="why, for whoever reads the report")

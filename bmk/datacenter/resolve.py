@@ -1,15 +1,16 @@
-"""What follows from a data center file: every host with its address, role and pod range. Pure."""
+"""What follows from a data center file: every host with its cluster, role, address and pod range. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
-from bmk.datacenter.model import Cluster, DataCenterSpec, DiskSelector, Network, Nic, Profile
+from bmk.datacenter.draft import Allocations
+from bmk.datacenter.model import Cluster, DataCenterSpec, DiskSelector, HostSpec, Network, Nic, Profile
 
 Role = Literal["control_plane", "worker", "spare"]
 
@@ -70,3 +71,60 @@ class DataCenter:
         for host in sorted(self.hosts.values(), key=lambda h: h.role != "control_plane"):
             found.setdefault(host.cluster or "", []).append(host)
         return {name: tuple(hosts) for name, hosts in found.items() if name}
+
+
+_SPARE: list[tuple[str | None, Role]] = [(None, "spare")]
+
+
+def members(clusters: Mapping[str, Cluster], hosts: Iterable[HostSpec]) -> dict[str, list[tuple[str, Role]]]:
+    """host -> its (cluster, role) pairs. More than one pair is an error of the file; spares are absent."""
+    found: dict[str, list[tuple[str, Role]]] = {}
+    for name, cluster in clusters.items():
+        control = set(cluster.control_plane.hosts)
+        named, select = set(cluster.workers.hosts), cluster.workers.select
+        for host in hosts:
+            if host.name in control:
+                found.setdefault(host.name, []).append((name, "control_plane"))
+            elif host.name in named or (select is not None and select.items() <= host.labels.items()):
+                found.setdefault(host.name, []).append((name, "worker"))
+    return found
+
+
+def build_hosts(spec: DataCenterSpec, allocations: Allocations) -> dict[str, Host]:
+    """Every host of a checked file, by name, in the order of the file."""
+    placed = [(rack, host) for rack, value in spec.racks.items() for host in value.hosts]
+    roles: Mapping[str, Sequence[tuple[str | None, Role]]] = members(spec.clusters, [host for _, host in placed])
+    return {h.name: _resolved(spec, allocations, (rack, h), roles.get(h.name, _SPARE)[0]) for rack, h in placed}
+
+
+def effective_disk(host: HostSpec, profile: Profile) -> DiskSelector:
+    """The host's own selector, or its profile's."""
+    return host.disk if host.disk is not None else profile.disk
+
+
+def _resolved(
+    spec: DataCenterSpec, allocations: Allocations, placed: tuple[str, HostSpec], member: tuple[str | None, Role]
+) -> Host:
+    (rack, host), (cluster, role) = placed, member
+    profile = spec.profiles[host.profile]
+    pods: IPv4Network | None = allocations.pods[cluster][host.name] if cluster else None
+    return Host(
+        name=host.name,
+        rack=rack,
+        profile_name=host.profile,
+        profile=profile,
+        serial=host.serial,
+        uuid=host.uuid,
+        nics=host.nics,
+        network=spec.networks[host.nics[0].network],
+        address=host.address or allocations.addresses[host.name],
+        bmc_address=host.bmc.address,
+        bmc_secret=host.bmc.secret or profile.bmc.secret,
+        bmc_fingerprint=host.bmc.fingerprint,
+        bmc_system=host.bmc.system,
+        disk=effective_disk(host, profile),
+        labels=host.labels,
+        role=role,
+        cluster=cluster,
+        pods=pods,
+    )

@@ -1,8 +1,8 @@
-"""The words of reviewed files: what each kind may hold, and how a person is told.
+"""Types of the texts in reviewed files: the pattern that each must match, and its description in error messages.
 
-A file may come from a pull request, and its words go into configurations, commands and templates of other programs. So
-no kind holds a line break, a control character or a mark that turns text around, and none but free text (`Line`,
-`Item`) holds the braces of a template. `tests/unit/house/test_models.py` tries them on every field of every model.
+A file may come from a pull request, and its texts go into configurations, commands and templates of other programs. So
+no type allows a line break, a control character or a bidirectional mark, and only free text (`Line`, `Item`) allows the
+braces of a template. `tests/unit/house/test_models.py` tries them on every field of every model.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-MEANINGS: dict[str, str] = {}  # pattern -> what it means to a person
+MEANINGS: dict[str, str] = {}  # pattern -> its description in error messages
 
 
 def word(pattern: str, meaning: str, longest: int = 320, **more: Any) -> Any:
-    """A field of text, up to `longest` characters, that `pattern` matches whole; `meaning`: what it is to a person.
+    """A field of text, up to `longest` characters, that `pattern` matches whole; `meaning` describes it in errors.
 
-    A pattern counts in `{1,500}` only what is short: of large classes it costs 5 ms at every start of bmk.
+    Do not bound large character classes by `{1,500}` in a pattern: compiling one costs 5 ms at every start of bmk.
     """
     anchored = f"^{pattern}$"
     MEANINGS[anchored] = meaning
@@ -28,7 +28,7 @@ def word(pattern: str, meaning: str, longest: int = 320, **more: Any) -> Any:
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"  # one label of DNS, in lower case
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"  # what Kubernetes takes behind the slash of a label's key
-_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of a path: neither hidden nor a way out
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of a path: neither hidden nor `..`
 # No control characters, no line or paragraph separators, nothing invisible and nothing that changes the direction.
 _PRINTED = r"[^\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 
@@ -41,7 +41,7 @@ def _label_key(key: str) -> str:
 
 
 def _host(name: str) -> str:
-    """Only an address may end in a number: 10.1.2, 300.1.1.1 and 007 resolve to something else or to nothing."""
+    """Only an address may end in a number: resolvers read 10.1.2, 300.1.1.1 and 007 in different ways."""
     if len(name) > 253:
         raise ValueError("a host name has at most 253 characters")
     if name.rpartition(".")[2].isdigit():
@@ -61,7 +61,7 @@ def _external(value: str) -> str:
 
 
 def _usable(at: IPv4Address | IPv4Network) -> Any:
-    """For machines on a network: not one's own, everybody's or nobody's."""
+    """An address that a machine on a network can have. Raises ValueError for loopback, multicast and the like."""
     kinds = {
         "loopback": at.is_loopback,
         "multicast": at.is_multicast,
@@ -107,7 +107,7 @@ Version = Annotated[
     str, word(r"1\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})", "a full Kubernetes version such as 1.37.2")
 ]
 
-# What a kubelet accepts of node labels; a wrong one would only show when the node fails to register.
+# Labels that a kubelet accepts; with a wrong one the node fails to register.
 LabelKey = Annotated[
     str,
     word(rf"({_LABEL}(\.{_LABEL})*/)?{_NAME}", "a label's name, such as role or example.net/zone"),
@@ -155,7 +155,7 @@ _NAMES, _MACS = f"^{_LABEL}$", "^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"
 
 
 def respelled(pattern: str, value: str) -> str:
-    """How to write `value` so that it fits; empty when nobody can say."""
+    """How to write `value` so that it matches; empty when that is not known."""
     digits = re.sub(r"[^0-9a-zA-Z]", "", value)
     if pattern == _MACS and _MAC.fullmatch(digits):
         return f'write "{":".join(re.findall("..", digits.lower()))}"'

@@ -1,4 +1,4 @@
-"""The files that a data center is written in: dc.yml, files of racks, and the addresses.yml beside it."""
+"""The files that a data center is written in: dc.yml, files of racks, addresses.yml and the lock file beside it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from bmk.errors import ConfigError
 ADDRESSES = "addresses.yml"
 NO_RACKS = ("dc.yml", ADDRESSES, "secrets.yml")
 _RACKS = ("spec", "racks")
+_SHIPPED = Path(__file__).resolve().parent.parent / "artifacts" / "artifacts.lock"
+DEFAULT_LOCK = "artifacts.lock"
+OLDEST, NEWEST = 34, 37  # minors of Kubernetes 1.x that bmk's roles and images are made for
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A file that a rack names and that is not read: there is none, or (`why`) it is none of this data center's."""
+    """A file that a rack names and that was not read: it does not exist, or (`why`) it may not be read."""
 
     file: str
     why: str = ""
@@ -40,12 +43,22 @@ class SourceFiles:
     def addresses_path(self) -> Path:
         return self.path.parent / ADDRESSES
 
+    @property
+    def lock_name(self) -> str:
+        """What spec.artifacts says, or the default. The shape of the file need not be right."""
+        spec = self.main.value.get("spec") if isinstance(self.main.value, dict) else None
+        return str((spec.get("artifacts") if isinstance(spec, dict) else None) or DEFAULT_LOCK)
+
     def tree(self) -> Any:
         """The value of dc.yml with the lists of rack files put in. Nothing is checked here, not even its shape."""
         value = self.main.value
         if not self.racks and not self.missing:
             return value
-        racks = {name: self._rack(name, rack) for name, rack in value["spec"]["racks"].items()}
+        racks = dict(value["spec"]["racks"])
+        for name, document in self.racks.items():
+            racks[name] = {**racks[name], "hosts": [] if document.value is None else document.value}
+        for name in self.missing:
+            racks[name] = {**racks[name], "hosts": []}
         return {**value, "spec": {**value["spec"], "racks": racks}}
 
     def locate(self, loc: Loc, *, key: bool = False) -> tuple[Mark, Loc]:
@@ -71,11 +84,6 @@ class SourceFiles:
         if self.addresses is not None:
             yield self.addresses
 
-    def _rack(self, name: str, rack: Any) -> Any:
-        if name in self.racks:
-            return {**rack, "hosts": _listed(self.racks[name])}
-        return {**rack, "hosts": []} if name in self.missing else rack
-
 
 def read_source(path: Path) -> SourceFiles:
     """Read dc.yml and what belongs to it, all of it in one directory.
@@ -87,7 +95,9 @@ def read_source(path: Path) -> SourceFiles:
     missing: dict[str, Missing] = {}
     for name, file in _rack_files(main.value):
         try:
-            there = _rack_file(path.parent, file)
+            if file in NO_RACKS or not file.endswith((".yml", ".yaml")):  # an error shows the line, and with it secrets
+                raise ConfigError(f"{file!r} is not a file of hosts, such as hosts/r1.yml")
+            there = inside(path.parent, file)
             if there.is_file():
                 racks[name] = _read(there)
             else:
@@ -97,17 +107,6 @@ def read_source(path: Path) -> SourceFiles:
     addresses = path.parent / ADDRESSES
     known = _read(inside(path.parent, ADDRESSES)) if addresses.is_file() else None
     return SourceFiles(main, racks, known, missing)
-
-
-def _rack_file(directory: Path, file: str) -> Path:
-    """A list of hosts, and no other file: what is wrong with a file is shown with its line, secrets among it."""
-    if file in NO_RACKS or not file.endswith((".yml", ".yaml")):
-        raise ConfigError(f"{file!r} is not a file of hosts, such as hosts/r1.yml")
-    return inside(directory, file)
-
-
-def _listed(rack: Document) -> Any:
-    return [] if rack.value is None else rack.value
 
 
 def _read(path: Path) -> Document:
@@ -129,10 +128,50 @@ def _rack_files(value: Any) -> Iterator[tuple[str, str]]:
 
 
 def require_mapping(main: Document) -> None:
-    """Raise ConfigError when dc.yml is empty or a list: there is nothing to hang problems on."""
+    """Raise ConfigError when dc.yml is empty or a list: problems could not be located in it."""
     if not isinstance(main.value, dict) and not main.flaws:
         raise ConfigError(
             "a data center file is a mapping that starts with apiVersion: bmk.dev/v1",
             where=str(main.path),
             hint="bmk init NAME writes a file to start from",
         )
+
+
+def locked_versions(source: SourceFiles) -> frozenset[str]:
+    """Kubernetes versions of the data center's lock file; empty when there is none that can be read."""
+    try:
+        return _versions(lock_path(source.path, source.lock_name))
+    except ConfigError:
+        return frozenset()  # loading the data center, or its lock file, says why
+
+
+def newest_version() -> str:
+    """The newest Kubernetes version of the lock file that bmk ships."""
+    return max(_versions(_SHIPPED), key=lambda v: [int(part) for part in v.split(".")], default=f"1.{NEWEST}.0")
+
+
+def lock_path(dc_file: Path, name: str) -> Path:
+    """The lock file of a data center: beside its file, or the one that bmk ships.
+
+    Raises ConfigError when another one than the default is named and not there, or leads out of the directory.
+    """
+    beside = inside(dc_file.parent, name)
+    if not beside.is_file() and name != DEFAULT_LOCK:
+        raise ConfigError(
+            f"there is no lock file {name!r}", where=str(dc_file), hint=f"leave spec.artifacts out, or copy {_SHIPPED}"
+        )
+    return beside if beside.is_file() else _SHIPPED
+
+
+def _versions(lock: Path) -> frozenset[str]:
+    return frozenset(_kubernetes_versions(read_document(lock).value)) if lock.is_file() else frozenset()
+
+
+def _kubernetes_versions(value: Any) -> Iterator[str]:
+    """Every version beside Kubernetes' module path, at any depth of the lock."""
+    if not isinstance(value, dict):
+        return
+    if value.get("module") == "k8s.io/kubernetes" and isinstance(value.get("version"), str):
+        yield value["version"].removeprefix("v")
+    for item in value.values():
+        yield from _kubernetes_versions(item)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from bmk.datacenter.hosts import selectors
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.datacenter.select import selectors
 from bmk.drift import baseline as baselines
 from bmk.drift.classify import classify
 from bmk.drift.collector import CollectLimits, CollectRequest, Keys, collect

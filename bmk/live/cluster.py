@@ -14,7 +14,7 @@ from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api
 from bmk.cluster.live import live_control_planes
 from bmk.cluster.smoke import Proof
-from bmk.datacenter.keys import Pair, metrics_pair
+from bmk.datacenter.credentials import MetricsPair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.outside.cluster import ADMINISTRATORS, administrator, wanted_policies
 from bmk.engine.services import Check
@@ -95,7 +95,7 @@ class LiveCluster:
         return wanted_policies(self._dc, self._name, self._images, api.namespaces(), self._pair.certificate)
 
     @cached_property
-    def _pair(self) -> Pair:
+    def _pair(self) -> MetricsPair:
         return metrics_pair(state_dir(self._dc.name), self._name)
 
     def repair_drift(self, found: Sequence[Drifted]) -> None:

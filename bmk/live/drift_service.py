@@ -11,7 +11,7 @@ from typing import Any
 
 from bmk.artifacts.mirror import open_mirror
 from bmk.cluster.api import Api
-from bmk.datacenter.keys import metrics_pair
+from bmk.datacenter.credentials import metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.collector import CollectLimits, Keys

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from bmk.cluster import anonymous
-from bmk.datacenter.attestation import unproven
+from bmk.datacenter.hosts import unproven
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError
 from bmk.hardening.assess import (

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bmk.boot import grants
-from bmk.datacenter.login import login_line, login_sources
+from bmk.datacenter.credentials import login_line, login_sources
+from bmk.datacenter.hosts import host_named
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.datacenter.select import host_named
 from bmk.drift import baseline as baselines
 from bmk.drift.model import Attributes
 from bmk.errors import BmkError, ConfigError, PreflightRefused, Unreachable

@@ -19,10 +19,10 @@ from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.grants import GrantedImage
 from bmk.boot.server import registry_certificate, write_artifacts
 from bmk.cluster.kubeconfig import credentials, kubeconfig
+from bmk.datacenter.credentials import vip_keys
 from bmk.datacenter.inventory import ansible_inventory, endpoint
-from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.datacenter.versions import lock_path
+from bmk.datacenter.source import lock_path
 from bmk.drift.repair import repair_variables
 from bmk.engine.run import Timing
 from bmk.engine.services import ClusterServices, Converge, Converged

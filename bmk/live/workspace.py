@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bmk.artifacts.build import ensure_mirror
+from bmk.datacenter.hosts import host_timing, select_hosts
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.datacenter.select import select_hosts
-from bmk.datacenter.timing import host_timing
-from bmk.datacenter.versions import lock_path
+from bmk.datacenter.source import lock_path
 from bmk.engine.action import Action
 from bmk.engine.run import Timing
 from bmk.engine.session import new_run_id

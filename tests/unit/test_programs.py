@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bmk import programs
+from bmk.datacenter.hosts import programs_of
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.programs import programs_of
 from bmk.errors import Exit, PreflightRefused
 
 

@@ -1,11 +1,17 @@
-"""Cross checks: what the shape of a file cannot say. One function each; a new one is a line in CHECKS."""
+"""Cross checks between parts of a file. One function each; a new one is a line in CHECKS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from bmk.datacenter.checks.addressing import addresses_in_their_networks, allocated_pods, unique_addresses
-from bmk.datacenter.checks.attestation import attestable
+from bmk.datacenter.checks.addressing import (
+    addresses_in_their_networks,
+    allocated_pods,
+    name_servers,
+    overlapping_ranges,
+    pools_inside,
+    unique_addresses,
+)
 from bmk.datacenter.checks.clusters import (
     control_planes,
     deployer_ports,
@@ -16,20 +22,25 @@ from bmk.datacenter.checks.clusters import (
     pod_ranges,
     reflectors,
 )
-from bmk.datacenter.checks.expected import expected_somewhere
-from bmk.datacenter.checks.hardening import known_waivers, living_waivers, plugins_that_are_root, settled_namespaces
+from bmk.datacenter.checks.hardening import (
+    expected_somewhere,
+    known_waivers,
+    living_waivers,
+    plugins_that_are_root,
+    settled_namespaces,
+)
 from bmk.datacenter.checks.identity import (
+    attestable,
     disks_named,
     known_members,
     known_references,
+    names_of_many,
+    names_of_their_own,
     proven_identities,
     unique_identities,
 )
-from bmk.datacenter.checks.names import names_of_many, names_of_their_own
-from bmk.datacenter.checks.ranges import overlapping_ranges, pools_inside
-from bmk.datacenter.checks.resolvers import name_servers
 from bmk.datacenter.draft import Draft
-from bmk.datacenter.problem import Problem
+from bmk.datacenter.problems import Problem
 
 Check = Callable[[Draft], Iterator[Problem]]
 

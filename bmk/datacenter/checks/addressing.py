@@ -1,4 +1,4 @@
-"""Every address belongs to one thing, lies where it should, and is written down."""
+"""Addresses, ranges and name servers: each belongs to one thing and lies where it should."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 from bmk.datacenter.addresses import missing_addresses, missing_pods
 from bmk.datacenter.draft import Draft, Placed
 from bmk.datacenter.model import Network
-from bmk.datacenter.problem import Problem
+from bmk.datacenter.problems import Problem
+from bmk.datacenter.resolve import members
 from bmk.datacenter.source import ADDRESSES
 from bmk.document import Loc
 
@@ -52,7 +53,7 @@ def allocated_pods(draft: Draft) -> Iterator[Problem]:
 
 
 def missing_allocations(draft: Draft) -> Iterator[Problem]:
-    """Hosts without an address or a pod range of their own have one in addresses.yml."""
+    """Hosts that reserve no address, and nodes of clusters, have their allocations in addresses.yml."""
     places = {host.spec.name: host.loc for host in draft.hosts}
     if names := missing_addresses(draft):
         yield Problem((*places[names[0]], "name"), f"{_some(names)} no address yet", _SETTLE)
@@ -118,3 +119,75 @@ def _outside_pools(draft: Draft, address: IPv4Address, loc: Loc) -> Iterator[Pro
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return f"{shown} {'has' if len(names) == 1 else 'have'}"
+
+
+_Range = tuple[IPv4Network, str, Loc, str]  # range, whose it is, where that is written, the cluster it is private to
+
+
+def overlapping_ranges(draft: Draft) -> Iterator[Problem]:
+    """Networks, pod and service ranges. Two clusters may use the same service range: it never leaves a cluster."""
+    ranges = sorted(_ranges(draft), key=lambda r: (int(r[0].network_address), r[0].prefixlen))
+    for i, (here, owner, loc, scope) in enumerate(ranges):
+        for there, other, where, other_scope in ranges[i + 1 :]:
+            if there.network_address > here.broadcast_address:
+                break
+            if not (scope and other_scope and scope != other_scope):
+                yield Problem(where, f"{other}, {there}, overlaps {owner}, {here},", other=loc)
+
+
+def pools_inside(draft: Draft) -> Iterator[Problem]:
+    """A DHCP pool and reserved ranges are parts of their network."""
+    for name, network in draft.networks.items():
+        loc: Loc = ("spec", "networks", name)
+        pool = network.dhcp.pool if network.dhcp else None
+        if pool is not None and not pool.subnet_of(network.cidr):
+            yield Problem((*loc, "dhcp", "pool"), f"the DHCP pool {pool} is not inside {network.cidr}")
+        for i, reserved in enumerate(network.reserved):
+            if not reserved.subnet_of(network.cidr):
+                yield Problem((*loc, "reserved", i), f"{reserved} is not inside {network.cidr}")
+
+
+def _ranges(draft: Draft) -> Iterator[_Range]:
+    for name, network in draft.networks.items():
+        yield network.cidr, f"the network {name}", ("spec", "networks", name, "cidr"), ""
+    for name, cluster in draft.clusters.items():
+        loc: Loc = ("spec", "clusters", name, "network")
+        yield cluster.network.pods, f"the pod range of {name}", (*loc, "pods"), ""
+        yield cluster.network.services, f"the service range of {name}", (*loc, "services"), name
+
+
+_MOST = 3  # of glibc and the kubelet: more are dropped with a warning on every pod
+
+
+def name_servers(draft: Draft) -> Iterator[Problem]:
+    """Networks of cluster members have one to three name servers, none of them inside a cluster.
+
+    Without one CoreDNS does not start; one that is CoreDNS itself, or forwards to it, is a loop, and CoreDNS exits.
+    """
+    in_clusters = members(draft.clusters, [host.spec for host in draft.hosts])
+    used = {host.spec.nics[0].network for host in draft.hosts if in_clusters.get(host.spec.name)}
+    for name, network in draft.networks.items():
+        loc = ("spec", "networks", name)
+        if name in used and not network.dns:
+            yield Problem(
+                loc, f"{name} has nodes of a cluster and no name server", f"dns: [ADDRESS] in {name}", key=True
+            )
+        if len(network.dns) > _MOST:
+            yield Problem((*loc, "dns", _MOST), f"nodes use {_MOST} name servers, this is one more", "keep the nearest")
+        for i, server in enumerate(network.dns):
+            if server in network.dns[:i]:
+                yield Problem((*loc, "dns", i), f"{server} stands twice", "keep one")
+            for what in _inside_cluster(draft, server):
+                yield Problem(
+                    (*loc, "dns", i), f"the name server {server} is {what}", "name one outside of the cluster"
+                )
+
+
+def _inside_cluster(draft: Draft, server: IPv4Address) -> Iterator[str]:
+    for name, cluster in draft.clusters.items():
+        if server in cluster.network.services:
+            yield f"in the service range of {name}: CoreDNS would ask itself"
+        elif server in cluster.network.pods:
+            yield f"in the pod range of {name}: CoreDNS would ask itself"
+        elif server == cluster.endpoint.vip:
+            yield f"the VIP of {name}, where the API server is"

@@ -1,4 +1,4 @@
-"""Clusters that can stand: quorum, membership, an endpoint, room for pods."""
+"""Clusters: quorum, membership, endpoint, pod ranges, routes and policies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ipaddress import IPv4Address
 
 from bmk.datacenter.addresses import node_ranges
 from bmk.datacenter.draft import Draft
-from bmk.datacenter.membership import members
 from bmk.datacenter.model import Cluster
-from bmk.datacenter.problem import Problem, counted
+from bmk.datacenter.problems import Problem, counted
+from bmk.datacenter.resolve import members
 from bmk.document import Loc
 
 _SIZES = (1, 3, 5)
@@ -19,7 +19,7 @@ _NODE_PORTS = {22: "ssh's", 10250: "the kubelet's", 10256: "kube-proxy's"}
 
 
 def control_planes(draft: Draft) -> Iterator[Problem]:
-    """One, three or five control planes: an even number survives no more than one fewer, and none is no cluster."""
+    """One, three or five control planes: an even number tolerates no more failures than one fewer."""
     for name, cluster in draft.clusters.items():
         hosts = cluster.control_plane.hosts
         loc: Loc = ("spec", "clusters", name, "control_plane", "hosts")
@@ -93,7 +93,7 @@ def pod_ranges(draft: Draft) -> Iterator[Problem]:
 
 
 def reflectors(draft: Draft) -> Iterator[Problem]:
-    """Who passes on the routes of others is a node of the cluster, and nobody does where routers do it."""
+    """Route reflectors are nodes of the cluster, and there are none where nodes peer with routers."""
     roles = members(draft.clusters, [h.spec for h in draft.hosts])
     for name, cluster in draft.clusters.items():
         bgp, loc = cluster.network.bgp, ("spec", "clusters", name, "network", "bgp")
@@ -114,7 +114,7 @@ def reflectors(draft: Draft) -> Iterator[Problem]:
 
 
 def enforced_policies(draft: Draft) -> Iterator[Problem]:
-    """A namespace that denies needs somebody who enforces it."""
+    """A cluster that denies traffic of a namespace enforces NetworkPolicy."""
     for name, cluster in draft.clusters.items():
         network, loc = cluster.network, ("spec", "clusters", name, "network", "deny")
         if network.deny and not network.enforces:
@@ -125,7 +125,7 @@ def enforced_policies(draft: Draft) -> Iterator[Problem]:
 
 
 def masquerading(draft: Draft) -> Iterator[Problem]:
-    """Who asks for masquerading gets it, and exceptions are exceptions to something."""
+    """Masquerading is asked for only where bmk does it, and exceptions only where it is on."""
     for name, cluster in draft.clusters.items():
         network, loc = cluster.network, ("spec", "clusters", name, "network")
         if network.masquerade == "on" and network.plugin != "routed":

@@ -1,13 +1,14 @@
-"""Controls are relaxed by name, with a reason, for a time; and settings of hardening do not contradict each other."""
+"""Waivers and expected differences name what exists and end; settings of hardening do not contradict each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from bmk.datacenter.checks.identity import ROLES
 from bmk.datacenter.draft import Draft
 from bmk.datacenter.model import Waiver
-from bmk.datacenter.problem import Problem, did_you_mean
+from bmk.datacenter.problems import Problem, did_you_mean
 from bmk.document import Loc
 from bmk.hardening.controls import BY_ID
 
@@ -27,7 +28,7 @@ def known_waivers(draft: Draft) -> Iterator[Problem]:
 
 
 def living_waivers(draft: Draft) -> Iterator[Problem]:
-    """A waiver whose day has passed is no waiver, and two for one thing are one too many."""
+    """No waiver has expired, and no control of a host is waived twice."""
     today = datetime.now(UTC).date()
     for i, waiver in draft.waivers.items():
         loc: Loc = ("spec", "waivers", i)
@@ -54,7 +55,7 @@ def settled_namespaces(draft: Draft) -> Iterator[Problem]:
 
 
 def plugins_that_are_root(draft: Draft) -> Iterator[Problem]:
-    """cilium and calico have group 0 in kube-system: denied there, a cluster has no network."""
+    """cilium and calico run with group 0 in kube-system: denying it there leaves the cluster without a network."""
     for name, cluster in draft.clusters.items():
         groups, plugin = cluster.hardening.groups, cluster.network.plugin
         if plugin in ("cilium", "calico") and groups.namespaces.get("kube-system") == "deny":
@@ -67,3 +68,14 @@ def plugins_that_are_root(draft: Draft) -> Iterator[Problem]:
 
 def _same(a: Waiver, b: Waiver) -> bool:
     return a.control == b.control and (not a.hosts or not b.hosts or bool(set(a.hosts) & set(b.hosts)))
+
+
+def expected_somewhere(draft: Draft) -> Iterator[Problem]:
+    """Expected differences name hosts, racks, roles, profiles and clusters that exist."""
+    racks = frozenset(host.rack for host in draft.hosts)
+    known = ROLES | racks | draft.names["host"] | draft.names["profile"] | draft.names["cluster"]
+    for i, entry in enumerate(draft.expected):
+        for j, name in enumerate(entry.hosts):
+            if name not in known:
+                what = f"there is no host, rack, role, profile or cluster {name!r}"
+                yield Problem(("spec", "expected", i, "hosts", j), what, did_you_mean(name, known))

@@ -1,12 +1,15 @@
-"""Nobody is there twice, and every name that is used is one that is written."""
+"""Machines and names: no duplicates, every reference exists, no name is a keyword of another program."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from bmk.datacenter.draft import Draft, Placed
-from bmk.datacenter.membership import effective_disk
-from bmk.datacenter.problem import Problem, did_you_mean
+from bmk.datacenter.inventory import DEPLOYER
+from bmk.datacenter.model import WAYS
+from bmk.datacenter.problems import Problem, did_you_mean
+from bmk.datacenter.resolve import effective_disk
 from bmk.document import Loc
 from bmk.identity import serials, uuids
 
@@ -14,7 +17,7 @@ Claim = tuple[str, Loc]  # a value that must be unique, and where it is written
 
 
 def unique_identities(draft: Draft) -> Iterator[Problem]:
-    """Names, serials, UUIDs and MACs of machines."""
+    """Names, serials, UUIDs and MACs of machines are unique."""
     hosts = draft.hosts
     yield from _twice("name", ((h.spec.name, (*h.loc, "name")) for h in hosts))
     yield from _twice("serial", ((h.spec.serial, (*h.loc, "serial")) for h in hosts if serials(h.spec.serial)))
@@ -24,7 +27,7 @@ def unique_identities(draft: Draft) -> Iterator[Problem]:
 
 
 def proven_identities(draft: Draft) -> Iterator[Problem]:
-    """A machine is known by its serial, else by its UUID: what says nothing proves nothing."""
+    """A machine has a serial or a UUID of its own; placeholders of firmware identify no machine."""
     for host in draft.hosts:
         spec = host.spec
         if spec.uuid and not uuids(spec.uuid):
@@ -36,7 +39,7 @@ def proven_identities(draft: Draft) -> Iterator[Problem]:
 
 
 def known_references(draft: Draft) -> Iterator[Problem]:
-    """Profiles and networks of hosts."""
+    """Profiles and networks that hosts name exist."""
     for host in draft.hosts:
         if not draft.known("profile", host.spec.profile):
             yield _unknown(draft, "profile", host.spec.profile, (*host.loc, "profile"))
@@ -48,7 +51,7 @@ def known_references(draft: Draft) -> Iterator[Problem]:
 
 
 def known_members(draft: Draft) -> Iterator[Problem]:
-    """Hosts of clusters."""
+    """Hosts that clusters name exist."""
     for name, cluster in draft.clusters.items():
         for key, hosts in (("control_plane", cluster.control_plane.hosts), ("workers", cluster.workers.hosts)):
             for i, host in enumerate(hosts):
@@ -57,7 +60,7 @@ def known_members(draft: Draft) -> Iterator[Problem]:
 
 
 def disks_named(draft: Draft) -> Iterator[Problem]:
-    """Machines with real disks say which one may be wiped: there is no default for that."""
+    """Machines with real disks name the one that may be wiped: there is no default."""
     for host in draft.hosts:
         profile = draft.profiles.get(host.spec.profile)
         if profile is None or (profile.lab is not None and profile.lab.kind != "vm"):
@@ -88,3 +91,71 @@ def _twice(what: str, claims: Iterable[Claim]) -> Iterator[Problem]:
         other = first.setdefault(value, loc)
         if other is not loc:
             yield Problem(loc, f"the {what} {value!r} is already", other=other)
+
+
+ROLES = frozenset({"control_plane", "worker", "spare"})
+_ANSIBLE = frozenset({"all", "ungrouped", "localhost"})
+_DNSMASQ = re.compile(r"ignore|infinite|[0-9]+[smhdw]?")  # in its file of hosts: a keyword or the time of a lease
+_TAGS = frozenset({"known", "known-othernet", "ipxe", "bios", "efi", "httpboot"})  # of the rendered dnsmasq.conf
+
+
+def names_of_their_own(draft: Draft) -> Iterator[Problem]:
+    """No host has the name of a group of Ansible's inventory, of something `--limit` expands, or a
+    keyword of dnsmasq.
+    """
+    kinds = {
+        "rack": {h.rack for h in draft.hosts},
+        "profile": draft.names["profile"],
+        "cluster": draft.names["cluster"],
+    }
+    for host in draft.hosts:
+        name, loc = host.spec.name, (*host.loc, "name")
+        if why := _word(name):
+            yield _renamed(loc, name, why)
+        for kind in (kind for kind, names in kinds.items() if name in names):
+            yield _renamed(loc, name, f"the name of a {kind}, which --limit could not tell from the host")
+
+
+def names_of_many(draft: Draft) -> Iterator[Problem]:
+    """No rack, profile or cluster has the name of a role, no network that of a tag of the DHCP server."""
+    for key, names in (("racks", {h.rack for h in draft.hosts}), ("profiles", draft.names["profile"])):
+        for name in sorted(ROLES & names):
+            yield _renamed(("spec", key, name), name, "a role, which --limit could not tell from it", key=True)
+    for name in sorted(ROLES & draft.names["cluster"]):
+        yield _renamed(("spec", "clusters", name), name, "a role, which --limit could not tell from it", key=True)
+    for name in sorted(_TAGS & draft.names["network"]):
+        yield _renamed(("spec", "networks", name), name, "a tag of the DHCP server", key=True)
+
+
+def _word(name: str) -> str:
+    if name == DEPLOYER:
+        return "the boot server's name"
+    if name in ROLES:
+        return "a role"
+    if name in _ANSIBLE:
+        return "a word of Ansible, which would mean other hosts by it"
+    return "a word of dnsmasq, which would ignore the machine" if _DNSMASQ.fullmatch(name) else ""
+
+
+def _renamed(loc: Loc, name: str, why: str, *, key: bool = False) -> Problem:
+    return Problem(loc, f"{name!r} is {why}", "give it another name", key=key)
+
+
+def attestable(draft: Draft) -> Iterator[Problem]:
+    """The attestation of each profile is one that its BMC or TPM offers, or `none` with a reason."""
+    for name, profile in draft.profiles.items():
+        attest, lab, loc = profile.attest, profile.lab, ("spec", "profiles", name, "attest")
+        if attest is None:
+            continue
+        way: Loc = (*loc, "way")
+        ways = WAYS[profile.bmc.kind]
+        if attest.way == "none" and attest.reason is None:
+            hint = f'attest: {{way: none, reason: "..."}}, or drop it: the default is {ways[0]}'
+            yield Problem(way, "machines without a proof need a reason", hint)
+        elif attest.way != "none" and attest.reason is not None:
+            hint = f"drop it, or say way: none instead of {attest.way}"
+            yield Problem((*loc, "reason"), "a reason is for none only", hint)
+        elif attest.way == "tpm" and lab is not None and not (lab.tpm and lab.kind in ("vm", "simulated")):
+            yield Problem(way, "the lab's machines of this profile have no TPM", "lab: {kind: vm, tpm: true}")
+        elif attest.way not in (*ways, "none"):
+            yield Problem(way, f"a BMC of kind {profile.bmc.kind} carries no {attest.way}", f"use {' or '.join(ways)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from bmk import programs
-from bmk.datacenter.programs import programs_of
+from bmk.datacenter.hosts import programs_of
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import PreflightRefused
 from bmk.lab.host.probe import why_no_namespaces

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bmk.agent.configure import host_files, make_keys, write_files
 from bmk.agent.model import HostNetwork, HostNic, ImageSource, InstallSpec
-from bmk.datacenter.login import login_line, login_sources
+from bmk.datacenter.credentials import login_line, login_sources
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.lab.host.rootfs import base_root
 from bmk.lab.machines.container_hardware import make_bootable

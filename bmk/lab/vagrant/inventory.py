@@ -11,11 +11,10 @@ from typing import Any
 
 from bmk.artifacts.mirror import load_mirror
 from bmk.boot.server import registry_certificate
-from bmk.datacenter.inert import inert
-from bmk.datacenter.inventory import ansible_inventory
-from bmk.datacenter.keys import vip_keys
+from bmk.datacenter.credentials import vip_keys
+from bmk.datacenter.hosts import host_timing
+from bmk.datacenter.inventory import ansible_inventory, inert
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.timing import host_timing
 from bmk.document import read_document
 from bmk.lab.host.launcher import lab_dir
 from bmk.paths import state_dir

@@ -21,8 +21,8 @@ from typing import Any
 from bmk import programs
 from bmk.artifacts.box import KEY_MARK, NAME, Box, make_box
 from bmk.artifacts.mirror import load_mirror
+from bmk.datacenter.hosts import programs_of
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.programs import programs_of
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, PreflightRefused
 from bmk.lab.host.launcher import lab_dir, supervisor_pid

@@ -24,8 +24,8 @@ from bmk.boot.server import registry_certificate
 from bmk.cluster import csr, smoke
 from bmk.cluster.api import Api
 from bmk.cluster.live import live_control_planes
+from bmk.datacenter.credentials import vip_keys
 from bmk.datacenter.inventory import ansible_inventory
-from bmk.datacenter.keys import vip_keys
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.engine.services import Converge

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bmk.ansible.runner import ConvergeRequest, HostResult, converge
-from bmk.datacenter.inert import inert
+from bmk.datacenter.inventory import inert
 from bmk.errors import BmkError
 from bmk.journal import Event
 

@@ -17,10 +17,10 @@ from bmk.artifacts.mirror import open_mirror
 from bmk.boot import dnsmasq
 from bmk.cluster.kubeadm import Node, init_documents, join_documents
 from bmk.cluster.kubeconfig import ClusterCredentials, kubeconfig
-from bmk.datacenter.allocate import write_addresses
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
+from bmk.datacenter.write import write_addresses
 from bmk.paths import content_dir
 from tests.unit.datacenter.conftest import GOOD
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bmk.datacenter.model import Bgp, ClusterNetwork
-from bmk.datacenter.neighbours import neighbours
+from bmk.datacenter.routing import neighbours
 from tests.roles import render
 from tests.services.network.conftest import Wire, until
 

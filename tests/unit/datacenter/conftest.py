@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.problem import InvalidDataCenter, Located
+from bmk.datacenter.problems import InvalidDataCenter, Located
 from bmk.datacenter.resolve import DataCenter
 
 GOOD = """\

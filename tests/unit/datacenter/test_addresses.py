@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmk.datacenter.addresses import Pool, node_ranges, settle
-from bmk.datacenter.allocate import write_addresses
 from bmk.datacenter.draft import Allocations, Draft, Placed
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import BmcSpec, Cluster, Dhcp, HostSpec, Network, Nic
+from bmk.datacenter.write import write_addresses
 from bmk.errors import ConfigError
 
 NETWORK = Network(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bmk.datacenter.attestation import unproven
+from bmk.datacenter.hosts import unproven
 from bmk.datacenter.model import WAYS, Attest, Profile
 from tests.unit.datacenter.conftest import Room
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from netaddr import IPSet
 
-from bmk.datacenter.checks.ranges import overlapping_ranges
+from bmk.datacenter.checks.addressing import overlapping_ranges
 from bmk.datacenter.draft import Allocations, Draft
 from bmk.datacenter.model import Network
 

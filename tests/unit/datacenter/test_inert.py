@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.datacenter.inert import Template, inert
+from bmk.datacenter.inventory import Template, inert
 from bmk.document import to_yaml
 from bmk.errors import ConfigError
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bmk.datacenter.hosts import select_hosts
 from bmk.datacenter.inventory import ansible_inventory, endpoint
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.select import select_hosts
 from bmk.errors import ConfigError
 from bmk.paths import content_dir
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from bmk.datacenter.credentials import vip_key_file, vip_keys
 from bmk.datacenter.inventory import ansible_inventory
-from bmk.datacenter.keys import vip_key_file, vip_keys
 from bmk.datacenter.load import load_datacenter
 
 

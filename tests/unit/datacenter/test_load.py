@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.problem import InvalidDataCenter
+from bmk.datacenter.problems import InvalidDataCenter
 from bmk.errors import ConfigError, Exit
 from bmk.paths import content_dir
 

@@ -9,7 +9,7 @@ import yaml
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.locate import datacenter_names, find_datacenter, host_names
-from bmk.datacenter.start import start_datacenter
+from bmk.datacenter.write import start_datacenter
 from bmk.errors import ConfigError
 from bmk.paths import content_dir
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.datacenter.login import login_line, login_sources, ssh_flags
+from bmk.datacenter.credentials import login_line, login_sources, ssh_flags
 
 
 def test_a_deployer_with_several_addresses_gets_in(room) -> None:

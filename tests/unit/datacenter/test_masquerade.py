@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.masquerade import masquerade, ways_out
+from bmk.datacenter.routing import egress_lines, masquerade
 
 NETWORK = "services: 10.4.0.0/16}"
 SECOND = """\
@@ -67,10 +67,10 @@ def test_nodes_of_another_cluster_know_no_way_back(room):
 def test_a_plan_says_as_whom_pods_go_out(room):
     """One line for each cluster that would change, with the reason; a spare has no pods."""
     dc = room.edit(NETWORK, NETWORK.replace("}", ", bgp: {peers: [10.1.0.9]}}")).load()
-    (line,) = ways_out(dc, ["a", "d"])
+    (line,) = egress_lines(dc, ["a", "d"])
     assert line.startswith("pods of one reach what is outside with their own address (masquerade: auto, ")
     assert "10.1.0.9" in line
-    assert list(ways_out(dc, [])) == []
+    assert list(egress_lines(dc, [])) == []
 
 
 def test_a_new_node_is_no_change_of_the_others():

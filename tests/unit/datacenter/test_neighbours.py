@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.datacenter.model import Bgp, ClusterNetwork
-from bmk.datacenter.neighbours import MESH, neighbours
+from bmk.datacenter.routing import MESH, neighbours
 
 PODS = IPv4Network("10.128.0.0/12")
 

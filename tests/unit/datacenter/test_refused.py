@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bmk.datacenter.problem import did_you_mean
+from bmk.datacenter.problems import did_you_mean
 
 VIP, NETWORK = "{vip: 10.1.0.10}", "{pods: 10.3.0.0/16, services: 10.4.0.0/16}"
 DNS, LABEL = "dns: [10.1.0.2]", "labels: {role: worker}"

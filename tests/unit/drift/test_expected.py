@@ -10,7 +10,7 @@ import pytest
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import Expected
-from bmk.datacenter.problem import InvalidDataCenter
+from bmk.datacenter.problems import InvalidDataCenter
 from bmk.drift.classify import classify
 from bmk.drift.expected import excuse
 from bmk.drift.model import Desired, Difference, DriftStatus, Trouble

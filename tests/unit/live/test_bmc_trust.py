@@ -9,7 +9,7 @@ import pytest
 
 from bmk.bmc import Trust
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.problem import InvalidDataCenter
+from bmk.datacenter.problems import InvalidDataCenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.errors import ConfigError
 from bmk.lab.bmc.certificate import authority
