@@ -18,6 +18,7 @@ LOCAL_ACTIONS = frozenset(
 
 
 END = "End of the play"  # the last task of a playbook that leaves no manifest
+_CUT = "Ansible ended before it was done with this host: it, or a worker of it, was killed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class EventRecorder:
     def __init__(self, hosts: Iterable[str], phase: str | None, on_event: Callable[[Event], None]) -> None:
         self._tallies = {host: _Tally() for host in hosts}
         self._phase, self._on_event = phase, on_event
+        self.ended = False  # whether Ansible went through the playbook to its end
         self._lock = threading.Lock()
 
     @property
@@ -74,6 +76,7 @@ class EventRecorder:
     def hear(self, raw: Mapping[str, Any]) -> bool:
         """One event of ansible-runner. Returns True: it may be written down (Ansible has censored what is secret)."""
         kind, data = raw.get("event", ""), raw.get("event_data") or {}
+        self.ended = self.ended or kind == "playbook_on_stats"
         if kind in _HEARD and data.get("host") in self._tallies:
             with self._lock:
                 self._hear(kind, data)
@@ -99,7 +102,8 @@ class EventRecorder:
 
     def results(self, *, timed_out: bool = False) -> dict[str, HostResult]:
         """The result of every host asked for."""
-        return {host: _result(tally, timed_out) for host, tally in self._tallies.items()}
+        cut = "" if self.ended else "the run took too long" if timed_out else _CUT
+        return {host: _result(tally, cut) for host, tally in self._tallies.items()}
 
 
 _LONGEST = 1 << 16  # characters of one text of a module that is not ours
@@ -176,12 +180,11 @@ def _diffs(data: Mapping[str, Any], res: Mapping[str, Any]) -> Iterable[Mapping[
             yield {"task": data.get("task"), "item": item, "before": diff.get("before"), "after": diff.get("after")}
 
 
-def _result(tally: _Tally, timed_out: bool) -> HostResult:
-    late = timed_out and not tally.done  # a host that one waits for costs those that are done nothing
-    failed = tally.failed_task is not None or tally.unreachable or not tally.seen or late
-    message = tally.message or (
-        "the run took too long" if late else "" if tally.seen else "the play never reached this host"
-    )
+def _result(tally: _Tally, cut: str) -> HostResult:
+    """`cut`: why the run ended before its end, which costs those that were done already nothing."""
+    half = bool(cut) and not tally.done
+    failed = tally.failed_task is not None or tally.unreachable or not tally.seen or half
+    message = tally.message or (cut if half else "" if tally.seen else "the play never reached this host")
     return HostResult(
         ok=not failed,
         changed=tally.changed,

@@ -149,6 +149,7 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
         "ANSIBLE_MODULE_UTILS": str(_PACKAGE / "module_utils"),
         "ANSIBLE_ACTION_PLUGINS": str(_PACKAGE / "action"),
         "ANSIBLE_CONNECTION_PLUGINS": str(_PACKAGE / "connection"),
+        "ANSIBLE_STRATEGY_PLUGINS": str(_PACKAGE / "strategy"),
         "ANSIBLE_TRANSPORT": "bmk_ssh",
         "ANSIBLE_FORKS": str(request.forks),
         "ANSIBLE_GATHERING": "explicit",

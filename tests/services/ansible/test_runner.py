@@ -8,7 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.services
 PLAY = """\
 - hosts: all
   gather_facts: false
-  strategy: ansible.builtin.host_pinned
+  strategy: bmk_host_pinned
   tasks:
     - name: Look
       bmk_probe:
@@ -68,7 +71,7 @@ COMPROMISED = """\
 TALK = """\
 - hosts: all
   gather_facts: false
-  strategy: ansible.builtin.host_pinned
+  strategy: bmk_host_pinned
   tasks:
     - name: Look
       bmk_probe:
@@ -79,6 +82,18 @@ SLOW = """\
   tasks:
     - name: Take long
       ansible.builtin.command: {argv: [sleep, "600"]}
+"""
+
+STAYING = """\
+- hosts: all
+  gather_facts: false
+  strategy: bmk_host_pinned
+  tasks:
+    - name: Look
+      bmk_probe:
+    - name: Take long
+      ansible.builtin.command: {argv: [sleep, "30"]}
+      check_mode: false
 """
 
 
@@ -153,6 +168,42 @@ def test_ansible_dies_with_its_caller(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     _until(lambda: not _playbooks(tmp_path))
+
+
+@pytest.mark.parametrize("whom", ["ansible-playbook", "its worker"])
+def test_a_run_that_was_cut_short_is_done_with_nobody(tmp_path: Path, whom: str) -> None:
+    """Killed while a host is half done, as where no memory is left: that host has failed, at once."""
+    request, found = _request(tmp_path, STAYING, ("good",), timeout=60), dict[str, int]()
+
+    def kill() -> None:
+        _until(lambda: found.update(_at_work(tmp_path)) or found)
+        os.kill(found[whom], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    results, events = _run(request)
+    killer.join()
+    assert [(e.kind, e.text) for e in events] == [("task.ok", "Look")]
+    assert not results["good"].ok
+    assert "ended before it was done with this host" in results["good"].message
+
+
+def _at_work(tmp_path: Path) -> dict[str, int]:
+    """The two processes above the command of a long task; none before it runs."""
+    playbooks = _playbooks(tmp_path)
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended just now
+            if path.read_bytes() == b"sleep\x0030\0":
+                above = [pid for pid in _above(int(path.parent.name)) if pid in playbooks]
+                if len(above) == 2:
+                    return dict(zip(("its worker", "ansible-playbook"), above, strict=True))
+    return {}
+
+
+def _above(pid: int) -> Iterator[int]:
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        yield pid
 
 
 def _playbooks(tmp_path: Path) -> list[int]:

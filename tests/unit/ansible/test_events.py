@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,10 +19,12 @@ def _raw(kind: str, host: str = "a", **data: Any) -> dict[str, Any]:
     return {"event": kind, "event_data": base | data}
 
 
-def _record(*events: dict[str, Any], hosts: tuple[str, ...] = ("a", "b")) -> tuple[EventRecorder, list[Event]]:
+def _record(
+    *events: dict[str, Any], hosts: tuple[str, ...] = ("a", "b"), ended: bool = True
+) -> tuple[EventRecorder, list[Event]]:
     heard: list[Event] = []
     recorder = EventRecorder(hosts, "configured", heard.append)
-    for event in events:
+    for event in (*events, *([{"event": "playbook_on_stats"}] if ended else [])):
         recorder.hear(event)
     return recorder, heard
 
@@ -68,7 +71,6 @@ def test_a_host_that_was_never_reached_is_not_ok() -> None:
     """Silence is no success."""
     recorder, _ = _record(_raw("runner_on_ok"))
     assert not recorder.results()["b"].ok
-    assert not recorder.results(timed_out=True)["a"].ok
 
 
 def test_outputs_and_diffs_come_back() -> None:
@@ -91,17 +93,19 @@ def test_strangers_are_not_heard() -> None:
     assert not recorder.heard_hosts
 
 
-def test_a_host_that_takes_too_long_costs_the_others_nothing() -> None:
-    """When the time of a run is over, hosts that came to its end are done; those in the middle have failed."""
+@pytest.mark.parametrize(("timed_out", "why"), [(True, "the run took too long"), (False, "was killed")])
+def test_a_run_that_ended_early_costs_those_that_are_done_nothing(timed_out: bool, why: str) -> None:
+    """Its time is over, or Ansible was killed: hosts that came to the end are done; those in the middle have failed."""
     recorder, _ = _record(
         _raw("runner_on_ok", task=END, resolved_action="ansible.builtin.debug"),
         _raw("runner_on_ok", host="b"),
         _raw("runner_on_ok", host="c", resolved_action="bmk_manifest", res={"bmk_outputs": {"manifest": "d"}}),
         hosts=("a", "b", "c", "d"),
+        ended=False,
     )
-    results = recorder.results(timed_out=True)
+    results = recorder.results(timed_out=timed_out)
     assert {host: result.ok for host, result in results.items()} == {"a": True, "b": False, "c": True, "d": False}
-    assert results["b"].message == "the run took too long"
+    assert why in results["b"].message
     named = [task["name"] for name in ("init.yml", "join.yml") for task in _tasks(name)[-1:]]
     assert named == [END, END]
 
