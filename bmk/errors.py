@@ -10,6 +10,7 @@ BmkError                     1   failed for a reason not listed
 ├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
 │   └── DigestMismatch       6   bytes are not those that the lock names
 ├── LockHeld                 7   somebody else is at work on this data center
+├── Revoked                  1   what asked for it was cancelled: nothing was sent any more
 ├── Declined                 8   a person (or a missing --yes/--confirm) said no
 └── PhaseFailed              1   one host, one phase; the run goes on with the others
     └── DeadlinePassed       1   it did not happen in time: likely cause and next command
@@ -146,6 +147,12 @@ class LockHeld(BmkError):
     """Somebody else is at work on this data center."""
 
     code, exit_code = "locked", Exit.LOCKED
+
+
+class Revoked(BmkError):
+    """What asked for a change was cancelled, or its run is over; nothing was sent."""
+
+    code = "revoked"
 
 
 class Declined(BmkError):

@@ -16,7 +16,6 @@ import shlex
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from bmk.datacenter.inventory import inert
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.paths import content_dir, private_dir
+from bmk.permit import Permit, permitted
 
 __all__ = ["ConvergeRequest", "HostResult", "converge"]
 
@@ -60,19 +60,18 @@ class ConvergeRequest:
 async def converge(request: ConvergeRequest, on_event: Callable[[Event], None]) -> dict[str, HostResult]:
     """Run the playbook; one result for each host asked for, also for those that were never reached.
 
-    `on_event` is called from another thread. Cancelling the task ends ansible-playbook. A bad host is a result with
-    `ok` False, never an exception; BmkError means that no host was touched (a playbook that does not parse).
+    `on_event` is called from another thread. Cancelling the task ends ansible-playbook, or keeps it from starting. A
+    bad host is a result with `ok` False, never an exception; BmkError means that no host was touched (a playbook that
+    does not parse).
     """
-    stop = threading.Event()
-    try:
-        return await asyncio.to_thread(_run, request, on_event, stop)
-    finally:
-        stop.set()
+    with permitted() as permit:
+        return await asyncio.to_thread(_run, request, on_event, permit)
 
 
-def _run(request: ConvergeRequest, on_event: Callable[[Event], None], stop: threading.Event) -> dict[str, HostResult]:
+def _run(request: ConvergeRequest, on_event: Callable[[Event], None], permit: Permit) -> dict[str, HostResult]:
     recorder = EventRecorder(request.hosts, request.phase, on_event)
     with _private_data(request) as (private, sockets):
+        permit.demand()
         runner = ansible_runner.run(
             private_data_dir=str(private),
             playbook=str(content_dir() / "playbooks" / request.playbook),
@@ -81,7 +80,7 @@ def _run(request: ConvergeRequest, on_event: Callable[[Event], None], stop: thre
             cmdline=shlex.join(_arguments(request, private)),
             envvars=_environment(private, sockets, request),
             event_handler=recorder.hear,
-            cancel_callback=stop.is_set,
+            cancel_callback=lambda: permit.revoked,
             settings={"job_timeout": request.timeout, "pexpect_timeout": 1},
             quiet=True,
         )

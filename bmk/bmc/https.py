@@ -20,6 +20,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
+from bmk import permit
 from bmk.bmc.access import Access, Trust
 from bmk.bmc.retry import Busy
 from bmk.errors import BmcError, ConfigError
@@ -88,6 +89,8 @@ class OneOrigin(HTTPAdapter):
         return answer
 
     def _exchange(self, request: requests.PreparedRequest) -> requests.Response:
+        """Asks the permit for reads, too: a cancelled call ends at its next request, and its thread is free."""
+        permit.demand()
         self._refuse_elsewhere(request.url or "")
         timing = self._access.timing
         seconds = min(timing.request, self._until - time.monotonic())

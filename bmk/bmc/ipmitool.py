@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from bmk import programs
+from bmk import permit, programs
 from bmk.bmc.access import Access
 from bmk.bmc.retry import Busy, persist, refuse_again, turned_away
 from bmk.errors import BmcError, BmcIgnores, ConfigError
@@ -83,7 +83,11 @@ class Ipmitool:
         self._access.logins.took(self._access.address, self._access.credentials)
 
     def _answer(self, command: tuple[str, ...], seconds: float, script: str = "") -> tuple[int, str, str]:
-        """Exit code, stdout and stderr, within this time and the size of an honest answer."""
+        """Exit code, stdout and stderr, within this time and the size of an honest answer.
+
+        Asks the permit for reads, too: a cancelled call ends at its next command, and its thread is free.
+        """
+        permit.demand()
         with self._ipmitool(*command) as process:
             said = _hear(process, seconds, script)
             if sum(map(len, said)) > LONGEST_ANSWER:

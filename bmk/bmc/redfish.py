@@ -23,6 +23,7 @@ from bmk.bmc.refusals import reason_of
 from bmk.bmc.retry import Busy, persist, wary
 from bmk.errors import ODD, BmcError, BmcIgnores
 from bmk.identity import serial_of, uuids
+from bmk.permit import unrestricted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +122,8 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         if self._line is None or self._login is None:
             return
         self._line.begin()
-        self._login.leave()
+        with unrestricted():  # also of a cancelled call: a BMC has few sessions
+            self._login.leave()
         self._line.close()
 
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
+from bmk import permit
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
@@ -109,7 +110,11 @@ def permission(host: Host, image: GrantedImage, *, uuid: str | None = None, conf
 
 
 def open_grant(journal: Journal, wanted: Permission, now: float, lifetime: float = LIFETIME) -> Grant:
-    """Open the one grant of a host, for `lifetime` seconds. PreflightRefused when one is open already."""
+    """Open the one grant of a host, for `lifetime` seconds. PreflightRefused when one is open already.
+
+    Revoked for a call that was cancelled meanwhile.
+    """
+    permit.demand()
     expire(journal, now)
     grant_id = secrets.token_hex(16)
     body = json.dumps({k: v for k, v in asdict(wanted).items() if k != "host"}, sort_keys=True)
@@ -250,7 +255,8 @@ def expire(journal: Journal, now: float) -> list[str]:
 
 
 def revoke(journal: Journal, host: str, now: float) -> bool:
-    """Take back the open grant of a host. False when there is none."""
+    """Take back the open grant of a host. False when there is none. Revoked for a call that was cancelled meanwhile."""
+    permit.demand()
     grant = current(journal, host, now)
     return grant is not None and end(journal, grant.id, "revoked", now)
 

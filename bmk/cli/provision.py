@@ -128,7 +128,7 @@ def _perform(workspace: Workspace, plan: Plan, actuals: dict[str, Actual], wish:
 
     with ExitStack() as stack:
         sinks = [stack.enter_context(closing(s)) for s in _sinks(workspace, plan, wish, stack)]
-        options = Options(sinks=sinks, confirmed=frozenset(wish.confirm), timing=workspace.timing)
+        options = Options(sinks=sinks, confirmed=frozenset(wish.confirm), timing=workspace.timing, check=lock.check)
         work = perform(
             workspace.run_id, PROVISION, workspace.dc, workspace.services, workspace.journal, plan, actuals, options
         )

@@ -35,6 +35,7 @@ from lightkube.resources.policy_v1 import PodDisruptionBudget
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 from lightkube.types import CascadeType, PatchType
 
+from bmk import permit
 from bmk.cluster.waiting import waits_for
 from bmk.errors import ODD, BmkError, Unreachable
 from bmk.hardening.objects import MANAGED
@@ -280,7 +281,9 @@ class Api:
         return True
 
     def _connect(self) -> Client:
-        return Client(config=self._config.get(), timeout=httpx2.Timeout(self._seconds), trust_env=False)
+        client = Client(config=self._config.get(), timeout=httpx2.Timeout(self._seconds), trust_env=False)
+        client._client._client.event_hooks = {"request": [_demand_permit]}  # every way to write passes here
+        return client
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -311,6 +314,11 @@ class _Configz(dict[str, Any], GlobalSubResource):
         resource=ResourceDef("", "v1", "Node"), plural="nodes", verbs=["get"],
         parent=ResourceDef("", "v1", "Node"), action="proxy/configz",
     )  # fmt: skip
+
+
+def _demand_permit(request: httpx2.Request) -> None:
+    if request.method not in ("GET", "HEAD"):
+        permit.demand()
 
 
 def wait_for(true: Callable[[], bool], seconds: float, what: str, pause: float = 0.5) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -14,6 +15,7 @@ from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.priority_semaphore import PrioritySemaphore
 from bmk.engine.services import Services
 from bmk.journal import Event, Journal
+from bmk.permit import permitted
 
 T = TypeVar("T")
 Timing = Literal["standard", "emulated"]
@@ -62,8 +64,9 @@ class Run:
         self.watcher.nudge()
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
-        """Run a blocking call in the bounded pool."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *args)
+        """Run a blocking call in the bounded pool. When this is cancelled, its thread changes nothing any more."""
+        with permitted():
+            return await asyncio.get_running_loop().run_in_executor(self.pool, copy_context().run, function, *args)
 
     def lock(self, name: str) -> asyncio.Lock:
         """A lock of this run by name: for what hosts must do one after the other."""

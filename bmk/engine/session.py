@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,18 +23,23 @@ from bmk.errors import Exit
 from bmk.journal import Event, Journal
 from bmk.journal.retention import prune
 from bmk.journal.sinks import Sink
+from bmk.permit import permitted
 from bmk.plan import Actual, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `confirmed` are hosts whose data a person gave up; `poll` is in seconds."""
+    """How to run. `confirmed` are hosts whose data a person gave up; `poll` is in seconds.
+
+    `check` raises when the run may not change anything any more: `RunLock.check`.
+    """
 
     sinks: Sequence[Sink] = ()
     confirmed: frozenset[str] = frozenset()
     timing: Mapping[str, Timing] = field(default_factory=dict)
     limits: RunLimits = field(default_factory=RunLimits)
     poll: float = 0.2
+    check: Callable[[], None] | None = None
 
 
 def new_run_id() -> str:
@@ -76,9 +81,10 @@ async def _running(
     batches = Batches(options.limits.window)
     following = asyncio.create_task(watcher.follow())
     try:
-        yield Run(
-            run_id, dc, journal, services, watcher, batches, pool, options.timing, options.limits, options.confirmed
-        )
+        with permitted(options.check):
+            yield Run(
+                run_id, dc, journal, services, watcher, batches, pool, options.timing, options.limits, options.confirmed
+            )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

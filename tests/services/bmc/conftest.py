@@ -55,6 +55,7 @@ class Lab:
     def __init__(self, state: Path, machines: list[dict[str, Any]]) -> None:
         self.state = state
         self.machines = {m["name"]: m for m in machines}
+        self.asked: list[str] = []  # operations, in their order: each request at a BMC is at least one
         (state / "lab").mkdir(parents=True, exist_ok=True)
         for name, known in self.machines.items():
             known["console"] = str(state / "lab" / f"{name}.log")
@@ -74,6 +75,7 @@ class Lab:
 
     def reset(self) -> None:
         """All machines off and healed; nothing is remembered of the test before."""
+        self.asked.clear()
         for known in self.machines.values():
             known["faults"].clear()
             known.update(power="off", boot={"target": "disk", "enabled": "disabled"})
@@ -85,6 +87,7 @@ class Lab:
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         op = question.pop("op")
+        self.asked.append(op)
         if op == "list":
             bmc = question.get("bmc")
             return {"ok": True, "machines": [m for m in self.machines.values() if bmc in (None, m["bmc"]["address"])]}
@@ -171,13 +174,13 @@ def lab(standin: Lab) -> Lab:
 
 @pytest.fixture(scope="module")
 def start(standin: Lab) -> Iterator[Callable[[str], None]]:
-    """Start `python -m bmk.lab.<module>` against the lab; killed by pid at the end."""
+    """Start `python -m bmk.lab.bmc.<module>` against the lab; killed by pid at the end."""
     running: list[subprocess.Popen[bytes]] = []
 
     def run(module: str) -> None:
         log = (standin.state / f"{module}.log").open("wb")
         running.append(
-            subprocess.Popen([sys.executable, "-m", f"bmk.lab.{module}", "--dc", DC], stdout=log, stderr=log)
+            subprocess.Popen([sys.executable, "-m", f"bmk.lab.bmc.{module}", "--dc", DC], stdout=log, stderr=log)
         )
 
     yield run

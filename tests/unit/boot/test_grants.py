@@ -16,8 +16,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from bmk.boot import grants
 from bmk.boot.decide import BootFacts, Install, decide
 from bmk.boot.grants import GRACE, Permission, Taken
-from bmk.errors import PreflightRefused
+from bmk.errors import PreflightRefused, Revoked
 from bmk.journal import Journal
+from bmk.permit import permitted
 
 Wanted = Callable[[str], Permission]
 HOME, TOKEN = "10.20.0.11", "t" * 43
@@ -36,6 +37,21 @@ def test_one_host_has_one_open_grant(journal: Journal, wanted: Wanted) -> None:
         grants.open_grant(journal, wanted("cp-1"), 101.0)
     assert "revoke" in refused.value.hint
     assert grants.current(journal, "cp-1", 102.0) == first
+
+
+def test_a_cancelled_call_neither_opens_nor_revokes(journal: Journal, wanted: Wanted) -> None:
+    """A thread that outlived its deadline leaves the grants alone: by then they may be those of the next run."""
+    with permitted() as permit:
+        permit.revoke()
+        with pytest.raises(Revoked):
+            grants.open_grant(journal, wanted("cp-1"), 100.0)
+        assert grants.current(journal, "cp-1", 101.0) is None
+    grants.open_grant(journal, wanted("cp-1"), 102.0)
+    with permitted() as permit:
+        permit.revoke()
+        with pytest.raises(Revoked):
+            grants.revoke(journal, "cp-1", 103.0)
+    assert grants.current(journal, "cp-1", 104.0) is not None
 
 
 def test_a_grant_says_what_was_permitted(journal: Journal, wanted: Wanted) -> None:
