@@ -88,15 +88,13 @@ def _exit(standings: Sequence[DriftStatus]) -> int:
 
 
 def _show(workspace: Workspace, standings: Sequence[DriftStatus], began: float, output: str) -> None:
-    from bmk.report.drift import document
-    from bmk.report.drift_text import as_junit, table
-    from bmk.report.prometheus import drift_metrics
+    from bmk.report.drift import as_junit, as_metrics, document, table
 
     now = time.time()
     if output in ("json", "yaml"):
         dump(document(workspace.dc.name, workspace.run_id, now, now - began, standings), output)
     elif output == "prom":
-        click.echo(drift_metrics(workspace.dc.name, now, now - began, standings), nl=False)
+        click.echo(as_metrics(workspace.dc.name, now, now - began, standings), nl=False)
     elif output == "junit":
         click.echo(as_junit(workspace.dc.name, standings), nl=False)
     elif output == "html":
@@ -121,8 +119,7 @@ def _leave(workspace: Workspace, directory: Path, began: float, standings: Seque
     """Files are replaced whole: whoever reads them meanwhile sees the old or the new."""
     import json
 
-    from bmk.report.drift import document
-    from bmk.report.prometheus import drift_metrics
+    from bmk.report.drift import as_metrics, document
     from bmk.report.site import write_page
 
     now = time.time()
@@ -130,7 +127,7 @@ def _leave(workspace: Workspace, directory: Path, began: float, standings: Seque
     body = document(workspace.dc.name, workspace.run_id, now, now - began, standings)
     for name, text in (
         ("drift.json", json.dumps(body, indent=1) + "\n"),
-        ("drift.prom", drift_metrics(workspace.dc.name, now, now - began, standings)),
+        ("drift.prom", as_metrics(workspace.dc.name, now, now - began, standings)),
         ("index.html", write_page(workspace.dc, workspace.journal)),
     ):
         fresh = directory / f".{name}.new"

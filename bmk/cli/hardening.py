@@ -76,13 +76,13 @@ def _print(report: HardeningReport, output: str) -> None:
     if output == "json":
         dump(report.as_dict(), output)
     elif output == "junit":
-        from bmk.report.hardening_junit import junit
+        from bmk.report.hardening import as_junit
 
-        click.echo(junit(report))
+        click.echo(as_junit(report), nl=False)
     elif output == "html":
-        from bmk.report.hardening_page import page
+        from bmk.report.hardening import as_html
 
-        click.echo(page(report))
+        click.echo(as_html(report), nl=False)
     else:
         shown = [r for r in report.results if output == "wide" or r.state not in ("pass", "na")]
         emit(

@@ -95,9 +95,11 @@ def _show(workspace: Workspace, results: Sequence[VerifyResult], seconds: float,
     name = workspace.dc.name
     if output in ("json", "yaml"):
         dump(report.document(name, seconds, results), output)
-    elif output in ("junit", "html", "prom"):
-        text = {"junit": report.as_junit, "html": report.as_html, "prom": report.as_metrics}[output]
+    elif output in ("junit", "prom"):
+        text = {"junit": report.as_junit, "prom": report.as_metrics}[output]
         click.echo(text(name, results), nl=False)
+    elif output == "html":
+        click.echo(report.as_html(name, seconds, results), nl=False)
     else:
         click.echo("\n".join(report.table(name, results, wide=output == "wide")))
         say(report.summary(name, seconds, results))

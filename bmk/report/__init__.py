@@ -1,1 +1,3 @@
-"""What was found, for people and for other programs: documents (`document.py`), JUnit, Prometheus, the page."""
+"""Results as documents: one module per kind (drift, hardening, verify, site), one per format (html, junit,
+prometheus).
+"""

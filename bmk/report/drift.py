@@ -1,9 +1,12 @@
-"""A drift run as one document: `bmk drift -o json`. docs/schema/drift.schema.json is made from here. Pure."""
+"""A drift run in every format: the document of `bmk drift -o json`, lines for people, JUnit, Prometheus metrics. Pure.
+
+docs/schema/drift.schema.json is made from here.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -11,17 +14,20 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bmk.drift.model import SEVERITIES, DriftStatus, Finding, Severity
+from bmk.journal.host_status import age
+from bmk.report.junit import TestCase, junit
+from bmk.report.prometheus import Gauge, metrics
 
 SCHEMA = 1
 State = Literal["clean", "benign", "degraded", "security", "breaking", "unknown"]
 Word = Literal["benign", "degraded", "security", "breaking"]
 
 
-class Part(BaseModel):
+class DriftModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class DifferencePart(Part):
+class DifferencePart(DriftModel):
     """One attribute of one item that is not as desired. `field` "": the item is missing (`have` null) or too much."""
 
     item: str = Field(description="kind:id; what expected: in dc.yml matches")
@@ -41,21 +47,21 @@ class DifferencePart(Part):
     diff: str = Field(description="text diff, secrets masked")
 
 
-class TroublePart(Part):
+class TroublePart(DriftModel):
     cause: str = Field(description="stable: silent, hangs, garbage, refused, wrong-key, no-python, disk-full, api, ...")
     text: str
     next: str
 
 
-class StandingPart(Part):
+class StandingPart(DriftModel):
     name: str
     state: State
     seconds: float
-    troubles: list[TroublePart] = Field(description="why it could not be asked, or not everything")
+    troubles: list[TroublePart] = Field(description="why answers are missing")
     differences: list[DifferencePart]
 
 
-class DriftDocument(Part):
+class DriftDocument(DriftModel):
     """The result of one `bmk drift`."""
 
     version: Literal[1] = Field(alias="schema")
@@ -81,7 +87,7 @@ def document(dc: str, run: str, at: float, seconds: float, standings: Sequence[D
 
 
 def summary(standings: Sequence[DriftStatus]) -> dict[str, int]:
-    """How many of what; every severity is named, so that graphs have zeros."""
+    """Counts; every severity is present, so that graphs have zeros."""
     counts = Counter(f.severity for s in standings for f in s.drift)
     drifted = sum(1 for s in standings if s.drift)
     return {
@@ -127,3 +133,77 @@ def _difference(finding: Finding) -> dict[str, Any]:
     body = finding.as_dict()
     names = DifferencePart.model_fields
     return {name: utc(finding.first) if name == "since" else body[name] for name in names}
+
+
+def table(standings: Sequence[DriftStatus], *, wide: bool) -> Iterator[str]:
+    """Lines for people: each host with drift or trouble, its worst difference first; `wide` adds
+    expected differences.
+    """
+    for standing in standings:
+        shown = standing.findings if wide else standing.drift
+        if not shown and not standing.troubles:
+            continue
+        yield f"{standing.name}: {standing.state}"
+        for trouble in standing.troubles:
+            yield f"  unknown    {trouble.text} ({trouble.cause})"
+            if trouble.next:
+                yield f"             next: {trouble.next}"
+        for finding in sorted(shown, key=lambda f: -SEVERITIES.index(f.severity)):
+            yield from _lines(finding, wide=wide)
+
+
+def _lines(finding: Finding, *, wide: bool) -> Iterator[str]:
+    difference = finding.difference
+    since = f", since {age(finding.first)}" if finding.first and finding.first < finding.last else ""
+    word = "expected" if finding.expected else finding.severity
+    yield f"  {word:<10} {difference.kind}: {difference.text}  ({finding.owner}{since})"
+    if finding.expected:
+        yield f"             expected: {finding.expected}"
+        return
+    if finding.note and (wide or "is over" in finding.note):
+        yield f"             note: {finding.note}"
+    if wide and finding.diff:
+        yield from (f"             | {line}" for line in finding.diff.splitlines())
+    yield f"             next: {finding.next}"
+
+
+def as_junit(dc: str, standings: Sequence[DriftStatus]) -> str:
+    """A case for each difference and each trouble; a host without either is one case that passed."""
+    return junit(
+        f"bmk drift {dc}", ((s.name, list(_cases(s)) or [TestCase("no drift", seconds=s.seconds)]) for s in standings)
+    )
+
+
+def _cases(standing: DriftStatus) -> Iterator[TestCase]:
+    for trouble in standing.troubles:
+        yield TestCase(f"unknown: {trouble.cause}", error=trouble.text or trouble.cause, text=trouble.next)
+    for finding in standing.findings:
+        difference = finding.difference
+        if finding.expected:
+            yield TestCase(f"{difference.key} (expected)")
+        else:
+            text = "\n".join(filter(None, (finding.note, finding.diff, f"next: {finding.next}")))
+            yield TestCase(difference.key, failure=f"{finding.severity}: {difference.text}", text=text)
+
+
+def as_metrics(dc: str, at: float, seconds: float, standings: Sequence[DriftStatus]) -> str:
+    """A Prometheus textfile of one run that ended at `at` (seconds since the epoch)."""
+    counts = Counter(f.severity for s in standings for f in s.drift)
+    states = Counter(s.state for s in standings)
+    causes = Counter(s.troubles[0].cause for s in standings if s.troubles)
+    by_host = {s.name: Counter(f.severity for f in s.drift) for s in standings}
+    return metrics(
+        dc,
+        [
+            Gauge("bmk_drift_differences", "Differences that are not expected, by class.",
+                  [(counts.get(s, 0), {"severity": s}) for s in SEVERITIES]),
+            Gauge("bmk_drift_hosts", "Hosts and clusters by state.",
+                  [(states.get(s, 0), {"state": s}) for s in ("clean", *SEVERITIES, "unknown")]),
+            Gauge("bmk_drift_unknown", "Hosts and clusters that did not answer, by cause.",
+                  [(n, {"cause": cause}) for cause, n in sorted(causes.items())]),
+            Gauge("bmk_drift_host_differences", "Differences of one host that are not expected, by class.",
+                  [(n, {"host": h, "severity": s}) for h, found in by_host.items() for s, n in sorted(found.items())]),
+            Gauge("bmk_drift_run_seconds", "Duration of the run.", [(round(seconds, 3), {})]),
+            Gauge("bmk_drift_last_run_timestamp_seconds", "When the last run ended.", [(round(at), {})]),
+        ],
+    )  # fmt: skip

@@ -1,43 +1,60 @@
-"""JUnit XML, as CI systems read it: a suite for each host, a case for each thing that was looked at. Pure."""
+"""JUnit XML, as CI systems read it: a suite for each host or cluster, a case for each check. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from xml.etree import ElementTree
+
+_ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 cannot hold
 
 
 @dataclass(frozen=True, slots=True)
 class TestCase:
-    """`failure` "" is a pass; `error`: it could not be told."""
+    """One check. It passed unless one of `failure`, `error` (the result is unknown) or `skipped` holds a message.
+
+    `text` explains a failure or an error; `output` is the evidence, whatever the result.
+    """
 
     name: str
     failure: str = ""
     error: str = ""
     text: str = ""
     seconds: float = 0.0
+    skipped: str = ""
+    output: str = ""
 
 
 def junit(name: str, suites: Iterable[tuple[str, Sequence[TestCase]]]) -> str:
-    """The document."""
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites name={quoteattr(name)}>"]
-    for host, cases in suites:
-        failures, errors = sum(bool(c.failure) for c in cases), sum(bool(c.error) for c in cases)
-        counts = f'tests="{len(cases)}" failures="{failures}" errors="{errors}"'
-        lines.append(f"  <testsuite name={quoteattr(host)} {counts}>")
-        lines += [_case(host, case) for case in cases]
-        lines.append("  </testsuite>")
-    return "\n".join([*lines, "</testsuites>", ""])
+    """The document; `suites` are names of hosts or clusters with their cases."""
+    listed = list(suites)
+    root = ElementTree.Element("testsuites", _counts(name, [c for _, cases in listed for c in cases]))
+    for place, cases in listed:
+        suite = ElementTree.SubElement(root, "testsuite", _counts(place, cases))
+        for case in cases:
+            time = f"{case.seconds:.3f}"
+            element = ElementTree.SubElement(
+                suite, "testcase", classname=_legal(place), name=_legal(case.name), time=time
+            )
+            for tag in ("failure", "error", "skipped"):
+                if message := getattr(case, tag):
+                    ElementTree.SubElement(element, tag, message=_legal(message)).text = _legal(case.text)
+            if case.output:
+                ElementTree.SubElement(element, "system-out").text = _legal(case.output)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
-def _case(host: str, case: TestCase) -> str:
-    head = f'    <testcase classname={quoteattr(host)} name={quoteattr(_clean(case.name))} time="{case.seconds:.3f}"'
-    message, tag = (case.failure, "failure") if case.failure else (case.error, "error")
-    if not message:
-        return head + "/>"
-    return f"{head}><{tag} message={quoteattr(_clean(message))}>{escape(_clean(case.text))}</{tag}></testcase>"
+def _counts(name: str, cases: Sequence[TestCase]) -> dict[str, str]:
+    numbers = {
+        "tests": len(cases),
+        "failures": sum(bool(c.failure) for c in cases),
+        "errors": sum(bool(c.error) for c in cases),
+        "skipped": sum(bool(c.skipped) for c in cases),
+    }
+    return {"name": _legal(name), **{key: str(number) for key, number in numbers.items()}}
 
 
-def _clean(text: str) -> str:
-    """Without what XML cannot hold."""
-    return "".join(c for c in text if c in "\t\n\r" or " " <= c <= "\ud7ff" or c >= "\ue000")
+def _legal(text: str) -> str:
+    return _ILLEGAL.sub("", text)

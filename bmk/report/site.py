@@ -1,4 +1,4 @@
-"""What the page shows, read from the journal: no machine is asked."""
+"""The page of a data center, from the journal alone: no machine is contacted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.model import SEVERITIES, Finding
 from bmk.journal import Event, Journal
-from bmk.journal.causes import Cause
 from bmk.journal.diagnosis import Question, conclude
 from bmk.journal.host_status import newest
 from bmk.journal.installation import proven_hosts
 from bmk.journal.timeline import timeline
 from bmk.report.drift import utc
-from bmk.report.page import render
+from bmk.report.html import render
 
 _ROWS = 12  # newest rows of a host's timeline
 _RUNS = 30
@@ -25,39 +24,46 @@ _RUNS = 30
 
 def write_page(dc: DataCenter, journal: Journal | None, live_run: str | None = None) -> str:
     """The page as one HTML document."""
-    return render(collect(dc, journal, live_run))
+    return render("site", data=collect(dc, journal, live_run))
 
 
 def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> dict[str, Any]:
-    """Everything that the page says, as plain data."""
+    """All data of the page, as plain values."""
     now = time.time()
     findings = history.outstanding(journal) if journal is not None else {}
-    looked = history.standings(journal) if journal is not None else {}
+    looked: dict[str, tuple[float, dict[str, Any]]] = history.standings(journal) if journal is not None else {}
     events = _events(journal) if journal is not None else {}
     ready = proven_hosts(journal) if journal is not None else set()
     hosts = [
         _host(h, events.get(h.name, []), Question(dc.name, h.name, now, live_run, h.name in ready), findings, looked)
         for h in dc.hosts.values()
     ]
-    clusters = [_cluster(name, findings.get(name, []), looked.get(name)) for name in dc.spec.clusters if name in looked]
+    clusters = []
+    for name in dc.spec.clusters:
+        if name in looked:
+            at, standing = looked[name]
+            drift = [_finding(f) for f in findings.get(name, []) if not f.expected]
+            troubles = [t["text"] for t in standing.get("troubles", ())]
+            state = standing.get("state", "")
+            clusters.append({"name": name, "state": state, "looked": utc(at), "drift": drift, "troubles": troubles})
     checked = journal.records("hardening") if journal is not None else {}
     past = history.runs(journal, _RUNS) if journal is not None else []
+    runs: list[dict[str, Any]] = []
+    for run in past:
+        counts: dict[str, int] = {severity: run.counts.get(severity, 0) for severity in SEVERITIES}
+        runs.append({"at": utc(run.ended), "hosts": run.hosts, "unknown": run.unknown, **counts})
     return {
         "datacenter": dc.name,
         "at": utc(now),
         "hosts": hosts,
         "clusters": clusters,
         "hardening": _hardening(checked, {*dc.hosts, *dc.spec.clusters}),
-        "runs": [{"at": utc(r.ended), "hosts": r.hosts, "unknown": r.unknown, **_counts(r.counts)} for r in past],
+        "runs": runs,
     }
 
 
-def _counts(counts: dict[str, int]) -> dict[str, int]:
-    return {severity: counts.get(severity, 0) for severity in SEVERITIES}
-
-
 def _hardening(checked: dict[str, Any], names: set[str]) -> dict[str, Any] | None:
-    """All hosts and clusters together; `failing` by control, with where. None: nobody has looked."""
+    """All hosts and clusters together; `failing` by control, with where. None: never checked."""
     known = {name: record for name, record in checked.items() if name in names}
     if not known:
         return None
@@ -92,38 +98,27 @@ def _host(
         "state": _state(at.state, str(standing.get("state", ""))),
         "looked": utc(looked_at),
         "troubles": [t["text"] for t in standing.get("troubles", ())],
-        "cause": _cause(cause),
+        "cause": None if cause is None else {"what": cause.what, "why": cause.why, "next": cause.hint},
         "drift": [_finding(f) for f in drift],
         "timeline": [[utc(e.at), e.source, e.level, e.text.split("\n")[0]] for e in timeline(events)[-_ROWS:]],
     }
 
 
 def _state(where: str, drift: str) -> str:
-    """One word for the colour: what a host's way says comes first, then drift."""
+    """One word for the colour: the state of provisioning comes first, then drift."""
     if where != "ready":
         return where
     return drift if drift not in ("", "clean") else "clean" if drift else "ready"
 
 
-def _cluster(name: str, findings: Sequence[Finding], looked: tuple[float, dict[str, Any]] | None) -> dict[str, Any]:
-    at, standing = looked or (0.0, {})
-    drift = [_finding(f) for f in findings if not f.expected]
-    troubles = [t["text"] for t in standing.get("troubles", ())]
-    return {"name": name, "state": standing.get("state", ""), "looked": utc(at), "drift": drift, "troubles": troubles}
-
-
-def _cause(cause: Cause | None) -> dict[str, str] | None:
-    return None if cause is None else {"what": cause.what, "why": cause.why, "next": cause.hint}
-
-
 def _finding(f: Finding) -> dict[str, str]:
-    """Diffs may be long: the page shows their beginning."""
+    """Of a long diff the page shows the beginning."""
     known = {"severity": f.severity, "text": f"{f.difference.kind}: {f.difference.text}", "owner": f.owner}
     return {**known, "since": utc(f.first), "next": f.next, "note": f.note, "diff": f.diff[:1500]}
 
 
 def _events(journal: Journal) -> dict[str, list[Event]]:
-    """The way and the newest events of every host, in two queries however many hosts there are."""
+    """The events that give each host's state, and its newest ones, in two queries for any number of hosts."""
     ways = [event.seq for event in newest(journal).values()]
     rows = journal.query(
         "SELECT seq FROM (SELECT seq, row_number() OVER (PARTITION BY host ORDER BY seq DESC) AS n FROM events"

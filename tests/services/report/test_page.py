@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from bmk.report.page import render
+from bmk.report.html import render
 
 pytestmark = pytest.mark.services
 SEVERITIES = ("breaking", "security", "degraded", "benign")
@@ -75,7 +75,7 @@ def data() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("page") / "page.html"
-    file.write_text(render(data()))
+    file.write_text(render("site", data=data()))
     return file
 
 
@@ -170,7 +170,7 @@ def test_hardening_is_summed_up(browser: Browser, path: Path, tmp_path: Path) ->
     keep(page.locator("#hardening"), "hardening")
     keep(page.locator("#trend"), "trend")
     without = tmp_path / "without.html"
-    without.write_text(render({**data(), "hardening": None}))
+    without.write_text(render("site", data={**data(), "hardening": None}))
     page, more = opened(browser, without)
     assert not page.locator("#hardening").is_visible()
     assert trouble + more == []

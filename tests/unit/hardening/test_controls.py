@@ -26,8 +26,7 @@ from bmk.hardening.controls import BY_ID, CONTROLS
 from bmk.hardening.controls.control_plane import _level
 from bmk.hardening.evidence import NodeEvidence
 from bmk.hardening.groups import mode_of
-from bmk.report.hardening_junit import junit
-from bmk.report.hardening_page import page
+from bmk.report.hardening import as_html, as_junit
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = {"default": "warn", "namespaces": {"named": "deny"}, "exempt": ["kube-system"]}
@@ -388,12 +387,12 @@ class _Page(HTMLParser):
 def test_json_junit_and_page_agree() -> None:
     """The same report in three forms has the same numbers; what was seen cannot become markup, and nothing loads."""
     report = _report("pass", "fail", "waived", "na", "unknown", "fail")
-    html, parser = page(report), _Page()
+    html, parser = as_html(report), _Page()
     parser.feed(html[html.index("Every control") :])
     assert parser.states == {k: v for k, v in report.as_dict()["counts"].items() if v}
     assert parser.outside == []
     assert "<b>" not in html.replace('<b class="', "").replace("<li><b>", "")
-    suite = ET.fromstring(junit(report))
+    suite = ET.fromstring(as_junit(report))
     assert (suite.get("failures"), suite.get("errors"), suite.get("tests")) == ("2", "1", "6")
     assert len(suite.findall(".//skipped")) == 2
 

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from bmk.drift.classify import classify
 from bmk.drift.model import Desired, Difference, DriftStatus, Finding, Trouble
 from bmk.report import drift, verify
-from bmk.report.drift_text import as_junit, table
-from bmk.report.page import render
-from bmk.report.prometheus import drift_metrics
+from bmk.report.drift import as_junit, as_metrics, table
+from bmk.report.html import render
 from bmk.verify.run import VerifyResult
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -72,7 +71,7 @@ def test_junit_is_xml_whatever_a_host_said(name: str, have: str, diff: str) -> N
 
 def test_metrics_are_metrics(tmp_path: Path) -> None:
     """promtool of Debian's prometheus package reads them without a complaint."""
-    text = drift_metrics('p"ar', 300.0, 1.5, STANDINGS)
+    text = as_metrics('p"ar', 300.0, 1.5, STANDINGS)
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     assert 'bmk_drift_unknown{datacenter="p\\"ar",cause="hangs"} 1' in text
@@ -108,7 +107,7 @@ def test_the_page_holds_text_and_nothing_that_runs(text: str) -> None:
         "runs": [],
         "at": "",
     }
-    page = render(data)
+    page = render("site", data=data)
     assert page.count("<script") == 2
     body = page.split('type="application/json">', 1)[1].split("</script>", 1)[0]
     assert json.loads(body) == data
@@ -116,7 +115,7 @@ def test_the_page_holds_text_and_nothing_that_runs(text: str) -> None:
 
 def test_the_page_needs_no_network() -> None:
     """No address in it, and a policy that forbids asking for any."""
-    page = render({"datacenter": "par", "hosts": [], "clusters": [], "runs": [], "at": ""})
+    page = render("site", data={"datacenter": "par", "hosts": [], "clusters": [], "runs": [], "at": ""})
     assert "http://" not in page
     assert "https://" not in page
     assert "default-src 'none'" in page
