@@ -53,12 +53,17 @@ class Decision:
 
 def approve(api: Approver, addresses: Mapping[str, str]) -> list[Decision]:
     """Approve what the inventory (host name -> address) confirms of all that waits. One odd request stops no other."""
-    return [
-        _answer(api, request, addresses) for request in api.waiting_requests() if request.signer in (SERVING, CLIENT)
-    ]
+    answers = (_answer(api, request, addresses) for request in api.waiting_requests() if _is_ours(request))
+    return [answer for answer in answers if answer is not None]
 
 
-def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]) -> Decision:
+def _is_ours(request: SigningRequest) -> bool:
+    """Not a node's renewal of its client certificate, which Kubernetes is about to approve."""
+    return request.signer == SERVING or (request.signer == CLIENT and not request.username.startswith(_NODE))
+
+
+def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]) -> Decision | None:
+    """None: somebody else, such as an approver beside this run, answered it meanwhile."""
     kind = "serving" if request.signer == SERVING else "client"
     host = ""
     try:
@@ -68,7 +73,9 @@ def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]
             api.approve(request.name, "BmkInventory", "name and address are those of the data center file")
     except Unreachable:
         raise
-    except BmkError as error:  # somebody else answered it meanwhile, or it is gone
+    except BmkError as error:
+        if all(waiting.name != request.name for waiting in api.waiting_requests()):
+            return None
         problem = f"{error.what}: {error.why}"
     except Exception as error:  # whatever a request holds that the library cannot take apart
         problem = f"cannot be read: {type(error).__name__}"
