@@ -26,14 +26,14 @@ def test_kubernetes_would_make_any_node_of_any_ticket(cluster: Cluster) -> None:
     assert cluster.certificate(cluster.ask("thief-0", "worker-1", token), PATIENCE) is not None
     live = cluster.live()
     assert live.policies() == "stale"
-    assert f"ClusterRoleBinding/{AUTOMATIC}" in live.guard()
-    assert (live.policies(), live.guard()) == ("current", [])
+    assert f"ClusterRoleBinding/{AUTOMATIC}" in live.apply_policies()
+    assert (live.policies(), live.apply_policies()) == ("current", [])
 
 
 def test_a_stolen_ticket_with_another_name_gets_nothing(cluster: Cluster) -> None:
     """With bmk's approver a ticket is good for its host: another name is left, and told; its own name is signed."""
     live = cluster.live()
-    live.guard()
+    live.apply_policies()
     token = cluster.ticket("bbbbbb", "worker-2")
     cluster.ask("thief-1", "worker-1", token)
     cluster.ask("honest-1", "worker-2", token)
@@ -50,7 +50,7 @@ def test_a_stolen_ticket_with_another_name_gets_nothing(cluster: Cluster) -> Non
 def test_tokens_that_bmk_did_not_make_are_good_for_nothing(cluster: Cluster) -> None:
     """A token of somebody else, or one for a host that is not in the file, gets no certificate."""
     live = cluster.live()
-    live.guard()
+    live.apply_policies()
     foreign = cluster.ticket("cccccc", "x").removesuffix("x")
     cluster.server.kubectl(
         "-n", "kube-system", "patch", "secret", "bootstrap-token-cccccc", "-p", '{"stringData":{"description":"mine"}}'
@@ -65,7 +65,7 @@ def test_tokens_that_bmk_did_not_make_are_good_for_nothing(cluster: Cluster) -> 
 def test_a_node_renews_its_own_certificate_and_no_other(cluster: Cluster) -> None:
     """Renewals stay Kubernetes' own work: a node gets its own name again, and may not even ask for another's."""
     live = cluster.live()
-    live.guard()
+    live.apply_policies()
     cluster.ask("first-1", "worker-1", cluster.ticket("eeeeee", "worker-1"))
     live.approve()
     pair = cluster.pair("first-1")
@@ -77,7 +77,7 @@ def test_a_node_renews_its_own_certificate_and_no_other(cluster: Cluster) -> Non
 
 def test_the_command_approves_and_says_what_it_left(cluster: Cluster, tmp_path: Path) -> None:
     """`bmk approve` needs no run of provision: what the file confirms is approved, what it does not is told once."""
-    cluster.live().guard()
+    cluster.live().apply_policies()
     environment = _deployer(cluster, tmp_path)
     token = cluster.ticket("ffffff", "worker-2")
     cluster.ask("honest-2", "worker-2", token)

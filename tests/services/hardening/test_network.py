@@ -46,16 +46,16 @@ def _seen(server: Server, journal: Journal) -> LiveCluster:
 
 def test_what_was_put_in_is_found_as_it_was_meant(cluster: LiveCluster, server: Server) -> None:
     """Nothing differs after one round, whatever the API adds by itself; namespaces of the file deny."""
-    assert DAEMON in cluster.guard()
+    assert DAEMON in cluster.apply_policies()
     assert cluster.policies() == "current"
-    assert cluster.guard() == []
+    assert cluster.apply_policies() == []
     denied = json.loads(server.kubectl("get", "networkpolicy", "-A", "-o", "json").stdout)["items"]
     assert {n["metadata"]["namespace"] for n in denied} >= {"default", "kube-public"}
 
 
 def test_what_somebody_changed_is_put_back(cluster: LiveCluster, server: Server) -> None:
     """Another image, another capability, group 0, more rights, a policy that is gone: found by name, and put back."""
-    cluster.guard()
+    cluster.apply_policies()
     more = {
         "name": network.ENGINE,
         "image": "elsewhere/e:1",
@@ -71,7 +71,7 @@ def test_what_somebody_changed_is_put_back(cluster: LiveCluster, server: Server)
     assert server.kubectl("patch", "clusterrole", network.ENGINE, "--type=json", "-p", rule).returncode == 0
     assert server.kubectl("delete", "networkpolicy", network.DENY, "-n", "default").returncode == 0
     assert cluster.policies() == "stale"
-    assert set(cluster.guard()) == {DAEMON, ROLE, f"NetworkPolicy/default/{network.DENY}"}
+    assert set(cluster.apply_policies()) == {DAEMON, ROLE, f"NetworkPolicy/default/{network.DENY}"}
     assert cluster.policies() == "current"
     shown = json.loads(server.kubectl("get", "ds", network.ENGINE, "-n", "kube-system", "-o", "json").stdout)
     pod = shown["spec"]["template"]["spec"]
@@ -86,7 +86,7 @@ def test_a_namespace_that_the_file_names_no_more_is_open_again(cluster: LiveClus
     theirs = {**ours, "metadata": {"name": "theirs", "namespace": "kube-system"}}
     for body in (ours, theirs):
         assert server.kubectl("create", "-f", "-", send=body).returncode == 0
-    assert cluster.guard() == [f"NetworkPolicy/kube-system/{network.DENY}"]
+    assert cluster.apply_policies() == [f"NetworkPolicy/kube-system/{network.DENY}"]
     left = json.loads(server.kubectl("get", "networkpolicy", "-n", "kube-system", "-o", "json").stdout)["items"]
     assert [n["metadata"]["name"] for n in left] == ["metrics-server", "theirs"]
 
@@ -101,7 +101,7 @@ def test_metrics_come_by_one_certificate_whose_key_is_not_shown(
     """API servers believe the certificate that the Secret holds and no other; what drift and reports are told of the
     Secret has no key; with another certificate the Secret is another one, and the old one goes.
     """
-    cluster.guard()
+    cluster.apply_policies()
     (secret,) = _secrets(server)
     shown = json.loads(server.kubectl("get", "apiservice", "v1beta1.metrics.k8s.io", "-o", "json").stdout)["spec"]
     assert shown["caBundle"] == secret["data"]["tls.crt"]
@@ -109,7 +109,7 @@ def test_metrics_come_by_one_certificate_whose_key_is_not_shown(
     assert secret["data"]["tls.key"] not in json.dumps(cluster.evidence(), default=str)
     (server.directory / "state/lab-ha/metrics/lab-ha.pem").unlink()
     other = _seen(server, Journal(tmp_path / "other.db"))
-    assert METRICS in other.guard()
+    assert METRICS in other.apply_policies()
     (after,) = _secrets(server)
     assert after["metadata"]["name"] != secret["metadata"]["name"]
     assert other.policies() == "current"
@@ -117,7 +117,7 @@ def test_metrics_come_by_one_certificate_whose_key_is_not_shown(
 
 def test_what_was_done_to_metrics_is_put_back(cluster: LiveCluster, server: Server) -> None:
     """Kubelets that nobody verifies, an API that believes anybody, no Secret, no limit to what of DNS is evicted."""
-    cluster.guard()
+    cluster.apply_policies()
     (secret,) = _secrets(server)
     insecure = (
         '[{"op": "replace", "path": "/spec/template/spec/containers/0/args/4", "value": "--kubelet-insecure-tls"}]'
@@ -132,7 +132,7 @@ def test_what_was_done_to_metrics_is_put_back(cluster: LiveCluster, server: Serv
         done = server.kubectl(*command)
         assert done.returncode == 0, done.stderr
     assert cluster.policies() == "stale"
-    assert set(cluster.guard()) == {
+    assert set(cluster.apply_policies()) == {
         METRICS,
         "APIService/v1beta1.metrics.k8s.io",
         f"Secret/kube-system/{secret['metadata']['name']}",
