@@ -15,7 +15,10 @@ def asked(command_line: str) -> Order:
     """What the command line asks for. AgentError when it names no boot service or no grant."""
     words = dict(word.partition("=")[::2] for word in command_line.split())
     if not words.get("bmk.url") or not words.get("bmk.grant"):
-        raise AgentError("the kernel's command line names no grant", hint="boot this ramdisk by bmk provision only")
+        raise AgentError(
+            "the kernel's command line names no grant",
+            hint="only bmk provision DC boots this ramdisk: run it on the deployer",
+        )
     return Order(words["bmk.url"], words["bmk.grant"], words.get("bmk.attest", ""), words.get("bmk.nonce", ""))
 
 

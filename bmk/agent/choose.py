@@ -9,7 +9,7 @@ from bmk.agent.errors import AgentError
 from bmk.agent.model import Disk
 from bmk.disks import describe, listed, matching
 
-_HINT = "name one of them by serial or wwn in dc.yml, then run bmk plan again"
+_HINT = "name one of them by serial or wwn in dc.yml, then: bmk plan DC"
 
 
 def choose_disk(selector: Mapping[str, Any], disks: Sequence[Disk]) -> Disk:

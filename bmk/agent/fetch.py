@@ -123,6 +123,6 @@ class Download:
     def _refused(self, error: urllib.error.HTTPError) -> AgentError:
         return AgentError(
             "the boot server does not hand out the image", why=f"{self._image.url}: status {error.code}",
-            hint="the grant may have expired or been revoked: bmk grant list, then bmk provision again",
+            hint="the grant may have expired or been revoked: bmk grant list DC, then: bmk provision DC",
             code="grant",
         )  # fmt: skip

@@ -76,7 +76,7 @@ def write_image(disk: Disk, image: ImageSource, tell: Tell, download: Download |
         if seen != about.raw_sha256:
             raise AgentError(
                 "the disk does not give back what was written to it", why=f"sha256 {about.raw_sha256}, read {seen}",
-                hint="the disk, its cable or its controller is bad: replace it, then bmk provision again", code="disk",
+                hint="the disk, its cable or its controller is bad: replace it, then: bmk provision DC", code="disk",
             )  # fmt: skip
         _make_bootable(device, table_for(writer.first, disk.sector, disk.size))
     except OSError as error:

@@ -162,7 +162,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
                 f"this BMC cannot be told to {ORDERS[order]}",
                 where=self._access.address,
                 why=f"it offers {', '.join(offered) or 'no resets'}",
-                hint="use another order of bmk power, or the machine's buttons; update the BMC's firmware",
+                hint="another order of `bmk power ORDER DC HOST`, or the machine's buttons; update the BMC's firmware",
             )
         self._conn.post(place, data={"ResetType": value})
         return True

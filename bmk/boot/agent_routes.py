@@ -27,10 +27,10 @@ from bmk.disks import plain_serial
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
 
-_REFUSED = json_reply(403, {"reason": "refused: bmk why of this host, on the deployer, says why"})
+_REFUSED = json_reply(403, {"reason": "refused: bmk why DC HOST on the deployer says why"})
 _NOT_YET = json_reply(503, {"reason": "ask again"})
 _UNREADABLE = json_reply(400, {"reason": "the boot service cannot read this"})
-_UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: bmk why of this host says why"})
+_UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: bmk why DC HOST says why"})
 
 
 async def admit(
@@ -82,7 +82,7 @@ def _checked(desk: RequestContext, asker: Client, grant: Grant, said: Claim) -> 
     decision = decide(facts, grant, desk.now())
     if not isinstance(decision, Install):
         hint = "" if own_address else "reserve the address for the host's MAC in your DHCP server"
-        hint = hint or getattr(decision, "hint", "run bmk plan again")
+        hint = hint or getattr(decision, "hint", "bmk plan DC")
         raise PreflightRefused(decision.reason, where=host.name, hint=hint)
     return host
 
@@ -91,7 +91,7 @@ def _keys(desk: RequestContext, host: Host) -> tuple[str, ...]:
     keys = desk.authorized_keys(host)
     if not keys:
         # Without a key nobody could log in: better no install than a machine out of reach.
-        raise PreflightRefused("the deployer has no ssh key yet", hint="run bmk provision, which makes one")
+        raise PreflightRefused("the deployer has no ssh key yet", hint="bmk provision DC makes one")
     return keys
 
 

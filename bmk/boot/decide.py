@@ -107,7 +107,7 @@ def _hint(facts: BootFacts, grant: Grant) -> str:
     """What to do about a stranger that may be the machine after all."""
     if facts.complete and serials(grant.serial) and not serials(facts.serial):
         return f"if its DMI tables hold no serial: `serial: none` and its uuid for {grant.host} in dc.yml"
-    return f"compare the BMC of {grant.host} with dc.yml, then run bmk plan again"
+    return f"compare the BMC of {grant.host} with dc.yml, then: bmk plan DC"
 
 
 def _differ(seen: frozenset[str], wanted: frozenset[str], complete: bool) -> bool:

@@ -130,7 +130,7 @@ def open_grant(journal: Journal, wanted: Permission, now: float, lifetime: float
         raise PreflightRefused(
             "an install of this host is granted already",
             where=wanted.host,
-            hint="let it finish, or take it back with bmk grant revoke",
+            hint="let it finish, or take it back: bmk grant revoke DC HOST",
         ) from error
     _tell(journal, "opened", wanted.host, grant_id, now)
     return get(journal, grant_id)
@@ -140,7 +140,7 @@ def get(journal: Journal, grant_id: str) -> Grant:
     """A grant, open or not. PreflightRefused when there never was one of that id."""
     rows = journal.query(f"SELECT {_COLUMNS} FROM grants WHERE id = ?", (grant_id,))  # noqa: S608 - constant columns
     if not rows:
-        raise PreflightRefused("there is no such grant", where=grant_id, hint="run bmk grant list")
+        raise PreflightRefused("there is no such grant", where=grant_id, hint="bmk grant list DC")
     return _grant(rows[0])
 
 
@@ -195,7 +195,7 @@ def claim(journal: Journal, grant_id: str, token: str, taken: Taken, now: float)
     grant, before = claimant(journal, grant_id, token, taken.client), how_taken(journal, grant_id)
     if grant is None or before is None or not grant.open_at(now) or before.claim != taken.claim:
         what = "the grant is not open, or was claimed already by another machine or another start of this one"
-        raise PreflightRefused(what, where=grant_id, hint="run bmk grant list")
+        raise PreflightRefused(what, where=grant_id, hint="bmk grant list DC")
     return before
 
 

@@ -70,7 +70,7 @@ class Nonces:
 
     def _path(self, grant: str) -> Path:
         if not _GRANT.fullmatch(grant):
-            raise PreflightRefused("there is no such grant", where=grant, hint="run bmk grant list")
+            raise PreflightRefused("there is no such grant", where=grant, hint="bmk grant list DC")
         return self._directory / grant
 
 

@@ -95,6 +95,11 @@ def _iso(seconds: float) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
 
 
+def _for_any_host(at: HostStatus, dc: str) -> str:
+    """Its next command with HOST for its name, so that equal ones can be told once."""
+    return f"bmk why {dc} HOST" if at.hint.startswith("bmk status") else at.hint.replace(f" {at.host}", " HOST")
+
+
 def _say_next(found: Sequence[HostStatus], dc: str) -> None:
     """How many are where, and what to type for those that nobody is at work on, each command once."""
     counts = Counter[str](at.state for at in found)
@@ -102,8 +107,7 @@ def _say_next(found: Sequence[HostStatus], dc: str) -> None:
     hints: dict[str, list[str]] = {}
     for at in found:
         if at.hint:
-            hint = f"bmk why {dc} HOST" if at.hint.startswith("bmk status") else at.hint.replace(f" {at.host}", " HOST")
-            hints.setdefault(hint, []).append(at.host)
+            hints.setdefault(_for_any_host(at, dc), []).append(at.host)
     for hint, names in list(hints.items())[:_TOLD]:
         who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         say(f"  next ({who}): {hint}")

@@ -134,7 +134,7 @@ class Journal:
                 raise PreflightRefused(
                     f"the journal has version {have}, this bmk knows {len(MIGRATIONS)}",
                     where=str(self.path),
-                    hint="use the bmk that wrote it, or a newer one",
+                    hint="use the version that wrote it, or a newer one",
                 )
             for number, script in enumerate(MIGRATIONS[have:], start=have + 1):
                 for statement in filter(str.strip, script.split(";")):

@@ -85,7 +85,7 @@ def _need_off(machine: Chassis) -> None:
         raise PreflightRefused(
             "disk and firmware can be changed only while their machine is off",
             where=machine.hardware.name,
-            hint="switch it off first: bmk lab power DC HOST off",
+            hint="switch it off first: bmk power off DC HOST",
         )
 
 

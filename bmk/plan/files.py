@@ -20,7 +20,7 @@ def save_plan(plan: Plan, path: Path) -> None:
 
 def check_against(path: Path, now: Plan) -> None:
     """Refuse unless the plan in the file is exactly what would be done now."""
-    saved = _read(path)
+    saved = _read(path, now.dc)
     if saved.get("digest") == now.digest:
         return
     raise PreflightRefused(
@@ -30,10 +30,10 @@ def check_against(path: Path, now: Plan) -> None:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, dc: str) -> dict[str, Any]:
     saved = read_json(path)
     if not isinstance(saved, dict) or saved.get("schema") != SCHEMA:
-        raise ConfigError(f"not a plan of schema {SCHEMA}", where=str(path), hint="make it again with bmk plan --out")
+        raise ConfigError(f"not a plan of schema {SCHEMA}", where=str(path), hint=f"bmk plan {dc} --out {path}")
     return saved
 
 

@@ -50,6 +50,6 @@ def choose(found: Mapping[str, bytes], way: str) -> bytes | None:
     raise AgentError(
         f"no nonce was found by way of {way or 'any BMC'}, so the boot service cannot be told from a stranger",
         why="nothing is left in the BMC for this machine, or the ramdisk has no driver for what holds it",
-        hint="bmk provision powers it on with one; docs/attestation.md says what each way needs",
+        hint="bmk provision DC powers it on with one; docs/attestation.md says what each way needs",
         retry=True,
     )

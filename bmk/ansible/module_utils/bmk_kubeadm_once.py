@@ -76,7 +76,7 @@ def again(params: dict[str, Any], check: bool) -> list[str]:
         state = kubeadm_state()
         _refuse(state, params["cluster"])
         if state["state"] != "joined":
-            raise Failed("kubeadm is not done here. Next: `bmk provision`")
+            raise Failed("kubeadm is not done here. Next: `bmk provision DC`")
         environment = params["environment"]
         put_back = keep_key(params["encryption"], check) if os.path.exists(ADMIN) else []
         paths: list[str] = with_config(params["config"], lambda path: refresh(path, environment, check))
@@ -125,11 +125,12 @@ def _flags(params: dict[str, Any], path: str) -> list[str]:
 def _refuse(state: dict[str, Any], cluster: str) -> None:
     if state["state"] == "foreign":
         raise Failed(
-            "there is a Kubernetes that bmk did not make: %s. Next: `bmk reinstall` this host"
-            % ", ".join(state["found"])
+            "there is a Kubernetes that bmk did not make: %s. Next: `bmk reinstall DC HOST`" % ", ".join(state["found"])
         )
     if state["state"] == "joined" and state.get("cluster") != cluster:
-        raise Failed("this host is in cluster %s, not %s. Next: `bmk reinstall` it" % (state.get("cluster"), cluster))
+        raise Failed(
+            "this host is in cluster %s, not %s. Next: `bmk reinstall DC HOST`" % (state.get("cluster"), cluster)
+        )
 
 
 def _mark(state: str, params: dict[str, Any]) -> None:

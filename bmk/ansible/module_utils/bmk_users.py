@@ -46,7 +46,7 @@ def _free(item: Item) -> None:
     if others:
         raise Failed(
             "user %s cannot have number %s: %s has it, and would read keys of the cluster. Next: give that account "
-            "another number (usermod --uid, groupmod --gid), or `bmk reinstall` this host"
+            "another number (usermod --uid, groupmod --gid), or `bmk reinstall DC HOST`"
             % (item["name"], item["uid"], ", ".join(sorted(others)))
         )
 

@@ -145,7 +145,7 @@ def _enforced(seen: ClusterEvidence) -> Verdict:
     held = seen.proof.get("holds", {})
     open_ = [name for name, good in held.items() if not good]
     if not held:
-        return Verdict("unknown", "never tried with pods; next: bmk verify")
+        return Verdict("unknown", "never tried with pods; next: bmk verify DC")
     at = datetime.fromtimestamp(seen.proof["at"], UTC).isoformat(timespec="seconds")
     return holds(
         not open_, f"{at}: let strangers in on {', '.join(open_)}" if open_ else f"{at}: held on {len(held)} nodes"

@@ -142,7 +142,7 @@ def _check(simulators: Mapping[str, Simulator]) -> None:
     for name, simulator in simulators.items():
         if simulator.process.poll() is not None:
             raise BmkError(
-                f"the IPMI simulator of {name} ended", why=simulator.log, hint="`bmk lab down`, `bmk lab up`"
+                f"the IPMI simulator of {name} ended", why=simulator.log, hint="bmk lab down DC, then: bmk lab up DC"
             )
 
 

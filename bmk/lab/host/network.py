@@ -87,7 +87,7 @@ async def apply(lines: Iterable[str]) -> None:
     _, err = await process.communicate("\n".join(lines).encode() + b"\n")
     if process.returncode != 0:
         raise PreflightRefused(
-            "the lab's network could not be made", why=err.decode().strip(), hint="bmk lab down, then up"
+            "the lab's network could not be made", why=err.decode().strip(), hint="bmk lab down DC, then: bmk lab up DC"
         )
 
 

@@ -26,7 +26,7 @@ def preflight(dc: DataCenter) -> None:
 
 def _refuse_what_needs_root(dc: DataCenter, kinds: set[str]) -> None:
     for kind in sorted(kinds & set(_NEED_ROOT)):
-        hint = "the same command with sudo, or a lab of virtual machines only: bmk provision lab"
+        hint = "the same command with sudo, or a lab of virtual machines only, such as the lab named `lab`"
         raise PreflightRefused(_NEED_ROOT[kind], where=dc.name, hint=hint)
     if why := why_no_namespaces():
         hint = "the same command with sudo, or let ordinary users make user namespaces"

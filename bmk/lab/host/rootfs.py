@@ -73,6 +73,6 @@ def _unpack(archive: Path, target: Path) -> None:
                 "the node root cannot be unpacked",
                 where=str(archive),
                 why=done.stderr.strip()[-500:],
-                hint="bmk lab up needs root",
+                hint="the same command with sudo",
             )
         fresh.rename(target)
