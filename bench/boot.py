@@ -168,7 +168,7 @@ def grant(room: Path) -> dict[str, list[Wish]]:
     from bmk.datacenter.load import load_datacenter
     from bmk.journal import Journal
 
-    journal = Journal(room / "journal.db")
+    journal = Journal.open(room)
     hosts = list(load_datacenter(room / "hall").hosts.values())
     image: Any = getattr(grants, "Image", lambda *parts: parts[:2])("node-image", "0" * 64, "1" * 64)
     wishes: dict[str, list[Wish]] = {"iPXE script": [], "kernel, 64 kB": [], "claim": []}

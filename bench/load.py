@@ -119,7 +119,7 @@ def plan(directory: Path, *, running: bool) -> int:
 
     dc = load_datacenter(directory)
     with tempfile.TemporaryDirectory() as state:
-        journal = Journal(Path(state) / "journal.db")
+        journal = Journal.open(Path(state))
         if running:
             records(journal, dc.hosts)
         actuals: Any = observe(dc, journal, Services(frozenset(dc.hosts if running else ())), dc.hosts)

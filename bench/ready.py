@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bmk.datacenter.state import existing_journal
 from bmk.journal import Event
-from bmk.journal.store import existing_journal
 
 WAY = (
     "registered",

@@ -19,7 +19,7 @@ import paramiko
 
 from bmk import programs
 from bmk.errors import PreflightRefused, Unreachable
-from bmk.paths import private_dir, state_dir
+from bmk.paths import private_dir
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of its threads; errors reach us anyway
 
@@ -169,16 +169,16 @@ def _connect(client: paramiko.SSHClient, target: Target) -> None:
         raise Unreachable("ssh does not answer", where=target.address, why=str(error)) from error
 
 
-def deployer_key(dc: str) -> Path:
+def deployer_key(state: Path) -> Path:
     """The deployer's key of a data center, made on first use; its public half is beside it.
 
     The private half may be under a passphrase, or not be here at all: then an agent holds it (`login_key`), and
     PreflightRefused says when none does.
     """
-    key = state_dir(dc) / "ssh" / KEY
+    key = state / "ssh" / KEY
     if not key.exists() and not key.with_suffix(".pub").exists():
         private_dir(key.parent)
-        make_key(key, f"bmk {dc}")
+        make_key(key, f"bmk {state.name}")
     login_key(key)
     return key
 

@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests import planted
+from tests import planted, postgres
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("bmk", deadline=None)
 settings.load_profile("bmk")
+
+
+# With BMK_TEST_JOURNAL=postgres every journal that a test opens by itself is in PostgreSQL; SQLite otherwise.
+EVERYWHERE = os.environ.get("BMK_TEST_JOURNAL", "sqlite") == "postgres"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server of this test process."""
+    with postgres.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _journals_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not EVERYWHERE:
+        yield
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BMK_JOURNAL", server.url)
+        yield
+    server.empty()
+
+
+@pytest.fixture(autouse=True)
+def _journals_of_test(request: pytest.FixtureRequest, _journals_of_module: None) -> Iterator[None]:
+    """Each test begins without journals, unless it shares the state of its module."""
+    yield
+    if EVERYWHERE and not _shares(request):
+        request.getfixturevalue("postgres_server").empty()
+
+
+def _shares(request: pytest.FixtureRequest) -> bool:
+    """Whether a fixture of the module holds the state: only those of real services do."""
+    used = request.node._fixtureinfo.name2fixturedefs.values()
+    own = [found[-1] for found in used if found[-1].argname != "_journals_of_module"]
+    return "services" in request.path.parts and any(one.scope == "module" for one in own)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

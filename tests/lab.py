@@ -54,7 +54,7 @@ class Lab:
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.state / self.name / "journal.db")
+        return Journal.open(self.state / self.name)
 
     def entered(self, *command: str) -> list[str]:
         """A command that runs in the lab's network."""

@@ -260,7 +260,7 @@ class Simulation:
     def __init__(self, dc: DataCenter, path: Path) -> None:
         self.dc = dc
         self.machines = {h.name: Machine(h) for h in dc.hosts.values()}
-        self.service = Journal(path)  # the boot service's own connection: it outlives runs
+        self.service = Journal.open(path)  # the boot service's own connection: it outlives runs
         self.path = path
         self.life = Life()
         self.smokes = 0
@@ -478,7 +478,7 @@ class Simulation:
 
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
         plan, actuals = self.stale or self.look(hosts)
-        journal = MortalJournal(self.path)
+        journal = MortalJournal.open(self.path)
         self.life = journal.life = Life(kill_after)
         ticking = asyncio.create_task(self._ticking())
         try:

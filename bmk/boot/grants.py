@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from bmk import permit
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
-from bmk.journal import Event, Journal
+from bmk.journal import Conflict, Event, Journal
 from bmk.journal.installation import begin
 
 Outcome = Literal["spent", "failed", "expired", "revoked"]
@@ -126,7 +125,7 @@ def open_grant(journal: Journal, wanted: Permission, now: float, lifetime: float
                 "INSERT INTO grants (id, host, attempt, body, opened, expires) VALUES (?,?,?,?,?,?)",
                 (grant_id, wanted.host, attempt, body, now, now + lifetime),
             )
-    except sqlite3.IntegrityError as error:
+    except Conflict as error:
         raise PreflightRefused(
             "an install of this host is granted already",
             where=wanted.host,
@@ -160,8 +159,9 @@ def latest(journal: Journal, host: str) -> Grant | None:
 
 def listed(journal: Journal, host: str | None = None) -> list[Grant]:
     """All grants, oldest first; of one host when it is named."""
-    query = f"SELECT {_COLUMNS} FROM grants WHERE ? IS NULL OR host = ? ORDER BY opened, attempt"  # noqa: S608 - constant
-    return [_grant(row) for row in journal.query(query, (host, host))]
+    of, values = ("", ()) if host is None else ("WHERE host = ?", (host,))
+    query = f"SELECT {_COLUMNS} FROM grants {of} ORDER BY opened, attempt"  # noqa: S608 - constants
+    return [_grant(row) for row in journal.query(query, values)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Nonces:
     @classmethod
     def of(cls, journal: Journal) -> Nonces:
         """Of the grants in this journal."""
-        return cls(journal.path.parent / "boot" / "nonces")
+        return cls(journal.state / "boot" / "nonces")
 
     def get(self, grant: str) -> bytes | None:
         """The nonce of a grant; None while there is none."""

@@ -11,6 +11,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -22,9 +23,9 @@ from bmk.boot.request_context import RequestContext
 from bmk.boot.supervise import TaskSupervisor
 from bmk.boot.watch import tasks
 from bmk.datacenter.resolve import DataCenter
+from bmk.datacenter.state import open_journal
 from bmk.errors import BmkError
-from bmk.journal import Event, Journal
-from bmk.paths import state_dir
+from bmk.journal import Event
 
 
 async def run(desk: RequestContext, listen: str, reload: Callable[[], DataCenter]) -> None:
@@ -50,9 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         dc = load_datacenter(options.dc)
-        state = options.state or state_dir(dc.name)
-        journal = state / "journal.db"
-        desk = RequestContext(dc, state, Journal(journal), JournalWriter(Journal(journal)))
+        dc = replace(dc, state=options.state or dc.state)
+        desk = RequestContext(dc, dc.state, open_journal(dc), JournalWriter(open_journal(dc)))
         gc.freeze()  # the data center is there to stay: looking through it again and again is a third of an answer
         uvloop.run(run(desk, options.listen, lambda: load_datacenter(options.dc)))
     except BmkError as error:

@@ -16,14 +16,12 @@ def command(dc: str) -> None:
     Two files of one name are refused as long as both are there. A file that was only moved needs no adoption.
     """
     from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.state import adopt, open_journal
     from bmk.engine.lock import RunLock
     from bmk.engine.session import new_run_id
-    from bmk.journal import open_journal
-    from bmk.journal.place import adopt
-    from bmk.paths import state_dir
 
     loaded = load_datacenter(dc)
-    with RunLock(open_journal(loaded.name), new_run_id()):
-        before = adopt(loaded.name, loaded.source)
+    with RunLock(open_journal(loaded), new_run_id()):
+        before = adopt(loaded)
     was = f", before of {before}" if before is not None and before != loaded.source.resolve() else ""
-    say(f"{state_dir(loaded.name)} is the state of {loaded.source.resolve()}{was}")
+    say(f"{loaded.state} is the state of {loaded.source.resolve()}{was}")

@@ -47,7 +47,7 @@ def command(dc: str, host: str, follow: bool | None, everything: bool, seconds: 
     loaded = load_datacenter(dc)
     chosen = host_named(loaded, host)
     follow = (sys.stdout.isatty() or seconds is not None) if follow is None else follow
-    log = serial.found(loaded.name, host)
+    log = serial.found(loaded.state, host)
     if chosen.profile.lab is None and follow:
         _listen(loaded, chosen, everything, seconds)
     elif log is None and chosen.profile.lab is None:
@@ -64,7 +64,7 @@ def _listen(dc: DataCenter, host: Host, everything: bool, seconds: float | None)
     from bmk.live.workspace import enter
 
     workspace = enter(dc)
-    log = serial.kept(dc.name, host.name)
+    log = serial.kept(dc.state, host.name)
     private_dir(log.parent)
     log.touch(mode=0o600)
     say(f"console of {host.name}, kept in {log}; Ctrl-C ends")

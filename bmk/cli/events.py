@@ -53,7 +53,7 @@ def command(dc: str, follow: bool, since: float, level: str, output: str, **only
     `-o table` prints lines for people. Continue where a reader stopped with --since and the last `seq` it saw.
     """
     from bmk.cli.records import open_records
-    from bmk.journal import open_journal
+    from bmk.datacenter.state import open_journal
     from bmk.journal.sinks import JsonLines, format_line
 
     loaded, journal = open_records(dc)
@@ -64,7 +64,7 @@ def command(dc: str, follow: bool, since: float, level: str, output: str, **only
         say(f"nothing has happened in {loaded.name} yet; next: bmk provision {dc}")
         if not follow:
             return
-        journal = open_journal(loaded.name)
+        journal = open_journal(loaded)
     with suppress(KeyboardInterrupt):  # how one ends --follow: no failure
         for event in _stream(journal, since, only, follow):
             if event.level not in _LEVELS[_LEVELS.index(level) :]:

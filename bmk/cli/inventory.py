@@ -32,12 +32,11 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
     from bmk.datacenter.hosts import host_named, host_timing
     from bmk.datacenter.inventory import ansible_inventory, inert
     from bmk.datacenter.load import load_datacenter
-    from bmk.paths import state_dir
 
     if listing and host:
         raise click.UsageError("--list and --host exclude each other")
     loaded = load_datacenter(dc)
-    known = {**_artifacts(loaded), "vip_keys": vip_keys(loaded, state_dir(loaded.name))}
+    known = {**_artifacts(loaded), "vip_keys": vip_keys(loaded, loaded.state)}
     inventory = ansible_inventory(loaded, known, host_timing(loaded, _lab_timing(loaded)))
     _pin(loaded)
     if host is not None and host not in inventory["_meta"]["hostvars"]:
@@ -47,22 +46,20 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
 
 def _pin(dc: DataCenter) -> None:
     """What the inventory tells ssh to read, as the journal has it now."""
-    from bmk.journal.place import require_own
-    from bmk.journal.store import existing_journal
+    from bmk.datacenter.state import existing_journal, require_own
     from bmk.live.known_hosts import write_known_hosts
 
-    require_own(dc.name, dc.source)
-    journal = existing_journal(dc.name)
+    require_own(dc)
+    journal = existing_journal(dc)
     if journal is not None:
         write_known_hosts(dc, journal)
 
 
 def _lab_timing(dc: DataCenter) -> Timing:
     """What the lab's probe found out when it last came up here; real machines have no such file."""
-    from bmk.paths import state_dir
 
     try:
-        facts = json.loads((state_dir(dc.name) / "lab" / "facts.json").read_text())
+        facts = json.loads((dc.state / "lab" / "facts.json").read_text())
     except (OSError, ValueError):
         return "standard"
     return "emulated" if facts.get("timing") == "emulated" else "standard"
@@ -74,12 +71,11 @@ def _artifacts(dc: DataCenter) -> dict[str, Any]:
     from bmk.boot.server import registry_certificate
     from bmk.datacenter.source import lock_path
     from bmk.errors import BmkError
-    from bmk.paths import state_dir
 
     try:
         files, images = load_mirror(lock_path(dc.source, dc.spec.artifacts)).as_vars(dc.spec.deployer)
     except BmkError as error:
         say(f"bmk_artifacts and bmk_images are empty: {error}")
         return {}
-    certificate = registry_certificate(dc, state_dir(dc.name))
+    certificate = registry_certificate(dc, dc.state)
     return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}

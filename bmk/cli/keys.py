@@ -23,12 +23,11 @@ def show(dc: str, output: str) -> None:
     from bmk.cli.records import open_records
     from bmk.errors import PreflightRefused
     from bmk.live.key_rotation import RECORD, Rotation
-    from bmk.paths import state_dir
 
     loaded, journal = open_records(dc)
     if journal is None:
         raise PreflightRefused("there is no key yet", where=loaded.name, hint=f"run bmk plan {dc}, which makes one")
-    rotation = Rotation(loaded, journal, state_dir(loaded.name), say)
+    rotation = Rotation(loaded, journal, loaded.state, say)
     known = journal.records(RECORD)
     keys = [("current", rotation.current), ("next", rotation.coming), ("old", rotation.gone)]
     rows = [
@@ -61,11 +60,10 @@ def rotate(dc: str, public: Path | None, without: tuple[str, ...]) -> int:
     from bmk.errors import Exit
     from bmk.live.key_rotation import Rotation, installed_hosts, rotate
     from bmk.live.workspace import open_workspace
-    from bmk.paths import state_dir
 
     workspace = open_workspace(dc)
     with RunLock(workspace.journal, workspace.run_id):
-        rotation = Rotation(workspace.dc, workspace.journal, state_dir(workspace.dc.name), say)
+        rotation = Rotation(workspace.dc, workspace.journal, workspace.dc.state, say)
         failed = rotate(rotation, installed_hosts(rotation, without), public)
     for host, error in failed.items():
         say(f"{host}: {error.what}" + (f" ({error.why})" if error.why else ""))

@@ -27,14 +27,13 @@ def command(dc: str, cluster: str | None, path: bool) -> None:
     It is a secret: keep it in a private file, or use it where bmk keeps it.
     """
     from bmk.datacenter.load import load_datacenter
-    from bmk.journal.place import require_own
+    from bmk.datacenter.state import require_own
     from bmk.lab.host.netns import is_lab
-    from bmk.paths import state_dir
 
     loaded = load_datacenter(dc)
-    require_own(loaded.name, loaded.source)
+    require_own(loaded)
     name = _chosen(loaded, cluster)
-    file = state_dir(loaded.name) / "kubeconfig" / name
+    file = loaded.state / "kubeconfig" / name
     if not _is_ours(loaded, name, file):
         _fetch(loaded, name, dc)
     file.chmod(0o600)  # whatever wrote it: it opens the whole cluster
@@ -58,9 +57,9 @@ def _is_ours(dc: DataCenter, cluster: str, file: Path) -> bool:
 
 def _first(dc: DataCenter, cluster: str) -> str:
     """A control plane that can be asked: one that joined, as far as is known."""
-    from bmk.journal.store import existing_journal
+    from bmk.datacenter.state import existing_journal
 
-    journal = existing_journal(dc.name)
+    journal = existing_journal(dc)
     joined = journal.records("joined") if journal is not None else {}
     names = [host.name for host in dc.members(cluster, "control_plane")]
     return next((name for name in names if name in joined), names[0])
@@ -83,11 +82,11 @@ def _chosen(dc: DataCenter, cluster: str | None) -> str:
 
 def _fetch(loaded: DataCenter, cluster: str, dc: str) -> Path:
     """From a control plane that joined; the file is the administrator's, so only its owner may read it."""
+    from bmk.datacenter.state import existing_journal
     from bmk.errors import BmkError, PreflightRefused, Unreachable
-    from bmk.journal.store import existing_journal
     from bmk.live.workspace import enter
 
-    journal = existing_journal(loaded.name)
+    journal = existing_journal(loaded)
     joined = journal.records("joined") if journal is not None else {}
     there = [h for h in loaded.members(cluster, "control_plane") if h.name in joined]
     if not there:

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 def open_records(ref: str) -> tuple[DataCenter, Journal | None]:
     """The data center, and its journal when anything ever happened there."""
     from bmk.datacenter.load import load_datacenter
-    from bmk.journal.place import require_own
-    from bmk.journal.store import existing_journal
+    from bmk.datacenter.state import existing_journal, require_own
 
     dc = load_datacenter(ref)
-    require_own(dc.name, dc.source)
-    return dc, existing_journal(dc.name)
+    require_own(dc)
+    return dc, existing_journal(dc)

@@ -22,17 +22,16 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     from bmk.actions import reinstall
     from bmk.datacenter.hosts import select_hosts
     from bmk.datacenter.load import load_datacenter
+    from bmk.datacenter.state import claim, open_journal
     from bmk.engine.lock import RunLock
     from bmk.engine.session import new_run_id
-    from bmk.journal import open_journal
-    from bmk.journal.place import claim
 
     if not (hosts or limit):
         raise click.UsageError("name the hosts to install anew, or a --limit")
     loaded = load_datacenter(dc)
     wanted = select_hosts(loaded, hosts, limit)
-    claim(loaded.name, loaded.source)
-    with RunLock(journal := open_journal(loaded.name), new_run_id()):
+    claim(loaded)
+    with RunLock(journal := open_journal(loaded), new_run_id()):
         if cancel:
             names = reinstall.withdraw_order(journal, wanted)
             say(f"not to be installed anew: {', '.join(names) or 'none of these was'}")

@@ -41,13 +41,12 @@ def command(dc: str, host: str, arguments: tuple[str, ...]) -> None:
 
 
 def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
+    from bmk.datacenter.state import existing_journal, require_own
     from bmk.errors import PreflightRefused
-    from bmk.journal.place import require_own
-    from bmk.journal.store import existing_journal
     from bmk.live.known_hosts import write_known_hosts
 
-    require_own(dc.name, dc.source)
-    journal = existing_journal(dc.name)
+    require_own(dc)
+    journal = existing_journal(dc)
     if journal is None or not journal.facts(host).get("host_keys"):
         raise PreflightRefused(f"{host} has no pinned key: it was not installed yet", hint=f"bmk status {typed}")
     return write_known_hosts(dc, journal)
@@ -56,9 +55,8 @@ def _pinned(dc: DataCenter, host: str, typed: str) -> Path:
 def ssh_command(dc: DataCenter, host: Host, known_hosts: Path, arguments: tuple[str, ...]) -> list[str]:
     """OpenSSH with our key and our pins only."""
     from bmk.datacenter.credentials import ssh_flags
-    from bmk.paths import state_dir
 
-    key = state_dir(dc.name) / "ssh" / "id_ed25519"
+    key = dc.state / "ssh" / "id_ed25519"
     return [
         "ssh",
         *ssh_flags(known_hosts),

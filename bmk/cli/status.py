@@ -153,13 +153,13 @@ def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
 
     from rich.live import Live
 
-    from bmk.journal import open_journal
+    from bmk.datacenter.state import open_journal
 
     if not sys.stdout.isatty():
         raise click.UsageError(f"--watch needs a terminal; elsewhere: bmk events {dc} --follow")
     from bmk.datacenter.load import load_datacenter
 
-    journal = journal or open_journal(load_datacenter(dc).name)  # what is to come is written there
+    journal = journal or open_journal(load_datacenter(dc))  # what is to come is written there
     screen = console(stderr=False)
     # Ctrl-C is how one stops to look: no failure
     with (

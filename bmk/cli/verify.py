@@ -57,7 +57,7 @@ def _suites(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:
         for name, state in states.items()
         if state != "ok"
     ]
-    door = Door(deployer_key(workspace.dc.name), write_known_hosts(workspace.dc, workspace.journal))
+    door = Door(deployer_key(workspace.dc.state), write_known_hosts(workspace.dc, workspace.journal))
     asked = {h.name: f"ssh://root@{h.address}" for h in hosts if states[h.name] == "ok"}
     return silent + verify(asked, door.ssh_config)
 

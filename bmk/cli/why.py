@@ -43,7 +43,7 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     host_named(loaded, host)
     story = diagnose(journal, _case(journal, dc, host), everything=everything)
     rows = timeline(story.events, debug=everything)
-    log = serial.found(loaded.name, host)
+    log = serial.found(loaded.state, host)
     console = serial.tail(log, _CONSOLE) if log else []
     if output == "table":
         _print(story, rows, console, 0 if everything else lines)

@@ -20,7 +20,6 @@ from bmk.datacenter.model import Cluster
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.routing import Neighbour, masquerade, neighbours
 from bmk.errors import ConfigError
-from bmk.paths import state_dir
 
 _PLAIN = re.compile(r"[\w@+=:,./ -]*", re.ASCII)
 _RESERVED = "__ansible"  # keys by which JSON tells Ansible what a value is
@@ -80,7 +79,7 @@ def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapp
     groups: dict[str, Any] = {"all": {"vars": _shared(dc, artifacts)}, "boot_server": {"hosts": [DEPLOYER]}}
     for cluster in dc.spec.clusters:
         known = cluster_vars(dc, cluster, artifacts.get("vip_keys", {}).get(cluster, ""))
-        variables = {"bmk_cluster": known, "bmk_vip_key_file": str(vip_key_file(state_dir(dc.name), cluster))}
+        variables = {"bmk_cluster": known, "bmk_vip_key_file": str(vip_key_file(dc.state, cluster))}
         groups[_group("cluster", cluster)] = {"hosts": [], "vars": variables}
     for host in dc.hosts.values():
         for group in groups_of(host):
@@ -103,7 +102,7 @@ def groups_of(host: Host) -> Iterator[str]:
 
 def host_vars(dc: DataCenter, host: Host, timing: str, peering: Sequence[Neighbour]) -> dict[str, Any]:
     """What `--host` prints: how to reach a host (with its pinned key only), and `bmk_host`."""
-    state = state_dir(dc.name)
+    state = dc.state
     return {
         "ansible_host": str(host.address),
         "ansible_user": "root",

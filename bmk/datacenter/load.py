@@ -29,6 +29,7 @@ from bmk.datacenter.source import (
     require_mapping,
 )
 from bmk.errors import ConfigError
+from bmk.paths import state_dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,8 @@ def load_datacenter(ref: str | Path, *, versions: Set[str] | None = None) -> Dat
     examined = examine(ref, versions=versions)
     file = examined.require_good()
     examined.require_good(missing_allocations(examined.draft))
-    return DataCenter(
-        file.metadata.name, examined.source.path, file.spec, build_hosts(file.spec, examined.draft.allocations)
-    )
+    name, hosts = file.metadata.name, build_hosts(file.spec, examined.draft.allocations)
+    return DataCenter(name, examined.source.path, file.spec, hosts, state_dir(name))
 
 
 def examine(ref: str | Path, *, versions: Set[str] | None = None) -> Examined:

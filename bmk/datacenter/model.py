@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bmk.datacenter.scalars import (
     Address,
     BesideFile,
+    DatabaseUrl,
     External,
     Fingerprint,
     HostName,
@@ -323,6 +324,15 @@ class Metadata(Spec):
     name: Name
 
 
+class JournalSpec(Spec):
+    """A PostgreSQL server that keeps the journal, for several operators and controllers; without it, a local file."""
+
+    url: DatabaseUrl = Field(description="such as postgresql://db.example.net/bmk; without a password")
+    secret: Reference | None = Field(
+        None, description="reference to username and password; by default as libpq finds them, such as ~/.pgpass"
+    )
+
+
 class DataCenterSpec(Spec):
     artifacts: BesideFile = Field(
         "artifacts.lock", description="lock file beside this file; by default the one bmk ships"
@@ -338,6 +348,7 @@ class DataCenterSpec(Spec):
         400, description="days for which events, findings that are gone and files of runs are kept"
     )
     expected: tuple[Expected, ...] = Field((), description="intended differences that drift does not count")
+    journal: JournalSpec | None = None
 
 
 class DataCenterFile(Spec):

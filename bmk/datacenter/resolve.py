@@ -49,12 +49,16 @@ class Host:
 
 @dataclass(frozen=True)  # no slots: a cached property lives in the instance's dictionary
 class DataCenter:
-    """A loaded, checked and resolved data center. `source` is the file it came from."""
+    """A loaded, checked and resolved data center. `source` is the file it came from.
+
+    `state` is the directory of its journal, keys and rendered files; who writes there first makes it.
+    """
 
     name: str
     source: Path
     spec: DataCenterSpec
     hosts: Mapping[str, Host]
+    state: Path
 
     def cluster(self, name: str) -> Cluster:
         return self.spec.clusters[name]

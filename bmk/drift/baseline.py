@@ -118,8 +118,8 @@ def store(journal: Journal, seal: Baseline) -> None:
         signed = _signature(journal, _bound(seal.host, counter, packed))
         row = (seal.host, counter, seal.at, seal.digest, signed, packed, seal.schema, seal.installation)
         db.execute(f"INSERT INTO baselines ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row)  # noqa: S608 - a constant
-        old = "SELECT id FROM baselines WHERE host = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
-        db.execute(f"DELETE FROM baselines WHERE id IN ({old})", (seal.host, _KEPT))  # noqa: S608 - a constant
+        kept = "SELECT id FROM baselines WHERE host = ? ORDER BY id DESC LIMIT ?"
+        db.execute(f"DELETE FROM baselines WHERE host = ? AND id NOT IN ({kept})", (seal.host, seal.host, _KEPT))  # noqa: S608
     _count(journal, seal.host, counter)
 
 
@@ -185,12 +185,12 @@ def _bound(host: str, counter: int, packed: bytes) -> bytes:
 
 
 def _signature(journal: Journal, signed: bytes) -> str:
-    return hmac.new(_key(journal.path.with_name("seal.key")), signed, hashlib.sha256).hexdigest()
+    return hmac.new(_key(journal.state / "seal.key"), signed, hashlib.sha256).hexdigest()
 
 
 def _counters(journal: Journal) -> dict[str, int]:
     """Number of the newest seal of each host. Outside of the journal, which the boot service may write too."""
-    path = journal.path.with_name("seal.counters")
+    path = journal.state / "seal.counters"
     try:
         return {str(host): int(counter) for host, counter in json.loads(path.read_text()).items()}
     except FileNotFoundError:
@@ -203,7 +203,7 @@ def _counters(journal: Journal) -> dict[str, int]:
 
 
 def _count(journal: Journal, host: str, counter: int) -> None:
-    path = journal.path.with_name("seal.counters")
+    path = journal.state / "seal.counters"
     with journal.transaction():  # one writer at a time, also of other processes
         counters = _counters(journal)
         counters[host] = max(counter, counters.get(host, 0))

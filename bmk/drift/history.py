@@ -10,6 +10,20 @@ from dataclasses import dataclass, replace
 from bmk.drift.model import DriftStatus, Finding
 from bmk.journal import Journal
 
+_SEEN = (
+    'INSERT INTO drift ("where", key, first, last, gone, body) VALUES (?,?,?,?,NULL,?)'
+    ' ON CONFLICT ("where", key, first) DO UPDATE SET last = excluded.last, gone = NULL, body = excluded.body'
+)
+_STANDING = (
+    'INSERT INTO drift_standing ("where", run, at, body) VALUES (?,?,?,?)'
+    ' ON CONFLICT ("where") DO UPDATE SET run = excluded.run, at = excluded.at, body = excluded.body'
+)
+_RUN = (
+    "INSERT INTO drift_runs (id, started, ended, hosts, unknown, counts) VALUES (?,?,?,?,?,?)"
+    " ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ended, hosts = excluded.hosts,"
+    " unknown = excluded.unknown, counts = excluded.counts"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -43,12 +57,12 @@ def remember(
     past = Past(run, started, ended, len(dated), len(dated) - len(asked), count(dated))
     with journal.transaction() as db:
         db.executemany('UPDATE drift SET gone = ? WHERE "where" = ? AND key = ? AND gone IS NULL', gone)
-        db.executemany('REPLACE INTO drift ("where", key, first, last, gone, body) VALUES (?,?,?,?,NULL,?)', rows)
-        db.executemany('REPLACE INTO drift_standing ("where", run, at, body) VALUES (?,?,?,?)', [
+        db.executemany(_SEEN, rows)
+        db.executemany(_STANDING, [
             (s.name, run, ended, json.dumps({"state": s.state, "seconds": s.seconds, "troubles": [
                 {"cause": t.cause, "text": t.text, "next": t.next} for t in s.troubles]})) for s in dated])  # fmt: skip
         values = (past.id, past.started, past.ended, past.hosts, past.unknown, json.dumps(past.counts))
-        db.execute("REPLACE INTO drift_runs (id, started, ended, hosts, unknown, counts) VALUES (?,?,?,?,?,?)", values)
+        db.execute(_RUN, values)
     return dated
 
 

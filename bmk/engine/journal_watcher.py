@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from bmk.journal import Journal
@@ -25,19 +26,24 @@ class JournalWatcher:
         self._seq = journal.last_seq()
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._nudge = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None  # of `follow`
 
     async def follow(self) -> None:
         """Runs until cancelled; then hands the sinks what is left."""
+        self._loop = asyncio.get_running_loop()
         try:
             while True:
                 self._drain()
                 await self._pause()
         finally:
+            self._loop = None
             self._drain()
 
     def nudge(self) -> None:
-        """There is something new: do not wait for the next poll."""
-        self._nudge.set()
+        """There is something new: do not wait for the next poll. From any thread: asyncio.Event is safe in one only."""
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # closed: the run is over
+                loop.call_soon_threadsafe(self._nudge.set)
 
     async def until(self, host: str, look: Callable[[], T | None], idle: float | None = None) -> T:
         """Wait until `look()` is not None, asking again after each event of the host and at least every 5 seconds."""

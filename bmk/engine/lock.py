@@ -1,7 +1,8 @@
-"""One run per data center: a lease in the journal says who, a file lock says that they live.
+"""One run per data center: a lease in the journal says who, a lock that dies with its process says that they live.
 
-The kernel drops the file lock when its process dies, also by kill -9 and across namespaces, so the same command can
-continue at once on the same machine. A lease of another machine counts until it expires.
+The kernel (a file beside the SQLite journal) or the database server (a session of PostgreSQL) drops that lock when the
+process dies, also by kill -9, so the same command can continue at once on the same machine. A lease of another machine
+counts until it expires: its process may live on without a connection.
 
 Each lock has a fencing number, one higher than that of the lock before. Whoever holds a lock with a lower number than
 the journal's has lost it: `RunLock.check` compares them before a call that must not be made by two runs.
@@ -9,7 +10,6 @@ the journal's has lost it: `RunLock.check` compares them before a call that must
 
 from __future__ import annotations
 
-import fcntl
 import getpass
 import os
 import socket
@@ -22,6 +22,7 @@ from typing import Literal
 
 from bmk.errors import BmkError, LockHeld
 from bmk.journal import Event, Journal
+from bmk.journal.database import Hold
 
 LEASE = 60.0  # seconds; renewed every third of it
 
@@ -69,17 +70,18 @@ class RunLock:
         self._owner = this_owner()
         self.lost: LockHeld | None = None
         self._stop = threading.Event()
-        self._file: int | None = None
+        self._hold: Hold | None = None
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self.fence = 0
 
     def __enter__(self) -> RunLock:
-        self._file = os.open(self._journal.path.with_name("run.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._hold = self._journal.hold("run")
+        if self._hold is None:
+            raise _held(holder(self._journal))
         try:
-            self._lock_file(self._file)
             self.fence = self._take()
         except BaseException:
-            os.close(self._file)
+            self._hold.release()
             raise
         self._thread.start()
         return self
@@ -90,8 +92,8 @@ class RunLock:
         # The result of the run counts more than a failure here: the lease ends by itself.
         with suppress(Exception), self._journal.transaction() as db:
             db.execute("UPDATE leases SET expires = 0 WHERE name = 'run' AND fence = ?", (self.fence,))
-        if self._file is not None:
-            os.close(self._file)
+        if self._hold is not None:
+            self._hold.release()
         return False
 
     def check(self) -> None:
@@ -116,12 +118,6 @@ class RunLock:
                 why=f"the journal does not answer: {_reason(error)}",
                 hint=_HINT,
             ) from error
-
-    def _lock_file(self, file: int) -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(holder(self._journal)) from None
 
     def _take(self) -> int:
         """Write the lease and return its number. That of a dead process of this machine is taken over."""
@@ -158,6 +154,8 @@ class RunLock:
                 pause = self._lease / 12
 
     def _renew(self) -> None:
+        if self._hold is not None and not self._hold.keep():
+            raise _taken(holder(self._journal))
         values = (time.time() + self._lease, self.fence)
         with self._journal.transaction() as db:
             renewed = db.execute("UPDATE leases SET expires = ? WHERE name = 'run' AND fence = ?", values).rowcount

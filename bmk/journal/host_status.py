@@ -47,13 +47,7 @@ def statuses(journal: Journal | None, hosts: Sequence[str], live_run: str | None
 
 def newest(journal: Journal) -> dict[str, Event]:
     """The newest event of its way, for every host that has one. No machine says of itself how far it is."""
-    kinds, machines = ",".join("?" * len(WAY)), ",".join("?" * len(MACHINES))
-    query = (
-        f"SELECT max(seq) FROM events WHERE host IS NOT NULL AND kind IN ({kinds}) AND source NOT IN ({machines})"  # noqa: S608
-        " GROUP BY host"
-    )
-    numbers = [row[0] for row in journal.query(query, (*WAY, *MACHINES))]
-    return {e.host: e for e in journal.numbered(numbers) if e.host is not None}
+    return journal.newest_of_hosts(WAY, MACHINES)
 
 
 def status_of(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> HostStatus:

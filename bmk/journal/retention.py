@@ -30,7 +30,7 @@ class Figures:
 def figures(journal: Journal) -> Figures:
     """Count events and run directories."""
     events, oldest = journal.query("SELECT count(*), coalesce(min(at), 0) FROM events")[0]
-    return Figures(events, oldest, journal.path.stat().st_size, len(_runs(journal)))
+    return Figures(events, oldest, journal.size(), len(_runs(journal)))
 
 
 def prune(journal: Journal, days: int, now: float) -> None:
@@ -48,17 +48,18 @@ def prune(journal: Journal, days: int, now: float) -> None:
 
 
 def _forget_events(journal: Journal, host: str | None, before: float) -> None:
-    query = "SELECT seq FROM events WHERE host IS ? ORDER BY seq DESC LIMIT 1 OFFSET ?"
-    newest = journal.query(query, (host, NEWEST - 1))
-    old = "SELECT seq FROM events WHERE host IS ? AND seq < ? AND at < ? LIMIT ?"
-    while newest:
+    of, values = ("host IS NULL", ()) if host is None else ("host = ?", (host,))
+    newest = f"SELECT seq FROM events WHERE {of} ORDER BY seq DESC LIMIT 1 OFFSET ?"  # noqa: S608 - constants
+    found = journal.query(newest, (*values, NEWEST - 1))
+    old = f"SELECT seq FROM events WHERE {of} AND seq < ? AND at < ? LIMIT ?"  # noqa: S608 - constants
+    while found:
         with journal.transaction() as db:
-            values = (host, newest[0][0], before, _BATCH)
-            if db.execute(f"DELETE FROM events WHERE seq IN ({old})", values).rowcount < _BATCH:  # noqa: S608 - constant
+            batch = (*values, found[0][0], before, _BATCH)
+            if db.execute(f"DELETE FROM events WHERE seq IN ({old})", batch).rowcount < _BATCH:  # noqa: S608 - constant
                 return
 
 
 def _runs(journal: Journal) -> dict[Path, float]:
     """Directories of runs, and when each began in seconds since the epoch."""
-    found = {path: _RUN.fullmatch(path.name) for path in journal.path.with_name("runs").glob("*")}
+    found = {path: _RUN.fullmatch(path.name) for path in (journal.state / "runs").glob("*")}
     return {path: float(timegm(time.strptime(m[1], "%Y%m%d-%H%M%S"))) for path, m in found.items() if m}

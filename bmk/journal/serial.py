@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bmk.paths import state_dir
-
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Za-z0-9]|[=>c78])")
 
 
-def kept(dc: str, host: str) -> Path:
+def kept(state: Path, host: str) -> Path:
     """Where the console of a real machine is kept, by whoever reads it from the BMC."""
-    return state_dir(dc) / "consoles" / f"{host}.log"
+    return state / "consoles" / f"{host}.log"
 
 
-def found(dc: str, host: str) -> Path | None:
+def found(state: Path, host: str) -> Path | None:
     """The file that keeps a console, the lab's first; None when nobody has listened yet."""
-    lab = state_dir(dc) / "lab" / "machines" / host / "console.log"
-    return next((path for path in (lab, kept(dc, host)) if path.exists()), None)
+    lab = state / "lab" / "machines" / host / "console.log"
+    return next((path for path in (lab, kept(state, host)) if path.exists()), None)
 
 
 def tail(path: Path, lines: int, size: int = 65536) -> list[str]:

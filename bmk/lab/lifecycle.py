@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from bmk.datacenter.resolve import DataCenter
+from bmk.datacenter.state import claim, open_journal, require_own
 from bmk.errors import BmkError, ConfigError, Unreachable, raised
-from bmk.journal import Event, open_journal
+from bmk.journal import Event
 from bmk.journal.installation import close
-from bmk.journal.place import claim, require_own
 from bmk.lab.client import request
 from bmk.lab.host import launcher, probe
 from bmk.lab.host.preflight import preflight
-from bmk.paths import state_dir
 from bmk.secrets import resolve, write_generated
 
 Print = Callable[[str], None]
@@ -31,7 +30,7 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0
     One that is up gets machines for new hosts; one that is still coming up is waited for. One that does not come up is
     ended: half a lab is none, and the next command begins anew.
     """
-    claim(dc.name, dc.source)
+    claim(dc)
     preflight(dc)
     process = _start(dc, reference, say) if launcher.supervisor_pid(dc.name) is None else None
     try:
@@ -107,7 +106,7 @@ def _tail(log: Path) -> str:
 
 def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
     """Stop the lab; with `delete`, forget its machines too (disks, consoles, and the journal's records of them)."""
-    require_own(dc.name, dc.source)
+    require_own(dc)
     was_up = launcher.stop(dc.name)
     say(f"lab {dc.name} is down" if was_up else f"lab {dc.name} was not up")
     if delete:
@@ -118,7 +117,7 @@ def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
 def forget(dc: DataCenter) -> None:
     """Disks go, and with them what the journal believed to be on them."""
     shutil.rmtree(launcher.lab_dir(dc.name), ignore_errors=True)
-    journal = open_journal(dc.name)
+    journal = open_journal(dc)
     for name in (*dc.hosts, *dc.spec.clusters):
         known = journal.facts(name)
         close(journal, name)
@@ -129,7 +128,7 @@ def forget(dc: DataCenter) -> None:
 
 def make_credentials(dc: DataCenter) -> None:
     """User and password for every BMC reference of the lab that has none yet, in the private file of its state."""
-    state = state_dir(dc.name)
+    state = dc.state
     found: dict[str, tuple[str, str]] = {}
     for ref in sorted({h.bmc_secret for h in dc.hosts.values() if h.profile.lab is not None}):
         try:

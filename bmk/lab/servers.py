@@ -15,7 +15,7 @@ from bmk.lab.host.network import own_addresses
 from bmk.lab.machines.hardware import MachineHardware, bridges
 from bmk.lab.services import Daemon
 from bmk.lab.vagrant.libvirt import has_vagrant
-from bmk.paths import cache_dir, state_dir
+from bmk.paths import cache_dir
 
 TFTP = 69  # dnsmasq serves it whatever networks there are
 DEPLOYER_NAME = "deployer.bmk.test"  # what the lab's name server calls the deployer
@@ -30,7 +30,7 @@ def _boot_server(dc: DataCenter) -> Iterator[Daemon]:
     mirror_root = cache_dir() / "mirror"
     for directory in (mirror_root / "files", cache_dir() / "registry"):
         directory.mkdir(parents=True, exist_ok=True)
-    for process in server.processes(dc, state_dir(dc.name), mirror_root, artifacts=served(dc)):
+    for process in server.processes(dc, dc.state, mirror_root, artifacts=served(dc)):
         if process.name == "dnsmasq" and has_vagrant(dc):
             continue  # Vagrant learns addresses from libvirtd's own
         server.write(process.files)

@@ -25,8 +25,9 @@ from functools import partial
 from bmk.boot.dnsmasq import base_url
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.state import open_journal
 from bmk.errors import BmkError
-from bmk.journal import Event, Journal, open_journal
+from bmk.journal import Event, Journal
 from bmk.journal.installation import begin
 from bmk.lab import servers
 from bmk.lab.control import ControlSocket
@@ -40,7 +41,6 @@ from bmk.lab.machines.ssh_door import SshDoor
 from bmk.lab.operations import Operations
 from bmk.lab.services import Daemons
 from bmk.lab.vagrant import libvirt
-from bmk.paths import state_dir
 
 
 class Supervisor:
@@ -121,7 +121,7 @@ class Supervisor:
     def pin(self, host: Host, keys: list[str]) -> None:
         """Remember the host keys of a machine that was made here."""
         begin(self.journal, host.name, {"host_keys": keys})
-        known = state_dir(self.dc.name) / "known_hosts"
+        known = self.dc.state / "known_hosts"
         names = f"{host.name},{host.address}"
         others = [
             line
@@ -138,7 +138,7 @@ class Supervisor:
 
 async def run(reference: str) -> None:
     dc = load_datacenter(reference)
-    supervisor = Supervisor(reference, dc, open_journal(dc.name))
+    supervisor = Supervisor(reference, dc, open_journal(dc))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.ended.set)

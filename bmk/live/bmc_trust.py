@@ -7,7 +7,6 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.document import inside
 from bmk.errors import ConfigError
 from bmk.lab.bmc.certificate import authority
-from bmk.paths import state_dir
 
 
 def bmc_trust(dc: DataCenter, host: Host) -> Trust:
@@ -24,4 +23,4 @@ def bmc_trust(dc: DataCenter, host: Host) -> Trust:
         return Trust(fingerprint=host.bmc_fingerprint)
     if plate.authorities is not None:
         return Trust(authorities=inside(dc.source.parent, plate.authorities))
-    return Trust(authorities=authority(state_dir(dc.name)) if host.profile.lab is not None else None)
+    return Trust(authorities=authority(dc.state) if host.profile.lab is not None else None)

@@ -24,7 +24,6 @@ from bmk.hardening.joining import automatic
 from bmk.hardening.network import unable as unable_nodes
 from bmk.hardening.objects import Object
 from bmk.journal import Journal
-from bmk.paths import state_dir
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted, NodeState, Policies
 
@@ -96,7 +95,7 @@ class LiveCluster:
 
     @cached_property
     def _pair(self) -> MetricsPair:
-        return metrics_pair(state_dir(self._dc.name), self._name)
+        return metrics_pair(self._dc.state, self._name)
 
     def repair_drift(self, found: Sequence[Drifted]) -> None:
         with self._api() as api:

@@ -26,7 +26,6 @@ from bmk.journal.installation import installations
 from bmk.journal.retention import prune
 from bmk.live import bmc_facts
 from bmk.live.known_hosts import write_known_hosts
-from bmk.paths import state_dir
 from bmk.ssh import deployer_key
 
 __all__ = ["Answer", "Asked", "DriftRequest", "find_drift", "sign_baselines"]
@@ -98,7 +97,7 @@ def _builds(dc: DataCenter, journal: Journal) -> list[str]:
 
 
 def _on(dc: DataCenter, journal: Journal) -> Scan:
-    return Scan(dc, journal, Keys(deployer_key(dc.name), write_known_hosts(dc, journal)))
+    return Scan(dc, journal, Keys(deployer_key(dc.state), write_known_hosts(dc, journal)))
 
 
 def _outside(on: Scan, hosts: Sequence[Host], wish: DriftRequest) -> Outside:
@@ -132,11 +131,11 @@ def _together(parts: Iterable[Outside], into: Outside) -> Outside:
 
 def _cluster(on: Scan, name: str, members: Sequence[str]) -> Outside:
     dc = on.dc
-    kubeconfig = state_dir(dc.name) / "kubeconfig" / name
+    kubeconfig = dc.state / "kubeconfig" / name
     try:
         if not kubeconfig.exists():
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
-        pair = metrics_pair(state_dir(dc.name), name)
+        pair = metrics_pair(dc.state, name)
         with Api(kubeconfig, _PATIENCE) as api:
             nodes = node_facts(api.plain_nodes())
             wanted = wanted_policies(

@@ -7,12 +7,11 @@ from tempfile import NamedTemporaryFile
 
 from bmk.datacenter.resolve import DataCenter
 from bmk.journal import Journal
-from bmk.paths import state_dir
 
 
 def write_known_hosts(dc: DataCenter, journal: Journal) -> Path:
     """Pinned keys of all hosts, replaced whole. Returns the file."""
-    path = state_dir(dc.name) / "known_hosts"
+    path = dc.state / "known_hosts"
     keys = journal.records("host_keys")
     lines = [f"{h.name},{h.address} {key}\n" for h in dc.hosts.values() for key in keys.get(h.name, ())]
     # Hosts pin side by side, so each write has a file of its own.

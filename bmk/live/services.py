@@ -33,7 +33,7 @@ from bmk.live.bmc_trust import bmc_trust
 from bmk.live.cluster import LiveCluster
 from bmk.live.drift_service import Asked, sign_baselines
 from bmk.live.known_hosts import write_known_hosts
-from bmk.paths import private_dir, state_dir
+from bmk.paths import private_dir
 from bmk.plan.actual import SshState
 from bmk.secrets import SecretStore
 from bmk.ssh import Target, WrongKey, deployer_key
@@ -48,7 +48,7 @@ class LiveServices:
 
     def __init__(self, dc: DataCenter, journal: Journal, timing: Mapping[str, Timing], run_dir: Path) -> None:
         self.dc, self.journal, self.timing, self.run_dir = dc, journal, timing, run_dir
-        self.state = state_dir(dc.name)
+        self.state = dc.state
         self.cluster = cache(self._cluster)
         self._secrets = SecretStore(dc.source.parent, self.state)
         self._logins = Logins()
@@ -109,7 +109,7 @@ class LiveServices:
     def target(self, host: Host) -> Target:
         """How to log in to a host, by the keys that its installation reported."""
         keys = tuple(self.journal.facts(host.name).get("host_keys") or ())
-        return Target(str(host.address), deployer_key(self.dc.name), keys)
+        return Target(str(host.address), deployer_key(self.dc.state), keys)
 
     def wanted(self, host: Host) -> str:
         return desired_digest(self.inventory, host.name)

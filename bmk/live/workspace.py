@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bmk.artifacts.build import ensure_mirror
 from bmk.datacenter.hosts import host_timing, select_hosts
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.source import lock_path
+from bmk.datacenter.state import claim, open_journal
 from bmk.engine.action import Action
 from bmk.engine.run import Timing
 from bmk.engine.session import new_run_id
-from bmk.journal import Journal, open_journal
-from bmk.journal.place import claim
+from bmk.journal import Journal
 from bmk.lab.host.netns import ensure_inside, is_inside, is_lab
 from bmk.lab.host.preflight import preflight
 from bmk.lab.lifecycle import Print, bring_up
 from bmk.live.observe import observe
 from bmk.live.services import LiveServices
-from bmk.paths import state_dir
 from bmk.plan import Actual, Plan, build_plan
 from bmk.ssh import deployer_key
 
@@ -60,11 +60,11 @@ def enter(dc: DataCenter) -> Workspace:
 def open_and_start(ref: str, say: Print) -> Workspace:
     """The same, and what it takes is made first: the mirror as the lock has it, and a lab that is not up."""
     dc = load_datacenter(ref)
-    claim(dc.name, dc.source)
+    claim(dc)
     if is_inside(dc.name):
         return _workspace(dc)
     preflight(dc)  # at once, not after minutes of building
-    deployer_key(dc.name)
+    deployer_key(dc.state)
     ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
     if is_lab(dc):
         bring_up(dc, ref, say)
@@ -73,19 +73,19 @@ def open_and_start(ref: str, say: Print) -> Workspace:
 
 
 def _workspace(dc: DataCenter) -> Workspace:
-    claim(dc.name, dc.source)
-    journal, run_id, times = open_journal(dc.name), new_run_id(), timing(dc)
-    return Workspace(dc, journal, LiveServices(dc, journal, times, state_dir(dc.name) / "runs" / run_id), times, run_id)
+    claim(dc)
+    journal, run_id, times = open_journal(dc), new_run_id(), timing(dc)
+    return Workspace(dc, journal, LiveServices(dc, journal, times, dc.state / "runs" / run_id), times, run_id)
 
 
 def timing(dc: DataCenter) -> dict[str, Timing]:
     """How patient to be with each host: as the file says; `auto` means emulated for virtual machines without KVM."""
-    return dict(host_timing(dc, _probed(dc.name)))
+    return dict(host_timing(dc, _probed(dc.state)))
 
 
-def _probed(dc: str) -> Timing:
+def _probed(state: Path) -> Timing:
     try:
-        found = json.loads((state_dir(dc) / "lab" / "facts.json").read_text())["timing"]
+        found = json.loads((state / "lab" / "facts.json").read_text())["timing"]
     except (OSError, ValueError, KeyError):
         return "standard"
     return "emulated" if found == "emulated" else "standard"

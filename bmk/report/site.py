@@ -119,12 +119,8 @@ def _finding(f: Finding) -> dict[str, str]:
 
 def _events(journal: Journal) -> dict[str, list[Event]]:
     """The events that give each host's state, and its newest ones, in two queries for any number of hosts."""
-    ways = [event.seq for event in newest(journal).values()]
-    rows = journal.query(
-        "SELECT seq FROM (SELECT seq, row_number() OVER (PARTITION BY host ORDER BY seq DESC) AS n FROM events"
-        " WHERE host IS NOT NULL AND level <> 'debug') WHERE n <= 40"
-    )
+    events = {event.seq: event for event in (*newest(journal).values(), *journal.tails(40))}
     found: dict[str, list[Event]] = {}
-    for event in journal.numbered(sorted({int(row[0]) for row in rows} | set(ways))):
+    for _, event in sorted(events.items()):
         found.setdefault(str(event.host), []).append(event)
     return found

@@ -20,13 +20,13 @@ def ha() -> DataCenter:
 
 @pytest.fixture
 def simulation(ha: DataCenter, tmp_path: Path) -> Simulation:
-    return Simulation(ha, tmp_path / "journal.db")
+    return Simulation(ha, tmp_path)
 
 
 @pytest.fixture
 def make_simulation(ha: DataCenter, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Simulation]:
     """A fresh world at each call, for property tests."""
-    return lambda: Simulation(ha, tmp_path_factory.mktemp("simulation") / "journal.db")
+    return lambda: Simulation(ha, tmp_path_factory.mktemp("simulation"))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from bmk.cli.crash import write_crash
 from bmk.drift.baseline import Baseline, store
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
-from bmk.journal.store import open_journal
 from bmk.paths import private_dir, state_dir
 from bmk.secrets.store import write_generated
 from bmk.ssh import deployer_key
@@ -28,10 +27,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 MAKERS: list[Callable[[], object]] = [
-    lambda: open_journal("par"),
-    lambda: deployer_key("par"),
+    lambda: Journal.open(state_dir("par")),
+    lambda: deployer_key(state_dir("par")),
     lambda: write_generated(state_dir("par"), {"bmc/par": ("admin", "x")}),
-    lambda: store(Journal(state_dir("par") / "journal.db"), Baseline("one", 1.0, "d")),
+    lambda: store(Journal.open(state_dir("par")), Baseline("one", 1.0, "d")),
     lambda: private_dir(state_dir("par") / "runs" / "1"),
     lambda: write_crash(ValueError("x")),
 ]
@@ -52,6 +51,6 @@ def test_a_machine_without_openssh_is_told_what_to_install(
     """The first command on a bare deployer makes the key: what is missing for it is no bug of bmk."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PreflightRefused) as refused:
-        deployer_key("par")
+        deployer_key(state_dir("par"))
     assert refused.value.hint.endswith("apt-get install openssh-client")
     assert not (state / "par" / "ssh" / "id_ed25519").exists()

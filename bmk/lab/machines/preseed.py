@@ -18,7 +18,7 @@ from bmk.ssh import deployer_key
 
 def preseed(host: Host, dc: DataCenter, disk: Path) -> list[str]:
     """Write the installed state of `host` onto `disk` and return its public host keys as openssh lines."""
-    public = deployer_key(dc.name).with_suffix(".pub").read_text().strip()
+    public = deployer_key(dc.state).with_suffix(".pub").read_text().strip()
     key = login_line(public, login_sources(dc, host))
     spec = InstallSpec(host.name, host.name, _network(host), {}, None, ImageSource("", ""), (key,))
     upper = disk / "upper"

@@ -17,7 +17,6 @@ from bmk.datacenter.inventory import ansible_inventory, inert
 from bmk.datacenter.load import load_datacenter
 from bmk.document import read_document
 from bmk.lab.host.launcher import lab_dir
-from bmk.paths import state_dir
 
 
 def inventory(reference: str) -> dict[str, Any]:
@@ -27,10 +26,10 @@ def inventory(reference: str) -> dict[str, Any]:
     facts = lab_dir(dc.name) / "facts.json"
     emulated = facts.exists() and json.loads(facts.read_text())["timing"] == "emulated"
     timing = host_timing(dc, "emulated" if emulated else "standard")
-    mine = {"certificate": registry_certificate(dc, state_dir(dc.name)), "vip_keys": vip_keys(dc, state_dir(dc.name))}
+    mine = {"certificate": registry_certificate(dc, dc.state), "vip_keys": vip_keys(dc, dc.state)}
     found = ansible_inventory(dc, {"bmk_artifacts": files, "bmk_images": images, **mine}, timing)
     for name in dc.hosts:
-        found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {state_dir(dc.name)}/ssh_config"
+        found["_meta"]["hostvars"][name]["ansible_ssh_common_args"] = f"-F {dc.state}/ssh_config"
     return only(found, _platforms()) if _platforms() else found
 
 

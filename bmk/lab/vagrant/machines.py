@@ -31,7 +31,7 @@ from bmk.lab.lifecycle import bring_up, take_down
 from bmk.lab.machines.crashes import started_again
 from bmk.lab.machines.hardware import parse_size
 from bmk.lab.vagrant.libvirt import NETWORK, has_vagrant
-from bmk.paths import cache_dir, content_dir, private_dir, state_dir
+from bmk.paths import cache_dir, content_dir, private_dir
 
 SNAPSHOT = "prepared"
 SPACE = 6 << 30  # bytes, where boxes are and where machines write: a box is 12 GiB that are mostly empty
@@ -61,7 +61,7 @@ def require(dc: DataCenter) -> None:
         raise PreflightRefused(
             "Vagrant has no libvirt provider", hint="scripts/setup, or as root: apt-get install vagrant-libvirt"
         )
-    for directory in (cache_dir(), state_dir(dc.name)):
+    for directory in (cache_dir(), dc.state):
         _require_room(directory)
 
 
@@ -133,7 +133,7 @@ def _domain(name: str) -> str:
 
 def _let_in(dc: DataCenter, box: Box) -> None:
     """The box knows its own key: it is this data center's deployer key."""
-    identity = state_dir(dc.name) / "ssh" / "id_ed25519"
+    identity = dc.state / "ssh" / "id_ed25519"
     private_dir(identity.parent)
     shutil.copyfile(box.key, identity)
     identity.chmod(0o600)
@@ -222,7 +222,7 @@ def _pin(dc: DataCenter, host: Host, patience: float = 60.0) -> None:
         if time.monotonic() > end:
             raise BmkError("the machine said no ssh host key", where=str(_console(dc, host.name)))
         time.sleep(0.2)
-    known = state_dir(dc.name) / "known_hosts"
+    known = dc.state / "known_hosts"
     others = [line for line in _lines(known) if not line.startswith(f"{host.name},")]
     known.write_text("\n".join([*others, f"{host.name},{host.address} {keys[-1]}"]) + "\n")
 
@@ -238,7 +238,7 @@ def _said(console: Path) -> list[str]:
 
 def ssh_config(dc: DataCenter, names: Sequence[str], pid: int) -> str:
     """How to reach the machines from outside of the lab's network, for ansible, testinfra and people. Pure."""
-    state = state_dir(dc.name)
+    state = dc.state
     relay = "exec 3<>/dev/tcp/%h/%p; cat <&3 & cat >&3; kill $!"
     lines = [
         *(f"Host {name} {dc.hosts[name].address}\n  HostName {dc.hosts[name].address}" for name in names),
@@ -260,7 +260,7 @@ def _ssh_config(dc: DataCenter, names: Sequence[str]) -> None:
     pid = supervisor_pid(dc.name)
     if pid is None:
         raise BmkError("the lab went away", where=dc.name)
-    (state_dir(dc.name) / "ssh_config").write_text(ssh_config(dc, names, pid))
+    (dc.state / "ssh_config").write_text(ssh_config(dc, names, pid))
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def state(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> None:
         text = path.with_name(name).read_text()
         machine.says("sh", "-c", f"umask 077; mkdir -p {STATE}/ssh; printf '%s' '{text}' > {STATE}/ssh/{name}")
     machine.says("chown", "-R", "bmk:bmk", STATE)
-    journal = f"from bmk.journal import Journal; from pathlib import Path; Journal(Path('{STATE}/journal.db'))"
+    journal = f"from bmk.journal import Journal; from pathlib import Path; Journal.open(Path('{STATE}'))"
     assert machine.run(sys.executable, "-c", journal, user="bmk").returncode == 0
     assert machine.says("stat", "-c", "%U %a", f"{STATE}/journal.db").split() == ["bmk", "600"]
 

@@ -28,25 +28,25 @@ from bmk.datacenter.credentials import vip_keys
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
+from bmk.datacenter.state import open_journal
 from bmk.engine.services import Converge
-from bmk.journal import Event, open_journal
+from bmk.journal import Event
 from bmk.lab.host.netns import ensure_inside
 from bmk.live.services import LiveServices
-from bmk.paths import state_dir
 from bmk.phases.csr_approval import Watcher
 
 
 def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     """Converge some hosts."""
     artifacts, images = open_mirror().as_vars(dc.spec.deployer)
-    mine = {"certificate": registry_certificate(dc, state_dir(dc.name)), "vip_keys": vip_keys(dc, state_dir(dc.name))}
+    mine = {"certificate": registry_certificate(dc, dc.state), "vip_keys": vip_keys(dc, dc.state)}
     inventory = ansible_inventory(dc, {"bmk_artifacts": artifacts, "bmk_images": images, **mine}, {})
     events: list[Event] = []
     request = ConvergeRequest(
         asked["playbook"],
         tuple(asked["hosts"]),
         inventory,
-        state_dir(dc.name) / "runs",
+        dc.state / "runs",
         asked.get("variables", {}),
         check=asked.get("check", False),
     )
@@ -62,7 +62,7 @@ def run_playbook(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def approver(dc: DataCenter) -> Iterator[None]:
     """What runs on a boot server all the time."""
-    world, stop = LiveServices(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs"), threading.Event()
+    world, stop = LiveServices(dc, open_journal(dc), {}, dc.state / "runs"), threading.Event()
     watcher = Watcher({"roles": world.cluster("roles")}, lambda event: None, 1.0)
     thread = threading.Thread(target=watcher.watch, args=(stop, time.monotonic), daemon=True)
     thread.start()
@@ -73,7 +73,7 @@ def approver(dc: DataCenter) -> Iterator[None]:
 
 def begin(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     """Make the cluster, with what the phase does around the playbook."""
-    world = LiveServices(dc, open_journal(dc.name), {}, state_dir(dc.name) / "runs")
+    world = LiveServices(dc, open_journal(dc), {}, dc.state / "runs")
     request = Converge("joined", "init.yml", (asked["host"],), {})
     return asdict(asyncio.run(world.converge(request, lambda event: None))[asked["host"]])
 
@@ -82,7 +82,7 @@ def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     """Approve, then prove with pods."""
     members = dc.members("roles")
     live = live_control_planes({h.name: str(h.address) for h in members if h.role == "control_plane"})
-    with Api(state_dir(dc.name) / "kubeconfig" / "roles") as api:
+    with Api(dc.state / "kubeconfig" / "roles") as api:
         there = list(api.nodes())
         csr.approve(api, {h.name: str(h.address) for h in members})
         deployer = str(dc.spec.deployer.address)

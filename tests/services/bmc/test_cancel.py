@@ -34,7 +34,7 @@ ORDERS: dict[str, Callable[[Bmc], None]] = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     dc = load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
     with ThreadPoolExecutor(2) as pool:
         yield Run("r1", dc, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool)

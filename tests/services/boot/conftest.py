@@ -162,7 +162,7 @@ def _boot(dc_dir: Path, state: Path, flags: tuple[str, ...]) -> Iterator[Boot]:
     (state / "mirror" / "files" / "kubelet" / "kubelet").write_text("a file for nodes\n")
     (state / "ssh").mkdir()
     (state / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAdeployer bmk\n")
-    made = Boot(dc, room, state, state / "mirror", Journal(state / "journal.db"))
+    made = Boot(dc, room, state, state / "mirror", Journal.open(state))
     try:
         yield made
     finally:

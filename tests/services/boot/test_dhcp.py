@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def test_hosts_come_and_go_without_a_restart(boot: Boot) -> None:
 
 
 def _without(dc: DataCenter, name: str) -> DataCenter:
-    return DataCenter(dc.name, dc.source, dc.spec, {n: h for n, h in dc.hosts.items() if n != name})
+    return replace(dc, hosts={n: h for n, h in dc.hosts.items() if n != name})
 
 
 def test_a_relayed_request_is_answered_to_the_relay(boot: Boot) -> None:

@@ -71,7 +71,7 @@ class Cluster:
     file: Path
 
     def live(self) -> LiveCluster:
-        site = load_datacenter(self.file), Journal(self.file.parent / "journal.db")
+        site = load_datacenter(self.file), Journal.open(self.file.parent)
         return LiveCluster(site, CLUSTER, self.server.kubeconfig, IMAGES, "standard")
 
     def bind(self, name: str) -> None:

@@ -14,8 +14,8 @@ from bmk.ansible.manifest import with_digests
 from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
+from bmk.datacenter.state import open_journal
 from bmk.errors import BmkError, Unreachable
-from bmk.journal import open_journal
 from bmk.live.drift_service import Asked, sign_baselines
 from bmk.live.services import LiveServices
 from bmk.ssh import run
@@ -23,7 +23,7 @@ from bmk.ssh import run
 
 def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
     """Pin the keys of all hosts and seal what they are."""
-    journal = open_journal(dc.name)
+    journal = open_journal(dc)
     known = dc.source.parent / "keys.json"
     for name, keys in json.loads(known.read_text()).items() if known.exists() else ():
         if name in dc.hosts:
@@ -36,7 +36,7 @@ def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
 
 def pin(dc: DataCenter, asked: dict[str, Any]) -> bool:
     """Record other host keys."""
-    journal = open_journal(dc.name)
+    journal = open_journal(dc)
     for name, keys in asked["keys"].items():
         journal.record(name, "host_keys", keys)
     return True
@@ -45,7 +45,7 @@ def pin(dc: DataCenter, asked: dict[str, Any]) -> bool:
 def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     """What Ansible says of all hosts in check mode, comparing every list: seconds, and per host what went wrong."""
     with tempfile.TemporaryDirectory() as directory:
-        world = LiveServices(dc, open_journal(dc.name), {}, Path(directory))
+        world = LiveServices(dc, open_journal(dc), {}, Path(directory))
         everyone = tuple(dc.hosts)
         request = ConvergeRequest(
             "configure.yml", everyone, with_digests(world.inventory), Path(directory),
@@ -63,7 +63,7 @@ def check(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
 def run_there(dc: DataCenter, asked: dict[str, Any]) -> dict[str, str]:
     """One command on each of these hosts, within seconds: what went wrong, or that it ended."""
     with tempfile.TemporaryDirectory() as directory:
-        world = LiveServices(dc, open_journal(dc.name), {}, Path(directory))
+        world = LiveServices(dc, open_journal(dc), {}, Path(directory))
         return {name: _run(world, dc, name, asked["seconds"]) for name in asked["hosts"]}
 
 
@@ -77,7 +77,7 @@ def _run(world: LiveServices, dc: DataCenter, name: str, seconds: float) -> str:
 def fetch(dc: DataCenter, asked: dict[str, Any]) -> str:
     """The administrator's kubeconfig as it is kept, fetched from this host; or why there is none."""
     with tempfile.TemporaryDirectory() as directory:
-        world = LiveServices(dc, open_journal(dc.name), {}, Path(directory))
+        world = LiveServices(dc, open_journal(dc), {}, Path(directory))
         try:
             world.fetch_kubeconfig(dc.hosts[asked["host"]])
         except BmkError as error:

@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def cluster(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveCluster]:
     """The cluster of lab-ha as commands see it."""
     monkeypatch.setenv("BMK_STATE_DIR", str(server.directory / "state"))
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     yield _seen(server, journal)
     journal.close()
 
@@ -108,7 +108,7 @@ def test_metrics_come_by_one_certificate_whose_key_is_not_shown(
     assert not shown.get("insecureSkipTLSVerify")
     assert secret["data"]["tls.key"] not in json.dumps(cluster.evidence(), default=str)
     (server.directory / "state/lab-ha/metrics/lab-ha.pem").unlink()
-    other = _seen(server, Journal(tmp_path / "other.db"))
+    other = _seen(server, Journal.open(tmp_path / "other"))
     assert METRICS in other.apply_policies()
     (after,) = _secrets(server)
     assert after["metadata"]["name"] != secret["metadata"]["name"]

@@ -49,7 +49,7 @@ class Place:
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.path / "state" / "silent" / "journal.db")
+        return Journal.open(self.path / "state" / "silent")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         login = {"BMK_SECRET_BMC_SILENT_USERNAME": "u", "BMK_SECRET_BMC_SILENT_PASSWORD": "canary-password"}

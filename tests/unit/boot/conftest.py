@@ -27,7 +27,7 @@ def hall() -> DataCenter:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    opened = Journal(tmp_path / "journal.db")
+    opened = Journal.open(tmp_path)
     yield opened
     opened.close()
 
@@ -47,8 +47,9 @@ def desk(hall: DataCenter, tmp_path: Path) -> Iterator[RequestContext]:
         tmp_path,
         {name: {"url": f"http://x/files/{name}/{path}", "sha256": IMAGE, "size": 7} for name, path in names.items()},
     )
-    path = tmp_path / "journal.db"
-    made = RequestContext(hall, tmp_path, Journal(path), JournalWriter(Journal(path)), now=lambda: 1000.0)
+    made = RequestContext(
+        hall, tmp_path, Journal.open(tmp_path), JournalWriter(Journal.open(tmp_path)), now=lambda: 1000.0
+    )
     yield made
     made.recorder.close()
     made.reader.close()

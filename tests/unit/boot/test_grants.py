@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,7 @@ from bmk.boot import grants
 from bmk.boot.decide import BootFacts, Install, decide
 from bmk.boot.grants import GRACE, Permission, Taken
 from bmk.errors import PreflightRefused, Revoked
-from bmk.journal import Journal
+from bmk.journal import Conflict, Journal
 from bmk.permit import permitted
 
 Wanted = Callable[[str], Permission]
@@ -82,7 +81,7 @@ def test_only_the_digest_of_a_token_is_stored(journal: Journal, wanted: Wanted) 
     assert grants.claimant(journal, grant.id, TOKEN, "10.20.0.12") is None
     assert grants.claimant(journal, grant.id, TOKEN[:-1], HOME) is None
     assert grants.claimant(journal, grant.id, "", HOME) is None
-    for file in journal.path.parent.iterdir():
+    for file in journal.state.iterdir():
         assert TOKEN.encode() not in file.read_bytes()
 
 
@@ -166,7 +165,7 @@ def test_revoking_closes_the_open_grant(journal: Journal, wanted: Wanted) -> Non
 
 def _claim(path: Path, grant_id: str, token: str) -> str:
     try:
-        take(Journal(path), grant_id, 101.0, token=token)
+        take(Journal.open(path), grant_id, 101.0, token=token)
     except PreflightRefused:
         return ""
     return token
@@ -176,7 +175,7 @@ def test_of_many_claims_at_once_one_wins(journal: Journal, wanted: Wanted) -> No
     """Claims race from several processes on the same file; exactly one gets a token."""
     grant = grants.open_grant(journal, wanted("cp-1"), 100.0)
     with ProcessPoolExecutor(4) as pool:
-        tokens = list(pool.map(_claim, [journal.path] * 16, [grant.id] * 16, [str(n) * 43 for n in range(16)]))
+        tokens = list(pool.map(_claim, [journal.state] * 16, [grant.id] * 16, [str(n) * 43 for n in range(16)]))
     won = [token for token in tokens if token]
     assert len(won) == 1
     assert grants.claimant(journal, grant.id, won[0], HOME) is not None
@@ -190,7 +189,7 @@ class GrantsInAnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.room = tempfile.TemporaryDirectory()
-        self.journal = Journal(Path(self.room.name) / "journal.db")
+        self.journal = Journal.open(Path(self.room.name))
         self.now = 1000.0
         self.claims: dict[str, int] = {}
 
@@ -258,5 +257,5 @@ TestGrantsInAnyOrder.settings = settings(max_examples=40, stateful_step_count=25
 def test_the_database_itself_refuses_a_second_open_grant(journal: Journal, wanted: Wanted) -> None:
     """One open grant per host does not hang on our code: the table's index says so too."""
     grants.open_grant(journal, wanted("cp-1"), 100.0)
-    with pytest.raises(sqlite3.IntegrityError), journal.transaction() as db:
+    with pytest.raises(Conflict), journal.transaction() as db:
         db.execute("INSERT INTO grants (id, host, attempt, body, opened, expires) VALUES ('x','cp-1',9,'{}',1,2)")

@@ -14,7 +14,7 @@ import pytest
 from bmk.cli import bmk
 from bmk.cli.failure import run
 from bmk.engine.lock import RunLock
-from bmk.journal import Event, Journal, open_journal
+from bmk.journal import Event, Journal
 
 BEGIN = 4_102_444_800.0  # 2100-01-01 00:00:00 UTC: the future, so that ages are 0 s
 
@@ -57,7 +57,7 @@ def cli(state: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
 @pytest.fixture
 def journal(state: Path) -> Journal:
     """The journal of the data center `lab`, still empty."""
-    return open_journal("lab")
+    return Journal.open(state / "lab")
 
 
 class Teller:

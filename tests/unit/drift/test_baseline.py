@@ -29,7 +29,7 @@ def seal(digest: str = "d1", **more: Any) -> Baseline:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.db")
+    return Journal.open(tmp_path)
 
 
 def test_a_seal_comes_back_as_it_was(journal: Journal) -> None:
@@ -46,7 +46,7 @@ def test_a_seal_comes_back_as_it_was(journal: Journal) -> None:
 def test_the_key_is_private(journal: Journal) -> None:
     """Who can read the key can sign: nobody but the owner."""
     store(journal, seal())
-    assert journal.path.with_name("seal.key").stat().st_mode & 0o077 == 0
+    assert (journal.state / "seal.key").stat().st_mode & 0o077 == 0
 
 
 def test_a_forged_seal_is_refused(journal: Journal) -> None:
@@ -99,7 +99,7 @@ def test_a_renumbered_seal_is_refused(journal: Journal) -> None:
 def test_a_kill_before_the_counter_loses_nothing(journal: Journal) -> None:
     """A seal whose number did not get to disk counts; numbers go on from it."""
     store(journal, seal("d1"))
-    counters = journal.path.with_name("seal.counters")
+    counters = journal.state / "seal.counters"
     before = counters.read_text()
     store(journal, seal("d2"))
     counters.write_text(before)
@@ -113,7 +113,7 @@ def test_a_kill_before_the_counter_loses_nothing(journal: Journal) -> None:
 def test_broken_counters_are_said(journal: Journal) -> None:
     """Numbers that cannot be read are no permission to believe any seal."""
     store(journal, seal("d1"))
-    journal.path.with_name("seal.counters").write_text("[1]")
+    (journal.state / "seal.counters").write_text("[1]")
     with pytest.raises(PreflightRefused, match="cannot be read"):
         newest(journal, "one")
 
@@ -130,7 +130,7 @@ def test_a_host_with_a_seal_of_less_is_unknown(tmp_path: Path) -> None:
     """Nothing that the old seal does not know is called drift, nothing is called clean; and a provision is due."""
     dc = load_datacenter(Path(__file__).resolve().parents[3] / "inventories/lab-ha/dc.yml")
     host = next(iter(dc.hosts.values()))
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     store(journal, Baseline(host.name, 1.0, "d", schema=1))
     on = Scan(dc, journal, Keys(tmp_path / "key", tmp_path / "known_hosts"))
     (standing,) = asyncio.run(scan(on, [host], Outside()))

@@ -85,7 +85,7 @@ def test_any_difference_has_a_severity_a_repair_and_a_command(
     finding = classify("par", "r1-01", difference, Desired(owners=owners), {})
     assert finding.severity in ("benign", "degraded", "security", "breaking")
     assert finding.repair in ("converge", "api", "bmc", "")
-    assert ("bmk provision par --limit r1-01" == finding.next) == bool(finding.repair)
+    assert (finding.next == "bmk provision par --limit r1-01") == bool(finding.repair)
     assert "{" not in finding.next
 
 

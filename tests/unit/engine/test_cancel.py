@@ -23,7 +23,7 @@ from bmk.permit import demand, permitted, unrestricted
 
 @pytest.fixture
 def run(ha: DataCenter, tmp_path: Path) -> Run:
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     pool = ThreadPoolExecutor(2)
     return Run("r1", ha, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool)
 
@@ -110,7 +110,7 @@ def test_a_run_whose_lock_was_taken_sends_nothing_any_more(run: Run) -> None:
     async def robbed(lock: RunLock) -> None:
         with permitted(lock.check):
             await run.call(first)
-            with Journal(run.journal.path).transaction() as db:
+            with Journal.open(run.journal.state).transaction() as db:
                 db.execute("UPDATE leases SET owner = 'eve@other pid 1', fence = fence + 1 WHERE name = 'run'")
             await run.call(second)
 

@@ -80,7 +80,7 @@ def test_what_is_declared_is_used() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """What comes along with another library can go away with it."""
-    allowed = _declared("bmk", "lab") | {"lightkube-models", "bmk"}
+    allowed = _declared("bmk", "lab", "postgres") | {"lightkube-models", "bmk"}
     assert sorted(_imported("bmk") - allowed) == []
     assert sorted(_imported("tests", "bench") - allowed - _declared("dev")) == []
 

@@ -139,7 +139,7 @@ def test_verdict_follows_the_newest_step() -> None:
 
 def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
     """Earlier runs are left out unless everything is asked for."""
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     for run in ("r1", "r2"):
         journal.append(Event("bmk", "phase.started", f"begin {run}", "cp-1", "registered", run))
         journal.append(Event("http", "boot.answered", f"boot {run}", "cp-1"))

@@ -15,7 +15,7 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.db")
+    return Journal.open(tmp_path)
 
 
 def _events(journal: Journal, host: str | None, count: int, at: float) -> None:
@@ -41,7 +41,7 @@ def test_the_newest_of_each_host_stay_however_old(journal: Journal, host: str | 
 
 def test_run_directories_go_with_their_events(journal: Journal) -> None:
     """Directories of old runs are removed; young ones, and what is no run's, are left alone."""
-    runs = journal.path.with_name("runs")
+    runs = journal.state / "runs"
     for name in ("20200101-000000-0a1b2c3d", "20270110-000000-0a1b2c3d", "notes", "20200101-000000-0a1b2c3d.txt"):
         (runs / name / "x").mkdir(parents=True)
     assert figures(journal).runs == 2

@@ -84,7 +84,7 @@ def test_live_table_fits_the_terminal() -> None:
 
 def test_what_a_dead_run_began_is_interrupted(tmp_path: Path) -> None:
     """A phase that no living run carries on is not called running."""
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     journal.append(event("phase.started", "Write the image", run="r1"))
     found = newest(journal)["cp-1"]
     assert status_of("cp-1", found, "r1").state == "running"

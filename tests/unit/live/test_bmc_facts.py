@@ -51,7 +51,7 @@ def host() -> Host:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.db")
+    return Journal.open(tmp_path)
 
 
 def asked(journal: Journal, host: Host, log: Any) -> tuple[list[str], list[str]]:

@@ -105,7 +105,7 @@ def test_what_began_before_the_installation_is_over_before_anybody_looks(simulat
 
 def test_an_old_seal_counts_for_no_new_installation(tmp_path: Any) -> None:
     """Neither a signed one of before, nor one from the time when seals did not say of which installation they are."""
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     begin(journal, "one", {"host_keys": ["a"], "installed": {"at": 100.0}})
     baselines.store(journal, baselines.Baseline("one", 150.0, "d", schema=3))
     assert baselines.newest(journal, "one") is not None

@@ -34,7 +34,7 @@ def fleet(size: int) -> DataCenter:
         )
         for i in range(size)
     ]
-    return DataCenter(DC.name, DC.source, DC.spec, {h.name: h for h in hosts})
+    return replace(DC, hosts={h.name: h for h in hosts})
 
 
 ROOM = fleet(FLEET)

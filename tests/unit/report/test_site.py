@@ -24,7 +24,7 @@ def result(where: str, control: str, state: str) -> ControlResult:
 
 def test_hardening_is_what_each_host_was_last_seen_with(dc: DataCenter, tmp_path: Path) -> None:
     """Looks at a few hosts renew those only; a host that is not in the file any more does not count."""
-    journal, at = Journal(tmp_path / "journal.db"), "2026-11-27T0{}:00:00+00:00"
+    journal, at = Journal.open(tmp_path), "2026-11-27T0{}:00:00+00:00"
     assert collect(dc, journal, None)["hardening"] is None
     first = HardeningReport(
         dc.name, at.format(1), tuple(result(w, c, "fail") for w in ("cp-1", "cp-2", "gone") for c in "ab")
