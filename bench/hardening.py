@@ -95,7 +95,7 @@ def starts(dc: str) -> None:
             name = f"bench-{next(numbers)}"
             began = time.perf_counter()
             api.create(sleeper(namespace, name, image, host.name))
-            while api.pod_status(namespace, name).get("phase") != "Running":
+            while api.pods.status(namespace, name).get("phase") != "Running":
                 time.sleep(0.01)
             return time.perf_counter() - began
 
@@ -106,7 +106,7 @@ def starts(dc: str) -> None:
             pairs = [(start("free"), start("bench")) for _ in range(STARTS)]
         finally:
             for name in ("free", "bench"):
-                api.delete_namespace(name)
+                api.pods.delete_namespace(name)
     free, deny = (statistics.median(times) for times in zip(*pairs, strict=True))
     print(
         f"pod start on {host.name}, medians of {STARTS}: exempt {free:.2f} s, denying {deny:.2f} s: "

@@ -1,10 +1,10 @@
 """Certificates of kubelets, approved against the inventory. Pure but for the API handed in.
 
-A serving certificate is a node's own: Kubernetes approves none by itself, because nothing in the API says which
-addresses a node really has; the data center file does. A first client certificate is asked for with a ticket, and
-kubeadm would let Kubernetes approve any name for any ticket: bmk takes that right away (bmk/hardening/joining.py) and
-approves the name that the ticket is for. Renewals of client certificates are Kubernetes' own work: only a node itself
-may ask, and only for its own name.
+Kubernetes approves no serving certificate by itself, because nothing in the API says which addresses a node really
+has; the data center file does. A first client certificate is requested with a ticket (a bootstrap token for one host).
+kubeadm lets Kubernetes approve any name for any token: bmk removes that binding (bmk/hardening/policy.py) and
+approves only the name that the ticket is for. Kubernetes itself renews client certificates: a node can request only
+its own name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,19 +30,21 @@ _USAGES = {"digital signature", "key encipherment"}
 
 
 class Approver(Protocol):
-    """What of the API is needed."""
+    """The part of the API that approving needs."""
 
     def waiting_requests(self) -> list[SigningRequest]: ...
     def approve(self, name: str, reason: str, message: str) -> None: ...
     def ticket(self, token_id: str) -> str | None: ...
-    def nodes(self) -> Mapping[str, Any]: ...
+
+
+Nodes = Callable[[], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of one request. `host` is who asked, by its certificate or its ticket; "" when that is nobody.
+    """The result of one request. `host` is the requester by its certificate or ticket; "" when that is no host.
 
-    `problem` says why it was left alone; "" when it was approved.
+    `problem` says why it stays pending; "" when it was approved.
     """
 
     request: str
@@ -51,9 +53,12 @@ class Decision:
     problem: str = ""
 
 
-def approve(api: Approver, addresses: Mapping[str, str]) -> list[Decision]:
-    """Approve what the inventory (host name -> address) confirms of all that waits. One odd request stops no other."""
-    answers = (_answer(api, request, addresses) for request in api.waiting_requests() if _is_ours(request))
+def approve(api: Approver, nodes: Nodes, addresses: Mapping[str, str]) -> list[Decision]:
+    """Approve the pending requests that the inventory (host name -> address) confirms; `nodes` returns their readiness.
+
+    A malformed request does not stop the others. Raises Unreachable.
+    """
+    answers = (_answer(api, nodes, request, addresses) for request in api.waiting_requests() if _is_ours(request))
     return [answer for answer in answers if answer is not None]
 
 
@@ -62,14 +67,16 @@ def _is_ours(request: SigningRequest) -> bool:
     return request.signer == SERVING or (request.signer == CLIENT and not request.username.startswith(_NODE))
 
 
-def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]) -> Decision | None:
+def _answer(api: Approver, nodes: Nodes, request: SigningRequest, addresses: Mapping[str, str]) -> Decision | None:
     """None: somebody else, such as an approver beside this run, answered it meanwhile."""
     kind = "serving" if request.signer == SERVING else "client"
     host = ""
     try:
         host = _asker(api, request)
-        problem = _objection(request, host, addresses) or _there_already(api, request, host)
-        if problem is None:
+        problem = _objection(request, host, addresses)
+        if not problem and request.signer == CLIENT and nodes().get(host) == "ready":
+            problem = f"its ticket is for {host}, which is a Ready node already"
+        if not problem:
             api.approve(request.name, "BmkInventory", "name and address are those of the data center file")
     except Unreachable:
         raise
@@ -77,13 +84,13 @@ def _answer(api: Approver, request: SigningRequest, addresses: Mapping[str, str]
         if all(waiting.name != request.name for waiting in api.waiting_requests()):
             return None
         problem = f"{error.what}: {error.why}"
-    except Exception as error:  # whatever a request holds that the library cannot take apart
+    except Exception as error:  # of the library, on a malformed request
         problem = f"cannot be read: {type(error).__name__}"
     return Decision(request.name, host, kind, problem or "")
 
 
 def _asker(api: Approver, request: SigningRequest) -> str:
-    """The host that asks: a node says its name, a ticket is for one host. "" for anybody else."""
+    """The requesting host: a node by its user name, another by its ticket. "" for anybody else."""
     if request.signer == SERVING:
         return request.username.removeprefix(_NODE) if request.username.startswith(_NODE) else ""
     token_id = request.username.removeprefix(_TICKET)
@@ -106,13 +113,6 @@ def _objection(request: SigningRequest, host: str, addresses: Mapping[str, str])
     return _wrong_names(request.pem, host, addresses[host] if serving else None)
 
 
-def _there_already(api: Approver, request: SigningRequest, host: str) -> str | None:
-    """A ticket is for a host that is no node yet: one that is Ready has its identity."""
-    if request.signer == CLIENT and api.nodes().get(host) == "ready":
-        return f"its ticket is for {host}, which is a Ready node already"
-    return None
-
-
 def _wrong_names(pem: bytes, host: str, address: str | None) -> str | None:
     """`address` None: a client certificate, which names the node and nothing else."""
     try:
@@ -122,7 +122,8 @@ def _wrong_names(pem: bytes, host: str, address: str | None) -> str | None:
     if not csr.is_signature_valid:
         return "is not signed by its own key"
     names = {NameOID.COMMON_NAME: [_NODE + host], NameOID.ORGANIZATION_NAME: ["system:nodes"]}
-    if any(_subject(csr, oid) != wanted for oid, wanted in names.items()) or len(list(csr.subject)) != len(names):
+    subject = {oid: [str(a.value) for a in csr.subject.get_attributes_for_oid(oid)] for oid in names}
+    if subject != names or len(list(csr.subject)) != len(names):
         return f"its subject is {csr.subject.rfc4514_string()}, and it asked for {host}"
     try:
         found = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -136,7 +137,10 @@ def _wrong_alternatives(names: x509.SubjectAlternativeName, host: str, address: 
     ips = {str(ip) for ip in names.get_values_for_type(x509.IPAddress)}
     if len(list(names)) != len(dns) + len(ips):
         return "asks for names of another kind than DNS and IP"
-    return _foreign(dns - {host}, ips - {address}) or (None if ips else "names no address")
+    foreign = sorted([*(dns - {host}), *(ips - {address})])
+    if foreign:
+        return f"asks for {', '.join(foreign)}, which is not its own"
+    return None if ips else "names no address"
 
 
 def serves(address: str, authority: str, port: int = 10250, seconds: float = 5) -> bool:
@@ -151,12 +155,3 @@ def serves(address: str, authority: str, port: int = 10250, seconds: float = 5) 
             return True
     except OSError:  # a handshake that fails is one
         return False
-
-
-def _foreign(dns: Iterable[str], ips: Iterable[str]) -> str | None:
-    foreign = sorted([*dns, *ips])
-    return f"asks for {', '.join(foreign)}, which is not its own" if foreign else None
-
-
-def _subject(csr: x509.CertificateSigningRequest, oid: x509.ObjectIdentifier) -> Sequence[str]:
-    return [str(attribute.value) for attribute in csr.subject.get_attributes_for_oid(oid)]

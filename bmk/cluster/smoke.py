@@ -1,7 +1,8 @@
-"""Proof that a cluster works: real pods, real addresses, real names. Returns rows for a table; leaves nothing behind.
+"""The smoke test of a cluster: pods, services, DNS and NetworkPolicy. Returns rows for a table and deletes its
+namespace.
 
-One small web server on every node, all as the Restricted profile wants and with a group that is not root's. Each asks
-for itself, at the same time as the others (asking.py), so that what fails names its node.
+A small web server runs on every node, under the Restricted profile and without root's group. The checks run in each
+pod at the same time (pod_commands.py), so that a failure names its node.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bmk.cluster import enforcement
+from bmk.cluster import policy_proof
 from bmk.cluster.api import Api, PodState, wait_for
-from bmk.cluster.asking import PRINTED, PodCommand, Row, answered, ask_node
+from bmk.cluster.pod_commands import PRINTED, PodCommand, Row, answered, ask_node
 from bmk.errors import BmkError, Unreachable
 
 T = TypeVar("T")
 
 NAMESPACE = "bmk-smoke"
-POLICY = "NetworkPolicy holds"  # the row of each node that enforces
+POLICY = "NetworkPolicy holds"  # name of the row of each node that enforces it
 IDENTITY = "uid=1000 gid=3000 groups=3000,4000"
 _PORT = 8080
 _AT_ONCE = 16  # nodes that are asked at the same time
@@ -28,10 +30,10 @@ _AT_ONCE = 16  # nodes that are asked at the same time
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a cluster has to show on each of `nodes`. `seconds`: patience for each thing to come up.
+    """What to test on each of `nodes`. `seconds`: deadline of each step.
 
-    `enforced`: nodes on which a NetworkPolicy must hold. `name` (or address) is asked of the name servers outside, and
-    `url` of the machine that serves it.
+    `enforced`: nodes on which a NetworkPolicy must hold. `name` (or address) is resolved by the name servers outside,
+    and `url` is fetched from the deployer.
     """
 
     nodes: Sequence[str]
@@ -47,8 +49,9 @@ def run(api: Api, proof: Proof) -> list[Row]:
     rows: list[Row] = []
     seconds = proof.seconds
     try:
-        rows += _patiently(lambda: _nodes(api, proof.nodes), seconds)
-        _patiently(lambda: api.delete_namespace(NAMESPACE, seconds), seconds)
+        seen = _patiently(api.nodes.readiness, seconds)
+        rows += [Row("node Ready", seen.get(n) == "ready", seen.get(n, "absent"), n) for n in proof.nodes]
+        _patiently(lambda: api.pods.delete_namespace(NAMESPACE, seconds), seconds)
         pods = _start(api, proof.nodes, proof.image, seconds)
         rows += [Row("pod runs", p.ready, p.ip or p.why, p.node) for p in pods]
         rows += _asked(api, proof, [p for p in pods if p.ready])
@@ -56,12 +59,13 @@ def run(api: Api, proof: Proof) -> list[Row]:
     except BmkError as error:
         rows.append(Row("smoke test", False, str(error)))
     finally:
-        _clean(api, seconds)
+        with suppress(BmkError):  # the rows matter more; the next run deletes it first
+            api.pods.delete_namespace(NAMESPACE, seconds)
     return rows
 
 
 def questions(proof: Proof, other: PodState, service: str) -> list[PodCommand]:
-    """What a pod asks; `other` is the one on the next node, `service` the address in front of all."""
+    """Commands of a pod; `other` is the pod on the next node, `service` the address of the service of all."""
     wget = f"wget -q -T {proof.seconds / 36:.0f} -O -"
     return [
         PodCommand("CoreDNS answers", "nslookup kubernetes.default.svc.cluster.local", "Address"),
@@ -75,7 +79,7 @@ def questions(proof: Proof, other: PodState, service: str) -> list[PodCommand]:
 
 
 def namespace_manifest() -> dict[str, Any]:
-    """The namespace, which admits nothing but Restricted pods."""
+    """The namespace, which admits Restricted pods only."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
 
@@ -125,29 +129,25 @@ def service_manifest() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": NAMESPACE}, "spec": spec}
 
 
-def _nodes(api: Api, nodes: Sequence[str]) -> list[Row]:
-    seen: Mapping[str, str] = api.nodes()
-    return [Row("node Ready", seen.get(n) == "ready", seen.get(n, "absent"), n) for n in nodes]
-
-
 def _start(api: Api, nodes: Sequence[str], image: str, seconds: float) -> list[PodState]:
     wait_for(lambda: _created(api, namespace_manifest()), seconds, "the API takes a namespace")
     wait_for(lambda: _created(api, service_manifest()), seconds, "the namespace takes objects")
     for node in nodes:
         wait_for(lambda n=node: _created(api, pod_manifest(n, image)), seconds, "the namespace takes pods")  # type: ignore[misc]
-    _eventually(lambda: _all_ready(api), seconds)  # a row per pod says which is not, and why
-    return _patiently(lambda: api.pods(NAMESPACE), seconds)
+    with suppress(BmkError):  # a row per pod says which is not ready, and why
+        wait_for(lambda: _all_ready(api), seconds, "all pods are ready", pause=1)
+    return _patiently(lambda: api.pods.states(NAMESPACE), seconds)
 
 
 def _all_ready(api: Api) -> bool:
     try:
-        return all(p.ready for p in api.pods(NAMESPACE))
+        return all(p.ready for p in api.pods.states(NAMESPACE))
     except Unreachable:  # control planes come and go while a cluster grows
         return False
 
 
 def _created(api: Api, manifest: Mapping[str, Any]) -> bool:
-    """False while the API is silent or the namespace has no default service account yet."""
+    """False while the API does not answer or the namespace has no default service account yet."""
     try:
         api.create(manifest)
     except Unreachable:
@@ -163,10 +163,10 @@ def _asked(api: Api, proof: Proof, pods: Sequence[PodState]) -> list[Row]:
     """All nodes at the same time, each from its own pod, which also asks the pod on the next node."""
     if not pods:
         return []
-    service = _patiently(lambda: api.service_address(NAMESPACE, "web"), proof.seconds)
+    service = _patiently(lambda: api.pods.service_address(NAMESPACE, "web"), proof.seconds)
 
     def ask(pod: PodState, other: PodState) -> list[Row]:
-        return ask_node(api, NAMESPACE, pod, questions(proof, other, service), proof.seconds / 3)
+        return ask_node(api.pods, NAMESPACE, pod, questions(proof, other, service), proof.seconds / 3)
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(pods))) as pool:
         found = pool.map(ask, pods, [*pods[1:], pods[0]])
@@ -176,16 +176,17 @@ def _asked(api: Api, proof: Proof, pods: Sequence[PodState]) -> list[Row]:
 def _policies(api: Api, webs: Sequence[PodState], image: str, seconds: float) -> list[Row]:
     if not webs:
         return []
-    for pod in enforcement.manifests(pod_manifest(str(webs[0].node), image)):
+    for pod in policy_proof.manifests(pod_manifest(str(webs[0].node), image)):
         wait_for(lambda p=pod: _created(api, p), seconds, "the namespace takes pods")  # type: ignore[misc]
-    wrong = enforcement.prove(api, NAMESPACE, webs, _PORT, seconds)
+    wrong = policy_proof.prove(api, NAMESPACE, webs, _PORT, seconds)
     return [
-        Row(POLICY, not why, why or "a stranger is kept out, a friend is let in", node) for node, why in wrong.items()
+        Row(POLICY, not why, why or "the policy admits one pod and blocks the other", node)
+        for node, why in wrong.items()
     ]
 
 
 def _patiently(ask: Callable[[], T], seconds: float) -> T:
-    """Ask again while the API is silent: right after the last join it is at its busiest."""
+    """Retry while the API does not answer: it is busiest right after the last join."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -194,18 +195,3 @@ def _patiently(ask: Callable[[], T], seconds: float) -> T:
             if time.monotonic() >= end:
                 raise
         time.sleep(1)
-
-
-def _eventually(true: Callable[[], bool], seconds: float) -> bool:
-    try:
-        wait_for(true, seconds, "an answer", pause=1)
-    except BmkError:
-        return False
-    return True
-
-
-def _clean(api: Api, seconds: float) -> None:
-    try:
-        api.delete_namespace(NAMESPACE, seconds)
-    except BmkError:  # the rows say what matters; the next run deletes it first
-        return

@@ -1,8 +1,8 @@
-"""What every cluster has of bmk beside kubeadm's addons: metrics-server, and a limit to how much DNS is evicted. Pure.
+"""Objects that bmk itself runs in a cluster: their label, metrics-server, and a PodDisruptionBudget for CoreDNS. Pure.
 
-metrics-server believes kubelets by the cluster's authority, and API servers believe it by one certificate, which its
-APIService names. The deployer makes that; its Secret is named after it, so that another certificate is another Secret,
-which the Deployment then names.
+metrics-server verifies kubelets by the cluster's authority, and API servers verify it by the certificate that its
+APIService names. The deployer makes that certificate; the Secret is named after its digest, so that another certificate
+is another Secret, to which the Deployment then refers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from bmk.hardening.objects import SPACE, Object, made
+Object = dict[str, Any]
+MANAGED = {"app.kubernetes.io/managed-by": "bmk"}
+SPACE = "kube-system"  # the namespace of what bmk runs
+
+
+def made(api: str, kind: str, name: str, namespace: str = "", **body: Any) -> Object:
+    """An object with the label; `body` is what it has beside its metadata."""
+    place = {"namespace": namespace} if namespace else {}
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": dict(MANAGED), **place}, **body}
+
 
 METRICS = "metrics-server"
-HOST = f"{METRICS}.{SPACE}.svc"  # what API servers call it
+HOST = f"{METRICS}.{SPACE}.svc"  # the name by which API servers verify it
 _ID = 65532  # user and group, as its image has them
 _PORT = 10250
 _RBAC = "rbac.authorization.k8s.io"

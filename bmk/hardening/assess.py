@@ -14,12 +14,12 @@ from bmk.hardening.evidence import ClusterEvidence, NodeEvidence
 from bmk.hardening.exceptions import Exemption
 
 State = Literal["pass", "fail", "waived", "na", "unknown"]
-BY_FILES = ("api-anonymous",)  # controls of a cluster that files of its control planes decide
+BY_FILES = ("api-anonymous",)  # controls of a cluster whose setting is in files of its control planes
 STATES: tuple[State, ...] = ("fail", "unknown", "waived", "na", "pass")
 
 
 class WaiverRow(Protocol):
-    """What of dc.yml's waivers counts here."""
+    """The part of a waiver of dc.yml that is used here."""
 
     @property
     def control(self) -> str: ...
@@ -57,7 +57,7 @@ class NoEvidence:
 
 @dataclass(frozen=True, slots=True)
 class HardeningReport:
-    """Everything that was seen, ready to be shown in any form."""
+    """All results, for every output format."""
 
     dc: str
     at: str
@@ -85,7 +85,7 @@ class HardeningReport:
 
 
 def summaries(report: HardeningReport) -> dict[str, dict[str, Any]]:
-    """By host and cluster: when it was looked at, how many controls are in each state, and which fail."""
+    """By host and cluster: time of the check, number of controls in each state, and the failing ones."""
     found: dict[str, dict[str, Any]] = {}
     for result in report.results:
         known = found.setdefault(result.where, {"at": report.at, "counts": dict.fromkeys(STATES, 0), "failing": []})
@@ -96,7 +96,7 @@ def summaries(report: HardeningReport) -> dict[str, dict[str, Any]]:
 
 
 def assess_node(node: NodeEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
-    """Every control that is about this node."""
+    """Every control that applies to this node."""
     for control in _about(node.role):
         yield _result(control, node.name, _safely(control, node), waivers)
 
@@ -109,7 +109,7 @@ def assess_cluster(cluster: ClusterEvidence, waivers: Sequence[WaiverRow]) -> It
 
 
 def assess_silent(silent: NoEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
-    """Nothing could be seen, so nothing is known: never a pass."""
+    """All controls of a host or cluster without evidence are unknown, never passed."""
     scope = [c for c in CONTROLS if c.scope == "cluster"] if silent.role == "cluster" else _about(silent.role)
     for control in scope:
         yield _result(control, silent.name, Verdict("unknown", silent.why), waivers)
@@ -121,7 +121,7 @@ def _about(role: str) -> list[Control]:
 
 
 def _safely(control: Control, seen: Any) -> Verdict:
-    """A node may answer anything; what a check cannot read is unknown, not a crash of the whole report."""
+    """The verdict; unknown when the check cannot read the evidence, because a node may answer anything."""
     try:
         return control.check(seen)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -138,9 +138,9 @@ def _result(control: Control, where: str, verdict: Verdict, waivers: Sequence[Wa
 
 
 def repairable(results: Sequence[ControlResult], members: Mapping[str, Sequence[str]]) -> Mapping[str, list[str]]:
-    """Host -> ids of controls that fail there: what the next provision puts right by a converge.
+    """Host -> ids of failing controls that a converge by the next provision repairs.
 
-    `members` are the control planes of each cluster: what their files decide is seen in the API.
+    `members`: the control planes of each cluster, for the controls of BY_FILES.
     """
     found: dict[str, list[str]] = {}
     for result in results:

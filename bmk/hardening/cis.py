@@ -28,7 +28,7 @@ NOT_APPLICABLE = {
 
 
 def covered() -> dict[str, list[str]]:
-    """CIS id -> ids of the controls that look at it."""
+    """CIS id -> ids of the controls that check it."""
     found: dict[str, list[str]] = {}
     for control in CONTROLS:
         for number in control.cis:
@@ -37,6 +37,6 @@ def covered() -> dict[str, list[str]]:
 
 
 def unmapped() -> list[str]:
-    """Ids that nobody looks at and nobody gave a reason for."""
+    """Ids that no control checks and NOT_APPLICABLE does not explain."""
     known = covered()
     return [number for number in IDS if number not in known and number not in NOT_APPLICABLE]

@@ -1,4 +1,6 @@
-"""What is not covered, counted and named: nothing of it fails a control, and none of it is hidden. Pure."""
+"""Exceptions of a cluster: what the policies do not cover. They fail no control and are listed in
+every report. Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bmk.hardening.evidence import ClusterEvidence
-from bmk.hardening.groups import LABEL, mode_of, violations
 from bmk.hardening.network import unable
+from bmk.hardening.policy import LABEL, mode_of, violations
 
 _SECURITY = "pod-security.kubernetes.io/enforce"
 _TOLD = {"audit": "group 0 is written down, not denied", "warn": "group 0 is warned of, not denied"}
@@ -16,7 +18,7 @@ _TOLD = {"audit": "group 0 is written down, not denied", "warn": "group 0 is war
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """One thing that a person should know of.
+    """One exception.
 
     `kind`: static-pod, namespace, exempt, would-be-denied, node, unproven.
     """
@@ -29,7 +31,9 @@ class Exemption:
 
 def exceptions(seen: ClusterEvidence) -> list[Exemption]:
     """All of them, sorted."""
-    found = [*_namespaces(seen), *_static_pods(seen), *_denied(seen), *_nodes(seen), *_unable(seen)]
+    found = [*_namespaces(seen), *_static_pods(seen), *_denied(seen), *_nodes(seen)]
+    kernel = "its kernel has no queue of nftables: no NetworkPolicy holds on it"
+    found += [Exemption("node", seen.name, node, kernel) for node in unable(seen.nodes)]
     return sorted(found, key=lambda e: (e.kind, e.what, e.detail))
 
 
@@ -46,7 +50,7 @@ def _namespaces(seen: ClusterEvidence) -> Iterator[Exemption]:
 
 
 def _static_pods(seen: ClusterEvidence) -> Iterator[Exemption]:
-    """The kubelet runs them whatever the API says; admission never sees them."""
+    """Static pods with group 0: the kubelet runs them from files, past admission."""
     for pod in seen.pods:
         wrong = violations(pod["spec"])
         if is_static(pod) and wrong:
@@ -60,7 +64,8 @@ def _denied(seen: ClusterEvidence) -> Iterator[Exemption]:
     for pod in seen.pods:
         namespace = pod["metadata"]["namespace"]
         mode = mode_of(namespace, labels.get(namespace, {}), seen.settings["groups"])
-        if mode == "exempt" or is_static(pod) or _over(pod):
+        over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        if mode == "exempt" or is_static(pod) or over:
             continue
         if wrong := violations(pod["spec"]):
             groups.setdefault((owner(pod), "; ".join(wrong)), []).append(_named(pod))
@@ -80,19 +85,14 @@ def _nodes(seen: ClusterEvidence) -> Iterator[Exemption]:
             )
 
 
-def _unable(seen: ClusterEvidence) -> Iterator[Exemption]:
-    for node in unable(seen.nodes):
-        yield Exemption("node", seen.name, node, "its kernel has no queue of nftables: no NetworkPolicy holds on it")
-
-
 def is_static(pod: Mapping[str, Any]) -> bool:
-    """A pod of a file on its node."""
+    """Whether a pod comes from a file on its node."""
     annotations = pod["metadata"].get("annotations") or {}
     return "kubernetes.io/config.mirror" in annotations
 
 
 def owner(pod: Mapping[str, Any]) -> str:
-    """`namespace/Kind/name` of the workload that makes the pod; of a ReplicaSet its Deployment, by its name."""
+    """`namespace/Kind/name` of the workload that owns the pod; of a ReplicaSet its Deployment, by its name."""
     namespace = pod["metadata"]["namespace"]
     owners = pod["metadata"].get("ownerReferences") or []
     if not owners:
@@ -102,10 +102,6 @@ def owner(pod: Mapping[str, Any]) -> str:
     if kind == "ReplicaSet" and digest and name.endswith(f"-{digest}"):
         kind, name = "Deployment", name.removesuffix(f"-{digest}")
     return f"{namespace}/{kind}/{name}"
-
-
-def _over(pod: Mapping[str, Any]) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _named(pod: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""What enforces NetworkPolicy with the plug-in `routed`, and what is denied by default, as objects of the API. Pure.
+"""The NetworkPolicy engine of the plug-in `routed`, and default denials, as objects of the API. Pure.
 
-Without an engine the API takes every NetworkPolicy and nothing happens. kube-network-policies looks at the first packet
-of each connection from or to a pod that a policy selects, in user space, by a queue of nftables.
+Without an engine the API accepts every NetworkPolicy and nothing enforces it. kube-network-policies checks the first
+packet of each connection from or to a pod that a policy selects, in user space, by a queue of nftables.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bmk.hardening.objects import SPACE, Object, made
+from bmk.hardening.addons import SPACE, Object, made
 
 ENGINE = "kube-network-policies"
 DENY = "bmk-default-deny"
@@ -20,7 +20,9 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 def engine(image: str) -> list[Object]:
-    """The daemon on every node that can, and the account that it reads pods, namespaces and policies with."""
+    """The daemon for every node whose kernel can run it, with its account, which reads pods,
+    namespaces and policies.
+    """
     rules = [{"apiGroups": [group], "resources": names, "verbs": ["list", "watch"]} for group, names in _RULES]
     role = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ENGINE}
     subjects = [{"kind": "ServiceAccount", "name": ENGINE, "namespace": SPACE}]
@@ -33,24 +35,26 @@ def engine(image: str) -> list[Object]:
 
 
 def denials(namespaces: Sequence[str]) -> Iterator[Object]:
-    """In each of these namespaces no pod reaches another or is reached, but for what further policies let through."""
+    """One policy for each namespace that denies all traffic of its pods except what other policies allow."""
     spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for name in namespaces:
         yield made("networking.k8s.io/v1", "NetworkPolicy", DENY, name, spec=spec)
 
 
 def there(wanted: Sequence[Object], namespaces: Sequence[str]) -> list[Object]:
-    """Those that can be made: a namespace that does not exist yet has nothing to deny."""
+    """The objects whose namespace exists."""
     return [o for o in wanted if o["metadata"].get("namespace") in (None, *namespaces)]
 
 
 def unable(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Nodes, as the API says them, on which nothing enforces."""
+    """Names of nodes, given as objects of the API, on which NetworkPolicy is not enforced."""
     return [n["metadata"]["name"] for n in nodes if UNABLE in (n["metadata"].get("labels") or {})]
 
 
 def _daemon(image: str) -> Object:
-    """Root of the node's network and of nothing else: one capability, no files, no group 0, no way to more."""
+    """A pod with NET_ADMIN in the node's network and nothing else: no host files, no group 0, no
+    privilege escalation.
+    """
     able = {"matchExpressions": [{"key": UNABLE, "operator": "DoesNotExist"}]}
     node = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [able]}}
     context = {
@@ -75,7 +79,7 @@ def _daemon(image: str) -> Object:
 
 
 def _container(image: str) -> Object:
-    """`fail-open` is off: while the daemon is away, no new connection of a selected pod is let through."""
+    """`fail-open` is off: while the daemon is down, new connections of selected pods are dropped."""
     return {
         "name": ENGINE,
         "image": image,

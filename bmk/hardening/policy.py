@@ -1,17 +1,58 @@
-"""The admission policies against group 0, as objects of the API. Pure; `settings` is `hardening.groups` of dc.yml.
+"""Admission policies against group 0, their rule in Python, and other rules about who may do what. Pure.
 
-One policy for pods, one for what is added to them later, one for templates of workloads (they warn early: a Deployment
-is accepted long before its pods are refused), one for the label itself, so that a typo does not read as "default".
+`settings` is `hardening.groups` of dc.yml. One policy is for pods, one for ephemeral containers, one for templates of
+workloads (a warning before the pods are refused), one for the label itself, so that a typo does not read as "default".
 Bindings say where which mode holds: names in dc.yml first, then the label of the namespace, then the default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bmk.hardening.groups import LABEL, MODES, POLICY
-from bmk.hardening.objects import MANAGED, Object, made
+from bmk.hardening.addons import MANAGED, Object, made
+
+POLICY = "bmk-nonroot-group"
+LABEL = "bmk.dev/nonroot-group"
+MODES = ("audit", "warn", "deny")
+
+
+def violations(pod: Mapping[str, Any]) -> list[str]:
+    """The reasons for which the policy refuses a pod's spec, in its order; empty for one that it admits."""
+    exempt = (pod.get("os") or {}).get("name") == "windows" or pod.get("hostUsers") is False
+    return [] if exempt else list(_violations(pod))
+
+
+def _violations(pod: Mapping[str, Any]) -> Iterator[str]:
+    context = pod.get("securityContext") or {}
+    containers = [c for key in ("containers", "initContainers", "ephemeralContainers") for c in pod.get(key) or ()]
+    at_root = [c["name"] for c in containers if not _group_of(c, context) > 0]
+    if at_root:
+        yield f"runs with group 0: {', '.join(at_root)}"
+    if not all(group > 0 for group in context.get("supplementalGroups") or ()):
+        yield "supplementalGroups has 0"
+    if not (1 if context.get("fsGroup") is None else context["fsGroup"]) > 0:
+        yield "fsGroup is 0"
+    if context.get("supplementalGroupsPolicy") != "Strict":
+        yield "supplementalGroupsPolicy is not Strict"
+
+
+def _group_of(container: Mapping[str, Any], context: Mapping[str, Any]) -> int:
+    own = (container.get("securityContext") or {}).get("runAsGroup")
+    shared = context.get("runAsGroup")
+    return int(own if own is not None else shared if shared is not None else 0)
+
+
+def mode_of(namespace: str, labels: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """The mode of the policy in a namespace: exempt, audit, warn or deny. dc.yml wins over the label, the label over
+    the default.
+    """
+    if namespace in settings["exempt"]:
+        return "exempt"
+    named = settings["namespaces"].get(namespace)
+    label = labels.get(LABEL)
+    return str(named or (label if label in MODES else settings["default"]))
+
 
 API = "admissionregistration.k8s.io/v1"
 NAME = "kubernetes.io/metadata.name"
@@ -176,3 +217,46 @@ def key(live: Mapping[str, Any]) -> str:
     """`Kind/name`, or `Kind/namespace/name`."""
     metadata = live["metadata"]
     return "/".join(filter(None, (live["kind"], metadata.get("namespace"), metadata["name"])))
+
+
+BALANCER, ENFORCER = "bmk-no-load-balancer", "bmk-no-network-policy"
+_SAY = ["Warn", "Audit"]
+_IS_OTHER = "object.spec.?type.orValue('ClusterIP') != 'LoadBalancer'"
+_PENDING = (
+    "bmk: nothing in this cluster gives a Service of type LoadBalancer an address, so it stays pending: "
+    "use NodePort, or install what does and set load_balancers: own in dc.yml"
+)
+_IDLE = (
+    "bmk: nothing in this cluster enforces a NetworkPolicy, so it has no effect: "
+    "set policies: kube-network-policies in dc.yml, or install what does"
+)
+
+
+def warnings(balances: bool, enforces: bool) -> Iterator[Object]:
+    """Policies that admit everything and warn of what the cluster lacks: load balancers,
+    enforcement of NetworkPolicy.
+    """
+    if not balances:
+        services = rule("", ["services"], ["CREATE", "UPDATE"])
+        yield admission(BALANCER, [services], {}, [{"expression": _IS_OTHER, "message": _PENDING}])
+        yield binding(BALANCER, BALANCER, _SAY, {})
+    if not enforces:
+        policies = rule("networking.k8s.io", ["networkpolicies"], ["CREATE", "UPDATE"])
+        yield admission(ENFORCER, [policies], {}, [{"expression": "false", "message": _IDLE}])
+        yield binding(ENFORCER, ENFORCER, _SAY, {})
+
+
+# kubeadm's binding by which any bootstrap token gets a certificate for any node name; every new cluster has it
+AUTOMATIC = "kubeadm:node-autoapprove-bootstrap"
+_NODECLIENT = "certificatesigningrequests/nodeclient"
+
+
+def gives_any_name(rule: Mapping[str, Any]) -> bool:
+    """Whether a rule allows automatic approval of client certificates for any node name. Renewals are another right."""
+    return _NODECLIENT in (rule.get("resources") or ()) and bool({"create", "*"} & set(rule.get("verbs") or ()))
+
+
+def automatic(roles: Iterable[Mapping[str, Any]], bindings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of bindings by which Kubernetes approves certificates for any node name: there should be none."""
+    giving = {role["metadata"]["name"] for role in roles if any(map(gives_any_name, role.get("rules") or ()))}
+    return sorted(b["metadata"]["name"] for b in bindings if b["roleRef"]["name"] in giving)

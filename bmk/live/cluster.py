@@ -11,8 +11,8 @@ from typing import Any
 
 from bmk.boot.dnsmasq import base_url
 from bmk.cluster import csr, smoke
+from bmk.cluster.anonymous import live_control_planes
 from bmk.cluster.api import Api
-from bmk.cluster.live import live_control_planes
 from bmk.cluster.smoke import Proof
 from bmk.datacenter.credentials import MetricsPair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
@@ -20,9 +20,9 @@ from bmk.drift.outside.cluster import ADMINISTRATORS, administrator, wanted_poli
 from bmk.engine.services import Check
 from bmk.errors import BmkError, Unreachable
 from bmk.hardening import addons, policy
-from bmk.hardening.joining import automatic
+from bmk.hardening.addons import Object
 from bmk.hardening.network import unable as unable_nodes
-from bmk.hardening.objects import Object
+from bmk.hardening.policy import automatic
 from bmk.journal import Journal
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted, NodeState, Policies
@@ -50,11 +50,13 @@ class LiveCluster:
 
     def nodes(self) -> Mapping[str, NodeState]:
         with self._api() as api:
-            return dict(api.nodes())
+            return dict(api.nodes.readiness())
 
     def approve(self) -> Sequence[csr.Decision]:
         with self._api() as api:
-            return csr.approve(api, {h.name: str(h.address) for h in self._dc.members(self._name)})
+            return csr.approve(
+                api.approvals, api.nodes.readiness, {h.name: str(h.address) for h in self._dc.members(self._name)}
+            )
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
         with self._api() as api:
@@ -65,14 +67,14 @@ class LiveCluster:
 
     def policies(self) -> Policies:
         with self._api() as api:
-            wrong = policy.differing(self._wanted(api), api.policies()) or automatic(*api.plain_roles())
+            wrong = policy.differing(self._wanted(api), api.policies.objects()) or automatic(*api.policies.roles())
             return "stale" if wrong else "current"
 
     def apply_policies(self) -> Sequence[str]:
         """What differs, and only that: a policy that is as it should be is not touched."""
         with self._api() as api:
             wanted = self._wanted(api)
-            wrong = policy.differing(wanted, api.policies())
+            wrong = policy.differing(wanted, api.policies.objects())
             for body in wanted:
                 if policy.key(body) in wrong:
                     api.apply(addons.completed(body, self._pair.data))
@@ -80,18 +82,18 @@ class LiveCluster:
             for name in wrong:
                 if name not in mine:
                     kind, *namespace, last = name.split("/")
-                    api.delete_policy(kind, last, *namespace)
-            bindings = automatic(*api.plain_roles())
+                    api.policies.delete(kind, last, *namespace)
+            bindings = automatic(*api.policies.roles())
             for name in bindings:
-                api.delete_binding(name)
+                api.policies.delete_binding(name)
         return [*wrong, *(f"ClusterRoleBinding/{name}" for name in bindings)]
 
     def evidence(self) -> Mapping[str, Any]:
         with self._api() as api:
-            return {**api.hardening(), "wanted": tuple(self._wanted(api))}
+            return {**api.policies.evidence(), "wanted": tuple(self._wanted(api))}
 
     def _wanted(self, api: Api) -> list[Object]:
-        return wanted_policies(self._dc, self._name, self._images, api.namespaces(), self._pair.certificate)
+        return wanted_policies(self._dc, self._name, self._images, api.policies.namespaces(), self._pair.certificate)
 
     @cached_property
     def _pair(self) -> MetricsPair:
@@ -99,9 +101,9 @@ class LiveCluster:
 
     def repair_drift(self, found: Sequence[Drifted]) -> None:
         with self._api() as api:
-            nodes = {n["metadata"]["name"]: n for n in api.plain_nodes()}
+            nodes = {n["metadata"]["name"]: n for n in api.nodes.objects()}
             for name, patch in node_patches(nodes, found).items():
-                api.patch_node(name, patch)
+                api.nodes.patch(name, patch)
             for name in sorted({d.id for d in found if d.kind == "bindings"}):
                 _put_right(api, name)
         if any(d.kind == "policies" for d in found):
@@ -114,7 +116,7 @@ class LiveCluster:
             raise BmkError("the mirror has no image for the smoke test", hint="bmk artifacts sync")
         with self._api() as api:
             members = {h.name for h in self._dc.members(self._name)}
-            there = [name for name in api.nodes() if name in members]
+            there = [name for name in api.nodes.readiness() if name in members]
             rows = smoke.run(api, self._proof(there, image, self._enforced(api, there)))
             held = {str(r.host): r.ok for r in rows if r.name == smoke.POLICY}
             self._journal.record(self._name, PROOF, {"at": time.time(), "holds": held})
@@ -131,7 +133,7 @@ class LiveCluster:
         """Nodes on which a NetworkPolicy must hold: the hardening report says of the others that none does."""
         if not self._dc.cluster(self._name).network.enforces:
             return []
-        unable = unable_nodes(api.plain_nodes())
+        unable = unable_nodes(api.nodes.objects())
         return [name for name in nodes if name not in unable]
 
     def _api(self) -> Api:
@@ -147,4 +149,4 @@ def _put_right(api: Api, binding: str) -> None:
         api.apply(administrator(binding))
     else:
         namespace, _, name = binding.rpartition("/")
-        api.delete_binding(name, namespace)
+        api.policies.delete_binding(name, namespace)

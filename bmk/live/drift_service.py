@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bmk.artifacts.mirror import open_mirror
-from bmk.cluster.api import Api
+from bmk.cluster.api import Api, NodesApi
 from bmk.datacenter.credentials import metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
@@ -137,13 +137,13 @@ def _cluster(on: Scan, name: str, members: Sequence[str]) -> Outside:
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
         pair = metrics_pair(dc.state, name)
         with Api(kubeconfig, _PATIENCE) as api:
-            nodes = node_facts(api.plain_nodes())
+            nodes = node_facts(api.nodes.objects())
             wanted = wanted_policies(
-                dc, name, open_mirror().as_vars(dc.spec.deployer)[1], api.namespaces(), pair.certificate
+                dc, name, open_mirror().as_vars(dc.spec.deployer)[1], api.policies.namespaces(), pair.certificate
             )
-            whole = {**binding_facts(*api.plain_roles()), **policy_facts(wanted, api.policies())}
-            images = image_facts(api.plain_pods(NAMESPACE))
-            kubelets, silent = _kubelets(api, [h for h in members if _ready(nodes, h)])
+            whole = {**binding_facts(*api.policies.roles()), **policy_facts(wanted, api.policies.objects())}
+            images = image_facts(api.pods.objects(NAMESPACE))
+            kubelets, silent = _kubelets(api.nodes, [h for h in members if _ready(nodes, h)])
     except ODD as error:  # an API server that was taken over answers what it likes
         text = f"the API's answer cannot be understood: {type(error).__name__}: {error}"[:200]
         return Outside(troubles={name: (Trouble("api", text, f"bmk status {dc.name}"),)})
@@ -166,12 +166,12 @@ def _ready(nodes: Mapping[str, Facts], host: str) -> bool:
     return bool(nodes.get(host, {}).get("nodes", {}).get(host, {}).get("ready"))
 
 
-def _kubelets(api: Api, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str, tuple[Trouble, ...]]]:
+def _kubelets(nodes: NodesApi, hosts: Sequence[str]) -> tuple[dict[str, Any], dict[str, tuple[Trouble, ...]]]:
     """Live settings by their path, by host, and of whom there are none although the node is Ready."""
 
     def ask(host: str) -> Any:
         try:
-            return flat(api.kubelet_settings(host))
+            return flat(nodes.kubelet_settings(host))
         except BmkError as error:
             return (Trouble("kubelet", f"its kubelet does not say what it runs with: {error.why or error.what}"),)
         except Exception as error:  # the API passes on whatever a kubelet says

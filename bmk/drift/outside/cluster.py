@@ -10,9 +10,9 @@ from bmk.drift.flat import flat
 from bmk.drift.kind import Kind, Rule, by_api
 from bmk.drift.model import Attributes, Desired, Facts
 from bmk.errors import PreflightRefused
-from bmk.hardening import absent, addons, network, policy
-from bmk.hardening.joining import gives_any_name
-from bmk.hardening.objects import Object
+from bmk.hardening import addons, network, policy
+from bmk.hardening.addons import Object
+from bmk.hardening.policy import gives_any_name
 
 Live = Mapping[str, Any]
 _ROLE = "cluster-admin"
@@ -57,7 +57,7 @@ def wanted_policies(
     """
     cluster = dc.cluster(name)
     found = policy.objects(cluster.hardening.groups.model_dump(mode="json"))
-    found += absent.warnings(cluster.network.load_balancers == "own", cluster.network.enforces)
+    found += policy.warnings(cluster.network.load_balancers == "own", cluster.network.enforces)
     if cluster.network.plugin == "routed" and cluster.network.policies == network.ENGINE:
         found += network.engine(_image(images, network.ENGINE))
     found += [addons.dns_budget(), *addons.metrics(_image(images, addons.METRICS), certificate)]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bmk.hardening import apiserver
-from bmk.hardening.control import Control, Verdict, holds
-from bmk.hardening.controls.family import among, at_least, flag, flags, given, one_of
+from bmk.hardening.control import Control, Verdict, among, at_least, flag, flags, given, holds, one_of
 from bmk.hardening.evidence import NodeEvidence
 
 _API = "kube-apiserver"

@@ -10,8 +10,7 @@ from bmk.hardening import network, policy
 from bmk.hardening.apiserver import ANONYMOUS
 from bmk.hardening.control import Control, Verdict, holds, not_applicable
 from bmk.hardening.evidence import ClusterEvidence
-from bmk.hardening.groups import POLICY
-from bmk.hardening.joining import AUTOMATIC, automatic
+from bmk.hardening.policy import AUTOMATIC, POLICY, automatic
 
 _TOKEN = 7200  # seconds that a bootstrap token may still have
 _ADMINS = ("cluster-admin", "kubeadm:cluster-admins")  # bindings that Kubernetes and kubeadm make

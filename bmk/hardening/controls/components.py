@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.hardening.control import Control, Verdict, holds
-from bmk.hardening.controls.family import at_least, flag, flags, not_true, one_of
+from bmk.hardening.control import Control, Verdict, at_least, flag, flags, holds, not_true, one_of
 from bmk.hardening.evidence import NodeEvidence
 
 _API, _CM, _SCHEDULER, _ETCD = "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"

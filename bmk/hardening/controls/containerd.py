@@ -7,8 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from bmk.hardening.control import Control, Verdict, holds, not_applicable
-from bmk.hardening.controls.family import files, runtime
+from bmk.hardening.control import Control, Verdict, files, holds, not_applicable, runtime
 from bmk.hardening.evidence import NodeEvidence
 
 _CRI, _RUNTIME = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"

@@ -6,8 +6,7 @@ from typing import Any
 
 from bmk.hardening import apiserver
 from bmk.hardening.accounts import owned_at
-from bmk.hardening.control import Control, Verdict, holds, not_applicable
-from bmk.hardening.controls.family import files
+from bmk.hardening.control import Control, Verdict, files, holds, not_applicable
 from bmk.hardening.evidence import NodeEvidence
 
 _MANIFESTS, _PKI = "/etc/kubernetes/manifests", "/etc/kubernetes/pki"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bmk.hardening.accounts import API_SERVER, CONTROLLER_MANAGER, ETCD, PROXY, SCHEDULER
-from bmk.hardening.control import Control, Verdict, holds, not_applicable
-from bmk.hardening.controls.family import runs_as
+from bmk.hardening.control import Control, Verdict, holds, not_applicable, runs_as
 from bmk.hardening.evidence import NodeEvidence
 
 _WHY = "Who breaks out of a static pod that runs as root is root on a control plane, and so on every node."

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bmk.hardening.apiserver import TLS_CIPHERS
-from bmk.hardening.control import Control, Verdict, holds
-from bmk.hardening.controls.family import at_least, files, kubelet, one_of
+from bmk.hardening.control import Control, Verdict, at_least, files, holds, kubelet, one_of
 from bmk.hardening.evidence import KUBELET_CONFIG, NodeEvidence
 
 _STALE = 2  # seconds

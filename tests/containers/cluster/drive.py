@@ -22,8 +22,8 @@ from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.artifacts.mirror import open_mirror
 from bmk.boot.server import registry_certificate
 from bmk.cluster import csr, smoke
+from bmk.cluster.anonymous import live_control_planes
 from bmk.cluster.api import Api
-from bmk.cluster.live import live_control_planes
 from bmk.datacenter.credentials import vip_keys
 from bmk.datacenter.inventory import ansible_inventory
 from bmk.datacenter.load import load_datacenter
@@ -83,8 +83,8 @@ def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:
     members = dc.members("roles")
     live = live_control_planes({h.name: str(h.address) for h in members if h.role == "control_plane"})
     with Api(dc.state / "kubeconfig" / "roles") as api:
-        there = list(api.nodes())
-        csr.approve(api, {h.name: str(h.address) for h in members})
+        there = list(api.nodes.readiness())
+        csr.approve(api.approvals, api.nodes.readiness, {h.name: str(h.address) for h in members})
         deployer = str(dc.spec.deployer.address)
         proof = smoke.Proof(there, f"{deployer}:5000/smoke:1", deployer, f"http://{deployer}/healthz")
         rows = smoke.run(api, proof)

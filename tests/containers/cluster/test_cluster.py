@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bmk.hardening.joining import AUTOMATIC
+from bmk.hardening.policy import AUTOMATIC
 from tests.containers.cluster.conftest import Hall
 from tests.tickets import client_request
 

@@ -9,8 +9,7 @@ import pytest
 
 from bmk.cluster.csr import JOINING
 from bmk.hardening.controls import CONTROLS
-from bmk.hardening.groups import POLICY
-from bmk.hardening.joining import AUTOMATIC
+from bmk.hardening.policy import AUTOMATIC, POLICY
 from tests.containers.hardening.breaks import KUBELET, OURS, C, W
 from tests.containers.hardening.conftest import Place, until
 

@@ -21,7 +21,7 @@ import pytest
 from bmk.cluster.csr import CLIENT, JOINING
 from bmk.datacenter.load import load_datacenter
 from bmk.hardening import addons
-from bmk.hardening.joining import AUTOMATIC
+from bmk.hardening.policy import AUTOMATIC
 from bmk.journal import Journal
 from bmk.live.cluster import LiveCluster
 from tests.services.hardening.conftest import Server, free_port, load_version, program, start, stop

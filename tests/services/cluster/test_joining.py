@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from bmk.hardening.joining import AUTOMATIC
+from bmk.hardening.policy import AUTOMATIC
 from tests.services.cluster.conftest import CLUSTER, Cluster
 
 pytestmark = pytest.mark.services

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from bmk.cluster.anonymous import PATHS, ask
+from bmk.cluster.anonymous import PATHS, ask, live_control_planes
 from bmk.cluster.api import Api
-from bmk.cluster.live import live_control_planes
 from bmk.errors import BmkError
 from bmk.secrets.certificate import self_signed
 
@@ -27,14 +26,14 @@ ANSWERS = [
     b'{"items": [{"metadata": {"name": "n"}, "status": {"conditions": [7]}}]}', b"[" * 5000,
 ]  # fmt: skip
 ASKED: dict[str, Callable[[Api], Any]] = {
-    "nodes": lambda api: api.nodes(),
-    "pods": lambda api: api.pods("default"),
-    "plain pods": lambda api: api.plain_pods("default"),
-    "a kubelet's settings": lambda api: api.kubelet_settings("n"),
-    "requests for certificates": lambda api: api.waiting_requests(),
-    "logs": lambda api: api.logs("default", "p"),
-    "a command": lambda api: api.execute("default", "p", ["true"], 2),
-    "a service": lambda api: api.service_address("default", "s"),
+    "nodes": lambda api: api.nodes.readiness(),
+    "pods": lambda api: api.pods.states("default"),
+    "plain pods": lambda api: api.pods.objects("default"),
+    "a kubelet's settings": lambda api: api.nodes.kubelet_settings("n"),
+    "requests for certificates": lambda api: api.approvals.waiting_requests(),
+    "logs": lambda api: api.pods.logs("default", "p"),
+    "a command": lambda api: api.pods.execute("default", "p", ["true"], 2),
+    "a service": lambda api: api.pods.service_address("default", "s"),
 }
 
 

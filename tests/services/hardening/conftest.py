@@ -21,8 +21,8 @@ import pytest
 
 import bmk.ansible
 from bmk.artifacts.mirror import load_mirror
+from bmk.cluster.anonymous import ready
 from bmk.cluster.api import Api
-from bmk.cluster.live import ready
 from bmk.errors import BmkError
 from bmk.hardening import apiserver
 

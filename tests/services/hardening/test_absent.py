@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bmk.hardening import absent
+from bmk.hardening import policy
 from tests.services.hardening.conftest import ADMIN, Server
 
 pytestmark = pytest.mark.services
@@ -18,7 +18,7 @@ POLICY = {"podSelector": {}, "policyTypes": ["Ingress"]}
 @pytest.fixture(scope="module")
 def lacking(server: Server) -> Iterator[Server]:
     """A cluster in which nothing balances and nothing enforces, as `bmk provision` puts it; gone afterwards."""
-    wanted = list(absent.warnings(balances=False, enforces=False))
+    wanted = list(policy.warnings(balances=False, enforces=False))
     with server.api() as api:
         for body in wanted:
             api.apply(body)
@@ -27,7 +27,7 @@ def lacking(server: Server) -> Iterator[Server]:
             assert time.monotonic() < end, "the policies are not in force"
         yield server
         for body in reversed(wanted):
-            api.delete_policy(body["kind"], body["metadata"]["name"])
+            api.policies.delete(body["kind"], body["metadata"]["name"])
 
 
 def _told(server: Server) -> set[str]:
@@ -77,6 +77,6 @@ def test_who_makes_a_network_policy_reads_that_nothing_enforces_it(lacking: Serv
 
 def test_a_cluster_that_has_both_says_nothing() -> None:
     """Each warning is there only where its thing is not."""
-    assert list(absent.warnings(balances=True, enforces=True)) == []
-    assert {absent.BALANCER} == {o["metadata"]["name"] for o in absent.warnings(balances=False, enforces=True)}
-    assert {absent.ENFORCER} == {o["metadata"]["name"] for o in absent.warnings(balances=True, enforces=False)}
+    assert list(policy.warnings(balances=True, enforces=True)) == []
+    assert {policy.BALANCER} == {o["metadata"]["name"] for o in policy.warnings(balances=False, enforces=True)}
+    assert {policy.ENFORCER} == {o["metadata"]["name"] for o in policy.warnings(balances=True, enforces=False)}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bmk.hardening import policy
-from bmk.hardening.groups import LABEL, POLICY, violations
+from bmk.hardening.policy import LABEL, POLICY, violations
 from tests.services.hardening.conftest import GROUPS, Server
 
 pytestmark = pytest.mark.services
@@ -207,7 +207,7 @@ def test_policies_are_upgraded_in_place(server: Server) -> None:
         server.kubectl(
             "patch", "validatingadmissionpolicy", POLICY, "--type=merge", "-p", '{"spec":{"failurePolicy":"Ignore"}}'
         )
-        wrong = policy.differing(wanted, api.policies())
+        wrong = policy.differing(wanted, api.policies.objects())
         assert f"ValidatingAdmissionPolicy/{POLICY}" in wrong
         assert f"ValidatingAdmissionPolicyBinding/{POLICY}-warn-named" in wrong
         for body in wanted:
@@ -215,8 +215,8 @@ def test_policies_are_upgraded_in_place(server: Server) -> None:
                 api.apply(body)
         mine = {policy.key(body) for body in wanted}
         for name in set(wrong) - mine:
-            api.delete_policy(*name.split("/"))
-        assert policy.differing(wanted, api.policies()) == []
+            api.policies.delete(*name.split("/"))
+        assert policy.differing(wanted, api.policies.objects()) == []
     assert _uid(server) == before
 
 

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from bmk.cluster.api import SigningRequest
 from bmk.cluster.csr import CLIENT, JOINING, SERVING, Decision, approve
 from bmk.errors import BmkError, Unreachable
-from bmk.hardening.joining import automatic
+from bmk.hardening.policy import automatic
 
 INVENTORY = {"worker-1": "10.0.0.21", "worker-2": "10.0.0.22"}
 NODE = "system:node:worker-1"
@@ -84,14 +84,14 @@ CLIENT_GOOD = SigningRequest(
 def test_a_node_gets_its_own_name_and_address() -> None:
     """What the data center file says of a node is approved."""
     api = Requests([GOOD])
-    assert approve(api, INVENTORY) == [Decision("csr-1", "worker-1", "serving")]
+    assert approve(api, api.nodes, INVENTORY) == [Decision("csr-1", "worker-1", "serving")]
     assert api.approved == ["csr-1"]
 
 
 def test_a_ticket_is_good_for_its_own_host() -> None:
     """The name that the ticket is for is approved."""
     api = Requests([CLIENT_GOOD])
-    assert approve(api, INVENTORY) == [Decision("csr-2", "worker-1", "client")]
+    assert approve(api, api.nodes, INVENTORY) == [Decision("csr-2", "worker-1", "client")]
     assert api.approved == ["csr-2"]
 
 
@@ -117,7 +117,7 @@ def test_a_ticket_is_good_for_its_own_host() -> None:
 def test_anything_else_is_left_with_a_reason(bad: SigningRequest, because: str) -> None:
     """Another's name, another's address, other usages, another kind of name: never approved, always explained."""
     api = Requests([bad])
-    (answer,) = approve(api, INVENTORY)
+    (answer,) = approve(api, api.nodes, INVENTORY)
     assert api.approved == []
     assert because in answer.problem
 
@@ -142,7 +142,7 @@ def test_anything_else_is_left_with_a_reason(bad: SigningRequest, because: str) 
 def test_a_stolen_ticket_gets_nothing(bad: SigningRequest, because: str) -> None:
     """Another name than the ticket's, a foreign token, another right: never approved, always explained."""
     api = Requests([bad])
-    (answer,) = approve(api, INVENTORY)
+    (answer,) = approve(api, api.nodes, INVENTORY)
     assert api.approved == []
     assert because in answer.problem
 
@@ -150,14 +150,14 @@ def test_a_stolen_ticket_gets_nothing(bad: SigningRequest, because: str) -> None
 def test_a_ticket_of_a_ready_node_is_good_for_nothing() -> None:
     """Who is a Ready node has its identity: a second one for the same name is a theft, or can wait."""
     api = Requests([CLIENT_GOOD], ready=("worker-1",))
-    assert "Ready node already" in approve(api, INVENTORY)[0].problem
+    assert "Ready node already" in approve(api, api.nodes, INVENTORY)[0].problem
     assert api.approved == []
 
 
 def test_a_host_that_left_the_file_joins_no_more() -> None:
     """The inventory counts, not the ticket alone."""
     api = Requests([CLIENT_GOOD])
-    assert "no ticket for a host" in approve(api, {"worker-2": "10.0.0.22"})[0].problem
+    assert "no ticket for a host" in approve(api, api.nodes, {"worker-2": "10.0.0.22"})[0].problem
 
 
 def test_one_odd_request_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_one_odd_request_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(x509, "load_pem_x509_csr", load)
     api = Requests([odd, refused, GOOD], refused=("refused",))
-    assert [a.problem for a in approve(api, INVENTORY)] == [
+    assert [a.problem for a in approve(api, api.nodes, INVENTORY)] == [
         "cannot be read: TypeError", "the Kubernetes API refused: not found", "",
     ]  # fmt: skip
     assert api.approved == ["csr-1"]
@@ -181,7 +181,7 @@ def test_one_odd_request_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_another_answered_meanwhile_is_no_refusal() -> None:
     """A run and the approver beside it see the same request: one of them is late, and nothing is wrong."""
     api = Requests([replace(GOOD, name="gone"), GOOD], gone=("gone",))
-    assert approve(api, INVENTORY) == [Decision("csr-1", "worker-1", "serving")]
+    assert approve(api, api.nodes, INVENTORY) == [Decision("csr-1", "worker-1", "serving")]
 
 
 def test_an_api_that_goes_away_is_told() -> None:
@@ -192,7 +192,7 @@ def test_an_api_that_goes_away_is_told() -> None:
             raise Unreachable("the Kubernetes API does not answer")
 
     with pytest.raises(Unreachable):
-        approve(Away([CLIENT_GOOD]), INVENTORY)
+        approve(Away([CLIENT_GOOD]), dict, INVENTORY)
 
 
 def test_bindings_that_approve_any_name_are_found() -> None:
@@ -214,7 +214,7 @@ def _role(name: str, group: str, resource: str) -> dict[str, Any]:
 def test_other_signers_are_not_our_business() -> None:
     """What is neither of the two kinds is not even answered, nor a node that renews its client certificate."""
     api = Requests([replace(GOOD, signer="kubernetes.io/kube-apiserver-client"), replace(CLIENT_GOOD, username=NODE)])
-    assert approve(api, INVENTORY) == []
+    assert approve(api, api.nodes, INVENTORY) == []
     assert api.approved == []
 
 
@@ -225,5 +225,5 @@ def test_a_request_altered_after_signing_is_left() -> None:
     at = bytes(der).rindex(b"\x0a\x00\x00\x15")
     der[at + 3] = 0x16
     altered = x509.load_der_x509_csr(bytes(der)).public_bytes(serialization.Encoding.PEM)
-    (answer,) = approve(Requests([replace(GOOD, pem=altered)]), {"worker-1": "10.0.0.22"})
+    (answer,) = approve(Requests([replace(GOOD, pem=altered)]), dict, {"worker-1": "10.0.0.22"})
     assert answer.problem == "is not signed by its own key"

@@ -20,7 +20,7 @@ from bmk.cluster.kubeadm import (
     upload_certs_documents,
 )
 from bmk.hardening import accounts
-from bmk.hardening.groups import violations
+from bmk.hardening.policy import violations
 
 Make = Callable[..., Node]
 Golden = Callable[[str, str], None]

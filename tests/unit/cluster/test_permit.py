@@ -24,13 +24,13 @@ REQUEST = {
 }
 SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
 WRITES: dict[str, Callable[[Api], object]] = {
-    "patch": lambda api: api.patch_node("n", {}),
-    "delete binding": lambda api: api.delete_binding("n"),
-    "approve": lambda api: api.approve("n", "x", "y"),
+    "patch": lambda api: api.nodes.patch("n", {}),
+    "delete binding": lambda api: api.policies.delete_binding("n"),
+    "approve": lambda api: api.approvals.approve("n", "x", "y"),
     "create": lambda api: api.create(SPACE),
     "apply": lambda api: api.apply(SPACE),
-    "delete policy": lambda api: api.delete_policy("ValidatingAdmissionPolicy", "n"),
-    "delete namespace": lambda api: api.delete_namespace("n", 0),
+    "delete policy": lambda api: api.policies.delete("ValidatingAdmissionPolicy", "n"),
+    "delete namespace": lambda api: api.pods.delete_namespace("n", 0),
 }
 
 
@@ -100,6 +100,6 @@ def test_a_cancelled_call_writes_nothing_to_an_api(server: Server, api: Api, wha
 def test_a_call_that_is_wanted_writes(server: Server, api: Api) -> None:
     """With a permit, and without one where there is no run, requests reach the API."""
     with permitted():
-        api.patch_node("n", {})
-    api.patch_node("n", {})
+        api.nodes.patch("n", {})
+    api.nodes.patch("n", {})
     assert server.methods == ["PATCH", "PATCH"]

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+from lightkube.resources.certificates_v1 import CertificateSigningRequest
+
+from bmk.cluster import api
+from bmk.cluster.api.policies import KINDS
+
+RESOURCES = re.compile(r"^from lightkube\.resources\.\w+ import (\([^)]*\)|.*)$", re.MULTILINE)
 
 FIRST_ANSWERS = """
 import sys, threading
@@ -32,3 +41,12 @@ def test_first_answers_may_come_at_once() -> None:
     for _ in range(5):
         done = subprocess.run([sys.executable, "-c", FIRST_ANSWERS], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_decoder_knows_every_type_that_is_used() -> None:
+    """Kinds named in the package are the kinds that it lets the decoder learn: a new one cannot be forgotten."""
+    used = {name for file in Path(api.__file__).parent.glob("*.py") for name in RESOURCES.findall(file.read_text())}
+    names = {
+        name.strip() for line in used for name in line.replace("(", "").replace(")", "").split(",") if name.strip()
+    }
+    assert names == {kind.__name__ for kind in (*KINDS, CertificateSigningRequest)}

@@ -25,7 +25,7 @@ from bmk.hardening.assess import ControlResult, HardeningReport, NoEvidence, ass
 from bmk.hardening.controls import BY_ID, CONTROLS
 from bmk.hardening.controls.control_plane import _level
 from bmk.hardening.evidence import NodeEvidence
-from bmk.hardening.groups import mode_of
+from bmk.hardening.policy import mode_of
 from bmk.report.hardening import as_html, as_junit
 
 ROOT = Path(__file__).resolve().parents[3]

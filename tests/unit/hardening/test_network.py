@@ -11,7 +11,7 @@ from bmk.hardening import network
 from bmk.hardening.controls import BY_ID
 from bmk.hardening.evidence import ClusterEvidence
 from bmk.hardening.exceptions import exceptions
-from bmk.hardening.groups import violations
+from bmk.hardening.policy import violations
 
 SETTINGS = {"network": {"plugin": "routed", "policies": network.ENGINE, "deny": ["default", "shop"]}}
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}

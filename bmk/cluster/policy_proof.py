@@ -1,6 +1,6 @@
-"""Proof by two pods that a NetworkPolicy holds: a friend who is let in everywhere, and a stranger who is not.
+"""Proof by two pods that NetworkPolicy is enforced: the policy admits one to all web servers and not the other.
 
-Both reach the web servers of the smoke test before there is a policy, so that silence is the policy's doing.
+Both reach the web servers before the policy exists, so that a missing answer is the policy's effect.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _ROLE = "bmk.dev/smoke"
 
 
 def manifests(web: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The two pods: web servers like the others, which the service does not know."""
+    """The two pods: web servers like the others, without the service's label."""
     return [
         {**web, "metadata": {**web["metadata"], "name": role, "labels": {_ROLE: role}}} for role in (FRIEND, STRANGER)
     ]
 
 
 def policy(namespace: str) -> dict[str, Any]:
-    """Who is let in at the web servers: the friend."""
+    """The policy: only the friend reaches the web servers."""
     spec = {
         "podSelector": {"matchLabels": {"app": "web"}},
         "policyTypes": ["Ingress"],
@@ -35,7 +35,7 @@ def policy(namespace: str) -> dict[str, Any]:
 
 
 def prove(api: Api, namespace: str, webs: Sequence[PodState], port: int, seconds: float) -> dict[str, str]:
-    """What is wrong on the node of each web server; empty where the policy holds. `seconds`: patience for each step."""
+    """Node of each web server -> what is wrong there; "" where the policy holds. `seconds`: deadline of each step."""
     asking = _Asking(api, namespace, port, seconds)
     everybody = {str(web.ip) for web in webs}
     before = asking.until(STRANGER, webs, lambda reached: reached == everybody)
@@ -62,13 +62,13 @@ def _wrong(ip: str, before: Iterable[str], after: Iterable[str], friend: Iterabl
 
 
 class _Asking:
-    """Asks all web servers at once from one of the two pods."""
+    """Requests from one of the two pods to all web servers at once."""
 
     def __init__(self, api: Api, namespace: str, port: int, seconds: float) -> None:
         self._api, self._namespace, self._port, self._seconds = api, namespace, port, seconds
 
     def until(self, pod: str, webs: Sequence[PodState], good: Any) -> set[str]:
-        """Addresses that the pod reached when it was good, or at last."""
+        """Addresses that the pod reached in the first good attempt, or the last one."""
         last: set[str] = set()
 
         def asked() -> bool:
@@ -87,4 +87,4 @@ class _Asking:
             f"wget -q -T {max(2, self._seconds / 60):.0f} -O - http://$a:{self._port}/index.html >/dev/null && echo $a"
         )
         script = f"for a in {' '.join(str(web.ip) for web in webs)}; do ({ask}) & done; wait"
-        return set(self._api.execute(self._namespace, pod, ["/bin/sh", "-c", script], self._seconds)[1].split())
+        return set(self._api.pods.execute(self._namespace, pod, ["/bin/sh", "-c", script], self._seconds)[1].split())

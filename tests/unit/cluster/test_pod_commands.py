@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from bmk.cluster.api import PodState
-from bmk.cluster.asking import PRINTED, PodCommand, Row, answered, ask_node
+from bmk.cluster.pod_commands import PRINTED, PodCommand, Row, answered, ask_node
 from bmk.errors import Unreachable
 
 POD = PodState("web-worker-1", "Running", True, "10.1.0.7", "worker-1")

@@ -1,6 +1,6 @@
-"""What the smoke test asks of one node: commands in its pod, in one call, and what the pod has printed.
+"""Questions of the smoke test to one node: commands in its pod, in one call, and the log of the pod.
 
-Both go through the node's kubelet, so that its serving certificate is proven with them.
+Both go through the node's kubelet, so that its serving certificate is verified with them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Protocol
 from bmk.cluster.api import PodState
 from bmk.errors import BmkError
 
-PRINTED = "bmk smoke test"  # by each pod when it begins
+PRINTED = "bmk smoke test"  # by each pod when it starts
 _MARK = "@@bmk"
-_ANSWER = re.compile(rf"^{_MARK} ([0-9]{{1,3}})$\n?", re.MULTILINE)  # of a node that may say anything: what fits counts
+_ANSWER = re.compile(rf"^{_MARK} ([0-9]{{1,3}})$\n?", re.MULTILINE)  # a node may print anything else between
 
 
 class Pods(Protocol):
-    """What of the API is needed."""
+    """The part of the API that is needed."""
 
     def execute(self, namespace: str, pod: str, command: list[str], seconds: float) -> tuple[int, str]: ...
     def logs(self, namespace: str, pod: str) -> str: ...
@@ -38,7 +38,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class PodCommand:
-    """A command for a shell; it has to end well and say `expected`, unless `good` judges (exit code, text)."""
+    """A shell command; passes with exit code 0 and `expected` in its output, or when `good(exit code, output)` says
+    so.
+    """
 
     name: str
     command: str
@@ -52,12 +54,12 @@ class PodCommand:
 
 
 def answered(code: int, text: str) -> bool:
-    """Whether nslookup heard from a name server that was asked further: that there is no such name is an answer."""
+    """Whether nslookup got an answer from an upstream name server; NXDOMAIN is one."""
     return code == 0 or "NXDOMAIN" in text
 
 
 def ask_node(api: Pods, namespace: str, pod: PodState, questions: Sequence[PodCommand], seconds: float) -> list[Row]:
-    """A row for each question, one for exec and one for logs; asked again until all are well or `seconds` are over."""
+    """A row for each question, one for exec and one for logs; repeated until all pass or `seconds` are over."""
     end = time.monotonic() + seconds
     while True:
         rows = [*_executed(api, namespace, pod, questions, seconds), _logged(api, namespace, pod)]
@@ -67,7 +69,7 @@ def ask_node(api: Pods, namespace: str, pod: PodState, questions: Sequence[PodCo
 
 
 def _executed(api: Pods, namespace: str, pod: PodState, questions: Sequence[PodCommand], seconds: float) -> list[Row]:
-    """An API server or a kubelet may be busy for a moment: then nothing is known of the questions."""
+    """One row when exec itself fails: an API server or a kubelet may be busy."""
     try:
         _, said = api.execute(namespace, pod.name, ["/bin/sh", "-c", _script(questions)], seconds)
     except BmkError as error:

@@ -1,0 +1,110 @@
+"""The connection to a Kubernetes API: a kubeconfig, one client, and errors of the library as errors of bmk.
+
+This package is the only place that knows lightkube; everything else works with plain values.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import httpx2.websockets
+from lightkube import Client, KubeConfig
+from lightkube.codecs import from_dict
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.core.resource import NamespacedResource
+
+from bmk import permit
+from bmk.errors import ODD, BmkError, Unreachable
+
+
+class Connection:
+    """One cluster's API with a kubeconfig. Calls within `errors` raise Unreachable after `seconds`
+    without an answer.
+    """
+
+    def __init__(self, kubeconfig: Path, seconds: float) -> None:
+        self._where = str(kubeconfig)
+        self._seconds = seconds
+        with self.errors():
+            self._config = KubeConfig.from_file(kubeconfig)
+            if any(user.exec or user.auth_provider for user in self._config.users.values()):
+                raise ConfigError("it names a command to run, which bmk never does")
+            self.client = self.another_client()
+
+    def another_client(self) -> Client:
+        """A client of its own for a call that may be given up: the rest of its answer would spoil the next request."""
+        client = Client(config=self._config.get(), timeout=httpx2.Timeout(self._seconds), trust_env=False)
+        client._client._client.event_hooks = {"request": [_demand_permit]}  # every way to write passes here
+        return client
+
+    def authority(self) -> str:
+        """The cluster's authority, as PEM; "" when the kubeconfig names none."""
+        config = self._config.get()
+        return base64.b64decode((config and config.cluster.certificate_auth_data) or "").decode()
+
+    def list(self, kind: Any, **more: Any) -> Iterable[Any]:
+        """All objects of a kind, of all namespaces unless `namespace` is given. To be called within `errors`."""
+        everywhere: dict[str, Any] = {"namespace": "*"} if issubclass(kind, NamespacedResource) else {}
+        listed: Iterable[Any] = self.client.list(kind, **{**everywhere, **more})
+        return listed
+
+    def find(self, kind: Any, name: str, **more: Any) -> Any:
+        """An object, or None when there is none. To be called within `errors`."""
+        with absent():
+            return self.client.get(kind, name, **more)
+        return None
+
+    def create(self, manifest: Any) -> None:
+        """Create an object; fine when it exists."""
+        with self.errors():
+            try:
+                self.client.create(from_dict(dict(manifest)))
+            except ApiError as error:
+                if error.status.reason != "AlreadyExists":
+                    raise
+
+    def apply(self, manifest: Any) -> None:
+        """Apply an object server-side as field manager bmk; conflicting fields of others are overwritten."""
+        with self.errors():
+            self.client.apply(from_dict(dict(manifest)), field_manager="bmk", force=True)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Errors of the library become Unreachable or BmkError with the kubeconfig as place."""
+        try:
+            yield
+        except (httpx2.TransportError, httpx2.websockets.HTTPXWSException, TimeoutError) as error:
+            raise Unreachable(
+                "the Kubernetes API does not answer", where=self._where, why=str(error) or type(error).__name__
+            ) from error
+        except ApiError as error:
+            if error.response is not None and error.response.status_code >= 500:
+                raise Unreachable("the Kubernetes API is not ready", where=self._where, why=str(error)) from error
+            raise BmkError("the Kubernetes API refused", where=self._where, why=str(error)) from error
+        except (ConfigError, OSError) as error:
+            raise BmkError("this kubeconfig cannot be used", where=self._where, why=str(error)) from error
+        except ODD as error:  # after ConfigError: parts of what it passes on are a kubelet's
+            why = f"{type(error).__name__}: {error}"[:200]
+            raise BmkError(
+                "an answer of the Kubernetes API cannot be understood", where=self._where, why=why
+            ) from error
+
+
+def _demand_permit(request: httpx2.Request) -> None:
+    if request.method not in ("GET", "HEAD"):
+        permit.demand()
+
+
+@contextmanager
+def absent() -> Iterator[None]:
+    """Passes over the answer that an object does not exist."""
+    try:
+        yield
+    except ApiError as error:
+        if error.response.status_code != 404:
+            raise
