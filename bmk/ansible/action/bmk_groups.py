@@ -1,5 +1,5 @@
-"""See bmk/ansible/probe_cache.py."""
+"""Written by scripts/models from bmk/ansible/module_table.py."""
 
-from bmk.ansible.probe_cache import ActionModule
+from bmk.ansible.probe_cache import BatchModule as ActionModule
 
 __all__ = ["ActionModule"]

@@ -1,9 +1,5 @@
-"""See bmk/ansible/probe_cache.py."""
+"""Written by scripts/models from bmk/ansible/module_table.py."""
 
-from bmk.ansible.probe_cache import CachedModule
+from bmk.ansible.probe_cache import CachedModule as ActionModule
 
-
-class ActionModule(CachedModule):
-    """kubeadm, with the arguments a task may leave out."""
-
-    defaults = {"emulated": False, "settings": "", "encryption": ""}
+__all__ = ["ActionModule"]

@@ -1,4 +1,4 @@
-"""See bmk/ansible/probe_cache.py."""
+"""Written by scripts/models from bmk/ansible/module_table.py."""
 
 from bmk.ansible.probe_cache import ProbeModule as ActionModule
 

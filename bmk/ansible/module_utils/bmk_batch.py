@@ -20,12 +20,7 @@ from typing import Any
 
 Item = dict[str, Any]
 RECORDS = "/var/lib/bmk/sections"
-_SAID = 200  # characters of a command that are told when it fails: which unit or package it was about
-SPEC = {
-    "items": {"type": "list", "elements": "dict", "required": True},
-    "section": {"type": "str", "required": True},
-    "after": {"type": "bool", "default": False},
-}
+_SAID = 200  # characters of a failed command in its error: which unit or package it was about
 
 
 class Failed(Exception):

@@ -1,5 +1,6 @@
 # Copyright bmk contributors. Apache-2.0
-"""Files, directories, links and absences of a host"""
+# Written by scripts/models from bmk/ansible/module_table.py.
+"""Files, directories, links and absences of a host."""
 
 from __future__ import annotations
 
@@ -7,20 +8,37 @@ DOCUMENTATION = """
 module: bmk_files
 short_description: Files, directories, links and absences of a host
 description:
-  - Takes the whole list in one call; check mode, diff and a result per item.
-  - What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
+- Takes the whole list in one call; check mode, diff and a result per item.
+- What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
 options:
-  section: {type: str, required: true, description: [Name under which the list is recorded.]}
-  after: {type: bool, default: false, description: [Something this depends on changed, so do not believe the probe.]}
+  section:
+    type: str
+    required: true
+    description:
+    - Name under which the list is recorded.
+  after:
+    type: bool
+    default: false
+    description:
+    - Something this depends on changed since the probe, so ask the host.
   items:
-    {type: list, elements: dict, required: true,
-     description: ["path, content, state, target, owner, group, mode, secret."]}
-author: [bmk contributors]
+    type: list
+    required: true
+    elements: dict
+    description:
+    - path, content, state, target, owner, group, mode, secret.
+author:
+- bmk contributors
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bmk_batch import SPEC
 from ansible.module_utils.bmk_entries import enter
+
+SPEC = {
+    "section": {"type": "str", "required": True},
+    "after": {"type": "bool", "default": False},
+    "items": {"type": "list", "required": True, "elements": "dict"},
+}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 # Copyright bmk contributors. Apache-2.0
-"""Kernel modules, loaded or built in"""
+# Written by scripts/models from bmk/ansible/module_table.py.
+"""Kernel modules, loaded or built in."""
 
 from __future__ import annotations
 
@@ -7,18 +8,37 @@ DOCUMENTATION = """
 module: bmk_kernel_modules
 short_description: Kernel modules, loaded or built in
 description:
-  - Takes the whole list in one call; check mode, diff and a result per item.
-  - What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
+- Takes the whole list in one call; check mode, diff and a result per item.
+- What was set is recorded under the section, so that C(bmk_probe) can tell later whether it still holds.
 options:
-  section: {type: str, required: true, description: [Name under which the list is recorded.]}
-  after: {type: bool, default: false, description: [Something this depends on changed, so do not believe the probe.]}
-  items: {type: list, elements: dict, required: true, description: ["name."]}
-author: [bmk contributors]
+  section:
+    type: str
+    required: true
+    description:
+    - Name under which the list is recorded.
+  after:
+    type: bool
+    default: false
+    description:
+    - Something this depends on changed since the probe, so ask the host.
+  items:
+    type: list
+    required: true
+    elements: dict
+    description:
+    - name.
+author:
+- bmk contributors
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.bmk_batch import SPEC
 from ansible.module_utils.bmk_entries import enter
+
+SPEC = {
+    "section": {"type": "str", "required": True},
+    "after": {"type": "bool", "default": False},
+    "items": {"type": "list", "required": True, "elements": "dict"},
+}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 # Copyright bmk contributors. Apache-2.0
-"""kubeadm init or join, once: under a lock, with its configuration in a file that only root reads, gone afterwards."""
+# Written by scripts/models from bmk/ansible/module_table.py.
+"""Run kubeadm init or join once, safe to be interrupted."""
 
 from __future__ import annotations
 
@@ -7,17 +8,46 @@ DOCUMENTATION = """
 module: bmk_kubeadm
 short_description: Run kubeadm init or join once, safe to be interrupted
 description:
-  - A finished init or join is seen and left alone. An unfinished one is reset and done again.
-  - What it wrote can be put right later; kubeadm renders it again and what differs is replaced.
-  - Waits for a run of kubeadm that an earlier, killed bmk left behind.
+- A finished init or join is detected and left alone. An unfinished one is reset and done again.
+- C(refresh) renders the files that kubeadm wrote once more and replaces those that differ.
+- Waits for a run of kubeadm that an earlier, killed bmk left behind.
 options:
-  action: {type: str, required: true, choices: [init, join, refresh], description: [What to do.]}
-  cluster: {type: str, required: true, description: [Name of the cluster.]}
-  config: {type: str, required: true, description: [kubeadm's configuration; holds secrets.]}
-  settings: {type: str, default: "", description: [Configuration of an init on this host, to render files by.]}
-  encryption: {type: str, default: "", description: [The file with the key of secrets at rest, of another host.]}
-  environment: {type: dict, default: {}, description: [What kubeadm finds in its environment beside a path.]}
-author: [bmk contributors]
+  action:
+    type: str
+    required: true
+    choices:
+    - init
+    - join
+    - refresh
+    description:
+    - What to do.
+  cluster:
+    type: str
+    required: true
+    description:
+    - Name of the cluster.
+  config:
+    type: str
+    required: true
+    description:
+    - kubeadm's configuration; holds secrets.
+  settings:
+    type: str
+    default: ''
+    description:
+    - Configuration of an init on this host, to render files by.
+  encryption:
+    type: str
+    default: ''
+    description:
+    - The file with the key of secrets at rest, of another host.
+  environment:
+    type: dict
+    default: {}
+    description:
+    - Further environment variables of kubeadm.
+author:
+- bmk contributors
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -1,5 +1,6 @@
 # Copyright bmk contributors. Apache-2.0
-"""Write down what a converge left on this host, as one file that can be compared later."""
+# Written by scripts/models from bmk/ansible/module_table.py.
+"""Write the manifest of a host."""
 
 from __future__ import annotations
 
@@ -7,12 +8,26 @@ DOCUMENTATION = """
 module: bmk_manifest
 short_description: Write the manifest of a host
 description:
-  - Puts the records of all sections together in /etc/bmk/manifest.json, with the digest of what they were made from.
+- Puts the records of all sections together in /etc/bmk/manifest.json, with the digest of what they were made from.
 options:
-  host: {type: str, required: true, description: [Name of the host.]}
-  digest: {type: str, required: true, description: [Digest of the roles and of the variables of this host.]}
-  keep: {type: list, elements: str, required: true, description: [Sections that still exist; others are dropped.]}
-author: [bmk contributors]
+  host:
+    type: str
+    required: true
+    description:
+    - Name of the host.
+  digest:
+    type: str
+    required: true
+    description:
+    - Digest of the roles and of the variables of this host.
+  keep:
+    type: list
+    required: true
+    elements: str
+    description:
+    - Sections that still exist; records of others are deleted.
+author:
+- bmk contributors
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -21,7 +36,7 @@ from ansible.module_utils.bmk_entries import enter
 SPEC = {
     "host": {"type": "str", "required": True},
     "digest": {"type": "str", "required": True},
-    "keep": {"type": "list", "elements": "str", "required": True},
+    "keep": {"type": "list", "required": True, "elements": "str"},
 }
 
 

@@ -1,4 +1,4 @@
-"""The short way: our modules on a bare Python, without Ansible's library."""
+"""Our modules on a bare Python, without Ansible's library."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bmk.ansible.answers import heard
+from bmk.ansible.answers import MODELS, heard
 from bmk.ansible.module_runner import COMMAND, answer, program
+from bmk.ansible.module_table import MODULES
 
 
 def _run(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
@@ -52,11 +53,11 @@ def test_no_answer_is_none(output: str) -> None:
 
 
 def test_every_module_can_go_both_ways() -> None:
-    """Each module has its action plug-in, its entry, and its ordinary program."""
+    """Each module has its row of the table, its action plug-in, its entry, its answer and its ordinary program."""
     from ansible.module_utils.bmk_entries import ENTRIES  # noqa: PLC0415 - conftest makes it importable
 
     import bmk.ansible as package  # noqa: PLC0415
 
     root = Path(package.__file__).parent
-    modules = {p.stem for p in (root / "modules").glob("bmk_*.py")}
-    assert modules == {p.stem for p in (root / "action").glob("bmk_*.py")} == set(ENTRIES)
+    modules, actions = ({p.stem for p in (root / folder).glob("bmk_*.py")} for folder in ("modules", "action"))
+    assert set(MODULES) == modules == actions == set(ENTRIES) == set(MODELS)
