@@ -5,6 +5,7 @@ A host whose last converge left this digest has nothing pending. `bmk plan` comp
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -12,16 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bmk.document import read_document
 from bmk.paths import content_dir
 
 PLAYBOOK = "configure.yml"
-ROLES = ("node_baseline", "container_runtime", "kubelet", "control_plane", "cluster_network")
-RENDERERS = (
-    "cluster/kubeadm.py",
-    "cluster/kubelet.py",
-    "cluster/timing.py",
-    "hardening/apiserver.py",
-)  # of files that the roles write
+FILTERS = "filter_plugins/bmk_cluster.py"  # what the roles of the playbook render with
 _NOT_STATE = ("ansible_", "bmk_digest", "bmk_vip_key_file")  # how a host is reached is not what is on it
 _NOT_CONVERGED = ("install-", "node-")  # artifacts that installing needs: new ones leave installed hosts as they are
 
@@ -52,7 +48,7 @@ def with_digests(inventory: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def content_digest() -> str:
-    """sha256 of the roles, the playbook and the modules that a converge runs."""
+    """sha256 of the roles, the playbook, the modules and the renderers that a converge runs."""
     total = hashlib.sha256()
     for path in _content():
         total.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -62,12 +58,45 @@ def content_digest() -> str:
 
 def _content() -> Iterator[Path]:
     package = Path(__file__).resolve().parent
-    directories = [content_dir() / "roles" / role for role in ROLES] + [package / "modules", package / "module_utils"]
-    yield from (package.parent / name for name in RENDERERS)
+    directories = [content_dir() / "roles" / role for role in roles()] + [package / "modules", package / "module_utils"]
+    yield from renderers()
     yield content_dir() / "playbooks" / PLAYBOOK
-    yield content_dir() / "playbooks" / "filter_plugins" / "bmk_cluster.py"
+    yield content_dir() / "playbooks" / FILTERS
     for directory in directories:
         yield from sorted(p for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+def roles() -> list[str]:
+    """The roles that the playbook applies."""
+    plays = read_document(content_dir() / "playbooks" / PLAYBOOK).value
+    return [role["role"] for play in plays for role in play["roles"]]
+
+
+def renderers() -> list[Path]:
+    """Modules of bmk that the playbook's filters import, directly or not: a change of one changes files on hosts."""
+    root = Path(__file__).resolve().parents[2]
+    found: set[Path] = set()
+    pending = [content_dir() / "playbooks" / FILTERS]
+    while pending:
+        new = {root / path for path in _imports(pending.pop()) if (root / path).is_file()} - found
+        found |= new
+        pending += new
+    return sorted(found)
+
+
+def _imports(source: Path) -> Iterator[str]:
+    """Paths, below the directory of the package, of modules of bmk that a file may import."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.startswith("bmk."):
+                yield f"{name.replace('.', '/')}.py"
+                yield f"{name.replace('.', '/')}/__init__.py"
 
 
 def _groups(inventory: Mapping[str, Any], host: str) -> list[str]:

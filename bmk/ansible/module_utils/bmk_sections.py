@@ -40,9 +40,12 @@ def sections() -> dict[str, Any]:
 def write_manifest(
     params: dict[str, Any], facts: dict[str, Any], notes: list[str], check: bool
 ) -> tuple[bool, dict[str, Any]]:
-    """The manifest of this host, written when it says something new. Returns (changed, manifest)."""
-    keep = set(params["keep"])
-    records = {name: r for name, r in _records().items() if name in keep}
+    """The manifest of this host, written when it says something new. Returns (changed, manifest).
+
+    `keep` names sections, whatever their kinds; records of others are deleted: of roles that are gone, of one repair.
+    """
+    there = _records()
+    records = {name: r for name, r in there.items() if name.rpartition(".")[0] in params["keep"]}
     body = {
         "schema": 1,
         "host": params["host"],
@@ -54,8 +57,10 @@ def write_manifest(
     body["content"] = bmk_batch.digest(body)
     old = _manifest()
     changed = {k: v for k, v in old.items() if k != "at"} != body
+    if not check:
+        for name in set(there) - set(records):
+            os.unlink(os.path.join(bmk_batch.RECORDS, name + ".json"))
     if changed and not check:
-        _drop(set(_records()) - keep)
         text = json.dumps(dict(body, at=int(time.time())), indent=1, sort_keys=True) + "\n"
         write_atomically(MANIFEST, text.encode(), 0o600)
     return changed, body
@@ -73,11 +78,6 @@ def _records() -> dict[str, Any]:
             if record:
                 found[name[: -len(".json")]] = record
     return found
-
-
-def _drop(names: set[str]) -> None:
-    for name in names:
-        os.unlink(os.path.join(bmk_batch.RECORDS, name + ".json"))
 
 
 def _manifest() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -130,7 +131,7 @@ def test_the_manifest_adds_up_what_was_recorded(tmp_path: Path) -> None:
     """One file per host: digest, environment, every item as it should be; written again only when it differs."""
     _run(Files(), [{"path": str(tmp_path / "f"), "content": "x"}])
     facts = dict.fromkeys(("os", "os_version", "kernel", "cgroup", "container"), "")
-    params = {"host": "h", "digest": "d1", "keep": ["test.files"]}
+    params = {"host": "h", "digest": "d1", "keep": ["test"]}
     changed, manifest = bmk_sections.write_manifest(params, facts, [], check=False)
     again, _ = bmk_sections.write_manifest(params, facts, [], check=False)
     written = json.loads((tmp_path / "manifest.json").read_text())
@@ -140,6 +141,21 @@ def test_the_manifest_adds_up_what_was_recorded(tmp_path: Path) -> None:
     dropped, _ = bmk_sections.write_manifest(params | {"keep": []}, facts, [], check=False)
     assert dropped
     assert not list((tmp_path / "records").iterdir())
+
+
+@root
+def test_the_record_of_a_repair_is_deleted_with_the_next_manifest(tmp_path: Path) -> None:
+    """Whatever its section was called when it was made: else a host would never be as it should be again."""
+    _run(Files(), [{"path": str(tmp_path / "f"), "content": "x"}])
+    facts = dict.fromkeys(("os", "os_version", "kernel", "cgroup", "container"), "")
+    params = {"host": "h", "digest": "d1", "keep": ["test"]}
+    bmk_sections.write_manifest(params, facts, [], check=False)
+    shutil.copy(tmp_path / "records/test.files.json", tmp_path / "records/restored.files.json")
+    assert "restored.files" in bmk_sections.sections()
+    changed, _ = bmk_sections.write_manifest(params, facts, [], check=True)
+    assert "restored.files" in bmk_sections.sections()
+    changed, _ = bmk_sections.write_manifest(params, facts, [], check=False)
+    assert (changed, set(bmk_sections.sections())) == (False, {"test.files", "manifest"})
 
 
 def test_a_missing_field_is_named() -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.manifest import desired_digest, host_variables, with_digests
+from bmk.ansible import manifest
+from bmk.ansible.manifest import content_digest, desired_digest, host_variables, renderers, roles, with_digests
+from bmk.paths import content_dir
 
 Inventory = dict[str, Any]
 
@@ -76,3 +83,58 @@ def test_the_order_of_variables_is_nothing(order: list[str]) -> None:
     values = {"bmk_timing": "standard", "bmk_host": {"name": "h"}, "ansible_host": "1.2.3.4", "ansible_user": "root"}
     shuffled = {"_meta": {"hostvars": {"h": {k: values[k] for k in order}}}}
     assert desired_digest(shuffled, "h") == desired_digest({"_meta": {"hostvars": {"h": values}}}, "h")
+
+
+@pytest.fixture
+def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of playbooks and roles, which the digest is made of."""
+    for name in ("playbooks", "roles"):
+        shutil.copytree(content_dir() / name, tmp_path / name)
+    monkeypatch.setattr(manifest, "content_dir", lambda: tmp_path)
+    return tmp_path
+
+
+def digest() -> str:
+    content_digest.cache_clear()
+    try:
+        return content_digest()
+    finally:
+        content_digest.cache_clear()
+
+
+def test_a_role_that_is_added_to_the_playbook_converges(content: Path) -> None:
+    """The playbook is the only list of roles: with a line in it, a change of the new role makes hosts stale."""
+    playbook = content / "playbooks" / manifest.PLAYBOOK
+    playbook.write_text(
+        playbook.read_text().replace("    - role: node_baseline\n", "    - role: new\n    - role: node_baseline\n")
+    )
+    (content / "roles/new/tasks").mkdir(parents=True)
+    tasks = content / "roles/new/tasks/main.yml"
+    tasks.write_text("---\n")
+    assert roles()[0] == "new"
+    before = digest()
+    tasks.write_text("--- []\n")
+    assert digest() != before
+
+
+def test_any_file_of_a_role_counts(content: Path) -> None:
+    """A template, a default, a task: each of every role of the playbook."""
+    seen = {digest()}
+    for role in roles():
+        path = next(p for p in sorted((content / "roles" / role).rglob("*")) if p.is_file())
+        path.write_text(path.read_text() + "\n")
+        seen.add(digest())
+    assert len(seen) == len(roles()) + 1
+
+
+def test_what_the_filters_import_counts() -> None:
+    """A module that renders files of a host is one of the renderers: what Python loads for the filters is the proof."""
+    code = (
+        "import runpy, sys; runpy.run_path(sys.argv[1]); "
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('bmk.')), sep='\\n')"
+    )
+    filters = str(content_dir() / "playbooks" / manifest.FILTERS)
+    done = subprocess.run([sys.executable, "-c", code, filters], capture_output=True, text=True, check=True)
+    loaded = {Path(line) for line in done.stdout.splitlines()}
+    assert loaded == set(renderers())
+    assert {"kubeadm.py", "accounts.py", "network.py"} <= {path.name for path in loaded}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils import bmk_kubeadm_files
 
 from bmk.ansible.events import LOCAL_ACTIONS
-from bmk.ansible.variables import ROLES, ClusterVariables, DeployerVars, HostVariables
+from bmk.ansible.manifest import roles
+from bmk.ansible.variables import ROLES, USES, ClusterVariables, DeployerVars, HostVariables
+from bmk.document import read_document
 from bmk.paths import content_dir
 
 ROOT = content_dir()
@@ -24,6 +28,39 @@ def test_specs_and_defaults_are_what_the_models_say() -> None:
         [sys.executable, str(ROOT / "scripts/role-specs"), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"not in step: {done.stdout}; run scripts/role-specs"
+
+
+def test_modules_and_action_plugins_are_what_the_table_says() -> None:
+    """Both are generated; a row that is missing, a file that was edited and one without a row are named."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/module-stubs"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"not in step: {done.stdout}; run scripts/models"
+
+
+def test_each_role_is_whole() -> None:
+    """A role has a model of its variables, a scenario of molecule and a suite of bmk verify."""
+    there = {path.name for path in (ROOT / "roles").iterdir() if path.is_dir()}
+    assert there == set(ROLES) == set(USES)
+    assert not {role for role in there if not (ROOT / f"molecule/{role}/molecule.yml").is_file()}
+    assert not {role for role in there if not (ROOT / f"bmk/verify/suites/test_{role}.py").is_file()}
+
+
+def test_a_converge_keeps_the_records_of_its_roles() -> None:
+    """A section that the playbook did not name would be deleted after each run, and set again by each."""
+    (play,) = read_document(ROOT / "playbooks/configure.yml").value
+    more = re.findall(r"'(\w+)'", play["vars"]["bmk_sections"])
+    named = {*roles(), *more}
+    assert bmk_kubeadm_files.SECTION in named
+    found = {
+        task[action]["section"]
+        for role in roles()
+        for path in (ROOT / "roles" / role / "tasks").glob("*.yml")
+        for task in _tasks(yaml.safe_load(path.read_text()))
+        for action in task
+        if action.startswith("bmk_") and "section" in task[action]
+    }
+    assert found <= named
 
 
 def test_the_inventory_is_what_roles_expect(inventory: dict[str, Any]) -> None:

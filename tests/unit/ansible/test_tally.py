@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 
-from bmk.ansible.tally import failure, is_strict, judge, step_of, table
+from bmk.ansible.tally import failure, is_strict, step_of, table, violations
 
 
 def test_a_change_of_a_strict_step_is_named() -> None:
     """Host, task and items of a change that nobody allowed are in the fault."""
-    assert judge(["worker-1: kubelet : Write files /etc/x"], []) == [
+    assert violations(["worker-1: kubelet : Write files /etc/x"], []) == [
         "worker-1: kubelet : Write files /etc/x changed something"
     ]
 
@@ -19,12 +19,12 @@ def test_a_change_of_a_strict_step_is_named() -> None:
 def test_a_waived_change_is_none() -> None:
     """A waiver lets its own task change, and no other."""
     changed = ["worker-1: kubelet : Write files", "worker-1: kubelet : Run"]
-    assert judge(changed, ["kubelet : Write files"]) == ["worker-1: kubelet : Run changed something"]
+    assert violations(changed, ["kubelet : Write files"]) == ["worker-1: kubelet : Run changed something"]
 
 
 def test_a_waiver_that_nothing_needs_is_a_fault() -> None:
     """Waivers do not outlive their reason."""
-    assert judge([], ["kubelet : Write files"]) == ["the waiver of 'kubelet : Write files' is not needed"]
+    assert violations([], ["kubelet : Write files"]) == ["the waiver of 'kubelet : Write files' is not needed"]
 
 
 def test_steps_have_molecules_names() -> None:
@@ -36,10 +36,10 @@ def test_steps_have_molecules_names() -> None:
 
 
 def test_a_failure_is_one_line() -> None:
-    """Host, task and the first line of why; a task that said nothing is told so."""
+    """Host, task and the first line of the reason, or that there is none."""
     said = {"msg": "no room\nTraceback"}
     assert failure("worker-1", "kubelet : Write files", said) == "worker-1: kubelet : Write files: no room"
-    assert failure("worker-1", "Run", {}) == "worker-1: Run: it said nothing"
+    assert failure("worker-1", "Run", {}) == "worker-1: Run: no message"
     ended = {"msg": "non-zero return code", "stderr": "lab is up\nerror: vagrant up failed\n  why: exit 1\n", "rc": 1}
     assert failure("localhost", "Start", ended) == "localhost: Start: error: vagrant up failed"
 
