@@ -1,4 +1,4 @@
-"""What our modules may answer, one model for each. Whoever owns a host chooses every byte of what its Python prints.
+"""What our modules may answer, one model for each. Root on a host chooses every byte of what its Python prints.
 
 A result of Ansible is more than data: `add_host` puts a host into the inventory with any variable, a proxy command for
 example, `ansible_facts` and `_ansible_*` steer the play, `results` and `exception` change what others make of it. So
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-LONGEST = 8 << 20  # bytes of one answer; who says more is not our module
+LONGEST = 8 << 20  # bytes of one answer; our modules print less
 
 Line = Annotated[str, Field(max_length=4096)]
 Words = Annotated[str, Field(max_length=1 << 16)]  # what people read, and the journal keeps
@@ -27,7 +27,7 @@ class _Part(BaseModel):
 
 
 class Item(_Part):
-    """What became of one item of a list."""
+    """The result of one item of a list."""
 
     id: Line
     changed: bool
@@ -43,7 +43,7 @@ class Diff(_Part):
 
 
 class ModuleAnswer(_Part):
-    """What every module may say, and all that one says that failed."""
+    """What every module may answer, and all that a failed one answers."""
 
     changed: bool = False
     failed: bool = False
@@ -59,7 +59,7 @@ class Batch(ModuleAnswer):
 
 
 class Kubeadm(ModuleAnswer):
-    """kubeadm's last lines and one difference; with `refresh` the items that were put right."""
+    """kubeadm's last lines and one difference; with `refresh` the items that were repaired."""
 
     items: tuple[Item, ...] = ()
     diff: tuple[Diff, ...] | Diff = ()
@@ -77,7 +77,7 @@ class KubeadmState(_Part):
 
 
 class ModuleFacts(_Part):
-    """What roles decide by; some of it goes into what a control plane is told about this host."""
+    """What roles decide by; some of it is rendered into kubeadm's configuration of this host."""
 
     os: Line
     os_version: Line
@@ -108,7 +108,7 @@ class Section(_Part):
 
 
 class Probe(ModuleAnswer):
-    """One look at a host."""
+    """Facts of a host, and which recorded sections still hold."""
 
     facts: ModuleFacts
     notes: tuple[Line, ...] = ()

@@ -1,4 +1,4 @@
-"""ansible-runner's events as journal events, and what they add up to per host. Pure: dicts in, values out."""
+"""ansible-runner's events as journal events, and the sum of them for each host. Pure: dicts in, values out."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Tally:
 
 
 class EventRecorder:
-    """Takes ansible-runner's events, passes them on as ours, adds them up."""
+    """Takes ansible-runner's events, passes them on as events of the journal, adds them up."""
 
     def __init__(self, hosts: Iterable[str], phase: str | None, on_event: Callable[[Event], None]) -> None:
         self._tallies = {host: _Tally() for host in hosts}

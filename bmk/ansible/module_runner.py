@@ -1,7 +1,7 @@
-"""The short way to run our modules on a host: one program on the standard input of Python, standard library only.
+"""Runs our modules on a host without Ansible's library: one program on the standard input of Python.
 
 Ansible's own way unpacks and compiles half a megabyte of its library for every call; on a node under emulation that is
-three seconds of CPU for each. Our modules need none of it, so their sources and arguments go over as they are and one
+three seconds of CPU for each. Our modules need none of it, so their sources and arguments are sent as they are and one
 line of JSON comes back. The modules can still be called the ordinary way (`ansible -m bmk_files`). Pure.
 """
 
@@ -57,14 +57,14 @@ enter({name!r}, Module(json.loads({params!r}), {check!r}))
 
 
 def program(name: str, params: Mapping[str, Any], check: bool) -> str:
-    """The program that does the work of module `name`."""
+    """The Python program that runs module `name`."""
     return _PROGRAM.format(
         sources=_sources(), packages=_PACKAGES, mark=MARK, name=name, params=json.dumps(dict(params)), check=check
     )
 
 
 def answer(stdout: str) -> str | None:
-    """The line of JSON that the program printed; None when it did not come so far. Its reader is answers.py."""
+    """The line of JSON that the program printed; None when it ended before. answers.py reads it."""
     lines = (line.removeprefix(MARK) for line in reversed(stdout.splitlines()) if line.startswith(MARK))
     return next(lines, None)
 

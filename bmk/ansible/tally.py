@@ -1,4 +1,4 @@
-"""What molecule's steps may change, and what is said of them. Pure; the callback plug-in bmk_tally asks it.
+"""What molecule's steps may change, and the report of them. Pure; used by the callback plug-in bmk_tally.
 
 `python -m bmk.ansible.tally < STEPS` is the table of steps from many scenarios, as the plug-in wrote them.
 """
@@ -30,17 +30,17 @@ def is_strict(step: str, allowed: Sequence[str]) -> bool:
     return step in STRICT or (step == "converge" and bool(allowed))
 
 
-def judge(changed: list[str], allowed: list[str]) -> list[str]:
+def violations(changed: list[str], allowed: list[str]) -> list[str]:
     """What is wrong with a step that may change nothing but `allowed` tasks. Pure."""
     faults = [f"{task} changed something" for task in changed if not any(w in task for w in allowed)]
     return faults + [f"the waiver of {w!r} is not needed" for w in allowed if not any(w in task for task in changed)]
 
 
 def failure(host: str, task: str, said: Mapping[str, Any]) -> str:
-    """One line for a task that failed: where, which, and why. Of a command its own error counts, not its code. Pure."""
+    """One line for a task that failed: host, task, reason; of a command its own error, not its exit code. Pure."""
     errors = [line for line in str(said.get("stderr") or "").splitlines() if line.strip()]
     named = [line for line in errors if line.startswith("error")]
-    msg = str(said.get("msg") or "it said nothing").strip().splitlines()[0]
+    msg = str(said.get("msg") or "no message").strip().splitlines()[0]
     return f"{host}: {task}: {(named or errors)[-1].strip() if errors else msg}"
 
 

@@ -1,4 +1,4 @@
-"""What roles are given: the inventory's variables and every role's own, as models.
+"""Variables of roles: the inventory's and every role's own, as models.
 
 From here come `roles/*/meta/argument_specs.yml` and `roles/*/defaults/main.yml` (scripts/role-specs writes them, a test
 keeps them in step), and a test checks that the inventory of a data center is what these models say.
@@ -130,8 +130,8 @@ class InventoryVars(Variables):
     bmk_deployer: DeployerVars = Field(description="the machine that serves files and images")
     bmk_artifacts: dict[str, Any] = Field(description="files of the mirror: name to url, sha256, version, size")
     bmk_images: dict[str, Any] = Field(description="images of the mirror: name to reference")
-    bmk_timing: Literal["standard", "emulated"] = Field(description="how patient to be")
-    bmk_probe: dict[str, Any] = Field(description="what bmk_probe saw; the playbook registers it")
+    bmk_timing: Literal["standard", "emulated"] = Field(description="emulated: with longer timeouts")
+    bmk_probe: dict[str, Any] = Field(description="result of bmk_probe; the playbook registers it")
     bmk_vip_key_file: str = Field(description="where the controller keeps the key that they sign with")
     bmk_via: str = Field(description="a control plane whose API answers")
 
@@ -282,11 +282,11 @@ class BootServer(Variables):
 class DriftTimer(Variables):
     """A nightly `bmk drift`: a hardened systemd service with its timer, which leaves page, JSON, metrics and rules."""
 
-    drift_timer_calendar: str = Field("*-*-* 02:00:00", description="When to look, as systemd writes times.")
-    drift_timer_jitter: str = Field("30min", description="Looks begin at random within this time.")
-    drift_timer_longest: str = Field("4h", description="A look that takes longer is ended.")
+    drift_timer_calendar: str = Field("*-*-* 02:00:00", description="When to scan, as systemd writes times.")
+    drift_timer_jitter: str = Field("30min", description="Scans begin at random within this time.")
+    drift_timer_longest: str = Field("4h", description="A scan that takes longer is ended.")
     drift_timer_user: str = Field(
-        "bmk", description="Runs the look: whose journal and keys it is. playbooks/boot.yml makes it."
+        "bmk", description="Runs the scan: the owner of journal and keys. playbooks/boot.yml makes it."
     )
     drift_timer_bmk: str = Field("/opt/bmk/bin/bmk", description="The program.")
     drift_timer_datacenter: str = Field("", description="Path of the data center, when not inventories/NAME.")

@@ -1,12 +1,12 @@
-"""What a converge left on a host, signed with a key that no host has, in the journal with its history.
+"""Signed baselines: what a converge left on a host, signed with a key that no host has, in the journal with history.
 
-A signature covers the host's name, a counter and the body, so a row that was given another host's name is refused. The
-body names the installation: the seals of one that was replaced are history. The newest counter of each host is also in
-a file beside the key: an older journal that was put back is seen.
+The signature covers the host's name, a counter and the body, so a row that was given another host's name is refused.
+The body names the installation: baselines of one that was replaced are history. The newest counter of each host is also
+in a file beside the key, so an older journal that was restored is detected.
 
-A seal holds the sections of the host's manifest (what roles wanted), the facts of the moment (what nobody declared:
-versions, users, listeners, what kubeadm wrote) and the texts of configuration files. The host cannot change it
-afterwards, and not by the next converge either: a section whose input is the same keeps its items, and what was
+A baseline holds the sections of the host's manifest (what roles wanted), the facts of that moment (what nobody
+declared: versions, users, listeners, what kubeadm wrote) and the texts of configuration files. The host cannot change
+it afterwards, not by the next converge either: a section whose input is the same keeps its items, and what was
 different when the converge began stays different (see `renewed`).
 """
 
@@ -33,10 +33,10 @@ from bmk.journal import Journal
 from bmk.journal.installation import installation, installations
 from bmk.paths import private_dir
 
-SCHEMA = 4  # of what is sealed and signed; a host with an older seal is sealed again
+SCHEMA = 4  # of what is recorded and signed; a host with an older one gets a new baseline
 _UNBOUND = 2  # the last schema whose signatures covered the body alone
-_UNNAMED = 3  # the last one whose seals do not say of which installation they are
-_KEPT = 20  # seals of one host in the journal
+_UNNAMED = 3  # the last one whose baselines do not name their installation
+_KEPT = 20  # baselines of one host in the journal
 _COLUMNS = "host, counter, at, digest, signature, body, schema, installation"
 
 
@@ -62,11 +62,11 @@ def make(host: str, digest: str, manifest: Mapping[str, Any], facts: Facts, text
 
 
 def renewed(old: Baseline | None, new: Baseline, suspicious: Iterable[str]) -> tuple[Baseline, list[str]]:
-    """The seal to keep after another converge, and the sections whose record the host has changed.
+    """The baseline to keep after another converge, and the sections whose record the host has forged.
 
-    `suspicious` are items (`kind:id`) that differed when the converge began: what was sealed of them stays, so that
-    a converge never blesses what an intruder left. With the same digest nothing was wanted anew, so nothing changes but
-    what the old seal does not know.
+    `suspicious` are items (`kind:id`) that differed when the converge began: they keep what the old baseline has of
+    them, so that a converge never approves what an intruder left. With the same digest roles wanted nothing new, so the
+    old baseline stays but for items that it does not know.
     """
     if old is None:
         return new, []
@@ -105,28 +105,29 @@ def _renewed(
     return {n: before[n] for n in names & kept if n in before} | {n: items[n] for n in names - kept if n in items}
 
 
-def store(journal: Journal, seal: Baseline) -> None:
-    """Sign it, as one of the installation that is there now, and keep it, with its history.
+def store(journal: Journal, baseline: Baseline) -> None:
+    """Sign it, as one of the present installation, and add it to the history.
 
-    Killed before the counter is on disk, the seal counts all the same.
+    It counts even when bmk is killed before the counter is on disk.
     """
-    seal = replace(seal, installation=installation(journal, seal.host))
-    packed = zlib.compress(json.dumps(asdict(seal), sort_keys=True).encode())
+    baseline = replace(baseline, installation=installation(journal, baseline.host))
+    host, body = baseline.host, json.dumps(asdict(baseline), sort_keys=True)
+    packed = zlib.compress(body.encode())
     with journal.transaction() as db:
         count = "SELECT coalesce(max(counter), 0) FROM baselines WHERE host = ?"
-        counter = max(db.execute(count, (seal.host,)).fetchone()[0], _counters(journal).get(seal.host, 0)) + 1
-        signed = _signature(journal, _bound(seal.host, counter, packed))
-        row = (seal.host, counter, seal.at, seal.digest, signed, packed, seal.schema, seal.installation)
+        counter = max(db.execute(count, (host,)).fetchone()[0], _counters(journal).get(host, 0)) + 1
+        signed = _signature(journal, _signed_bytes(host, counter, packed))
+        row = (host, counter, baseline.at, baseline.digest, signed, packed, baseline.schema, baseline.installation)
         db.execute(f"INSERT INTO baselines ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row)  # noqa: S608 - a constant
         kept = "SELECT id FROM baselines WHERE host = ? ORDER BY id DESC LIMIT ?"
-        db.execute(f"DELETE FROM baselines WHERE host = ? AND id NOT IN ({kept})", (seal.host, seal.host, _KEPT))  # noqa: S608
-    _count(journal, seal.host, counter)
+        db.execute(f"DELETE FROM baselines WHERE host = ? AND id NOT IN ({kept})", (host, host, _KEPT))  # noqa: S608
+    _count(journal, host, counter)
 
 
 def newest(journal: Journal, host: str) -> Baseline | None:
-    """The seal that counts; None when there is none of the present installation.
+    """The baseline that counts; None when there is none of the present installation.
 
-    Raises PreflightRefused when the newest is not ours, of another host, or older than the last.
+    Raises PreflightRefused when the newest is not signed here, is of another host, or is older than the last.
     """
     query = (
         "SELECT counter, signature, body, schema FROM baselines WHERE host = ? ORDER BY counter DESC, id DESC LIMIT 1"
@@ -139,30 +140,30 @@ def newest(journal: Journal, host: str) -> Baseline | None:
         return _present(journal, _opened(journal, host, signature, packed, zlib.decompress(packed)))
     if counter < last:
         raise PreflightRefused(
-            f"the newest seal of this host is number {counter}, number {last} was made",
+            f"the newest baseline of this host is number {counter}, number {last} was signed",
             where=host,
-            why="an older journal was put back, or somebody removed seals from it",
-            hint="provision this host again: that makes a new one",
+            why="an older journal was restored, or somebody removed baselines from it",
+            hint="provision this host again: that signs a new one",
         )
-    return _present(journal, _opened(journal, host, signature, packed, _bound(host, counter, packed)))
+    return _present(journal, _opened(journal, host, signature, packed, _signed_bytes(host, counter, packed)))
 
 
-def _present(journal: Journal, seal: Baseline) -> Baseline | None:
-    """None for what an installation left that was replaced: history, however well it is signed."""
-    if seal.schema <= _UNNAMED:
-        began = (journal.facts(seal.host).get("installed") or {}).get("at", 0.0)
-        return seal if seal.at >= began else None
-    return seal if seal.installation == installation(journal, seal.host) else None
+def _present(journal: Journal, baseline: Baseline) -> Baseline | None:
+    """None for a baseline of an installation that was replaced: it is history, although its signature is right."""
+    if baseline.schema <= _UNNAMED:
+        began = (journal.facts(baseline.host).get("installed") or {}).get("at", 0.0)
+        return baseline if baseline.at >= began else None
+    return baseline if baseline.installation == installation(journal, baseline.host) else None
 
 
 def history(journal: Journal, host: str) -> list[tuple[float, str]]:
-    """When a host was sealed, and with which digest; newest first."""
+    """When each baseline of a host was signed (seconds since the epoch), and its digest; newest first."""
     return [(at, digest) for at, digest in journal.query(
         "SELECT at, digest FROM baselines WHERE host = ? ORDER BY id DESC", (host,))]  # fmt: skip
 
 
 def signed_at(journal: Journal) -> dict[str, float]:
-    """When the present installation of each host was sealed last, with all that is sealed nowadays."""
+    """When the newest baseline of each host was signed; of its present installation and of the present schema only."""
     now = installations(journal)
     query = "SELECT host, installation, max(at) FROM baselines WHERE schema = ? GROUP BY host, installation"
     return {host: at for host, of, at in journal.query(query, (SCHEMA,)) if of == now.get(host, "")}
@@ -171,15 +172,15 @@ def signed_at(journal: Journal) -> dict[str, float]:
 def _opened(journal: Journal, host: str, signature: str, packed: bytes, signed: bytes) -> Baseline:
     if not hmac.compare_digest(signature, _signature(journal, signed)):
         raise PreflightRefused(
-            "the seal of this host was not signed here for this host: what it says is not believed",
+            "the baseline of this host was not signed here for this host, so it does not count",
             where=host,
             why="somebody wrote to the journal, or seal.key is that of another deployer",
-            hint="provision this host again: that makes a new one",
+            hint="provision this host again: that signs a new one",
         )
     return Baseline(**json.loads(zlib.decompress(packed)))
 
 
-def _bound(host: str, counter: int, packed: bytes) -> bytes:
+def _signed_bytes(host: str, counter: int, packed: bytes) -> bytes:
     """What a signature covers."""
     return b"%s\0%d\0" % (host.encode(), counter) + packed
 
@@ -189,7 +190,7 @@ def _signature(journal: Journal, signed: bytes) -> str:
 
 
 def _counters(journal: Journal) -> dict[str, int]:
-    """Number of the newest seal of each host. Outside of the journal, which the boot service may write too."""
+    """Number of the newest baseline of each host. Not in the journal, which the boot service may write too."""
     path = journal.state / "seal.counters"
     try:
         return {str(host): int(counter) for host, counter in json.loads(path.read_text()).items()}
@@ -197,8 +198,8 @@ def _counters(journal: Journal) -> dict[str, int]:
         return {}
     except (ValueError, AttributeError, TypeError) as error:
         raise PreflightRefused(
-            "the numbers of the newest seals cannot be read", where=str(path), why=str(error),
-            hint="put the file back from a backup; without it, remove it and provision all hosts",
+            "the numbers of the newest baselines cannot be read", where=str(path), why=str(error),
+            hint="restore the file from a backup; without one, remove it and provision all hosts",
         ) from None  # fmt: skip
 
 

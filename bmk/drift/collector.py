@@ -1,4 +1,4 @@
-"""Asks many hosts at once, through processes that speak ssh (`asker.py`), and passes on each answer as it comes."""
+"""Collects facts of many hosts at once, by processes that speak ssh (`collector_process.py`), in order of arrival."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bmk.drift.model import Answer, Trouble
 
 _SKEW = 5.0  # seconds that two clocks may differ
 _FULL = 1024  # KiB: less is a full disk
-_SHARD = 16  # hosts that are worth a process of their own
+_SHARD = 16  # hosts from which on a further process pays
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Keys:
 async def collect(
     questions: Mapping[str, CollectRequest], keys: Keys, limits: CollectLimits | None = None
 ) -> AsyncIterator[Answer]:
-    """One answer for each host, in the order in which they come. No host keeps another waiting, none is left out."""
+    """One answer for each host, in order of arrival. No host delays another, none is left out."""
     limits = limits or CollectLimits()
     queue: asyncio.Queue[Answer | None] = asyncio.Queue()
     shards = _shards(questions, limits.processes)
@@ -82,7 +82,7 @@ async def _shard(
     shards: int,
     queue: asyncio.Queue[Answer | None],
 ) -> None:
-    """One process. Whoever it did not answer for when it ended is unknown, with what it said last."""
+    """One process. A host that it ended without is unknown, with the last line that the process printed."""
     missing, said = set(questions), b""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -103,7 +103,7 @@ async def _shard(
     finally:
         for host in sorted(missing):
             text = said.decode(errors="replace").strip().splitlines()[-1:] or ["it ended"]
-            queue.put_nowait(Answer(host, troubles=(Trouble("not-asked", f"the asking process failed: {text[0]}"),)))
+            queue.put_nowait(Answer(host, troubles=(Trouble("not-asked", f"the collector process failed: {text[0]}"),)))
         queue.put_nowait(None)
 
 
@@ -163,10 +163,10 @@ def _clock(said: Mapping[str, Any], began: float, ended: float) -> dict[str, Any
 
 
 def _troubles(health: Mapping[str, Any]) -> list[Trouble]:
-    """What keeps a host from being trusted or worked on although it answers."""
+    """Why a host that answers cannot be repaired."""
     found = []
     if not health.get("python", {}).get("there", True):
-        found.append(Trouble("no-python", "python3 is missing: nothing can be put right there"))
+        found.append(Trouble("no-python", "python3 is missing, so nothing can be repaired there"))
     disk = health.get("disk", {})
     if disk.get("free_kb", _FULL) < _FULL:
         found.append(Trouble("disk-full", f"no space, or no inodes, left on {disk['at']}"))

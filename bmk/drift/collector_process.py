@@ -1,4 +1,4 @@
-"""Asks hosts by pyinfra and prints what they said. A process of its own: gevent patches the one that it lives in.
+"""Collects facts by pyinfra and prints the answers. A process of its own: gevent patches the process it runs in.
 
     python -m bmk.drift.collector_process < request.json        one line of JSON for each host, as soon as it is done
 
@@ -30,13 +30,13 @@ from pyinfra.api.state import State  # noqa: E402
 from bmk.drift.facts import ALL, Garbage, read  # noqa: E402
 from bmk.ssh import login_key  # noqa: E402
 
-ENOUGH = 8 << 20  # bytes of one answer; who says more is not what we installed
-LONGEST_LINE = 60 << 20  # characters of what is told of one host; the reader takes 64 MiB
+ENOUGH = 8 << 20  # bytes of one answer; our script prints less
+LONGEST_LINE = 60 << 20  # characters of one answer as JSON; its reader takes 64 MiB
 _BLOCK = 1 << 18
 
 
 class HostScript(FactBase[list[str]]):
-    """Everything that is asked of a host: the script comes on standard input."""
+    """The script for a host, on standard input."""
 
     def command(self) -> str:
         return "exec sh -s"
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _line(answer: dict[str, Any]) -> str:
-    """The answer, or that it is too long: who reads these lines hears of other hosts on the same way."""
+    """The answer, or that it is too long: one answer must not cost those of other hosts."""
     line = json.dumps(answer)
     if len(line) <= LONGEST_LINE:
         return line
@@ -85,7 +85,7 @@ def _state(request: dict[str, Any]) -> State:
     }
     patience = dict.fromkeys(("banner_timeout", "auth_timeout", "channel_timeout"), request["limits"]["patience"])
     hosts = [
-        # A key for each: one that an agent holds is a connection to the agent, which takes one question at a time.
+        # A key object for each host: one of an agent is a connection to the agent, which takes one request at a time.
         (name, {"ssh_hostname": host["address"], "ssh_paramiko_connect_kwargs": {"pkey": login_key(key), **patience}})
         for name, host in request["hosts"].items()
     ]
@@ -96,24 +96,26 @@ def _state(request: dict[str, Any]) -> State:
 
 
 def _ask(state: State, host: Any, script: str, seconds: float) -> dict[str, Any]:
-    """What one host said, within its time. Never raises."""
+    """The answer of one host, within its time. Never raises."""
     began = time.time()
     answer: dict[str, Any] = {"host": host.name, "began": began}
     try:
         with gevent.Timeout(seconds):
-            answer |= _look(state, host, script)
+            answer |= _facts(state, host, script)
     except gevent.Timeout:
         answer |= {"cause": "hangs", "text": f"no whole answer within {seconds:g} s"}
     except ConnectError as error:
         answer |= _refused(str(error))
-    except Exception as error:  # whatever one host does is told of that host
+    except Exception as error:  # the host chose the answer, so anything may fail
         answer |= {"cause": "silent", "text": f"{type(error).__name__}: {error}"[:300]}
     finally:
-        _leave(host)
+        client = getattr(host.connector, "client", None)
+        if client is not None:
+            client.close()
     return answer | {"ended": time.time()}
 
 
-def _look(state: State, host: Any, script: str) -> dict[str, Any]:
+def _facts(state: State, host: Any, script: str) -> dict[str, Any]:
     host.connect(show_errors=False, raise_exceptions=True)
     _bound(host.connector.client)
     lines = get_fact(state, host, HostScript, kwargs={"_stdin": [script]}, apply_failed_hosts=False)
@@ -123,14 +125,8 @@ def _look(state: State, host: Any, script: str) -> dict[str, Any]:
         return {"cause": "garbage", "text": f"its answer cannot be read: {error}"[:300]}
 
 
-def _leave(host: Any) -> None:
-    client = getattr(host.connector, "client", None)
-    if client is not None:
-        client.close()
-
-
 def _refused(said: str) -> dict[str, Any]:
-    """pyinfra says what went wrong in words only."""
+    """The cause from pyinfra's words, which are all that its errors have."""
     for words, cause in _CAUSES:
         if words in said.lower():
             return {"cause": cause, "text": said[:300]}
@@ -146,7 +142,7 @@ _CAUSES = (
 
 
 class _Bounded:
-    """Lines that a channel gives by `receive`, of bytes that may be anything, and never more than enough."""
+    """The lines of a channel, of any bytes, up to ENOUGH."""
 
     def __init__(self, channel: Any, receive: Callable[[int], bytes]) -> None:
         self.channel, self._receive = channel, receive

@@ -1,4 +1,4 @@
-"""Desired against facts. Pure and left-scoped: only what is declared counts, except in what is owned entirely."""
+"""Desired against facts. Pure. Only what is desired is compared; where a place is closed, further items differ too."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _ABSENT = {"type": "absent"}
 def compare(desired: Desired, actual: Facts) -> list[Difference]:
     """Every difference, sorted by what it is about; the order of neither side matters.
 
-    A kind that was not asked (it is not in `actual`) has no differences: `unasked` names it.
+    A kind that is missing in `actual` has no differences: `unasked` names it.
     """
     found = [d for kind, items in desired.facts.items() if kind in actual for d in _kind(kind, items, actual[kind])]
     return sorted([*found, *_unexpected(desired, actual)], key=lambda d: (d.kind, d.id, d.field))
 
 
 def unasked(desired: Desired, actual: Facts) -> list[str]:
-    """Kinds that something is desired of and that the facts say nothing about."""
+    """Kinds of which something is desired and that the facts lack."""
     return sorted(kind for kind, items in desired.facts.items() if items and kind not in actual)
 
 
@@ -37,7 +37,7 @@ def _kind(kind: str, wanted: Mapping[str, Attributes], there: Mapping[str, Attri
 
 
 def _attributes(kind: str, name: str, wanted: Attributes, have: Attributes) -> Iterator[Difference]:
-    """Another type is one difference: owner, mode and content of a link where a file should be say nothing more."""
+    """Another type is one difference: owner, mode and content of a link where a file should be add nothing."""
     fields = ("type",) if wanted.get("type", have.get("type")) != have.get("type") else tuple(wanted)
     for field in fields:
         if wanted.get(field) != have.get(field):

@@ -1,4 +1,4 @@
-"""Intended exceptions of dc.yml: matched, and over at their end date. Pure."""
+"""Intended exceptions of dc.yml (`expected`), each until its end date. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bmk.drift.model import Finding
 def excuse(finding: Finding, entries: tuple[Expected, ...], names: Set[str], today: date) -> Finding:
     """The finding, with the reason when it is intended. `names` are its host, rack, role, profile and cluster.
 
-    An entry that is over excuses nothing; the finding says so, so that nobody wonders why it is back.
+    An entry that is over excuses nothing, and the finding says so.
     """
     notes = []
     for entry in entries:
-        if not _about(entry, finding, names):
+        if not _matches(entry, finding, names):
             continue
         if today <= entry.until:
             return replace(finding, expected=f"{entry.reason} (until {entry.until})")
@@ -26,6 +26,6 @@ def excuse(finding: Finding, entries: tuple[Expected, ...], names: Set[str], tod
     return replace(finding, note="; ".join(filter(None, [finding.note, *notes]))) if notes else finding
 
 
-def _about(entry: Expected, finding: Finding, names: Set[str]) -> bool:
+def _matches(entry: Expected, finding: Finding, names: Set[str]) -> bool:
     here = not entry.hosts or not names.isdisjoint(entry.hosts)
     return here and any(fnmatchcase(finding.difference.item, pattern) for pattern in entry.items)

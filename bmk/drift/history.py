@@ -1,4 +1,4 @@
-"""What drift runs found, in the journal: since when each difference is there, and how runs ended."""
+"""Findings of drift runs in the journal: since when each difference is there, and how runs ended."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class Past:
 
 
 def remember(
-    journal: Journal, run: str, started: float, ended: float, standings: Sequence[DriftStatus]
+    journal: Journal, run: str, started: float, ended: float, statuses: Sequence[DriftStatus]
 ) -> list[DriftStatus]:
-    """Write down what was found. Returns it with the time at which each difference was seen first.
+    """Record the findings. Returns them with the time at which each difference was seen first.
 
-    What is not found any more on a host that answered is over; of one that did not answer nothing is known.
+    A difference that a host which answered no longer has is over; of a host that did not answer nothing is known.
     """
     open_ = {(where, key): first for where, key, first in journal.query(
         'SELECT "where", key, first FROM drift WHERE gone IS NULL')}  # fmt: skip
     dated = [
         replace(s, findings=tuple(_dated(f, open_.get((s.name, f.difference.key)), ended) for f in s.findings))
-        for s in standings
+        for s in statuses
     ]
     asked = [s for s in dated if not s.troubles]
     there = {(s.name, f.difference.key) for s in dated for f in s.findings}
@@ -66,9 +66,9 @@ def remember(
     return dated
 
 
-def count(standings: Sequence[DriftStatus]) -> dict[str, int]:
+def count(statuses: Sequence[DriftStatus]) -> dict[str, int]:
     """Differences by severity, without those that are expected."""
-    return dict(Counter[str](f.severity for s in standings for f in s.drift))
+    return dict(Counter[str](f.severity for s in statuses for f in s.drift))
 
 
 def runs(journal: Journal, newest: int = 30) -> list[Past]:
@@ -79,7 +79,7 @@ def runs(journal: Journal, newest: int = 30) -> list[Past]:
 
 
 def outstanding(journal: Journal, where: str | None = None) -> dict[str, list[Finding]]:
-    """Differences that were there when they were last looked for, by host or cluster."""
+    """Differences that the last scan found, by host or cluster."""
     condition, values = ('AND "where" = ?', (where,)) if where is not None else ("", ())
     query = f'SELECT "where", body FROM drift WHERE gone IS NULL {condition} ORDER BY key'  # noqa: S608 - constants
     found: dict[str, list[Finding]] = {}
@@ -89,7 +89,7 @@ def outstanding(journal: Journal, where: str | None = None) -> dict[str, list[Fi
 
 
 def standings(journal: Journal) -> dict[str, tuple[float, dict[str, object]]]:
-    """When each host was last looked at, and what came out: {state, seconds, troubles}."""
+    """When each host was last scanned, and the result: {state, seconds, troubles}."""
     rows = journal.query('SELECT "where", at, body FROM drift_standing')
     return {name: (at, json.loads(body)) for name, at, body in rows}
 

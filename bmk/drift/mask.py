@@ -1,4 +1,4 @@
-"""Texts for people with secrets masked: what looks like one is never shown, whichever side it is on. Pure."""
+"""Texts for people with secrets masked: whatever looks like a secret is not shown. Pure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _is_random(blob: str) -> bool:
 
 
 def masked_diff(path: str, want: str | None, have: str | None) -> str:
-    """A unified diff; empty when one side is not known or is no text. A secret that changed is said to have."""
+    """A unified diff; empty when one side is not known or is no text. It says when only a secret changed."""
     if want is None or have is None or "\0" in want + have or want == have:
         return ""
     before, after = mask(want).splitlines(), mask(have).splitlines()

@@ -1,4 +1,4 @@
-"""The values of drift: facts, what was desired, differences, the answer of a host."""
+"""The values of drift: facts, what is desired, differences, findings, the answer of a host."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class Difference:
     @property
     def text(self) -> str:
         if self.field:
-            return f"{self.id}: {self.field} is {_said(self.have)}, should be {_said(self.want)}"
+            return f"{self.id}: {self.field} is {_shown(self.have)}, should be {_shown(self.want)}"
         return f"{self.id}: missing" if self.have is None else f"{self.id}: not expected here"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A difference with what to think of it. `first` and `last`: when it was seen, in seconds since the epoch."""
+    """A classified difference. `first` and `last`: when it was seen, in seconds since the epoch."""
 
     where: str  # host, or cluster
     difference: Difference
@@ -103,7 +103,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a host could not be asked, or not everything. `cause` is stable, `text` for people."""
+    """Why facts are missing. `cause` is stable, `text` for people, `next` a command."""
 
     cause: str
     text: str
@@ -112,7 +112,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one host said. With troubles it is `unknown`, whatever else was found."""
+    """The facts of one host. With troubles it is `unknown`, whatever else was found."""
 
     host: str
     facts: Facts = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class DriftStatus:
-    """One host or cluster after a run: what was found, and whether it could be asked."""
+    """One host or cluster after a run: its findings, and why facts are missing."""
 
     name: str
     findings: tuple[Finding, ...] = ()
@@ -134,7 +134,7 @@ class DriftStatus:
 
     @property
     def drift(self) -> tuple[Finding, ...]:
-        """Without what is expected."""
+        """Findings that are not expected."""
         return tuple(f for f in self.findings if not f.expected)
 
     @property
@@ -144,7 +144,7 @@ class DriftStatus:
         return max((f.severity for f in self.drift), key=SEVERITIES.index, default="clean")
 
 
-def _said(value: Any) -> str:
-    """For a line: what is longer (expressions of a policy) is whole in JSON."""
+def _shown(value: Any) -> str:
+    """A value in a line of text; a longer one (expressions of a policy) is whole in JSON."""
     text = "nothing" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= _LINE else f"{text[:_LINE]}..."

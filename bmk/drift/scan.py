@@ -1,4 +1,4 @@
-"""One look at many hosts: asks them, compares, judges, remembers. What APIs and BMCs said comes from above."""
+"""A scan of many hosts: collect, compare with signed baselines, classify. Facts of APIs and BMCs are handed in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bmk.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What others said: per host and per cluster facts, what was desired of them, and why they could not be asked.
+    """Facts from APIs and BMCs: what was desired and found, by host and by cluster, and why some did not answer.
 
     `kubelets` are live configurations, by host.
     """
@@ -38,7 +38,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a look needs. `tell` hears each host when it is done."""
+    """What a scan needs. `tell` is called with each host when it is done."""
 
     dc: DataCenter
     journal: Journal
@@ -49,53 +49,53 @@ class Scan:
 
 
 async def scan(on: Scan, hosts: Sequence[Host], outside: Outside) -> list[DriftStatus]:
-    """Where these hosts and their clusters stand, hosts first, in the given order."""
-    wanted, standings = _desired(on, hosts)
+    """The status of these hosts and of their clusters, hosts first, in the given order."""
+    wanted, statuses = _desired(on, hosts)
     questions = {
         name: CollectRequest(str(on.dc.hosts[name].address), script(wanted_of(d))) for name, d in wanted.items()
     }
     async for answer in collect(questions, on.keys, on.limits):
-        standing = _standing(on, answer, wanted[answer.host], outside)
-        standings[answer.host] = standing
-        on.tell(standing)
-    standings |= await _with_texts(on, standings, wanted)
-    clusters = [_cluster(on, name, outside) for name in sorted({*outside.clusters, *outside.troubles} - set(standings))]
-    return [*(standings[h.name] for h in hosts), *clusters]
+        status = _status(on, answer, wanted[answer.host], outside)
+        statuses[answer.host] = status
+        on.tell(status)
+    statuses |= await _with_texts(on, statuses, wanted)
+    clusters = [_cluster(on, name, outside) for name in sorted({*outside.clusters, *outside.troubles} - set(statuses))]
+    return [*(statuses[h.name] for h in hosts), *clusters]
 
 
 def _desired(on: Scan, hosts: Sequence[Host]) -> tuple[dict[str, Desired], dict[str, DriftStatus]]:
-    """What is desired of each host; and those of which nothing is known."""
+    """What is desired of each host; and the status of hosts that have no baseline to compare with."""
     wanted: dict[str, Desired] = {}
     unknown: dict[str, DriftStatus] = {}
     for host in hosts:
         try:
-            seal = baselines.newest(on.journal, host.name)
-            if seal is not None and seal.schema >= baselines.SCHEMA:
-                wanted[host.name] = desired_of(host, seal)
+            baseline = baselines.newest(on.journal, host.name)
+            if baseline is not None and baseline.schema >= baselines.SCHEMA:
+                wanted[host.name] = desired_of(host, baseline)
                 continue
         except BmkError as error:
-            trouble = Trouble("seal", error.what, error.hint)
+            trouble = Trouble("baseline", error.what, error.hint)
         else:
-            cause, text = _NO_SEAL if seal is None else _OLD_SEAL
+            cause, text = _NO_BASELINE if baseline is None else _OLD_BASELINE
             trouble = Trouble(cause, text, f"bmk provision {on.dc.name}")
         unknown[host.name] = DriftStatus(host.name, troubles=(trouble,))
     return wanted, unknown
 
 
-_NO_SEAL = ("never-converged", "no converge of it has ended, so nothing is known to compare with")
-_OLD_SEAL = ("old-seal", "it was sealed by an older bmk, which looked at less")
+_NO_BASELINE = ("never-converged", "no converge of it has ended, so there is no baseline to compare with")
+_OLD_BASELINE = ("old-baseline", "its baseline was signed by an older bmk, which recorded less")
 
 
-def _standing(on: Scan, answer: Answer, desired: Desired, outside: Outside) -> DriftStatus:
+def _status(on: Scan, answer: Answer, desired: Desired, outside: Outside) -> DriftStatus:
     troubles = [*answer.troubles, *outside.troubles.get(answer.host, ())]
     if answer.facts:
-        silent = [kind for kind in unasked(desired, answer.facts) if kind != "kubelet"]  # the API says that
-        troubles += [Trouble("fact", f"it did not say: {kind}") for kind in silent]
+        silent = [kind for kind in unasked(desired, answer.facts) if kind != "kubelet"]  # asked of the API
+        troubles += [Trouble("fact", f"its answer lacks: {kind}") for kind in silent]
     sides = [
         (desired, {**answer.facts, **_kubelet(answer.host, desired, outside)}),
         *outside.hosts.get(answer.host, ()),
     ]
-    found = [_judged(on, answer.host, *side) for side in sides]
+    found = [_findings(on, answer.host, *side) for side in sides]
     aimed = tuple(replace(t, next=t.next or _hint(on.dc.name, answer.host, t.cause)) for t in troubles)
     return DriftStatus(answer.host, tuple(f for part in found for f in part), aimed, answer.seconds)
 
@@ -107,11 +107,11 @@ def _kubelet(host: str, desired: Desired, outside: Outside) -> Facts:
 
 def _cluster(on: Scan, name: str, outside: Outside) -> DriftStatus:
     side = outside.clusters.get(name)
-    found = _judged(on, name, *side) if side is not None else ()
+    found = _findings(on, name, *side) if side is not None else ()
     return DriftStatus(name, tuple(found), outside.troubles.get(name, ()))
 
 
-def _judged(on: Scan, where: str, desired: Desired, facts: Facts) -> Iterable[Finding]:
+def _findings(on: Scan, where: str, desired: Desired, facts: Facts) -> Iterable[Finding]:
     names = selectors(on.dc.hosts[where]) if where in on.dc.hosts else {where}
     for difference in compare(desired, facts):
         finding = classify(on.dc.name, where, difference, desired, {})
@@ -119,21 +119,21 @@ def _judged(on: Scan, where: str, desired: Desired, facts: Facts) -> Iterable[Fi
 
 
 async def _with_texts(
-    on: Scan, standings: Mapping[str, DriftStatus], wanted: Mapping[str, Desired]
+    on: Scan, statuses: Mapping[str, DriftStatus], wanted: Mapping[str, Desired]
 ) -> dict[str, DriftStatus]:
-    """A second question to the few hosts on which a text differs, so that people see what."""
+    """A second request to the few hosts on which a text differs, for the diff."""
     questions: dict[str, CollectRequest] = {}
     for name, desired in wanted.items():
-        paths = [f.difference.id for f in standings[name].drift if _has_text(f, desired)]
+        paths = [f.difference.id for f in statuses[name].drift if _has_text(f, desired)]
         if paths:
             asked = script(Wanted(texts=sorted(set(paths))), (TEXTS,))
             questions[name] = CollectRequest(str(on.dc.hosts[name].address), asked)
     found: dict[str, DriftStatus] = {}
     async for answer in collect(questions, on.keys, on.limits):
         texts = {path: str(t["text"]) for path, t in answer.facts.get("texts", {}).items()}
-        standing = standings[answer.host]
-        shown = tuple(_shown(on, f, wanted[answer.host], texts) for f in standing.findings)
-        found[answer.host] = replace(standing, findings=shown)
+        status = statuses[answer.host]
+        shown = tuple(_with_diff(on, f, wanted[answer.host], texts) for f in status.findings)
+        found[answer.host] = replace(status, findings=shown)
     return found
 
 
@@ -142,7 +142,7 @@ def _has_text(finding: Finding, desired: Desired) -> bool:
     return d.kind == "files" and d.field == "sha256" and d.id in desired.texts
 
 
-def _shown(on: Scan, finding: Finding, desired: Desired, texts: Mapping[str, str]) -> Finding:
+def _with_diff(on: Scan, finding: Finding, desired: Desired, texts: Mapping[str, str]) -> Finding:
     diff = classify(on.dc.name, finding.where, finding.difference, desired, texts).diff
     return replace(finding, diff=diff) if diff else finding
 
@@ -154,7 +154,7 @@ def _hint(dc: str, host: str, cause: str) -> str:
 _NEXT: Mapping[str, str] = {
     "silent": "bmk power status {dc} {host}; bmk console {dc} {host}",
     "hangs": "bmk console {dc} {host}",
-    "garbage": "bmk ssh {dc} {host} to look at what answers there",
+    "garbage": "bmk ssh {dc} {host} to see what answers there",
     "refused": "bmk console {dc} {host}: somebody replaced root's authorized keys; "
     "bmk reinstall {dc} {host} when it was not you",
     "wrong-key": "find who holds the address; never accept the key",
@@ -166,29 +166,29 @@ _NEXT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A host that has just converged, as it is sealed."""
+    """A host that has just converged, and the digest of what its converge set."""
 
     host: str
     digest: str
 
 
 async def make_baselines(on: Scan, hosts: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
-    """Seal hosts that have just converged. Per host: the sections whose record it had forged, or why it failed."""
+    """Sign a baseline of hosts that have just converged. By host: sections whose record it had forged, or the error."""
     done: dict[str, BmkError | list[str]] = {}
     first = {h.host: CollectRequest(_address(on, h.host), script(Wanted(), (MANIFEST,))) for h in hosts}
     manifests: dict[str, Mapping[str, Any]] = {}
     async for answer in collect(first, on.keys, on.limits):
         body = answer.facts.get("manifest", {}).get("manifest")
         if body is None:
-            done[answer.host] = _not_sealed(answer)
+            done[answer.host] = _no_answer(answer)
         else:
             manifests[answer.host] = body
     digests = {h.host: h.digest for h in hosts}
-    done |= await _sealed(on, manifests, digests)
+    done |= await _sign(on, manifests, digests)
     return done
 
 
-async def _sealed(
+async def _sign(
     on: Scan, manifests: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str]
 ) -> dict[str, BmkError | list[str]]:
     done: dict[str, BmkError | list[str]] = {}
@@ -199,7 +199,7 @@ async def _sealed(
     open_ = outstanding(on.journal)
     async for answer in collect(questions, on.keys, on.limits):
         if not answer.facts:
-            done[answer.host] = _not_sealed(answer)
+            done[answer.host] = _no_answer(answer)
             continue
         facts = {kind: items for kind, items in answer.facts.items() if kind != "texts"}
         new = baselines.make(
@@ -216,13 +216,15 @@ def _old(on: Scan, host: str) -> baselines.Baseline | None:
     try:
         return baselines.newest(on.journal, host)
     except BmkError:
-        return None  # a forged one counts for nothing
+        return None  # one that is not signed here does not count
 
 
 def _address(on: Scan, host: str) -> str:
     return str(on.dc.hosts[host].address)
 
 
-def _not_sealed(answer: Answer) -> BmkError:
+def _no_answer(answer: Answer) -> BmkError:
     why = "; ".join(t.text for t in answer.troubles) or "there is no manifest on it"
-    return Unreachable("it could not be asked what the converge left", where=answer.host, why=why)
+    return Unreachable(
+        "what the converge left there could not be read, so no baseline was signed", where=answer.host, why=why
+    )

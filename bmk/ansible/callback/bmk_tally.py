@@ -1,9 +1,9 @@
-"""Ansible's usual output, and molecule's judge of what may change when.
+"""Ansible's usual output; with molecule also a count of each step, and a failure for a change that is not allowed.
 
 Counts seconds, calls of modules and changes of each step into `steps.jsonl` of the scenario; a second converge and a
 check of a converged host must change nothing but what molecule/waivers.yml allows for a reason, and a waiver that
-nothing needed fails too. A step that failed says which task, what the host's journal had to say, and how to log in,
-before molecule destroys the machine.
+nothing needed fails too. A failed step prints its task, the end of the host's journal and how to log in, before
+molecule destroys the machine.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
 
 from bmk.ansible.events import LOCAL_ACTIONS
-from bmk.ansible.tally import failure, is_strict, judge, step_of, table
+from bmk.ansible.tally import failure, is_strict, step_of, table, violations
 from bmk.document import read_document
 
 DOCUMENTATION = """
     name: bmk_tally
     type: stdout
-    short_description: the usual output, counted and judged
+    short_description: the usual output, counted and checked
     extends_documentation_fragment: [default_callback, result_format_callback]
 """
 
@@ -58,11 +58,11 @@ class CallbackModule(Default):  # type: ignore[misc]
         self._count(result)
         super().v2_runner_on_failed(result, ignore_errors)
         if not ignore_errors:
-            self._blame(result)
+            self._record_failure(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         super().v2_runner_on_unreachable(result)
-        self._blame(result)
+        self._record_failure(result)
 
     def _count(self, result: Any) -> None:
         said, task = result._result, result._task
@@ -72,7 +72,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             items = [str(i.get("id")) for i in said.get("items") or () if isinstance(i, dict) and i.get("changed")]
             self._changed.append(f"{result._host.name}: {task.get_name()} {' '.join(items)}".strip())
 
-    def _blame(self, result: Any) -> None:
+    def _record_failure(self, result: Any) -> None:
         self._failed.append(failure(result._host.name, result._task.get_name(), result._result))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
@@ -82,20 +82,20 @@ class CallbackModule(Default):  # type: ignore[misc]
             for line in [line for line in self._changed if any(w in line for w in waived)]:
                 stats.changed[line.partition(":")[0]] -= 1  # molecule's own idempotence reads this line
         super().v2_playbook_on_stats(stats)
-        faults = judge(self._changed, waived) if strict and not self._failed else []
+        faults = violations(self._changed, waived) if strict and not self._failed else []
         red = bool(stats.failures or stats.dark or faults)
         self._write(red)
-        self._close([*self._failed, *faults], red)
+        self._report([*self._failed, *faults], red)
         if faults:
             sys.stdout.flush()
             sys.exit(2)  # an exception would be swallowed
 
-    def _close(self, culprits: list[str], red: bool) -> None:
-        """What a person needs after a red step, and the table when molecule is done."""
+    def _report(self, culprits: list[str], red: bool) -> None:
+        """After a failed step what a person needs, and the table when molecule is done."""
         if red:
             for line in culprits:
                 self._display.display(f"{self._step}: {line}", color="red")
-            for line in _looks({line.partition(":")[0] for line in culprits}):
+            for line in _diagnoses({line.partition(":")[0] for line in culprits}):
                 self._display.display(line)
         if red or self._step == "verify":
             for line in table(_steps()):
@@ -123,31 +123,31 @@ def _steps() -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path and path.exists() else []
 
 
-def _looks(hosts: set[str]) -> list[str]:
+def _diagnoses(hosts: set[str]) -> list[str]:
     """The end of each host's journal, and the way in. Of all machines when the culprit is not one of them."""
     config = _place("BMK_STATE_DIR", "molecule/ssh_config")
     if config is None or not config.exists():
         return []
     machines = re.findall(r"^Host (\S+) \S+$", config.read_text(), re.MULTILINE)
     found = [host for host in machines if host in hosts] or machines
-    return [line for host in found for line in _look(config, host)]
+    return [line for host in found for line in _diagnosis(config, host)]
 
 
-def _look(config: Path, host: str) -> list[str]:
+def _diagnosis(config: Path, host: str) -> list[str]:
     argv = ["ssh", "-F", str(config), "-o", "ConnectTimeout=15", host, "journalctl --no-pager -q -n 25 -o short-iso"]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
     except subprocess.TimeoutExpired:
-        return [f"{host} did not say its journal within 90 s", *_console(host)]
+        return [f"{host} did not send its journal within 90 s", *_console(host)]
     if done.returncode != 0:
-        return [f"{host} did not say its journal: {done.stderr.strip()[-200:]}", *_console(host)]
+        return [f"{host} did not send its journal: {done.stderr.strip()[-200:]}", *_console(host)]
     scenario = os.environ.get("MOLECULE_SCENARIO_NAME")
     way = f"log in: ssh -F {config} {host}  (the machine stays with scripts/molecule {scenario})"
     return [f"the end of {host}'s journal:", *(f"  {line}" for line in done.stdout.splitlines()), way]
 
 
 def _console(host: str) -> list[str]:
-    """The end of its serial console: what a machine that lets nobody in was doing last."""
+    """The end of its serial console, for a machine that accepts no login."""
     path = _place("BMK_STATE_DIR", f"molecule/lab/libvirt/log/{host}.console")
     if path is None or not path.exists():
         return []

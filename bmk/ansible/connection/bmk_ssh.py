@@ -1,6 +1,6 @@
-"""Ansible's ssh, with a bound on what a host may say: Ansible itself keeps whatever comes, and waits for ever.
+"""Ansible's ssh with a bound on the output of a host: Ansible itself keeps whatever comes, and waits for ever.
 
-A host that goes on talking, or says one byte an hour, costs its own task and nothing of the others.
+A host that never stops printing, or prints one byte an hour, costs its own task only.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _bounded(cmd: Sequence[bytes | str], send: bytes, host: str) -> tuple[int, b
     with subprocess.Popen(cmd, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as process:
         try:
             threading.Thread(target=_feed, args=(process.stdin, send), daemon=True).start()
-            out, err = _hear(process, host)
+            out, err = _read(process, host)
         except BaseException:  # the time of the task is over, for example
             process.kill()
             raise
@@ -61,9 +61,9 @@ def _feed(stdin: Any, send: bytes) -> None:
         stdin.close()
 
 
-def _hear(process: subprocess.Popen[bytes], host: str) -> tuple[bytes, bytes]:
+def _read(process: subprocess.Popen[bytes], host: str) -> tuple[bytes, bytes]:
     """All of stdout, and of stderr what had come when ssh ended."""
-    heard: dict[IO[bytes] | None, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    output: dict[IO[bytes] | None, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
     ended: float | None = None
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
@@ -73,11 +73,11 @@ def _hear(process: subprocess.Popen[bytes], host: str) -> tuple[bytes, bytes]:
                 block = os.read(key.fd, _BLOCK)
                 if not block:
                     selector.unregister(key.fileobj)
-                heard[key.fileobj] += block  # type: ignore[index]
-                if len(heard[key.fileobj]) > _LONGEST:  # type: ignore[index]
+                output[key.fileobj] += block  # type: ignore[index]
+                if len(output[key.fileobj]) > _LONGEST:  # type: ignore[index]
                     raise AnsibleConnectionFailure(
-                        f"{host} says more than {LONGEST >> 20} MiB: none of our modules does"
+                        f"{host} printed more than {LONGEST >> 20} MiB: our modules print less"
                     )
             if ended is None and process.poll() is not None:
                 ended = time.monotonic()
-    return bytes(heard[process.stdout]), bytes(heard[process.stderr])
+    return bytes(output[process.stdout]), bytes(output[process.stderr])

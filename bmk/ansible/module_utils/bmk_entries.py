@@ -1,5 +1,5 @@
 # Copyright bmk contributors. Apache-2.0
-"""What each module does, by its name: used by the modules themselves and by the short way of bmk.ansible.module_runner.
+"""What each module does, by its name: used by the modules themselves and by bmk.ansible.module_runner.
 
 `module` is an AnsibleModule, or anything with params, check_mode, exit_json and fail_json.
 """

@@ -65,10 +65,10 @@ def _set(item: Item, there: bool) -> None:
         command("useradd", "--system", *wanted, "--no-create-home", "--home-dir", "/nonexistent", name)
 
 
-def _named(look: Callable[[int], Any], number: int) -> str:
+def _named(lookup: Callable[[int], Any], number: int) -> str:
     """Name of the entry with this number; "" when there is none."""
     try:
-        return str(look(number)[0])
+        return str(lookup(number)[0])
     except KeyError:
         return ""
 

@@ -1,4 +1,4 @@
-"""What a BMC says of its machine: who it is, whether it is on, what boots next, what its event log gained. Pure."""
+"""What a BMC says of its machine: identity, power, the next boot, new entries of its event log. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BMC = Kind(
 
 
 class Entry(Protocol):
-    """What of an entry of the event log is needed."""
+    """An entry of the event log, as far as it is needed here."""
 
     @property
     def at(self) -> str: ...
@@ -46,12 +46,12 @@ class Entry(Protocol):
 
 
 def bad_entries(log: Sequence[Entry]) -> list[str]:
-    """Entries that tell of trouble. Named by all they say: order and clocks of BMCs are not to be trusted."""
+    """Entries of faults, by severity, time and text: neither the order nor the clock of a BMC is reliable."""
     return sorted({f"{e.severity} event {e.at} {e.text}".strip() for e in log if e.severity in _BAD})
 
 
 def desired_bmc(host: Host, known: Sequence[str]) -> Desired:
-    """From the file; and no more bad entries than those that were `known` when the host was sealed first."""
+    """From the file; and no bad entries but those that were `known` when the first baseline was signed."""
     uuid: Attributes = {"uuid": host.uuid.lower()} if host.uuid else {}
     wanted: dict[str, Attributes] = {
         "identity": {"serial": host.serial, **uuid},

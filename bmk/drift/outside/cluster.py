@@ -1,4 +1,4 @@
-"""What bmk owns of a whole cluster: who may do everything in it, its policies and who enforces them. Pure."""
+"""What bmk owns of a whole cluster: its administrators, its policies and what enforces them. Pure."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def desired_cluster(wanted: Sequence[Object]) -> Desired:
 def wanted_policies(
     dc: DataCenter, name: str, images: Mapping[str, str], namespaces: Sequence[str], certificate: str
 ) -> list[Object]:
-    """What a cluster should have of bmk: admission policies and bindings, what it runs, what is denied.
+    """Objects of bmk that a cluster should have: admission policies, workloads, network policies that deny.
 
-    `images`: the mirror's; `namespaces`: those that the cluster has; `certificate`: what metrics-server shows, in PEM.
+    `images`: the mirror's; `namespaces`: those that the cluster has; `certificate`: the one of metrics-server, in PEM.
     PreflightRefused when an image is missing.
     """
     cluster = dc.cluster(name)
@@ -74,17 +74,18 @@ def binding_facts(roles: Sequence[Live], bindings: Sequence[Live]) -> Facts:
     """Bindings to roles of the whole cluster that may do everything, or become any node: by name, those of a namespace
     `namespace/name`.
     """
-    mighty = {_ROLE, *(role["metadata"]["name"] for role in roles if _mighty(role) or _gives_names(role))}
+    mighty = (role for role in roles if _may_do_everything(role) or _gives_names(role))
+    names = {_ROLE, *(role["metadata"]["name"] for role in mighty)}
     found = {
         _name(b["metadata"]): {"role": b["roleRef"]["name"], "subjects": _subjects(b)}
         for b in bindings
-        if b["roleRef"]["kind"] == "ClusterRole" and b["roleRef"]["name"] in mighty
+        if b["roleRef"]["kind"] == "ClusterRole" and b["roleRef"]["name"] in names
     }
     return {"bindings": found}
 
 
 def policy_facts(wanted: Sequence[Object], live: Sequence[Live]) -> Facts:
-    """Objects that bmk made, or that have the names of such; others are none of its business."""
+    """Objects that bmk made, or that have the names of such; others are not bmk's."""
     mine = {policy.key(o) for o in wanted}
     return {"policies": {policy.key(o): _policy(o) for o in live if policy.is_managed(o) or policy.key(o) in mine}}
 
@@ -110,7 +111,7 @@ def _name(metadata: Object) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
-def _mighty(role: Live) -> bool:
+def _may_do_everything(role: Live) -> bool:
     rules = role.get("rules") or ()
     return any("*" in (rule.get("verbs") or ()) and _all_resources(rule) for rule in rules)
 

@@ -37,7 +37,7 @@ NODES = Kind(
 
 
 def desired_nodes(dc: DataCenter, cluster: str, host: str) -> Desired:
-    """What the API should say of one member."""
+    """What the API should say of one node."""
     member = dc.hosts[host]
     version = f"v{dc.cluster(cluster).kubernetes.version}"
     items: dict[str, Attributes] = {host: {"version": version, "unschedulable": False, "ready": True}}
@@ -94,7 +94,7 @@ def desired_settings(text: str) -> dict[str, Attributes]:
 
 
 def live_settings(wanted: Mapping[str, Attributes], live: Mapping[str, Any]) -> dict[str, Attributes]:
-    """The same settings as the kubelet has them. What it leaves out is the zero of its kind: Go does not print it."""
+    """The same settings as the kubelet has them. One that is left out has the zero value: Go omits those."""
     said = {key: _plain(value) for key, value in flat(live).items()}
     zeros = {key: a["value"] if a["value"] in ("false", "0") else "" for key, a in wanted.items()}
     return {key: {"value": said.get(key, zero)} for key, zero in zeros.items()}
@@ -127,7 +127,7 @@ IMAGES = Kind(
 
 
 class RunningImage(Protocol):
-    """What of the mirror's record of an image is needed: `digest` of its manifest, `id` of its configuration (hex)."""
+    """The mirror's record of an image: `digest` of its manifest, `id` of its configuration (hex)."""
 
     @property
     def name(self) -> str: ...
@@ -138,21 +138,18 @@ class RunningImage(Protocol):
 
 
 def desired_images(mirror: Iterable[RunningImage]) -> Desired:
-    """Nothing may run under these names but what the mirror holds; what runs where is Kubernetes' decision.
-
-    Without a mirror on this machine nothing is known, and nothing is desired.
-    """
+    """Containers with these names run images of the mirror, on whichever node. Without a mirror nothing is desired."""
     good = {f"images:{name}" for name in held(mirror)}
     return Desired(owned=IMAGES.owned if good else (), allowed=frozenset(good))
 
 
 def held(mirror: Iterable[RunningImage]) -> list[str]:
-    """Names with digests, as they are found."""
+    """Names with digests, as image_facts has them."""
     return sorted(f"{i.name} {digest}" for i in mirror for digest in (i.digest, f"sha256:{i.id}"))
 
 
 def with_builds(mirror: Desired, before: Collection[str], found: Facts) -> tuple[Desired, Facts]:
-    """Both sides, where what the mirror held `before` is told as an earlier build: for that nobody broke in."""
+    """Both sides, where an image that the mirror held `before` differs as an earlier build, and is no intruder's."""
     items = found.get("images", {})
     old = {name for name in items if name in before and f"images:{name}" not in mirror.allowed}
     if not old or not mirror.owned:

@@ -277,7 +277,7 @@ def test_a_compromised_host_reaches_no_other_host(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("talk", "message"), [("yes", "says more than 8 MiB"), ("while printf x; do sleep 1; done", "imed out")]
+    ("talk", "message"), [("yes", "printed more than 8 MiB"), ("while printf x; do sleep 1; done", "imed out")]
 )
 def test_a_host_that_goes_on_talking_costs_nobody_else(tmp_path: Path, talk: str, message: str) -> None:
     """Endless and dripping answers end within bounds of size and time, as that host's failure only."""

@@ -1,4 +1,4 @@
-"""The judge of molecule's steps on real runs of ansible-playbook: what it sees, names, and ends the run for."""
+"""The callback plug-in on real runs of ansible-playbook: what it counts, names, and ends the run for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes, owners and next commands: rules as data."""
+"""Severities, owners and next commands."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ DESIRED = Desired(owners=OWNERS, texts={"/etc/kubernetes/manifests/etcd.yaml": "
     ],
 )
 def test_each_kind_has_its_class_and_its_repair(difference: Difference, severity: str, repair: str) -> None:
-    """What an intruder would do is security, what stops work is breaking; repair is said only where it happens."""
+    """What an intruder would do is security, what stops work is breaking; a repair is named only where it happens."""
     finding = classify("par", "r1-01", difference, DESIRED, {})
     assert (finding.severity, finding.repair) == (severity, repair)
     assert finding.next.startswith("bmk ")
@@ -72,7 +72,7 @@ def test_an_unknown_kind_is_degraded() -> None:
 
 
 def test_a_difference_says_who_declared_it_and_what_changed() -> None:
-    """Owner and masked diff come from the seal."""
+    """Owner and masked diff come from the baseline."""
     d = Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "a", "b")
     finding = classify("par", "x", d, DESIRED, {"/etc/kubernetes/manifests/etcd.yaml": "b\n"})
     assert "-a\n+b" in finding.diff

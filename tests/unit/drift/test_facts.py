@@ -86,12 +86,12 @@ def test_files_have_rights_and_content(found: dict[str, Found]) -> None:
 
 
 def test_loopback_is_no_listener(found: dict[str, Found]) -> None:
-    """What only the host itself can reach is not told."""
+    """What only the host itself can reach is not reported."""
     assert "tcp 10248 kubelet" not in found["listeners"]
 
 
 def test_udp_listeners_are_those_that_answer() -> None:
-    """A port of a service is told; one on which a client waits for an answer (DHCP, handed out) is not."""
+    """A port of a service is reported; one on which a client waits for an answer (DHCP, handed out) is not."""
     lines = [
         'udp UNCONN 0 0 0.0.0.0:69 0.0.0.0:* users:(("tftpd",pid=1,fd=4))',
         'udp UNCONN 0 0 10.0.0.2%eth0:68 0.0.0.0:* users:(("systemd-network",pid=2,fd=9))',
@@ -133,7 +133,7 @@ def test_routes_are_those_that_somebody_set() -> None:
     }
 
 
-def test_what_uefi_boots_is_told_by_name() -> None:
+def test_boot_entries_are_named_by_label() -> None:
     """The first of the order and what is next, whatever numbers they have; a device path is no part of a name."""
     lines = ["BootNext: 0001", "BootCurrent: 0008", "Timeout: 0 seconds", "BootOrder: 0008,0000,0001"]
     lines += ["Boot0000* UiApp", "Boot0001* UEFI Misc Device\tPciRoot(0x0)/Pci(0x2,0x0)", "Boot0008* bmk\tHD(1,GPT)"]
@@ -168,7 +168,7 @@ def test_certificates_hold(found: dict[str, Found]) -> None:
         assert (found_then["valid"], found_then["valid_in_30_days"]) == (valid, soon)
 
 
-def test_a_key_is_told_by_its_print(found: dict[str, Found]) -> None:
+def test_a_key_is_named_by_its_fingerprint(found: dict[str, Found]) -> None:
     """User, kind and fingerprint; never the comment, which anybody can write."""
     (name,) = found["authorized_keys"]
     assert name.startswith("root ssh-ed25519 SHA256:")
@@ -258,7 +258,7 @@ ODD = st.sampled_from(
 
 @given(st.lists(st.tuples(st.integers(0, len(ANSWER) - 1), ODD | st.text(max_size=30)), min_size=1, max_size=6))
 def test_an_answer_that_is_almost_right_hurts_nobody(changes: list[tuple[int, str]]) -> None:
-    """Lines of a real answer replaced by others: garbage of that host, or facts that can be compared and judged."""
+    """Lines of a real answer replaced by others: garbage of that host, or facts that can be compared and classified."""
     lines = list(ANSWER)
     for at, text in changes:
         lines[at] = text
@@ -291,19 +291,19 @@ manifests = st.fixed_dictionaries(
 
 @given(manifests | values)
 def test_a_manifest_has_the_shape_of_ours_or_is_garbage(body: object) -> None:
-    """Whatever a host wrote there, it can be sealed and asked about, or that host alone is not sealed."""
+    """Whatever a host wrote there, it can be recorded and asked about, or that host alone gets no baseline."""
     lines = ["@@bmk begin", "@@bmk manifest", *json.dumps(body).split("\n"), "", "@@bmk end"]
     try:
         found = read(lines, ALL)["manifest"]["manifest"]
     except Garbage:
         return
     wanted_for_baseline(found)
-    sealed = baseline.make("n1", "d", found, {}, {})
-    assert baseline.renewed(sealed, baseline.make("n1", "d", found, {}, {}), [])[1] == []
+    signed = baseline.make("n1", "d", found, {}, {})
+    assert baseline.renewed(signed, baseline.make("n1", "d", found, {}, {}), [])[1] == []
 
 
-def test_the_manifest_of_a_converge_is_believed_whole() -> None:
-    """What our modules record passes unchanged, so that a seal of an older bmk still compares equal."""
+def test_the_manifest_of_a_converge_passes_unchanged() -> None:
+    """What our modules record is kept as it is, so that a baseline of an older bmk still compares equal."""
     record = {"inputs": "1", "items": [{"name": "a.service", "state": "started", "enabled": True, "watch": ["/etc/a"],
                                         "desired": {"active": True, "stale": False, "count": None}}]}  # fmt: skip
     assert MANIFEST.parse([json.dumps({"schema": 1, "sections": {"a.units": record}})]) == {

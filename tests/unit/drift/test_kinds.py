@@ -39,9 +39,7 @@ def test_each_kind_is_defined_once() -> None:
 
 
 def test_a_module_of_the_package_is_all_that_a_new_fact_needs(tmp_path: Path) -> None:
-    """A fact is found where it is defined: there is no list to add it to, and what it imports is not taken for its
-    own.
-    """
+    """A fact is found where it is defined: there is no list to add it to."""
     package = tmp_path / "new_facts"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -67,9 +65,7 @@ def test_each_rule_decides_something(kind: Kind, rule: Rule) -> None:
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.name)
 def test_what_is_in_the_baseline_is_compared(fact: Fact) -> None:
-    """A fact that is recorded or closed has rules, and what may vanish is recorded: else its policy would mean
-    nothing.
-    """
+    """A fact that is recorded or closed has rules, and what may vanish is recorded."""
     if fact.baseline is not None or fact.closed:
         assert fact.rules
     assert fact.baseline is not None or not fact.may_vanish
@@ -77,16 +73,12 @@ def test_what_is_in_the_baseline_is_compared(fact: Fact) -> None:
 
 
 VALUES = st.none() | st.text("ab", max_size=2) | st.booleans()
+TEXTS = st.text(max_size=9)
 
 
-@given(st.sampled_from([*KINDS, "unknown"]), st.text(max_size=9), st.text(max_size=5), VALUES, VALUES, st.booleans())
-def test_any_difference_has_a_severity_a_repair_and_a_command(
-    kind: str, id_: str, field: str, want: object, have: object, declared: bool
-) -> None:
-    """A host chooses ids and values: none makes classifying fail, and a repair is promised only where provision does
-    it.
-    """
-    difference = Difference(kind, id_, field, want, have)
+@given(st.builds(Difference, st.sampled_from([*KINDS, "unknown"]), TEXTS, TEXTS, VALUES, VALUES), st.booleans())
+def test_any_difference_has_a_severity_a_repair_and_a_command(difference: Difference, declared: bool) -> None:
+    """A host chooses ids and values: none makes classifying fail, and only a repair names `bmk provision`."""
     owners = {difference.item: "role kubelet"} if declared else {}
     finding = classify("par", "r1-01", difference, Desired(owners=owners), {})
     assert finding.severity in ("benign", "degraded", "security", "breaking")

@@ -1,4 +1,4 @@
-"""What APIs and BMCs say, against the file: administrators, policies, kubelets' settings, images, event logs."""
+"""Facts of APIs and BMCs against the file: administrators, policies, kubelets' settings, images, event logs."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_an_image_is_known_by_its_digest() -> None:
 
 
 def test_an_earlier_build_is_no_intruder() -> None:
-    """What the mirror held when hosts converged is told as that; bytes that it never held are not."""
+    """What the mirror held when hosts converged differs as that; bytes that it never held are not."""
     before = [*held([Held()]), "kube-proxy sha256:cc"]
     running = [pod("kube-proxy", f"sha256:{digest}") for digest in ("aa", "cc", "dd")]
     found = compare(*with_builds(desired_images([Held()]), before, image_facts(running)["cp-1"]))
@@ -182,8 +182,8 @@ def test_an_earlier_build_is_no_intruder() -> None:
     assert compare(*nothing) == []
 
 
-def test_a_bmc_tells_of_its_machine(dc: DataCenter) -> None:
-    """Another serial, a power that is off, a boot that goes elsewhere; and trouble that was not known at the seal."""
+def test_facts_of_a_bmc_are_compared(dc: DataCenter) -> None:
+    """Another serial, a power that is off, a boot that goes elsewhere; and faults that the baseline does not have."""
     host = next(iter(dc.hosts.values()))
     old = LogEntry("1970-01-01T00:00:09Z", "Critical", "Fan 3 failed")
     new = LogEntry("1970-01-01T00:00:01Z", "Warning", "PSU 2 lost its input")  # its clock went back

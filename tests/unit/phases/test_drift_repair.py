@@ -50,7 +50,7 @@ def test_a_converge_is_told_what_to_put_back(simulation: Any) -> None:
     told = repair_variables(simulation.service, ["worker-1", "worker-2", "cp-1"])
     assert told["bmk_boot"] == {"worker-1": "bmk"}
     assert told["bmk_restore"]["worker-2"] == [{"path": "/etc/cron.d/x", "state": "absent"}]
-    assert told["bmk_kubelets"] == told["bmk_tables"] == ["cp-1"]
+    assert told["bmk_restart"] == {"cp-1": ["bmk-masquerade", "kubelet"]}
     assert told["bmk_distrust"] == ["cp-1", "worker-1", "worker-2"]
 
 
