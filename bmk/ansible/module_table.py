@@ -101,7 +101,9 @@ MODULES: Mapping[str, BmkModule] = {
         {
             "host": Option("str", "Name of the host."),
             "digest": Option("str", "Digest of the roles and of the variables of this host."),
-            "keep": Option("list", "Sections that still exist; records of others are deleted.", elements="str"),
+            "keep": Option(
+                "list", "Sections that still exist; records of others are deleted. Without it, none are.", None,
+                elements="str"),
         },
         "ManifestModule",
     ),

@@ -44,8 +44,8 @@ def write_manifest(
 
     `keep` names sections, whatever their kinds; records of others are deleted: of roles that are gone, of one repair.
     """
-    there = _records()
-    records = {name: r for name, r in there.items() if name.rpartition(".")[0] in params["keep"]}
+    there, keep = _records(), params.get("keep")
+    records = {name: r for name, r in there.items() if keep is None or name.rpartition(".")[0] in keep}
     body = {
         "schema": 1,
         "host": params["host"],

@@ -22,10 +22,10 @@ options:
     - Digest of the roles and of the variables of this host.
   keep:
     type: list
-    required: true
+    default: null
     elements: str
     description:
-    - Sections that still exist; records of others are deleted.
+    - Sections that still exist; records of others are deleted. Without it, none are.
 author:
 - bmk contributors
 """
@@ -36,7 +36,7 @@ from ansible.module_utils.bmk_entries import enter
 SPEC = {
     "host": {"type": "str", "required": True},
     "digest": {"type": "str", "required": True},
-    "keep": {"type": "list", "required": True, "elements": "str"},
+    "keep": {"type": "list", "default": None, "elements": "str"},
 }
 
 

@@ -1,4 +1,4 @@
-"""On the machine: it becomes a host of its data center as after a converge, pinned and sealed. seal.py DATACENTER"""
+"""On the machine: pins its host key and signs its baseline, as after a converge. sign_baseline.py DATACENTER"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bmk.datacenter.load import load_datacenter
 from bmk.journal import open_journal
-from bmk.live.drift_service import Asked, seal
+from bmk.live.drift_service import Asked, sign_baselines
 from bmk.ssh import deployer_key
 
 dc = load_datacenter(sys.argv[1])
@@ -16,6 +16,6 @@ with Path("/root/.ssh/authorized_keys").open("a") as keys:
     keys.write(deployer_key(dc.name).with_suffix(".pub").read_text())
 journal = open_journal(dc.name)
 journal.record(name, "host_keys", [Path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().strip()])
-done = seal(dc, journal, [Asked(name, "molecule")])[name]
+done = sign_baselines(dc, journal, [Asked(name, "molecule")])[name]
 journal.close()
 sys.exit(str(done) if done else 0)
