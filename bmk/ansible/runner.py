@@ -71,13 +71,14 @@ async def converge(request: ConvergeRequest, on_event: Callable[[Event], None]) 
 def _run(request: ConvergeRequest, on_event: Callable[[Event], None], permit: Permit) -> dict[str, HostResult]:
     recorder = EventRecorder(request.hosts, request.phase, on_event)
     with _private_data(request) as (private, sockets):
+        files = ["-e", f"@{private}/variables.json", "-e", f"@{private}/secrets.json"]
         permit.demand()
         runner = ansible_runner.run(
             private_data_dir=str(private),
             playbook=str(content_dir() / "playbooks" / request.playbook),
             inventory=str(private / "inventory"),
             limit=",".join(request.hosts),
-            cmdline=shlex.join(_arguments(request, private)),
+            cmdline=shlex.join([*files, "--diff", *(["--check"] if request.check else [])]),
             envvars=_environment(private, sockets, request),
             event_handler=recorder.hear,
             cancel_callback=lambda: permit.revoked,
@@ -90,15 +91,10 @@ def _run(request: ConvergeRequest, on_event: Callable[[Event], None], permit: Pe
         raise BmkError(
             f"{request.playbook} did not start",
             where=str(private),
-            why=_tail(output),
+            why="\n".join(output.strip().splitlines()[-12:]),
             hint="read the output above; `ansible-playbook --syntax-check` names the line",
         )
     return results
-
-
-def _arguments(request: ConvergeRequest, private: Path) -> list[str]:
-    check = ["--check", "--diff"] if request.check else ["--diff"]
-    return ["-e", f"@{private}/variables.json", "-e", f"@{private}/secrets.json", *check]
 
 
 @contextmanager
@@ -115,17 +111,13 @@ def _private_data(request: ConvergeRequest) -> Iterator[tuple[Path, Path]]:
         _write(secrets, json.dumps(inert(request.secrets)))
         _write(private / "ansible.cfg", "")
         (private / "bin").mkdir()
-        _write(private / "bin/ansible-playbook", _launcher(), 0o700)
+        program = Path(sys.executable).parent / "ansible-playbook"  # dies with the thread that started it
+        launcher = f'#!/bin/sh\nexec setpriv --pdeathsig KILL -- "{program}" "$@"\n'
+        _write(private / "bin/ansible-playbook", launcher, 0o700)
         yield private, sockets
     finally:
         secrets.unlink(missing_ok=True)
         shutil.rmtree(sockets, ignore_errors=True)  # ssh masters end by ControlPersist
-
-
-def _launcher() -> str:
-    """ansible-playbook of this Python, which dies with the thread that started it."""
-    program = Path(sys.executable).parent / "ansible-playbook"
-    return f'#!/bin/sh\nexec setpriv --pdeathsig KILL -- "{program}" "$@"\n'
 
 
 def _write(path: Path, text: str, mode: int = 0o600) -> None:
@@ -167,7 +159,3 @@ def _environment(private: Path, sockets: Path, request: ConvergeRequest) -> dict
 
 
 _SSH = ("ControlMaster=auto", "ControlPersist=30s", "ServerAliveInterval=15", "ServerAliveCountMax=8")
-
-
-def _tail(text: str, lines: int = 12) -> str:
-    return "\n".join(text.strip().splitlines()[-lines:])

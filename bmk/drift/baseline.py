@@ -148,6 +148,14 @@ def newest(journal: Journal, host: str) -> Baseline | None:
     return _present(journal, _opened(journal, host, signature, packed, _signed_bytes(host, counter, packed)))
 
 
+def valid(journal: Journal, host: str) -> Baseline | None:
+    """The baseline that counts; None also when the newest is refused."""
+    try:
+        return newest(journal, host)
+    except PreflightRefused:
+        return None
+
+
 def _present(journal: Journal, baseline: Baseline) -> Baseline | None:
     """None for a baseline of an installation that was replaced: it is history, although its signature is right."""
     if baseline.schema <= _UNNAMED:

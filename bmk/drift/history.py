@@ -47,7 +47,12 @@ def remember(
     open_ = {(where, key): first for where, key, first in journal.query(
         'SELECT "where", key, first FROM drift WHERE gone IS NULL')}  # fmt: skip
     dated = [
-        replace(s, findings=tuple(_dated(f, open_.get((s.name, f.difference.key)), ended) for f in s.findings))
+        replace(
+            s,
+            findings=tuple(
+                replace(f, first=open_.get((s.name, f.difference.key), ended), last=ended) for f in s.findings
+            ),
+        )
         for s in statuses
     ]
     asked = [s for s in dated if not s.troubles]
@@ -92,7 +97,3 @@ def standings(journal: Journal) -> dict[str, tuple[float, dict[str, object]]]:
     """When each host was last scanned, and the result: {state, seconds, troubles}."""
     rows = journal.query('SELECT "where", at, body FROM drift_standing')
     return {name: (at, json.loads(body)) for name, at, body in rows}
-
-
-def _dated(finding: Finding, first: float | None, now: float) -> Finding:
-    return replace(finding, first=first if first is not None else now, last=now)

@@ -10,7 +10,6 @@ from bmk.drift.classify import KINDS
 from bmk.drift.facts.files import MANIFEST_PATH
 from bmk.drift.history import outstanding
 from bmk.drift.model import Finding
-from bmk.errors import BmkError
 from bmk.journal import Journal
 
 _KEYS = "/root/.ssh/authorized_keys"
@@ -22,10 +21,11 @@ def repair_variables(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
     `bmk_distrust`: hosts whose own records do not count. By host: `bmk_restore`, items of `bmk_files`; `bmk_boot`, the
     label of the entry that UEFI boots first; `bmk_restart`, units of systemd.
     """
-    found = {h: [f for f in outstanding(journal, h).get(h, ()) if _by_converge(f)] for h in hosts}
-    drifted = {host: findings for host, findings in found.items() if findings}
+    found = {h: outstanding(journal, h).get(h, ()) for h in hosts}
+    wanted = {h: [f for f in findings if f.repair == "converge" and not f.expected] for h, findings in found.items()}
+    drifted = {host: findings for host, findings in wanted.items() if findings}
     suspect = {host for host in journal.records("suspect") if host in hosts}
-    signed = {host: _baseline(journal, host) for host in drifted}
+    signed = {host: baselines.valid(journal, host) for host in drifted}
     kinds = {host: {f.difference.kind for f in findings} for host, findings in drifted.items()}
     return {
         "bmk_distrust": sorted({*drifted, *suspect}),
@@ -33,10 +33,6 @@ def repair_variables(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
         "bmk_boot": {host: _first_boot_entry(signed[host]) for host in drifted if "boot" in kinds[host]},
         "bmk_restart": {host: _units(kinds[host]) for host in drifted if _units(kinds[host])},
     }
-
-
-def _by_converge(finding: Finding) -> bool:
-    return finding.repair == "converge" and not finding.expected
 
 
 def _units(kinds: set[str]) -> list[str]:
@@ -68,10 +64,3 @@ def _item(baseline: baselines.Baseline, path: str) -> dict[str, Any] | None:
     if wanted["type"] == "directory":
         return {"path": path, "state": "directory", **rights}
     return {"path": path, "content": baseline.texts[path], **rights} if path in baseline.texts else None
-
-
-def _baseline(journal: Journal, host: str) -> baselines.Baseline | None:
-    try:
-        return baselines.newest(journal, host)
-    except BmkError:
-        return None

@@ -91,18 +91,16 @@ def _status(on: Scan, answer: Answer, desired: Desired, outside: Outside) -> Dri
     if answer.facts:
         silent = [kind for kind in unasked(desired, answer.facts) if kind != "kubelet"]  # asked of the API
         troubles += [Trouble("fact", f"its answer lacks: {kind}") for kind in silent]
-    sides = [
-        (desired, {**answer.facts, **_kubelet(answer.host, desired, outside)}),
-        *outside.hosts.get(answer.host, ()),
-    ]
+    facts, live = dict(answer.facts), outside.kubelets.get(answer.host)
+    if live is not None:
+        facts["kubelet"] = live_settings(desired.facts.get("kubelet", {}), live)
+    sides = [(desired, facts), *outside.hosts.get(answer.host, ())]
     found = [_findings(on, answer.host, *side) for side in sides]
-    aimed = tuple(replace(t, next=t.next or _hint(on.dc.name, answer.host, t.cause)) for t in troubles)
+    hints = {
+        t.cause: _NEXT.get(t.cause, "bmk why {dc} {host}").format(dc=on.dc.name, host=answer.host) for t in troubles
+    }
+    aimed = tuple(replace(t, next=t.next or hints[t.cause]) for t in troubles)
     return DriftStatus(answer.host, tuple(f for part in found for f in part), aimed, answer.seconds)
-
-
-def _kubelet(host: str, desired: Desired, outside: Outside) -> Facts:
-    live, wanted = outside.kubelets.get(host), desired.facts.get("kubelet", {})
-    return {} if live is None else {"kubelet": live_settings(wanted, live)}
 
 
 def _cluster(on: Scan, name: str, outside: Outside) -> DriftStatus:
@@ -147,7 +145,7 @@ def _with_diff(on: Scan, finding: Finding, desired: Desired, texts: Mapping[str,
     return replace(finding, diff=diff) if diff else finding
 
 
-def _hint(dc: str, host: str, cause: str) -> str:
+def _next(dc: str, host: str, cause: str) -> str:
     return _NEXT.get(cause, "bmk why {dc} {host}").format(dc=dc, host=host)
 
 
@@ -206,17 +204,10 @@ async def _sign(
             answer.host, digests[answer.host], manifests[answer.host], facts, answer.facts.get("texts", {})
         )
         suspicious = [f.difference.item for f in open_.get(answer.host, ())]
-        kept, forged = baselines.renewed(_old(on, answer.host), new, suspicious)
+        kept, forged = baselines.renewed(baselines.valid(on.journal, answer.host), new, suspicious)
         baselines.store(on.journal, kept)
         done[answer.host] = forged
     return done
-
-
-def _old(on: Scan, host: str) -> baselines.Baseline | None:
-    try:
-        return baselines.newest(on.journal, host)
-    except BmkError:
-        return None  # one that is not signed here does not count
 
 
 def _address(on: Scan, host: str) -> str:

@@ -74,8 +74,7 @@ def binding_facts(roles: Sequence[Live], bindings: Sequence[Live]) -> Facts:
     """Bindings to roles of the whole cluster that may do everything, or become any node: by name, those of a namespace
     `namespace/name`.
     """
-    mighty = (role for role in roles if _may_do_everything(role) or _gives_names(role))
-    names = {_ROLE, *(role["metadata"]["name"] for role in mighty)}
+    names = {_ROLE, *(role["metadata"]["name"] for role in roles if _is_administrator(role))}
     found = {
         _name(b["metadata"]): {"role": b["roleRef"]["name"], "subjects": _subjects(b)}
         for b in bindings
@@ -111,17 +110,11 @@ def _name(metadata: Object) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
-def _may_do_everything(role: Live) -> bool:
+def _is_administrator(role: Live) -> bool:
+    """Whether it may do everything with everything, or become any node."""
     rules = role.get("rules") or ()
-    return any("*" in (rule.get("verbs") or ()) and _all_resources(rule) for rule in rules)
-
-
-def _gives_names(role: Live) -> bool:
-    return any(map(gives_any_name, role.get("rules") or ()))
-
-
-def _all_resources(rule: Object) -> bool:
-    return "*" in (rule.get("resources") or ()) and "*" in (rule.get("apiGroups") or ())
+    everything = (all("*" in (rule.get(key) or ()) for key in ("verbs", "resources", "apiGroups")) for rule in rules)
+    return any(everything) or any(map(gives_any_name, rules))
 
 
 def _subjects(binding: Live) -> str:
