@@ -23,9 +23,11 @@ from ansible.module_utils import (
     bmk_applied,
     bmk_batch,
     bmk_downloads,
+    bmk_groups,
     bmk_kernel_modules,
     bmk_kubeadm_once,
     bmk_sections,
+    bmk_sysctls,
     bmk_units,
     bmk_users,
 )
@@ -471,3 +473,38 @@ def test_a_command_that_fails_is_told_with_what_it_was_about() -> None:
     with pytest.raises(Failed) as told:
         bmk_batch.command("false", *(1000 * ["name"]))
     assert len(str(told.value)) < 300
+
+
+def test_a_number_of_another_group_is_refused() -> None:
+    """The group that has it is named, and nothing is changed: two groups of one number would share a socket."""
+    kind = bmk_groups.Groups()
+    item = {"name": "bmk-no-such-group", "gid": 0}
+    with pytest.raises(Failed, match="root has it"):
+        kind.apply([item], {item["name"]: kind.actual(item)})
+    assert kind.actual({"name": "root", "gid": 0}) == {"gid": 0, "members": kind.actual({"name": "root"})["members"]}
+
+
+def test_settings_that_the_kernel_resets_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forwarding turns redirects back on, as in the kernel: after one apply both are as wanted."""
+    monkeypatch.setattr(bmk_sysctls, "_path", lambda item: str(tmp_path / item["name"]))
+    forward, redirects = {"name": "net.ipv4.ip_forward", "value": 1}, {"name": "net.redirects", "value": "0"}
+    (tmp_path / forward["name"]).write_text("0\n")
+    (tmp_path / redirects["name"]).write_text("0\n")
+    kind = Resetting(tmp_path)
+    items = [forward, redirects]
+    before = {item["name"]: kind.actual(item) for item in items}
+    kind.apply([item for item in items if before[item["name"]] != kind.desired(item)], before)
+    assert [kind.actual(item) for item in items] == [kind.desired(item) for item in items]
+
+
+class Resetting(bmk_sysctls.Sysctls):
+    """Settings of files; the first read after forwarding is on finds redirects on, once."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.reset = place, False
+
+    def actual(self, item: dict[str, Any]) -> dict[str, Any]:
+        if not self.reset and (self.place / "net.ipv4.ip_forward").read_text() == "1":
+            self.reset = True
+            (self.place / "net.redirects").write_text("1\n")
+        return dict(super().actual(item))
