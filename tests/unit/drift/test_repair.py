@@ -24,7 +24,7 @@ FILES = {
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    journal = Journal(tmp_path / "journal.db")
+    journal = Journal.open(tmp_path)
     store(journal, Baseline("one", 1.0, "d", facts={"files": FILES}, texts={"/etc/hosts": "a {{ b }}\n"}))
     return journal
 
