@@ -217,6 +217,10 @@ class FakeCluster:
             raise Unreachable("no API server answers", where=self._name)
         return {m.host.name: "ready" for m in self._members()}  # long before its serving certificate is approved
 
+    def made_with(self) -> Mapping[str, str]:
+        self.nodes()
+        return {}
+
     def approve(self) -> Sequence[Decision]:
         """Every request that waits: of joins for their client certificate, of nodes for the serving one."""
         answers = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,7 +22,8 @@ from bmk.cli.output import dump, say
 def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verbose: bool) -> int:
     """Show what provision would change, and why. Exit code 0: nothing; 2: something would change.
 
-    More than ten hosts are grouped by what would change; --verbose and -o json show each by itself.
+    More than ten hosts are grouped by what would change; --verbose and -o json show each by itself. Exit code 6: a
+    cluster that exists cannot become what the file says; the others are shown.
     """
     from bmk.actions.provision import PROVISION
     from bmk.artifacts.other_lock import other_lock
@@ -30,12 +32,13 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verb
     from bmk.datacenter.routing import egress_lines
     from bmk.datacenter.source import lock_path
     from bmk.errors import Exit
+    from bmk.live.cluster_guard import refusal
     from bmk.live.workspace import open_workspace
     from bmk.plan.files import save_plan
     from bmk.plan.show import lines
 
     workspace = open_workspace(dc)
-    hosts = workspace.select(limit)
+    hosts, refused = workspace.allowed(workspace.select(limit))
     plan, _ = workspace.plan(hosts, PROVISION)
     for line in other_lock(lock_path(workspace.dc.source, workspace.dc.spec.artifacts)):
         say(line)
@@ -46,8 +49,10 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verb
         notes = egress_lines(workspace.dc, [h.host for h in plan.pending])
         click.echo("\n".join(lines(plan, workspace.dc.hosts, unproven(hosts), notes, verbose=verbose)))
     else:
-        dump(plan.as_dict(), output)
+        dump(plan.as_dict() | {"refused": [asdict(one) for one in refused]}, output)
     if out is not None:
         save_plan(plan, out)
         say(f"written to {out}; next: bmk provision {dc} --plan {out}")
+    if refused:
+        raise refusal(workspace.dc, refused)
     return Exit.PENDING if plan.pending else Exit.OK

@@ -19,6 +19,7 @@ from bmk.cli.output import say
 if TYPE_CHECKING:
     from bmk.engine.executor import Outcome
     from bmk.engine.lock import RunLock
+    from bmk.errors import PreflightRefused
     from bmk.journal.sinks import Sink
     from bmk.live.workspace import Workspace
     from bmk.plan import Actual, Plan
@@ -82,19 +83,22 @@ def _provision(workspace: Workspace, wish: _Wish, lock: RunLock) -> int:
     from bmk.boot.tpm.accepted import waiting
     from bmk.datacenter.hosts import unproven
     from bmk.datacenter.routing import egress_lines
-    from bmk.errors import Exit
+    from bmk.live.cluster_guard import refusal
     from bmk.plan.files import check_against
     from bmk.plan.show import lines
 
     workspace.select((), wish.confirm)
-    hosts = workspace.select(wish.limit)
+    hosts, refused = workspace.allowed(workspace.select(wish.limit))
     plan, actuals = workspace.plan(hosts, PROVISION)
     if wish.plan is not None:
         check_against(wish.plan, plan)
     notes = egress_lines(workspace.dc, [h.host for h in plan.pending])
     say("\n".join(lines(plan, workspace.dc.hosts, unproven(hosts), notes)))
+    alone = refusal(workspace.dc, refused) if refused else None
     if not plan.pending:
-        return Exit.OK
+        return _nothing_else(alone)
+    if alone is not None:
+        say(str(alone))
     people = waiting(workspace.journal, hosts, workspace.dc.name)
     if people:
         say(people)
@@ -102,7 +106,16 @@ def _provision(workspace: Workspace, wish: _Wish, lock: RunLock) -> int:
         workspace.services.image()  # refuses now, not host by host, when there is nothing to install
     _agree(plan, wish, workspace.dc.name)
     began = workspace.journal.last_seq()
-    return _report(_perform(workspace, plan, actuals, wish, lock), workspace, began)
+    return _report(_perform(workspace, plan, actuals, wish, lock), workspace, began, alone)
+
+
+def _nothing_else(alone: PreflightRefused | None) -> int:
+    """No host has changes: success, unless there are clusters that were left alone."""
+    from bmk.errors import Exit
+
+    if alone is not None:
+        raise alone
+    return Exit.OK
 
 
 def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
@@ -167,7 +180,8 @@ async def _interruptible(work: Coroutine[Any, Any, list[Outcome]], lock: RunLock
         raise
 
 
-def _report(outcomes: list[Outcome], workspace: Workspace, began: int) -> int:
+def _report(outcomes: list[Outcome], workspace: Workspace, began: int, alone: PreflightRefused | None) -> int:
+    """How it ended, for people. `alone`: why hosts of some clusters were not touched."""
     from bmk.cli.tables import show_failures, show_smoke
     from bmk.errors import SomeHostsFailed
     from bmk.hostlist import compact
@@ -175,6 +189,8 @@ def _report(outcomes: list[Outcome], workspace: Workspace, began: int) -> int:
     show_smoke(workspace.journal.since(began, kind="smoke.check"))
     show_failures(outcomes)
     bad = [o.host for o in outcomes if o.error is not None]
+    if not bad and alone is not None:
+        raise SomeHostsFailed(f"{len(outcomes)} hosts done; {alone.what}", why=alone.why, hint=alone.hint)
     if not bad:
         say(f"{len(outcomes)} hosts done; next: bmk status {workspace.dc.name}")
         return 0

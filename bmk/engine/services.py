@@ -60,6 +60,12 @@ class ClusterServices(Protocol):
     def nodes(self) -> Mapping[str, NodeState]:
         """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
 
+    def made_with(self) -> Mapping[str, str]:
+        """Guarded fields (`bmk.plan.guards`) as the running cluster has them; {} where it does not show them.
+
+        Raises Unreachable when the API does not answer.
+        """
+
     def approve(self) -> Sequence[Decision]:
         """Approve certificates of its nodes that the inventory confirms; what became of each request that waited."""
 

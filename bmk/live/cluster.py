@@ -13,6 +13,7 @@ from bmk.boot.dnsmasq import base_url
 from bmk.cluster import csr, smoke
 from bmk.cluster.anonymous import live_control_planes
 from bmk.cluster.api import Api
+from bmk.cluster.kubeadm_config import made_with
 from bmk.cluster.smoke import Proof
 from bmk.datacenter.credentials import MetricsPair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
@@ -51,6 +52,10 @@ class LiveCluster:
     def nodes(self) -> Mapping[str, NodeState]:
         with self._api() as api:
             return dict(api.nodes.readiness())
+
+    def made_with(self) -> Mapping[str, str]:
+        with self._api() as api:
+            return made_with(api.nodes.kubeadm_configuration())
 
     def approve(self) -> Sequence[csr.Decision]:
         with self._api() as api:

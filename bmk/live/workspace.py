@@ -20,9 +20,11 @@ from bmk.journal import Journal
 from bmk.lab.host.netns import ensure_inside, is_inside, is_lab
 from bmk.lab.host.preflight import preflight
 from bmk.lab.lifecycle import Print, bring_up
+from bmk.live.cluster_guard import refused
 from bmk.live.observe import observe
 from bmk.live.services import LiveServices
 from bmk.plan import Actual, Plan, build_plan
+from bmk.plan.guards import Refusal
 from bmk.ssh import deployer_key
 
 
@@ -35,6 +37,12 @@ class Workspace:
     services: LiveServices
     timing: Mapping[str, Timing]
     run_id: str
+
+    def allowed(self, hosts: Sequence[Host]) -> tuple[list[Host], list[Refusal]]:
+        """Those of these hosts that an action may change, and why the clusters of the others cannot be."""
+        found = refused(self.dc, self.journal, self.services, hosts)
+        alone = {one.cluster for one in found}
+        return [host for host in hosts if host.cluster not in alone], found
 
     def plan(self, hosts: Sequence[Host], action: Action) -> tuple[Plan, dict[str, Actual]]:
         """Look at these hosts and say what an action would change."""

@@ -15,6 +15,7 @@ from bmk.phases.bootstrap import cluster_is_there, settled
 from bmk.phases.csr_approval import approving_certificates
 from bmk.phases.playbooks import converge, failure
 from bmk.plan import Actual, Change
+from bmk.plan.guards import RECORD, made_with
 
 
 class Joined(Phase):
@@ -63,6 +64,9 @@ class Joined(Phase):
                 step = await settled(ctx, key)
             if step == "begin":
                 _write_down(ctx)
+            if step != "join":  # to finish, too: until it is a member, the file may still change
+                cluster = ctx.host.cluster or ""
+                ctx.run.journal.record(cluster, RECORD, made_with(ctx.run.dc, cluster))
             await _alone(ctx, "join.yml" if step == "join" else "init.yml", self.deadline(ctx.host, ctx.timing))
         finally:
             lock.release()

@@ -1,4 +1,4 @@
-"""Nodes: readiness, objects, labels, and the settings of their kubelets."""
+"""Nodes: readiness, objects, labels, the settings of their kubelets, and what kubeadm keeps of the cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from lightkube.core.resource import ApiInfo, GlobalSubResource, ResourceDef
-from lightkube.resources.core_v1 import Node
+from lightkube.resources.core_v1 import ConfigMap, Node
 from lightkube.types import PatchType
 
 from bmk.cluster.api.connection import Connection
@@ -36,6 +36,12 @@ class NodesApi:
             kind: Any = _Configz
             answer: Any = self._connection.client.get(kind, name)
             return dict(answer["kubeletconfig"])
+
+    def kubeadm_configuration(self) -> str:
+        """The ClusterConfiguration that `kubeadm init` kept in the cluster, as YAML; "" when there is none."""
+        with self._connection.errors():
+            kept = self._connection.find(ConfigMap, "kubeadm-config", namespace="kube-system")
+            return str(((kept and kept.data) or {}).get("ClusterConfiguration", ""))
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> None:
         """Merge into a node; None removes."""
