@@ -87,7 +87,8 @@ def _run(request: ConvergeRequest, on_event: Callable[[Event], None], permit: Pe
         )
         output = (Path(runner.config.artifact_dir) / "stdout").read_text(errors="replace")
     results = recorder.results(timed_out=runner.status == "timeout")
-    if runner.status == "failed" and not recorder.heard_hosts:
+    killed = runner.rc is None  # a signal leaves no exit code
+    if runner.status == "failed" and not killed and not recorder.heard_hosts:
         raise BmkError(
             f"{request.playbook} did not start",
             where=str(private),

@@ -188,6 +188,21 @@ def test_a_run_that_was_cut_short_is_done_with_nobody(tmp_path: Path, whom: str)
     assert "ended before it was done with this host" in results["good"].message
 
 
+def test_a_run_that_was_killed_before_it_began_is_no_fault_of_its_playbook(tmp_path: Path) -> None:
+    """Nobody is sent to look for an error in a playbook that has none."""
+
+    def kill() -> None:
+        _until(lambda: _playbooks(tmp_path))
+        os.kill(_playbooks(tmp_path)[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    results, events = _run(_request(tmp_path, STAYING, ("good",)))
+    killer.join()
+    assert events == []
+    assert "was killed" in results["good"].message
+
+
 def _at_work(tmp_path: Path) -> dict[str, int]:
     """The two processes above the command of a long task; none before it runs."""
     playbooks = _playbooks(tmp_path)
