@@ -42,9 +42,12 @@ def _journals_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _journals_of_test(request: pytest.FixtureRequest, _journals_of_module: None) -> Iterator[None]:
     """Each test begins without journals, unless it shares the state of its module."""
+    if not EVERYWHERE or _shares(request):
+        yield
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
     yield
-    if EVERYWHERE and not _shares(request):
-        request.getfixturevalue("postgres_server").empty()
+    server.empty()
 
 
 def _shares(request: pytest.FixtureRequest) -> bool:

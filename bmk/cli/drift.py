@@ -98,9 +98,11 @@ def _show(workspace: Workspace, standings: Sequence[DriftStatus], began: float, 
     elif output == "junit":
         click.echo(as_junit(workspace.dc.name, standings), nl=False)
     elif output == "html":
+        from bmk.cli.records import seen
         from bmk.report.site import write_page
 
-        click.echo(write_page(workspace.dc, workspace.journal), nl=False)
+        journal = workspace.journal
+        click.echo(write_page(workspace.dc, journal, seen(journal, workspace.dc.name)), nl=False)
     else:
         click.echo("\n".join(table(standings, wide=output == "wide")))
         say(_summary(workspace.dc.name, standings, now - began))
@@ -119,16 +121,18 @@ def _leave(workspace: Workspace, directory: Path, began: float, standings: Seque
     """Files are replaced whole: whoever reads them meanwhile sees the old or the new."""
     import json
 
+    from bmk.cli.records import seen
     from bmk.report.drift import as_metrics, document
     from bmk.report.site import write_page
 
-    now = time.time()
+    now, journal = time.time(), workspace.journal
+    page = write_page(workspace.dc, journal, seen(journal, workspace.dc.name))
     directory.mkdir(parents=True, exist_ok=True)
     body = document(workspace.dc.name, workspace.run_id, now, now - began, standings)
     for name, text in (
         ("drift.json", json.dumps(body, indent=1) + "\n"),
         ("drift.prom", as_metrics(workspace.dc.name, now, now - began, standings)),
-        ("index.html", write_page(workspace.dc, workspace.journal)),
+        ("index.html", page),
     ):
         fresh = directory / f".{name}.new"
         fresh.write_text(text)

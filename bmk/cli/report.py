@@ -18,12 +18,11 @@ def command(dc: str, write: Path | None) -> None:
 
     Told from the journal; asks no machine. The page needs no network and no server.
     """
-    from bmk.cli.records import open_records
-    from bmk.engine.lock import living
+    from bmk.cli.records import open_records, seen
     from bmk.report.site import write_page
 
     loaded, journal = open_records(dc)
-    page = write_page(loaded, journal, living(journal) if journal is not None else None)
+    page = write_page(loaded, journal, seen(journal, dc))
     if write is None:
         click.echo(page, nl=False)
     else:

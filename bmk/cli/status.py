@@ -57,11 +57,10 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
 
 
 def _find(journal: Journal | None, hosts: Sequence[Host], dc: str) -> list[HostStatus]:
-    from bmk.engine.lock import living
+    from bmk.cli.records import seen
     from bmk.journal.host_status import statuses
 
-    live = living(journal) if journal is not None else None
-    return statuses(journal, [h.name for h in hosts], live, f"bmk provision {dc}")
+    return statuses(journal, [h.name for h in hosts], seen(journal, dc))
 
 
 def _row(host: Host, at: HostStatus) -> dict[str, Any]:

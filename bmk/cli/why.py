@@ -13,8 +13,7 @@ from bmk.cli.output import dump
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bmk.journal import Journal
-    from bmk.journal.diagnosis import Diagnosis, Question
+    from bmk.journal.diagnosis import Diagnosis
     from bmk.journal.timeline import TimelineEntry
 
 _CONSOLE = 10  # newest lines of the console that are shown
@@ -33,7 +32,7 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     One timeline of BMC, DHCP, HTTP, install ramdisk, ssh, Ansible, kubeadm and serial console, since the newest run
     began; what repeats is one row. Asks no machine.
     """
-    from bmk.cli.records import open_records
+    from bmk.cli.records import open_records, seen
     from bmk.datacenter.hosts import host_named
     from bmk.journal import serial
     from bmk.journal.diagnosis import diagnose
@@ -41,7 +40,7 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
 
     loaded, journal = open_records(dc)
     host_named(loaded, host)
-    story = diagnose(journal, _case(journal, dc, host), everything=everything)
+    story = diagnose(journal, host, seen(journal, dc), everything=everything)
     rows = timeline(story.events, debug=everything)
     log = serial.found(loaded.state, host)
     console = serial.tail(log, _CONSOLE) if log else []
@@ -49,16 +48,6 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
         _print(story, rows, console, 0 if everything else lines)
     else:
         dump({**story.as_dict(), "timeline": [row.as_dict() for row in rows], "console": console}, output)
-
-
-def _case(journal: Journal | None, dc: str, host: str) -> Question:
-    from bmk.engine.lock import living
-    from bmk.journal.diagnosis import Question
-    from bmk.journal.installation import proven_hosts
-
-    if journal is None:
-        return Question(dc, host, time.time())
-    return Question(dc, host, time.time(), living(journal), host in proven_hosts(journal))
 
 
 def _print(story: Diagnosis, rows: Sequence[TimelineEntry], console: Sequence[str], lines: int) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bmk.journal.causes import SINCE, Cause, drift_cause, likely_cause
-from bmk.journal.events import MACHINES, Event
-from bmk.journal.host_status import WAY, HostStatus, status_of
+from bmk.journal.events import Event
+from bmk.journal.host_status import HostStatus, Projection
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.store import Journal
 from bmk.journal.timeline import newest_run
@@ -38,69 +38,53 @@ class Diagnosis:
         return {"schema": SCHEMA, "host": self.host, "verdict": self.verdict, **at, "cause": cause}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Whose story, and when. `dc` as the user typed it; `live_run` holds the lock now; `now` in seconds."""
-
-    dc: str
-    host: str
-    now: float
-    live_run: str | None = None
-    proven: bool = False
+def diagnose(journal: Journal | None, host: str, seen: Projection, *, everything: bool = False) -> Diagnosis:
+    """The events of a host since its newest run began, and their cause; `everything`: all events."""
+    events = journal.since(host=host) if journal is not None else []
+    shown = events if everything else newest_run(events)
+    return Diagnosis(host, shown, seen.status(host), find_cause(events, host, seen))
 
 
-def diagnose(journal: Journal | None, case: Question, *, everything: bool = False) -> Diagnosis:
-    """The story of a host since its newest run began; `everything`: since ever."""
-    events = journal.since(host=case.host) if journal is not None else []
-    at, cause = conclude(events, case)
-    return Diagnosis(case.host, events if everything else newest_run(events), at, cause)
-
-
-def conclude(events: Sequence[Event], case: Question) -> tuple[HostStatus, Cause | None]:
-    """Where a host is, and the cause of its trouble, from all its events."""
-    at = status_of(case.host, _last(events, *WAY), case.live_run, proven=case.proven)
-    return at, _cause(events, at, case)
-
-
-def _cause(events: Sequence[Event], at: HostStatus, case: Question) -> Cause | None:
-    again = f"bmk provision {case.dc}"
+def find_cause(events: Sequence[Event], host: str, seen: Projection) -> Cause | None:
+    """The cause of the trouble of a host and the next command, from its events; None when all is well."""
+    at = seen.status(host)
     if at.state == "new":
-        return Cause(_verdict(at), "", again)
+        return Cause(_verdict(at), "", seen.again)
     if at.state == "failed":
-        return _told(events, at, case)
+        return _told(events, at, seen)
     if at.state == "interrupted":
-        run = _last(events, *WAY)
-        return Cause("the run was interrupted", f"run {run.run if run else None} is over, nobody is at work", again)
-    return _running(events, at, case) if at.state == "running" else drift_cause(events, case.dc, case.host)
+        run = seen.newest[host].run
+        return Cause("the run was interrupted", f"run {run} is over, nobody is at work", seen.again)
+    return _running(events, at, seen) if at.state == "running" else drift_cause(events, seen.dc, host)
 
 
-def _told(events: Sequence[Event], at: HostStatus, case: Question) -> Cause:
+def _told(events: Sequence[Event], at: HostStatus, seen: Projection) -> Cause:
     """What was said when it failed, unless more is known. A hint that leads back here gives way to a better one."""
     hint = at.hint
-    guess = likely_cause(at.phase, _since(events, at.phase), case.dc, case.host, case.now)
+    guess = likely_cause(at.phase, _since(events, at.phase), seen.dc, at.host, seen.now)
     if guess.sure:
         return guess
     if not hint or hint.startswith(("bmk why", "bmk status")):
-        hint = _onward(guess.hint, at.phase, case)
+        hint = _onward(guess.hint, at, seen)
     return Cause(at.text, at.why, hint)
 
 
-def _running(events: Sequence[Event], at: HostStatus, case: Question) -> Cause:
+def _running(events: Sequence[Event], at: HostStatus, seen: Projection) -> Cause:
     since = _since(events, at.phase)
-    if since and case.now - since[-1].at < _QUIET:
+    if since and seen.now - since[-1].at < _QUIET:
         state = HostState()
         for event in since:
             state = step(state, event)
-        return Cause("it is on its way", line(state), f"bmk status {case.dc} --watch")
-    guess = likely_cause(at.phase, since, case.dc, case.host, case.now)
-    return replace(guess, hint=_onward(guess.hint, at.phase, case))
+        return Cause("it is on its way", line(state), f"bmk status {seen.dc} --watch")
+    guess = likely_cause(at.phase, since, seen.dc, at.host, seen.now)
+    return replace(guess, hint=_onward(guess.hint, at, seen))
 
 
-def _onward(hint: str, phase: str, case: Question) -> str:
+def _onward(hint: str, at: HostStatus, seen: Projection) -> str:
     if hint and not hint.startswith("bmk why"):
         return hint
-    look = "ssh" if phase in ("configured", "joined", "verified", "ready") else "console"
-    return f"bmk {look} {case.dc} {case.host} to look; when it is corrected: bmk provision {case.dc}"
+    look = "ssh" if at.phase in ("configured", "joined", "verified", "ready") else "console"
+    return f"bmk {look} {seen.dc} {at.host} to look; when it is corrected: {seen.again}"
 
 
 def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:
@@ -109,10 +93,6 @@ def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:
     starts = [i for i, e in enumerate(events) if e.kind == "phase.started" and e.phase in (wanted, phase)]
     first = [i for i in starts if events[i].phase == wanted] or starts
     return events[first[-1] :] if first else events
-
-
-def _last(events: Sequence[Event], *kinds: str) -> Event | None:
-    return next((e for e in reversed(events) if e.kind in kinds and e.source not in MACHINES), None)
 
 
 def _verdict(at: HostStatus) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
 
@@ -36,18 +36,40 @@ class HostStatus:
     image: ImageProgress | None = None
 
 
-def statuses(journal: Journal | None, hosts: Sequence[str], live_run: str | None, again: str) -> list[HostStatus]:
-    """Where these hosts are, in their order. `live_run` holds the lock now; `again` is the command that continues."""
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What the journal says of all hosts at one moment: `bmk status`, `bmk why` and the page show it, each its part.
+
+    `dc` as the user typed it; `now` in seconds since the epoch; `live_run` holds the lock now. `newest` is the event
+    that tells where a host is; `proven` are hosts whose cluster was proven to work since they were installed.
+    """
+
+    dc: str
+    now: float
+    live_run: str | None = None
+    newest: Mapping[str, Event] = field(default_factory=dict)
+    proven: Set[str] = frozenset()
+
+    @property
+    def again(self) -> str:
+        """The command that continues."""
+        return f"bmk provision {self.dc}"
+
+    def status(self, host: str) -> HostStatus:
+        return status_of(host, self.newest.get(host), self.live_run, proven=host in self.proven)
+
+
+def project(journal: Journal | None, dc: str, live_run: str | None) -> Projection:
+    """Read the projection. No machine says of itself how far it is."""
     if journal is None:
-        return [replace(status_of(host, None, None), hint=again) for host in hosts]
-    events, good = newest(journal), proven_hosts(journal)
-    found = [status_of(host, events.get(host), live_run, proven=host in good) for host in hosts]
-    return [_completed(journal, at, events.get(at.host), again) for at in found]
+        return Projection(dc, time.time())
+    newest = journal.newest_of_hosts(WAY, MACHINES)
+    return Projection(dc, time.time(), live_run, newest, proven_hosts(journal))
 
 
-def newest(journal: Journal) -> dict[str, Event]:
-    """The newest event of its way, for every host that has one. No machine says of itself how far it is."""
-    return journal.newest_of_hosts(WAY, MACHINES)
+def statuses(journal: Journal | None, hosts: Sequence[str], seen: Projection) -> list[HostStatus]:
+    """Where these hosts are, in their order, with what they do right now and the next command."""
+    return [_completed(journal, seen.status(host), seen) for host in hosts]
 
 
 def status_of(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> HostStatus:
@@ -70,12 +92,13 @@ def status_of(host: str, event: Event | None, live_run: str | None, *, proven: b
     return HostStatus(host, "running", phase, event.at, event.text)
 
 
-def _completed(journal: Journal, at: HostStatus, event: Event | None, again: str) -> HostStatus:
+def _completed(journal: Journal | None, at: HostStatus, seen: Projection) -> HostStatus:
     """With what a host does right now, and with the next command of one that nobody is at work on."""
-    if at.state == "running" and event is not None:
+    event = seen.newest.get(at.host)
+    if at.state == "running" and event is not None and journal is not None:
         state = reduce(step, journal.since(event.seq - 1, host=at.host), HostState())
         return replace(at, text=line(state), image=state.image)
-    return replace(at, hint=at.hint or again) if at.state in ("new", "interrupted", "failed") else at
+    return replace(at, hint=at.hint or seen.again) if at.state in ("new", "interrupted", "failed") else at
 
 
 def age(since: float, now: float | None = None) -> str:

@@ -47,6 +47,7 @@ class PostgresDatabase:
         self._url, self._schema, self._login = url, schema, login
         self._db: psycopg.Connection[tuple[Any, ...]] | None = None
         self._inside = False  # a transaction
+        self._closed = False  # for good
 
     @property
     def place(self) -> str:
@@ -116,10 +117,13 @@ class PostgresDatabase:
             return None
 
     def close(self) -> None:
+        self._closed = True
         if self._db is not None:
             self._db.close()
 
     def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._closed:
+            raise psycopg.InterfaceError("the journal was closed")
         if self._db is None or self._db.closed:
             if self._inside:
                 raise psycopg.OperationalError("the connection was lost within a transaction")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import history
 from bmk.drift.model import SEVERITIES, Finding
 from bmk.journal import Event, Journal
-from bmk.journal.diagnosis import Question, conclude
-from bmk.journal.host_status import newest
-from bmk.journal.installation import proven_hosts
+from bmk.journal.diagnosis import find_cause
+from bmk.journal.host_status import Projection
 from bmk.journal.timeline import timeline
 from bmk.report.drift import utc
 from bmk.report.html import render
@@ -22,22 +20,17 @@ _ROWS = 12  # newest rows of a host's timeline
 _RUNS = 30
 
 
-def write_page(dc: DataCenter, journal: Journal | None, live_run: str | None = None) -> str:
+def write_page(dc: DataCenter, journal: Journal | None, seen: Projection) -> str:
     """The page as one HTML document."""
-    return render("site", data=collect(dc, journal, live_run))
+    return render("site", data=collect(dc, journal, seen))
 
 
-def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> dict[str, Any]:
+def collect(dc: DataCenter, journal: Journal | None, seen: Projection) -> dict[str, Any]:
     """All data of the page, as plain values."""
-    now = time.time()
     findings = history.outstanding(journal) if journal is not None else {}
     looked: dict[str, tuple[float, dict[str, Any]]] = history.standings(journal) if journal is not None else {}
-    events = _events(journal) if journal is not None else {}
-    ready = proven_hosts(journal) if journal is not None else set()
-    hosts = [
-        _host(h, events.get(h.name, []), Question(dc.name, h.name, now, live_run, h.name in ready), findings, looked)
-        for h in dc.hosts.values()
-    ]
+    events = _events(journal, seen, dc.hosts) if journal is not None else {}
+    hosts = [_host(h, events.get(h.name, []), seen, findings, looked) for h in dc.hosts.values()]
     clusters = []
     for name in dc.spec.clusters:
         if name in looked:
@@ -54,7 +47,7 @@ def collect(dc: DataCenter, journal: Journal | None, live_run: str | None) -> di
         runs.append({"at": utc(run.ended), "hosts": run.hosts, "unknown": run.unknown, **counts})
     return {
         "datacenter": dc.name,
-        "at": utc(now),
+        "at": utc(seen.now),
         "hosts": hosts,
         "clusters": clusters,
         "hardening": _hardening(checked, {*dc.hosts, *dc.spec.clusters}),
@@ -80,11 +73,11 @@ def _hardening(checked: dict[str, Any], names: set[str]) -> dict[str, Any] | Non
 def _host(
     host: Host,
     events: Sequence[Event],
-    case: Question,
+    seen: Projection,
     findings: dict[str, list[Finding]],
     looked: dict[str, tuple[float, dict[str, Any]]],
 ) -> dict[str, Any]:
-    at, cause = conclude(events, case)
+    at, cause = seen.status(host.name), find_cause(events, host.name, seen)
     drift = [f for f in findings.get(host.name, ()) if not f.expected]
     looked_at, standing = looked.get(host.name, (0.0, {}))
     return {
@@ -117,10 +110,12 @@ def _finding(f: Finding) -> dict[str, str]:
     return {**known, "since": utc(f.first), "next": f.next, "note": f.note, "diff": f.diff[:1500]}
 
 
-def _events(journal: Journal) -> dict[str, list[Event]]:
-    """The events that give each host's state, and its newest ones, in two queries for any number of hosts."""
-    events = {event.seq: event for event in (*newest(journal).values(), *journal.tails(40))}
+def _events(journal: Journal, seen: Projection, hosts: Iterable[str]) -> dict[str, list[Event]]:
+    """The newest events of all hosts in one query, and all those of a host whose trouble is to be explained."""
     found: dict[str, list[Event]] = {}
-    for _, event in sorted(events.items()):
+    for event in journal.tails(40):
         found.setdefault(str(event.host), []).append(event)
+    for host in hosts:
+        if seen.status(host).state in ("failed", "running"):
+            found[host] = journal.since(host=host)
     return found

@@ -19,7 +19,8 @@ from bmk.agent.nonces.console import nonces_in
 from bmk.boot import grants
 from bmk.boot.grants import Grant, GrantedImage, permission
 from bmk.boot.nonces import Nonces
-from bmk.journal.diagnosis import Question, diagnose
+from bmk.journal.diagnosis import diagnose
+from bmk.journal.host_status import project
 from tests.services.boot.conftest import Boot, Room, until
 
 pytestmark = pytest.mark.services
@@ -103,7 +104,7 @@ def test_bmk_why_names_the_stranger(boot: Boot, tmp_path: Path) -> None:
     Nonces.of(boot.journal).made(grant.id)
     got = played(boot, {"media": bytes(32)}, tmp_path / "stranger.log")
     host = boot.dc.hosts[HOST]
-    told = [event.text for event in diagnose(boot.journal, Question("hall", HOST, time.time())).events]
+    told = [event.text for event in diagnose(boot.journal, HOST, project(boot.journal, "hall", None)).events]
     assert any(f"from {host.address}, MAC {host.mac}" in text for text in told), told
     assert "proof" not in got["error"].replace("proven", "")
     assert str(host.address) not in got["error"]

@@ -24,7 +24,8 @@ from bmk.boot.grants import Grant, GrantedImage, permission
 from bmk.boot.tpm.accepted import accept, accepted, seen
 from bmk.boot.tpm.measured import RECORD
 from bmk.errors import PreflightRefused
-from bmk.journal.diagnosis import Question, diagnose
+from bmk.journal.diagnosis import diagnose
+from bmk.journal.host_status import project
 from bmk.lab.machines import tpm
 from tests.services.boot.conftest import Boot, until
 
@@ -115,7 +116,7 @@ def pinned(boot: Boot) -> Any:
 
 def why(boot: Boot) -> str:
     """What `bmk why` would say of a boot that ended now."""
-    story = diagnose(boot.journal, Question("hall", HOST, time.time()))
+    story = diagnose(boot.journal, HOST, project(boot.journal, "hall", None))
     return " ".join(event.text for event in story.events)
 
 

@@ -17,7 +17,7 @@ from bmk.boot import grants
 from bmk.boot.app import MOST_BYTES
 from bmk.boot.grants import Grant, Permission
 from bmk.boot.request_context import RequestContext
-from bmk.journal.host_status import newest, status_of
+from bmk.journal.host_status import project
 from bmk.plan.disks import choose_disk
 from tests.unit.boot.asking import Answer, ask, send
 
@@ -465,7 +465,7 @@ def test_no_body_breaks_the_service(desk: RequestContext, wanted: Wanted, verb: 
         assert event.text.isprintable()
         assert len(event.text) < 3000
     choose_disk(desk.dc.hosts["cp-1"].disk, desk.reader.facts("cp-1").get("inspection"))
-    assert status_of("cp-1", newest(desk.reader).get("cp-1"), None).state == "new"
+    assert project(desk.reader, "hall", None).status("cp-1").state == "new"
 
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_read(desk: RequestContext) -> None:

@@ -116,7 +116,7 @@ def test_the_table_is_as_reviewed(cli, teller, at_work, golden):
     teller.tell("cp-1", "http", "boot.answered", "answered install")
     teller.failed("worker-1", "powered", "the BMC does not answer", "503", "bmk power status lab worker-1")
     said = cli("status", "lab", "-o", "wide")
-    golden("status.txt", said.out + said.err)
+    golden("status.txt", re.sub(r"[\d.]+ MB", "0.0 MB", said.out + said.err))  # an empty server takes some
 
 
 def test_the_tasks_of_the_boot_service_are_shown(cli, teller, monkeypatch):

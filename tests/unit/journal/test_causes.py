@@ -9,14 +9,14 @@ import pytest
 
 from bmk.journal import Event, Journal
 from bmk.journal.causes import RULES, drift_cause, likely_cause
-from bmk.journal.diagnosis import Question, conclude, diagnose
+from bmk.journal.diagnosis import diagnose, find_cause
+from bmk.journal.host_status import Projection, project
 
 
 def event(kind: str, text: str = "", source: Any = "bmk", **data: Any) -> Event:
     return Event(source, kind, text or kind, "cp-1", data=data, at=1000.0)
 
 
-CASE = Question("par", "cp-1", 3.0)
 START = event("phase.started")
 DHCP = event("dhcp.discover", source="dhcp")
 INSTALL = event("boot.answered", "answered install", "http", decision="install")
@@ -103,11 +103,12 @@ def test_what_explains_a_failure_is_said_instead_of_it(said: str) -> None:
     data = {"what": "Ansible: Join failed", "why": "x", "hint": "bmk ssh par cp-1 to look"}
     failed = Event("bmk", "phase.failed", "x", "cp-1", "joined", data=data, at=3.0)
     began = Event("bmk", "phase.started", "x", "cp-1", "joined", at=1.0)
-    _, cause = conclude([began, event("task.failed", said, task="Join"), failed], CASE)
+    seen = Projection("par", 3.0, newest={"cp-1": failed})
+    cause = find_cause([began, event("task.failed", said, task="Join"), failed], "cp-1", seen)
     assert cause is not None
     assert "inotify" in cause.what
     assert "sysctl -w fs.inotify.max_user_instances=8192" in cause.hint
-    _, cause = conclude([began, event("task.failed", "boom", task="Join"), failed], CASE)
+    cause = find_cause([began, event("task.failed", "boom", task="Join"), failed], "cp-1", seen)
     assert cause is not None
     assert cause.what == "Ansible: Join failed"
 
@@ -130,11 +131,12 @@ def test_verdict_follows_the_newest_step() -> None:
     """A failure that a later run overcame is not the verdict."""
     failed = Event("bmk", "phase.failed", "x", "cp-1", "booting", data={"what": "no DHCP", "hint": "look"}, at=1.0)
     ready = Event("bmk", "host.ready", "Ready", "cp-1", "ready", at=2.0)
-    at, cause = conclude([failed], CASE)
+    seen = Projection("par", 3.0, newest={"cp-1": failed})
+    at, cause = seen.status("cp-1"), find_cause([failed], "cp-1", seen)
     assert (at.state, at.phase, cause.what if cause else "") == ("failed", "booting", "no DHCP")
-    at, cause = conclude([failed, ready], CASE)
-    assert (at.state, cause) == ("ready", None)
-    assert conclude([], CASE)[1].hint == "bmk provision par"  # type: ignore[union-attr]
+    seen = Projection("par", 3.0, newest={"cp-1": ready})
+    assert (seen.status("cp-1").state, find_cause([failed, ready], "cp-1", seen)) == ("ready", None)
+    assert find_cause([], "cp-1", Projection("par", 3.0)).hint == "bmk provision par"  # type: ignore[union-attr]
 
 
 def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
@@ -143,8 +145,8 @@ def test_story_begins_with_the_newest_run(tmp_path: Path) -> None:
     for run in ("r1", "r2"):
         journal.append(Event("bmk", "phase.started", f"begin {run}", "cp-1", "registered", run))
         journal.append(Event("http", "boot.answered", f"boot {run}", "cp-1"))
-    assert [e.text for e in diagnose(journal, CASE).events] == ["begin r2", "boot r2"]
-    assert len(diagnose(journal, CASE, everything=True).events) == 4
+    assert [e.text for e in diagnose(journal, "cp-1", project(journal, "par", None)).events] == ["begin r2", "boot r2"]
+    assert len(diagnose(journal, "cp-1", project(journal, "par", None), everything=True).events) == 4
 
 
 def test_drift_is_a_cause_until_the_host_is_sealed_again() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from bmk.journal import Event, Journal
-from bmk.journal.host_status import age, newest, status_of
+from bmk.journal.host_status import age, project
 from bmk.journal.live_table import LiveTable
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.sinks import JsonLines, Lines
@@ -86,10 +86,9 @@ def test_what_a_dead_run_began_is_interrupted(tmp_path: Path) -> None:
     """A phase that no living run carries on is not called running."""
     journal = Journal.open(tmp_path)
     journal.append(event("phase.started", "Write the image", run="r1"))
-    found = newest(journal)["cp-1"]
-    assert status_of("cp-1", found, "r1").state == "running"
-    assert status_of("cp-1", found, None).state == "interrupted"
-    assert status_of("cp-2", None, None).state == "new"
+    assert project(journal, "par", "r1").status("cp-1").state == "running"
+    assert project(journal, "par", None).status("cp-1").state == "interrupted"
+    assert project(journal, "par", None).status("cp-2").state == "new"
 
 
 def test_ages_are_short() -> None:

@@ -19,7 +19,7 @@ from bmk.drift.model import Desired, Difference, DriftStatus
 from bmk.drift.repair import repair_variables
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
-from bmk.journal.host_status import statuses
+from bmk.journal.host_status import project
 from bmk.journal.installation import begin, installation
 from bmk.live.drift_service import unless_reinstalled
 from bmk.plan.wipe import why_confirm
@@ -187,9 +187,9 @@ def test_what_was_seen_of_an_installation_that_ended_meanwhile_is_not_believed()
 def test_a_reinstall_that_was_cut_short_is_not_called_ready(simulation: Any) -> None:
     """The proof of an installation that is to be replaced says nothing: `bmk status` shows what is left to do."""
     simulation.provision()
-    assert [at.state for at in statuses(simulation.service, ["worker-1"], None, "")] == ["ready"]
+    assert project(simulation.service, "lab", None).status("worker-1").state == "ready"
     order_reinstall(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
     simulation.service.append(
         Event("bmk", "phase.finished", "Power on: done", "worker-1", "powered", "a run that was killed")
     )
-    assert [at.state for at in statuses(simulation.service, ["worker-1"], None, "")] == ["interrupted"]
+    assert project(simulation.service, "lab", None).status("worker-1").state == "interrupted"

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.hardening.assess import ControlResult, HardeningReport, summaries
-from bmk.journal import Journal
+from bmk.journal import Event, Journal
+from bmk.journal.diagnosis import diagnose
+from bmk.journal.host_status import WAY, project, statuses
 from bmk.report.site import collect
+
+FILE = Path(__file__).resolve().parents[3] / "inventories/lab-ha/dc.yml"
 
 
 @pytest.fixture
 def dc() -> DataCenter:
-    return load_datacenter(Path(__file__).resolve().parents[3] / "inventories/lab-ha/dc.yml")
+    return load_datacenter(FILE)
 
 
 def result(where: str, control: str, state: str) -> ControlResult:
@@ -25,7 +33,7 @@ def result(where: str, control: str, state: str) -> ControlResult:
 def test_hardening_is_what_each_host_was_last_seen_with(dc: DataCenter, tmp_path: Path) -> None:
     """Looks at a few hosts renew those only; a host that is not in the file any more does not count."""
     journal, at = Journal.open(tmp_path), "2026-11-27T0{}:00:00+00:00"
-    assert collect(dc, journal, None)["hardening"] is None
+    assert collect(dc, journal, project(journal, dc.name, None))["hardening"] is None
     first = HardeningReport(
         dc.name, at.format(1), tuple(result(w, c, "fail") for w in ("cp-1", "cp-2", "gone") for c in "ab")
     )
@@ -33,7 +41,41 @@ def test_hardening_is_what_each_host_was_last_seen_with(dc: DataCenter, tmp_path
     for report in (first, second):
         for where, summary in summaries(report).items():
             journal.record(where, "hardening", summary)
-    found = collect(dc, journal, None)["hardening"]
+    found = collect(dc, journal, project(journal, dc.name, None))["hardening"]
     assert found["at"] == "2026-11-27T01:00:00Z"
     assert (found["counts"]["fail"], found["counts"]["pass"]) == (3, 1)
     assert [(f["control"], f["where"]) for f in found["failing"]] == [("b", ["cp-1", "cp-2"]), ("a", ["cp-2"])]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["cp-1", "worker-1", None]),
+            st.sampled_from([*WAY, "drift.scanned", "task.failed", "image.progress"]),
+            st.sampled_from(["bmk", "agent", "console", "lab"]),
+            st.sampled_from(["r1", "r2", None]),
+            st.sampled_from(["powered", "booting", "imaging", "joined", "ready"]),
+        ),
+        max_size=60,
+    ),
+    st.sampled_from(["r1", None]),
+)
+def test_status_why_and_the_page_agree(rows: list[tuple[Any, ...]], live_run: str | None) -> None:
+    """They show one projection of the journal: state, phase, and cause of a host are the same in each."""
+    with TemporaryDirectory() as directory:
+        dc, journal = load_datacenter(FILE), Journal.open(Path(directory) / Path(directory).name)
+        journal.extend(
+            Event(source, kind, f"event {n}", host, phase, run, at=float(n + 1), data={"what": "it broke"})
+            for n, (host, kind, source, run, phase) in enumerate(rows)
+        )
+        seen = project(journal, "lab-ha", live_run)
+        page = {h["name"]: h for h in collect(dc, journal, seen)["hosts"]}
+        for shown in statuses(journal, list(dc.hosts), seen):
+            why = diagnose(journal, shown.host, seen)
+            on_page = page[shown.host]
+            assert (shown.state, shown.phase, shown.since) == (why.at.state, why.at.phase, why.at.since)
+            assert (on_page["where"], on_page["phase"]) == (shown.state, shown.phase or shown.state)
+            cause = None if why.cause is None else why.cause.what
+            assert (on_page["cause"] or {}).get("what") == cause
+        journal.close()
