@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         for what, value in zip(words[::2], words[1::2], strict=False) if verb == "set" else ():
             change(dc, machine, what, value)
     except (BmkError, LookupError, StopIteration) as error:
-        print(error or f"cannot {verb} {words}")  # noqa: T201 - ipmi_sim logs it
+        print(str(error) or f"cannot {verb} {' '.join(words)} of {name}")  # noqa: T201 - ipmi_sim logs it
         return 1
     return 0
 
