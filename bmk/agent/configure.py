@@ -15,31 +15,31 @@ KEY_TYPES = ("ed25519", "ecdsa")
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class HostFile:
     text: str
     mode: int = 0o644
 
 
 def host_files(
     spec: InstallSpec, *, machine_id: str | None = None, match: str = "PermanentMACAddress"
-) -> dict[str, File]:
+) -> dict[str, HostFile]:
     """Path below the root -> file. `match`: MACAddress where NICs have no permanent one, as in containers."""
     network = spec.network
     files = {
-        "etc/hostname": File(f"{spec.hostname}\n"),
-        "etc/hosts": File(
+        "etc/hostname": HostFile(f"{spec.hostname}\n"),
+        "etc/hosts": HostFile(
             f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{network.address} {spec.hostname}\n"
         ),
-        "etc/machine-id": File(f"{machine_id or uuid.uuid4().hex}\n", 0o444),
-        "etc/resolv.conf": File("".join(f"nameserver {server}\n" for server in network.dns)),
-        "root/.ssh/authorized_keys": File("".join(f"{key}\n" for key in spec.authorized_keys), 0o600),
+        "etc/machine-id": HostFile(f"{machine_id or uuid.uuid4().hex}\n", 0o444),
+        "etc/resolv.conf": HostFile("".join(f"nameserver {server}\n" for server in network.dns)),
+        "root/.ssh/authorized_keys": HostFile("".join(f"{key}\n" for key in spec.authorized_keys), 0o600),
     }
     if network.ntp:
-        files["etc/systemd/timesyncd.conf.d/10-bmk.conf"] = File(f"[Time]\nNTP={' '.join(network.ntp)}\n")
+        files["etc/systemd/timesyncd.conf.d/10-bmk.conf"] = HostFile(f"[Time]\nNTP={' '.join(network.ntp)}\n")
     for number, nic in enumerate(network.nics):
         base = f"etc/systemd/network/10-{nic.name}"
-        files[f"{base}.link"] = File(_link(nic, network, match))
-        files[f"{base}.network"] = File(_network(nic, network, match, first=number == 0))
+        files[f"{base}.link"] = HostFile(_link(nic, network, match))
+        files[f"{base}.network"] = HostFile(_network(nic, network, match, first=number == 0))
     return files
 
 
@@ -59,7 +59,7 @@ def _network(nic: HostNic, network: HostNetwork, match: str, *, first: bool) -> 
     return "\n".join(lines) + "\n"
 
 
-def write_files(root: Path, files: Mapping[str, File]) -> None:
+def write_files(root: Path, files: Mapping[str, HostFile]) -> None:
     """Write below `root`, replacing links instead of following them out of it."""
     for name, file in files.items():
         path = root / name

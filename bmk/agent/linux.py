@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from bmk.agent.boot_order import FALLBACK, boot_first
-from bmk.agent.configure import File, host_files, make_keys, write_files
+from bmk.agent.configure import HostFile, host_files, make_keys, write_files
 from bmk.agent.errors import AgentError
 from bmk.agent.hardware import Tell, one_line
 from bmk.agent.model import SECTOR, BootOrder, Disk, ImageSource, InstallSpec, MachineFacts, Written
@@ -39,7 +39,7 @@ class LinuxHardware:
 
     def open_for_a_look(self, spec: InstallSpec) -> None:
         """sshd of the ramdisk: the deployer's key only, and host keys that die with it."""
-        write_files(Path("/"), {"root/.ssh/authorized_keys": File("\n".join(spec.authorized_keys) + "\n", 0o600)})
+        write_files(Path("/"), {"root/.ssh/authorized_keys": HostFile("\n".join(spec.authorized_keys) + "\n", 0o600)})
         run("dropbear", "-R", "-s", "-g", "-p", "22")
 
     def write(self, disk: Disk, image: ImageSource, tell: Tell) -> Written:

@@ -18,7 +18,7 @@ Words = Annotated[str, Field(max_length=1 << 16)]  # what people read, and the j
 Token = Annotated[str, Field(pattern=r"^[a-z0-9]{6}\.[a-z0-9]{16}$")]
 
 
-class Garbage(ValueError):
+class OddAnswer(ValueError):
     """An answer that no module of ours gives; the text says where it differs."""
 
 
@@ -160,12 +160,12 @@ MODELS: dict[str, type[ModuleAnswer]] = {
 def heard(module: str, said: str) -> dict[str, Any]:
     """The result of a module from the line of JSON that its host printed. Raises Garbage."""
     if len(said) > LONGEST:
-        raise Garbage(f"it is longer than {LONGEST >> 20} MiB")
+        raise OddAnswer(f"it is longer than {LONGEST >> 20} MiB")
     try:
         answer = ModuleAnswer.model_validate_json(said)
         if not answer.failed:
             answer = MODELS[module].model_validate_json(said)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        raise Garbage(f"{'.'.join(map(str, first['loc'][:2])) or 'all of it'}: {first['msg']}") from None
+        raise OddAnswer(f"{'.'.join(map(str, first['loc'][:2])) or 'all of it'}: {first['msg']}") from None
     return {"changed": False, **answer.model_dump(mode="json", exclude_unset=True)}

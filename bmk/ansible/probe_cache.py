@@ -15,7 +15,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
-from bmk.ansible.answers import Garbage, heard
+from bmk.ansible.answers import OddAnswer, heard
 from bmk.ansible.module_runner import COMMAND, answer, program
 from bmk.ansible.module_table import MODULES
 
@@ -53,7 +53,7 @@ class CachedModule(ActionBase):  # type: ignore[misc]
             return self._without_answer(done)
         try:
             return heard(self.name, said)
-        except Garbage as error:
+        except OddAnswer as error:
             return {"failed": True, "msg": f"{self.name}: the host answers what this module never says: {error}"}
 
     def _without_answer(self, done: Mapping[str, Any]) -> Result:

@@ -54,7 +54,7 @@ class NetworkVars(Variables):
     masquerade: MasqueradeVars | None = Field(description="what pods reach with the address of their node, if anything")
 
 
-class Groups(Variables):
+class GroupsVariables(Variables):
     default: Literal["audit", "warn", "deny"]
     namespaces: dict[str, str] = Field(description="namespace to mode")
     exempt: list[str]
@@ -66,7 +66,7 @@ class PodSecurityVars(Variables):
 
 
 class Hardening(Variables):
-    groups: Groups = Field(description="containers with group 0: where audit, warn or deny holds")
+    groups: GroupsVariables = Field(description="containers with group 0: where audit, warn or deny holds")
     pod_security: PodSecurityVars
 
 

@@ -18,7 +18,7 @@ from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
 from bmk.artifacts.registry import Registry
 from bmk.artifacts.sources import ArtifactSource, GoModules, Offer, UpstreamReleases
 from bmk.artifacts.systems import SYSTEMS
-from bmk.artifacts.work import GIB, Step, alone, work_through
+from bmk.artifacts.work import GIB, BuildStep, alone, work_through
 from bmk.errors import BmkError, DigestMismatch, PreflightRefused
 from bmk.paths import cache_dir
 
@@ -70,7 +70,7 @@ def bring_up(lock: Lock, sources: Sequence[ArtifactSource], say: Say, *, relock:
     return open_mirror()
 
 
-def _steps(job: Job) -> list[Step]:
+def _steps(job: Job) -> list[BuildStep]:
     return [*_product_steps(job), *_system_steps(job), *_image_steps(job)]
 
 
@@ -83,11 +83,11 @@ def bring_up_systems(lock: Lock, say: Say, *, refresh: bool = False) -> Mirror:
     return open_mirror()
 
 
-def _product_steps(job: Job) -> Iterator[Step]:
+def _product_steps(job: Job) -> Iterator[BuildStep]:
     for name, product in job.lock.products.items():
         needs = (source.needs(product) for source in job.sources)
         tools = next((tools for tools in needs if tools is not None), ())
-        yield Step(
+        yield BuildStep(
             f"{name} {product.version}: {', '.join(product.outputs())}",
             partial(_product_done, job, product),
             partial(_obtain, job, name, product),
@@ -153,11 +153,11 @@ def store(job: Job, file: str, offer: Offer) -> None:
     job.mirror.put(found)
 
 
-def _system_steps(job: Job, refresh: bool = False) -> Iterator[Step]:
+def _system_steps(job: Job, refresh: bool = False) -> Iterator[BuildStep]:
     if refresh:
         shutil.rmtree(cache_dir() / "build/debian", ignore_errors=True)
     for name, files in job.lock.systems.items():
-        yield Step(
+        yield BuildStep(
             f"{name} from Debian {job.lock.debian}: {', '.join(files)}",
             (lambda: False) if refresh else partial(_system_done, job, name),
             partial(_make_system, job, name),
@@ -197,9 +197,9 @@ def _offered_system(job: Job, name: str, inputs: str, work: Path) -> tuple[str, 
     return None
 
 
-def _image_steps(job: Job) -> Iterator[Step]:
+def _image_steps(job: Job) -> Iterator[BuildStep]:
     for name, image in job.lock.images.items():
-        yield Step(
+        yield BuildStep(
             f"image {name}:{image.tag}",
             partial(_image_done, job, name),
             partial(_make_image, job, name),

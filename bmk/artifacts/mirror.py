@@ -28,7 +28,7 @@ RECORD = "artifacts.resolved.yml"
 _INPUTS = r"^([0-9a-f]{64}|damaged)?$"
 
 
-class Deployer(Protocol):
+class DeployerPorts(Protocol):
     """What of the data center's deployer a URL needs."""
 
     @property
@@ -94,7 +94,7 @@ class Mirror:
             raise PreflightRefused(f"the mirror has no image {name!r}", where=str(self.root), hint=_BUILD)
         return self.images[name]
 
-    def as_vars(self, deployer: Deployer) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    def as_vars(self, deployer: DeployerPorts) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """`bmk_artifacts` and `bmk_images` of the Ansible inventory. Images by digest: a tag can be moved."""
         port = "" if deployer.http_port == 80 else f":{deployer.http_port}"
         base = f"http://{deployer.address}{port}/files"

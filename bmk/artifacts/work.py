@@ -20,7 +20,7 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BuildStep:
     """One unit of work: `done` is asked first; `run` makes its outputs, with a scratch directory that then goes."""
 
     title: str
@@ -30,7 +30,7 @@ class Step:
     space: int = 0  # bytes of disk that it may take
 
 
-def work_through(steps: Callable[[], Sequence[Step]], say: Say) -> int:
+def work_through(steps: Callable[[], Sequence[BuildStep]], say: Say) -> int:
     """Run what is not done, in order; returns how many steps ran. A second process on the same cache waits.
 
     `steps` is called once nobody else is at work, so that they see what an earlier process has finished. Tools
@@ -60,7 +60,7 @@ def dying_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
-def _run(step: Step, title: str, say: Say) -> None:
+def _run(step: BuildStep, title: str, say: Say) -> None:
     say(title)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(dir=_made(cache_dir() / "build"), prefix="step-") as work:

@@ -19,8 +19,8 @@ from bmk.boot.grants import Grant, Taken
 from bmk.boot.nonces import Nonces
 from bmk.boot.reply import Reply, json_reply
 from bmk.boot.request_context import RequestContext
-from bmk.boot.request_models import Claim, Client, Done, Failed, Told
-from bmk.boot.spec import Server, install_spec
+from bmk.boot.request_models import Claim, Client, Done, FailureReport, Told
+from bmk.boot.spec import InstallServer, install_spec
 from bmk.boot.tpm import measured
 from bmk.datacenter.resolve import Host
 from bmk.disks import plain_serial
@@ -62,7 +62,7 @@ async def claim(desk: RequestContext, asker: Client, grant_id: str, said: Claim 
         host = _checked(desk, asker, grant, said)
         if grant.attest == "tpm":
             measured.check(said.evidence, Nonces.of(desk.reader).get(grant_id), grant)
-        spec = install_spec(host, grant, desk.artifacts(), Server(desk.dc.name, desk.url, _keys(desk, host)))
+        spec = install_spec(host, grant, desk.artifacts(), InstallServer(desk.dc.name, desk.url, _keys(desk, host)))
         taken = Taken(asker.client, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
         before = await desk.recorder.run(lambda journal: _claimed(journal, grant, said, taken, desk.now()))
     except PreflightRefused as error:
@@ -136,7 +136,7 @@ async def done(desk: RequestContext, asker: Client, grant_id: str, said: Done | 
         return await _no_claimer(desk, asker, grant_id)
     problem = "it cannot be read" if said is None else _problem(grant, said)
     if said is None or problem:
-        await _end(desk, grant, Failed(what=f"the report does not prove the install: {problem}"))
+        await _end(desk, grant, FailureReport(what=f"the report does not prove the install: {problem}"))
         return _UNPROVEN
     if not await desk.recorder.run(lambda journal: _installed(journal, grant, said, now)):
         return await _no_claimer(desk, asker, grant_id)
@@ -170,18 +170,18 @@ def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool
     return finished
 
 
-async def failed(desk: RequestContext, asker: Client, grant_id: str, said: Failed | None) -> Reply:
+async def failed(desk: RequestContext, asker: Client, grant_id: str, said: FailureReport | None) -> Reply:
     """The ramdisk gave up: what and why. The grant is over; the machine stays reachable for a look."""
     grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
     if grant is not None and grant.ended_as("failed", now):
         return json_reply(200, {"outcome": "failed"})
     if grant is None or not grant.open_at(now):
         return await _no_claimer(desk, asker, grant_id)
-    await _end(desk, grant, said or Failed(what="the ramdisk gave up with words that cannot be read"))
+    await _end(desk, grant, said or FailureReport(what="the ramdisk gave up with words that cannot be read"))
     return json_reply(200, {"outcome": "failed"})
 
 
-async def _end(desk: RequestContext, grant: Grant, said: Failed) -> None:
+async def _end(desk: RequestContext, grant: Grant, said: FailureReport) -> None:
     """Grant and reason together: who waits for the end of the grant finds the reason."""
     now, data = desk.now(), {**said.model_dump(exclude={"what"}), "grant": grant.id}
     text = said.what or "the ramdisk gave up"

@@ -19,7 +19,7 @@ from bmk.boot import agent_routes, routes
 from bmk.boot.attestation import Sent
 from bmk.boot.reply import Reply
 from bmk.boot.request_context import RequestContext
-from bmk.boot.request_models import BootQuestion, Challenge, Claim, Client, Done, Events, Failed, FileQuestion
+from bmk.boot.request_models import BootQuestion, Challenge, Claim, Client, Done, Events, FailureReport, FileQuestion
 from bmk.boot.tpm.challenge import challenge
 
 MOST_BYTES = 1 << 20  # of a body
@@ -39,7 +39,7 @@ def application(desk: RequestContext) -> Router:
         "claim": (agent_routes.claim, Claim),
         "events": (agent_routes.events, Events),
         "done": (agent_routes.done, Done),
-        "failed": (agent_routes.failed, Failed),
+        "failed": (agent_routes.failed, FailureReport),
     }
     table = [
         _route(desk, "/boot/ipxe", _boot),

@@ -163,7 +163,7 @@ class Done(_RequestModel):
     boot_order: tuple[Line, ...] = Field((), max_length=64)
 
 
-class Failed(_RequestModel):
+class FailureReport(_RequestModel):
     """Why the ramdisk gave up. `code`: the kind of failure, which bmk has advice for; the words are the machine's."""
 
     code: Line = ""

@@ -15,7 +15,7 @@ Artifacts = Mapping[str, Mapping[str, Any]]  # name -> {url, sha256, version, si
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class InstallServer:
     """What the spec says of the boot server: data center, URL, and the public ssh keys that may log in to the host."""
 
     dc: str
@@ -29,7 +29,7 @@ def installer_path(artifacts: Artifacts, name: str) -> str | None:
     return path if found and path else None
 
 
-def install_spec(host: Host, grant: Grant, artifacts: Artifacts, server: Server) -> dict[str, Any]:
+def install_spec(host: Host, grant: Grant, artifacts: Artifacts, server: InstallServer) -> dict[str, Any]:
     """The answer to a claim: network, disk, image and keys. `size`: bytes of the compressed image, None if unknown."""
     return {
         "host": host.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from ansible.module_utils.bmk_batch import Item, Kind, command, write_atomically
+from ansible.module_utils.bmk_batch import BatchKind, Item, command, write_atomically
 from ansible.module_utils.bmk_downloads import file_hash
 
 ADMIN = "/etc/kubernetes/admin.conf"
@@ -13,7 +13,7 @@ KUBECTL = "/usr/local/bin/kubectl"
 APPLIED = "/var/lib/bmk/applied"
 
 
-class Applied(Kind):
+class Applied(BatchKind):
     """Items: {name, path}. What was applied last is noted by digest; what others changed since is theirs."""
 
     name = "applied"

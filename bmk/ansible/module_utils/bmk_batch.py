@@ -27,7 +27,7 @@ class Failed(Exception):
     """An item cannot be set; the message says which, why and what to do."""
 
 
-class Kind:
+class BatchKind:
     """One kind of item. `name` is the module's name without `bmk_`; `key` the field that identifies an item."""
 
     name = ""
@@ -65,7 +65,7 @@ def digest(items: Any) -> str:
     return hashlib.sha256(json.dumps(items, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def run_batch(module: Any, kind: Kind, afterwards: Callable[[], None] | None = None) -> None:
+def run_batch(module: Any, kind: BatchKind, afterwards: Callable[[], None] | None = None) -> None:
     """Compare, apply what differs (not in check mode), record, answer."""
     items, section = module.params["items"], module.params["section"]
     inputs = digest(items)
@@ -90,7 +90,7 @@ def run_batch(module: Any, kind: Kind, afterwards: Callable[[], None] | None = N
     module.exit_json(changed=bool(changed), items=results, diff=diffs, inputs=inputs)
 
 
-def _verify(kind: Kind, items: list[Item], desired: dict[str, Item]) -> None:
+def _verify(kind: BatchKind, items: list[Item], desired: dict[str, Item]) -> None:
     for item in items:
         now = kind.actual(item)
         if now != desired[item[kind.key]]:
@@ -99,12 +99,12 @@ def _verify(kind: Kind, items: list[Item], desired: dict[str, Item]) -> None:
             )
 
 
-def _diff(kind: Kind, item: Item, before: dict[str, Item], desired: dict[str, Item]) -> dict[str, str]:
+def _diff(kind: BatchKind, item: Item, before: dict[str, Item], desired: dict[str, Item]) -> dict[str, str]:
     old, new = kind.diff(item, before[item[kind.key]], desired[item[kind.key]])
     return {"before_header": item[kind.key], "after_header": item[kind.key], "before": old, "after": new}
 
 
-def note(kind: Kind, section: str, inputs: str, items: list[Item], desired: dict[str, Item]) -> None:
+def note(kind: BatchKind, section: str, inputs: str, items: list[Item], desired: dict[str, Item]) -> None:
     """Write down what was set."""
     entries = [kind.record(item, desired[item[kind.key]]) for item in items]
     body = {"kind": kind.name, "section": section, "inputs": inputs, "items": entries}

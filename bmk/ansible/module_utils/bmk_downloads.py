@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from ansible.module_utils.bmk_batch import Failed, Item, Kind, write_atomically
+from ansible.module_utils.bmk_batch import BatchKind, Failed, Item, write_atomically
 
 _BLOCK = 1 << 20
 _UNPACKED = "/var/lib/bmk/unpacked"
@@ -22,7 +22,7 @@ _HASHES = "/var/lib/bmk/hashes.json"
 _CACHE: dict[str, dict[str, Any]] = {}
 
 
-class Downloads(Kind):
+class Downloads(BatchKind):
     """Items: {dest, url, sha256, size, mode, unpack: bool}. `size` in bytes: about that much is read, whatever comes.
 
     With `unpack`, `dest` is a directory for the archive's files.

@@ -46,9 +46,9 @@ def _files(module: Any) -> None:
 
 def _groups(module: Any) -> None:
     from ansible.module_utils.bmk_batch import run_batch
-    from ansible.module_utils.bmk_groups import Groups
+    from ansible.module_utils.bmk_groups import GroupsKind
 
-    run_batch(module, Groups())
+    run_batch(module, GroupsKind())
 
 
 def _kernel_modules(module: Any) -> None:

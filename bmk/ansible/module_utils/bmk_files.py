@@ -11,12 +11,12 @@ import shutil
 import stat
 from collections.abc import Iterator
 
-from ansible.module_utils.bmk_batch import Failed, Item, Kind, text, write_atomically
+from ansible.module_utils.bmk_batch import BatchKind, Failed, Item, text, write_atomically
 
 _ACL = "system.posix_acl_access"
 
 
-class Files(Kind):
+class Files(BatchKind):
     """Items: {path, content | state: directory|link|absent|file|kept, target, owner, group, mode, tree, secret}.
 
     `kept` is a file that somebody else writes: owner and mode only, and no fault when it is not there. With `tree`

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import grp
 
-from ansible.module_utils.bmk_batch import Failed, Item, Kind, command
+from ansible.module_utils.bmk_batch import BatchKind, Failed, Item, command
 
 
-class Groups(Kind):
+class GroupsKind(BatchKind):
     """Items: {name, gid}."""
 
     name = "groups"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 
-from ansible.module_utils.bmk_batch import Item, Kind, command, in_container
+from ansible.module_utils.bmk_batch import BatchKind, Item, command, in_container
 
 
-class KernelModules(Kind):
+class KernelModules(BatchKind):
     """Items: {name}. Keeping them across reboots is a file below /etc/modules-load.d, an item of `bmk_files`."""
 
     name = "kernel_modules"

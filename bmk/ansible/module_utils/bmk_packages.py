@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import shutil
 
-from ansible.module_utils.bmk_batch import Failed, Item, Kind, command
+from ansible.module_utils.bmk_batch import BatchKind, Failed, Item, command
 
 _POLICY = "/usr/sbin/policy-rc.d"
 
 
-class Packages(Kind):
+class Packages(BatchKind):
     """Items: {name}."""
 
     name = "packages"

@@ -13,7 +13,7 @@ from ansible.module_utils.bmk_applied import Applied
 from ansible.module_utils.bmk_batch import write_atomically
 from ansible.module_utils.bmk_downloads import Downloads, keep_hashes
 from ansible.module_utils.bmk_files import Files
-from ansible.module_utils.bmk_groups import Groups
+from ansible.module_utils.bmk_groups import GroupsKind
 from ansible.module_utils.bmk_kernel_modules import KernelModules
 from ansible.module_utils.bmk_packages import Packages
 from ansible.module_utils.bmk_sysctls import Sysctls
@@ -21,7 +21,7 @@ from ansible.module_utils.bmk_units import Units
 from ansible.module_utils.bmk_users import Users
 
 MANIFEST = "/etc/bmk/manifest.json"
-KINDS = (Applied, Downloads, Files, Groups, KernelModules, Packages, Sysctls, Units, Users)
+KINDS = (Applied, Downloads, Files, GroupsKind, KernelModules, Packages, Sysctls, Units, Users)
 
 
 def sections() -> dict[str, Any]:

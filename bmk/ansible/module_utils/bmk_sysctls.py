@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from ansible.module_utils.bmk_batch import Failed, Item, Kind, in_container
+from ansible.module_utils.bmk_batch import BatchKind, Failed, Item, in_container
 
 
-class Sysctls(Kind):
+class Sysctls(BatchKind):
     """Items: {name, value}."""
 
     name = "sysctls"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible.module_utils.bmk_batch import Item, Kind, command
+from ansible.module_utils.bmk_batch import BatchKind, Item, command
 
 _PROPERTIES = (
     "Id", "LoadState", "ActiveState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic",
@@ -19,7 +19,7 @@ _PROPERTIES = (
 _ENABLED = ("enabled", "enabled-runtime", "static", "alias", "generated", "indirect")
 
 
-class Units(Kind):
+class Units(BatchKind):
     """Items: {name, state: started|stopped|any, enabled: bool, watch: [paths], reload: bool}."""
 
     name = "units"

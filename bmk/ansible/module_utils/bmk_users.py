@@ -8,12 +8,12 @@ import pwd
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.bmk_batch import Failed, Item, Kind, command
+from ansible.module_utils.bmk_batch import BatchKind, Failed, Item, command
 
 SHELL = "/usr/sbin/nologin"
 
 
-class Users(Kind):
+class Users(BatchKind):
     """Items: {name, uid}."""
 
     name = "users"

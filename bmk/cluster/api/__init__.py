@@ -12,7 +12,7 @@ from lightkube.core.decoders import decode_list, decode_status
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 
 from bmk.cluster.api.approvals import TICKET, ApprovalsApi, SigningRequest
-from bmk.cluster.api.connection import Connection
+from bmk.cluster.api.connection import ApiConnection
 from bmk.cluster.api.nodes import NodesApi, Readiness
 from bmk.cluster.api.pods import PodsApi, PodState, wait_for
 from bmk.cluster.api.policies import KINDS, PoliciesApi
@@ -24,7 +24,7 @@ class Api:
     """One cluster's API with a kubeconfig. Every call raises Unreachable when it does not answer in `seconds`."""
 
     def __init__(self, kubeconfig: Path, seconds: float = 15) -> None:
-        self._connection = Connection(kubeconfig, seconds)
+        self._connection = ApiConnection(kubeconfig, seconds)
         self.nodes = NodesApi(self._connection)
         self.approvals = ApprovalsApi(self._connection)
         self.policies = PoliciesApi(self._connection)

@@ -11,7 +11,7 @@ from lightkube.models.certificates_v1 import CertificateSigningRequestCondition
 from lightkube.resources.certificates_v1 import CertificateSigningRequest
 from lightkube.resources.core_v1 import Secret
 
-from bmk.cluster.api.connection import Connection
+from bmk.cluster.api.connection import ApiConnection
 
 TICKET = "bmk: "  # the description of a bootstrap token begins with it, followed by the host that it is for
 
@@ -31,7 +31,7 @@ class SigningRequest:
 class ApprovalsApi:
     """What the approval of kubelets' certificates asks."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
 
     def waiting_requests(self) -> list[SigningRequest]:

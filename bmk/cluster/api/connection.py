@@ -22,7 +22,7 @@ from bmk import permit
 from bmk.errors import ODD, BmkError, Unreachable
 
 
-class Connection:
+class ApiConnection:
     """One cluster's API with a kubeconfig. Calls within `errors` raise Unreachable after `seconds`
     without an answer.
     """

@@ -9,7 +9,7 @@ from lightkube.core.resource import ApiInfo, GlobalSubResource, ResourceDef
 from lightkube.resources.core_v1 import ConfigMap, Node
 from lightkube.types import PatchType
 
-from bmk.cluster.api.connection import Connection
+from bmk.cluster.api.connection import ApiConnection
 
 Readiness = Literal["ready", "not-ready"]
 
@@ -17,7 +17,7 @@ Readiness = Literal["ready", "not-ready"]
 class NodesApi:
     """What drift, observing and the smoke test ask about nodes."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
 
     def readiness(self) -> dict[str, Readiness]:

@@ -11,7 +11,7 @@ from typing import Any
 from lightkube.resources.core_v1 import Namespace, Pod, Service
 from lightkube.types import CascadeType
 
-from bmk.cluster.api.connection import Connection, absent
+from bmk.cluster.api.connection import ApiConnection, absent
 from bmk.errors import BmkError
 
 
@@ -30,7 +30,7 @@ class PodState:
 class PodsApi:
     """What the smoke test and drift ask about workloads."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
 
     def states(self, namespace: str, labels: Mapping[str, str] | None = None) -> list[PodState]:

@@ -16,7 +16,7 @@ from lightkube.resources.networking_v1 import NetworkPolicy
 from lightkube.resources.policy_v1 import PodDisruptionBudget
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
-from bmk.cluster.api.connection import Connection, absent
+from bmk.cluster.api.connection import ApiConnection, absent
 from bmk.hardening.addons import MANAGED
 
 _POLICIES: dict[str, Any] = {
@@ -37,7 +37,7 @@ _TOKENS: dict[str, Any] = {"type": "bootstrap.kubernetes.io/token"}
 class PoliciesApi:
     """What the admission policies' phase, drift and the hardening report ask; all results are plain data."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ApiConnection) -> None:
         self._connection = connection
 
     def objects(self) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bmk.agent import AgentError, Disk, InstallSpec, install
-from bmk.agent.configure import File, write_files
+from bmk.agent.configure import HostFile, write_files
 from bmk.agent.hardware import one_line
 from bmk.agent.model import BootOrder
 from bmk.agent.nonces import opened
@@ -46,7 +46,7 @@ class _Hardware(SimulatedHardware):
 
     def configure(self, disk: Disk, spec: InstallSpec) -> list[str]:  # noqa: ARG002 - there is one
         keys = "".join(f"{key}\n" for key in spec.authorized_keys)
-        write_files(self._directory, {"root/.ssh/authorized_keys": File(keys, 0o600)})
+        write_files(self._directory, {"root/.ssh/authorized_keys": HostFile(keys, 0o600)})
         return [_make_key(self._directory, spec.hostname)]
 
     def boot_from(self, disk: Disk) -> BootOrder:
@@ -64,7 +64,7 @@ def _make_key(root: Path, hostname: str) -> str:
     """A host key that sshd can read, and its public line; made here, because ssh-keygen costs a process."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    write_files(root, {"etc/ssh/ssh_host_ed25519_key": File(private, 0o600)})
+    write_files(root, {"etc/ssh/ssh_host_ed25519_key": HostFile(private, 0o600)})
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return f"{public} {hostname}"
 

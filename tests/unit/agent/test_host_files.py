@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.agent.boot_order import order, ours
-from bmk.agent.configure import File, host_files, write_files
+from bmk.agent.configure import HostFile, host_files, write_files
 from bmk.agent.model import HostNetwork, HostNic, ImageSource, InstallSpec
 from bmk.agent.partitions import grown, partition
 from bmk.agent.progress import INTERVAL, Progress
@@ -64,7 +64,9 @@ def test_writing_replaces_links_instead_of_following_them(tmp_path: Path) -> Non
     outside.write_text("untouched")
     (tmp_path / "root/etc").mkdir(parents=True)
     (tmp_path / "root/etc/resolv.conf").symlink_to(outside)
-    write_files(tmp_path / "root", {"etc/resolv.conf": File("new"), "root/.ssh/authorized_keys": File("k", 0o600)})
+    write_files(
+        tmp_path / "root", {"etc/resolv.conf": HostFile("new"), "root/.ssh/authorized_keys": HostFile("k", 0o600)}
+    )
     assert outside.read_text() == "untouched"
     assert (tmp_path / "root/etc/resolv.conf").read_text() == "new"
     assert (tmp_path / "root/root/.ssh").stat().st_mode & 0o777 == 0o700

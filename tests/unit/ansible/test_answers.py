@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.ansible.answers import LONGEST, MODELS, Garbage, ModuleFacts, heard
+from bmk.ansible.answers import LONGEST, MODELS, ModuleFacts, OddAnswer, heard
 
 HARMLESS = {"changed", "failed", "msg", "items", "diff", "inputs", "facts", "notes", "sections", "bmk_outputs",
             "stdout", "token", "token_id", "ca_hash", "certificate_key", "encryption", "problem"}  # fmt: skip
@@ -55,7 +55,7 @@ def test_no_answer_steers_the_play(module: str, key: str) -> None:
 @pytest.mark.parametrize("module", sorted({*MODELS} - {"bmk_ticket", "bmk_kubeadm"}))
 def test_an_answer_without_its_fields_is_garbage(module: str) -> None:
     """Nothing but steering is no answer of a module that has something to say."""
-    with pytest.raises(Garbage, match=r"facts|items|bmk_outputs"):
+    with pytest.raises(OddAnswer, match=r"facts|items|bmk_outputs"):
         heard(module, json.dumps({"changed": True, "add_host": {"host_name": "cp-1"}}))
 
 
@@ -64,7 +64,7 @@ def test_whatever_a_host_says_only_documented_fields_pass(module: str, said: dic
     """Any JSON object is either refused as a whole or becomes a result of documented fields only."""
     try:
         result = heard(module, json.dumps(said))
-    except Garbage:
+    except OddAnswer:
         return
     assert set(result) <= HARMLESS
     assert isinstance(result["changed"], bool)
@@ -73,18 +73,18 @@ def test_whatever_a_host_says_only_documented_fields_pass(module: str, said: dic
 @given(st.sampled_from(sorted(MODELS)), st.text())
 def test_what_is_no_answer_is_garbage(module: str, said: str) -> None:
     """Text that is no JSON object never raises anything but Garbage."""
-    with contextlib.suppress(Garbage):
+    with contextlib.suppress(OddAnswer):
         heard(module, said)
         assert isinstance(json.loads(said), dict)
 
 
 def test_an_answer_has_bounds() -> None:
     """Too long, too deep, and a field of another type are refused, with the place and not with the content."""
-    with pytest.raises(Garbage, match="longer than 8 MiB"):
+    with pytest.raises(OddAnswer, match="longer than 8 MiB"):
         heard("bmk_files", json.dumps({"msg": "x" * LONGEST}))
-    with pytest.raises(Garbage):
+    with pytest.raises(OddAnswer):
         heard("bmk_files", '{"diff":' + "[" * 100_000)
-    with pytest.raises(Garbage, match=r"sections\.a") as raised:
+    with pytest.raises(OddAnswer, match=r"sections\.a") as raised:
         heard(
             "bmk_probe",
             json.dumps({"facts": FACTS, "sections": {"a": {"inputs": "i", "holds": "secret-text", "differs": []}}}),
@@ -97,7 +97,7 @@ def test_a_ticket_has_the_shape_of_a_ticket() -> None:
     good = {"token": "abcdef.0123456789abcdef", "token_id": "abcdef", "ca_hash": "sha256:" + 64 * "a"}
     assert heard("bmk_ticket", json.dumps(good)) == {"changed": False, **good}
     for key, odd in (("token", "abcdef.0123456789abcdef\n"), ("token_id", "--all"), ("ca_hash", "sha256:x")):
-        with pytest.raises(Garbage, match=key):
+        with pytest.raises(OddAnswer, match=key):
             heard("bmk_ticket", json.dumps({**good, key: odd}))
 
 
