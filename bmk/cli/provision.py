@@ -149,13 +149,15 @@ def _perform(workspace: Workspace, plan: Plan, actuals: dict[str, Actual], wish:
 
 
 def _sinks(workspace: Workspace, plan: Plan, wish: _Wish, stack: ExitStack) -> list[Sink]:
-    """A live table on a terminal, plain lines elsewhere; JSON lines where they were asked for."""
+    """A live table on a terminal, plain lines elsewhere, few for many hosts; JSON lines where they were asked for."""
     from bmk.cli.output import console
     from bmk.journal.live_table import LiveTable
-    from bmk.journal.sinks import JsonLines, Lines
+    from bmk.journal.overview import MANY
+    from bmk.journal.sinks import JsonLines, Lines, ProgressLines
 
-    hosts = [h.host for h in plan.pending]
-    shown: Sink = LiveTable(console(), hosts) if sys.stderr.isatty() else Lines(sys.stderr, frozenset(hosts))
+    racks = {h.host: workspace.dc.hosts[h.host].rack for h in plan.pending}
+    plain = Lines if len(racks) < MANY else ProgressLines
+    shown: Sink = LiveTable(console(), racks) if sys.stderr.isatty() else plain(sys.stderr, frozenset(racks))
     if wish.events is None:
         return [shown]
     stream = sys.stdout if wish.events == "-" else stack.enter_context(open(wish.events, "a"))  # noqa: PTH123, SIM115

@@ -1,41 +1,57 @@
-"""The live table on a terminal: one row per host with its phase, what it does, and for how long."""
+"""The live table on a terminal: one row per host with its phase, what it does, and for how long; many are summed up."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
 from bmk.journal.events import Event
+from bmk.journal.overview import MANY, overview
 from bmk.journal.progress import HostState, line, step
 
 _COLOURS = {"": "", "ready": "green", "failed": "red"}
 
 
 class LiveTable:
-    """A sink. With more hosts than the terminal has lines, those that are done or have not begun are only counted."""
+    """A sink. `racks`: the rack of each host, by its name.
 
-    def __init__(self, console: Console, hosts: Sequence[str]) -> None:
-        self._states = {host: HostState() for host in hosts}
+    From MANY hosts on there is an overview of the terminal's height instead of a row for each: a terminal is written
+    anew four times a second, and two thousand rows can neither be written so often nor read.
+    """
+
+    def __init__(self, console: Console, racks: Mapping[str, str]) -> None:
+        self._racks, self._states = racks, {host: HostState() for host in racks}
+        self._phases: dict[str, None] = {}  # as they were first entered, which is their order
         self._console, self._started = console, time.time()
         self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4, transient=False)
         self._live.start()
 
     def take(self, event: Event) -> None:
         if event.host in self._states:
-            self._states[event.host] = step(self._states[event.host], event)
+            state = self._states[event.host] = step(self._states[event.host], event)
+            self._phases.setdefault(state.phase)
         elif event.host is None and event.level in ("warning", "error"):
             self._console.print(event.text)
 
     def close(self) -> None:
         self._live.stop()
 
-    def table(self) -> Table:
-        """The rows as they are now."""
+    def table(self) -> RenderableType:
+        """What is shown now."""
+        return self._rows() if len(self._states) < MANY else self._overview()
+
+    def _overview(self) -> Text:
+        height, now = self._console.size.height - 1, time.time()
+        seconds = f"{now - self._started:.0f} s"
+        first, *rest = overview(self._states, self._racks, self._phases, now, height)
+        return Text("\n".join([f"{first}, {seconds}", *rest]), no_wrap=True, overflow="ellipsis")
+
+    def _rows(self) -> Table:
         now = Column("now", no_wrap=True, overflow="ellipsis")  # one line a host, or the table grows out of the screen
         table = Table("host", "phase", "for", now, box=None, pad_edge=False, header_style="bold")
         room = max(3, self._console.size.height - 4)

@@ -1,4 +1,4 @@
-"""Where events go besides the journal: plain lines, versioned JSON lines; the live table is in `console.py`."""
+"""Where events go besides the journal: plain lines, versioned JSON lines; the live table is in `live_table.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import asdict
 from typing import IO, Protocol
 
 from bmk.journal.events import SCHEMA, Event
+from bmk.journal.overview import totals
+from bmk.journal.progress import HostState, step
+
+_SUM_EVERY = 30.0  # seconds
 
 
 class Sink(Protocol):
@@ -61,6 +65,44 @@ class Lines:
             return False
         self._told[event.host] = event.at
         return True
+
+
+class ProgressLines:
+    """One line every 30 seconds for a run of many hosts; beside it only errors and what concerns the whole run.
+
+    A log with every event of two thousand hosts is read by nobody, and what failed is lost in it. The journal has all
+    events (`bmk events`), and `--events FILE` writes them as they come.
+    """
+
+    def __init__(self, stream: IO[str], hosts: frozenset[str]) -> None:
+        self._stream = stream
+        self._states = dict.fromkeys(hosts, HostState())
+        self._phases: dict[str, None] = {}
+        self._summed, self._at, self._warnings = 0.0, 0.0, 0
+
+    def take(self, event: Event) -> None:
+        self._at = max(self._at, event.at)
+        if event.host in self._states:
+            state = self._states[event.host] = step(self._states[event.host], event)
+            self._phases.setdefault(state.phase)
+            self._warnings += event.level == "warning"
+        if (event.host is None and event.level != "debug") or (event.host in self._states and event.level == "error"):
+            self._write(format_line(event))
+        if self._at - self._summed >= _SUM_EVERY:
+            self._sum()
+
+    def close(self) -> None:
+        self._sum()
+
+    def _sum(self) -> None:
+        self._summed = self._at
+        warnings = f", {self._warnings} warnings" if self._warnings else ""
+        text = f"{totals(self._states.values(), self._phases)}{warnings}"
+        self._write(format_line(Event("bmk", "run.progress", text, at=self._at)))
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
 
 
 def format_line(event: Event) -> str:
