@@ -52,7 +52,7 @@ def overview(
     head = [str(sums)]
     if height >= _TALL:
         head += list(_phases(sums, busy, now))
-    head += list(_racks(states, racks))[: _RACK_LINES if height >= _TALL else 1]
+    head += list(_racks(states, racks, _RACK_LINES if height >= _TALL else 1))
     room = max(2, height - len(head) - 2)
     failed = [name for name, state in states.items() if state.end == "failed"]
     bad = [f"  {name} in {states[name].phase}: {states[name].text}" for name in failed]
@@ -71,16 +71,19 @@ def _phases(sums: Totals, busy: Mapping[str, HostState], now: float) -> Iterator
         yield f"  {phase:<18} {count:>6}   for up to {now - oldest[phase]:.0f} s"
 
 
-def _racks(states: Mapping[str, HostState], racks: Mapping[str, str]) -> Iterator[str]:
-    """Racks that are not all ready, those with the fewest ready hosts first."""
+def _racks(states: Mapping[str, HostState], racks: Mapping[str, str], lines: int) -> Iterator[str]:
+    """Racks that are not all ready, those with failed hosts first, then those with the most hosts to go."""
     hosts, ready, failed = Counter[str](), Counter[str](), Counter[str]()
     for name, state in states.items():
         rack = racks.get(name, "")
         hosts[rack] += 1
         ready[rack] += state.end == "ready"
         failed[rack] += state.end == "failed"
-    open_ = sorted((r for r in hosts if r and ready[r] < hosts[r]), key=lambda r: (ready[r] - hosts[r], r))
+    open_ = sorted((r for r in hosts if r and ready[r] < hosts[r]), key=lambda r: (-failed[r], ready[r] - hosts[r], r))
     cells = [f"{r} {ready[r]}/{hosts[r]}" + (f" ({failed[r]} failed)" if failed[r] else "") for r in open_]
+    most = lines * _RACKS_IN_LINE
+    if len(cells) > most:
+        cells = [*cells[: most - 1], f"and {len(cells) - most + 1} more"]
     for at in range(0, len(cells), _RACKS_IN_LINE):
         yield ("racks: " if at == 0 else "       ") + ", ".join(cells[at : at + _RACKS_IN_LINE])
 

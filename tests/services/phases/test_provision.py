@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from bmk.artifacts.mirror import load_mirror
+from bmk.datacenter.source import newest_version
+from bmk.datacenter.write import write_addresses
 from bmk.engine.lock import holder
 from bmk.journal import Journal
 from bmk.paths import cache_dir
+from bmk.plan.guards import RECORD
 
 pytestmark = pytest.mark.services
 
@@ -109,6 +112,52 @@ def test_second_run_exits_7_and_names_the_first(place: Place, running: subproces
     _, err = second.communicate(timeout=180)
     assert second.returncode == 7
     assert f"pid {running.pid}" in err
+
+
+CLUSTER = """
+        - {{name: c1, profile: any, serial: S2, nics: [{{mac: "52:54:00:66:00:02"}}], address: 10.66.0.12,
+           bmc: {{address: 10.67.0.12}}, disk: {{serial: D2}}}}
+  clusters:
+    apps:
+      kubernetes: {{version: {version}}}
+      control_plane: {{hosts: [c1]}}
+      network: {{plugin: none, pods: 10.88.0.0/16, services: 10.99.0.0/16}}
+"""
+
+
+@pytest.fixture
+def older(place: Place) -> Place:
+    """With a cluster that was made with another version than the file says."""
+    spares = DC.replace("nodes: {cidr: 10.66.0.0/24}", "nodes: {cidr: 10.66.0.0/24, dns: [10.66.0.1]}").rstrip()
+    (place.path / "dc.yml").write_text(spares + CLUSTER.format(version=newest_version()))
+    write_addresses(place.path)
+    place.journal.record("c1", "joined", {"cluster": "apps", "at": 1.0})
+    place.journal.record("apps", RECORD, {"kubernetes.version": "1.30.1", "network.pods": "10.88.0.0/16"})
+    return place
+
+
+def test_a_plan_shows_what_a_running_cluster_cannot_become(older: Place) -> None:
+    """Exit 6 with both versions and the line of the file; hosts of others are planned, those of the cluster are not."""
+    out, err = (process := older.start("plan", "-o", "json")).communicate(timeout=180)
+    assert process.returncode == 6, err
+    shown = json.loads(out)
+    assert [host["host"] for host in shown["hosts"]] == ["n1"]
+    assert [(r["cluster"], r["field"], r["made_with"]) for r in shown["refused"]] == [
+        ("apps", "kubernetes.version", "1.30.1")
+    ]
+    line = next(
+        n for n, text in enumerate((older.path / "dc.yml").read_text().splitlines(), 1) if "kubernetes:" in text
+    )
+    assert f"dc.yml:{line}:" in err
+    assert "next: put back in dc.yml: kubernetes.version of apps: 1.30.1; then: bmk plan silent" in err
+
+
+def test_provision_leaves_a_cluster_alone_that_cannot_be_changed(older: Place) -> None:
+    """With no other host at hand nothing is done at all: exit 6, and no phase began."""
+    _, err = (process := older.start("provision", "--yes", "--limit", "apps")).communicate(timeout=180)
+    assert process.returncode == 6, err
+    assert "its hosts are left alone: apps" in err
+    assert older.journal.since(kind="phase.started") == []
 
 
 def test_without_terminal_and_yes_it_declines(place: Place) -> None:

@@ -77,6 +77,14 @@ def test_an_overview_tells_what_a_person_looks_for() -> None:
     assert shown[5:7] == ["longest in their phase:", "  r2-00 imaging 100 s: writes the image"]
 
 
+def test_racks_that_do_not_fit_are_counted() -> None:
+    """Those with failed hosts come first; of the others it is said how many they are."""
+    fleet = {f"r{rack:02}-1": HostState("imaging", 900.0) for rack in range(40)}
+    fleet["r39-2"] = HostState("booting", 500.0, "no DHCP", end="failed")
+    (shown,) = (text for text in overview(fleet, racks(fleet), PHASES, 1000.0, 12) if text.startswith("racks"))
+    assert shown == "racks: r39 0/2 (1 failed), r00 0/1, r01 0/1, r02 0/1, and 36 more"
+
+
 def test_failures_that_do_not_fit_are_named_in_short() -> None:
     """Nobody who failed is left out, though most have no line of their own."""
     fleet = {f"r1-{n:02}": HostState("booting", 500.0, "no DHCP request seen", end="failed") for n in range(90)}
