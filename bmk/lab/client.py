@@ -1,4 +1,4 @@
-"""Speaking to the lab's control socket, from any process: JSON lines, one request per connection."""
+"""Client of the lab's control socket, for any process: JSON lines, one request per connection."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The control socket:
-
-what may be asked of a running lab. One JSON line in, one JSON line out, then the connection ends.
-"""
+"""Server of the lab's control socket: one JSON line in, one JSON line out, then the connection ends."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class ControlSocket:
-    """Serves `operations` by name. What an operation raises becomes `{"ok": false, ...}`; the lab goes on."""
+    """Serves `operations` by name. An error of an operation becomes `{"ok": false, ...}`."""
 
     def __init__(self, socket: Path, operations: dict[str, Operation]) -> None:
         self._socket, self._operations = socket, operations
@@ -37,7 +34,7 @@ class ControlSocket:
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except ConnectionError:
-            return  # whoever asked went away
+            return  # the client went away
         finally:
             writer.close()
 

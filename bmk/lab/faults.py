@@ -1,6 +1,7 @@
-"""What goes wrong in real rooms, on request. A new fault is one line in FAULTS and, if it does something, one function.
+"""Faults of machines, BMCs and services, on request. A new fault is one line in FAULTS and, if it does something, one
+function.
 
-Faults that begin with `bmc-` are acted out by the emulated BMCs, which read them from the machine list.
+Faults that begin with `bmc-` are implemented by the emulated BMCs, which read them from the machine list.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Up and down of a lab, as commands and the provision phases call them."""
+"""Starting and stopping a lab."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _wait_ready(dc: DataCenter, process: subprocess.Popen[bytes] | None, say: Pr
 
 
 def _lives(dc: str, process: subprocess.Popen[bytes] | None) -> bool:
-    """Whether there is a supervisor, or the keeper that we started still makes one."""
+    """Whether there is a supervisor, or the launcher that was started still makes one."""
     return launcher.supervisor_pid(dc) is not None or (process is not None and process.poll() is None)
 
 

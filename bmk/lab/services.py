@@ -1,7 +1,8 @@
 """The ordinary daemons of a lab (dnsmasq, nginx, registry, boot service, BMC emulators) as children of the supervisor.
 
 One that ends is started again, with a pause that doubles up to ten seconds; its output is kept in
-`lab/services/<name>.log`. One that ends several times in a row, or cannot be started, is an error for who waits for it.
+`lab/services/<name>.log`. One that ends several times in a row, or cannot be started, is an error for the caller that
+waits for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The certificate of the lab's BMCs, which signed itself, as BMCs come with from the factory."""
+"""The self-signed certificate of the lab's BMCs, like that of a BMC from the factory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bmk.secrets import certificate
 
 
 def authority(state: Path) -> Path:
-    """Where a lab keeps the certificate that its BMCs show, which signed itself, in its state directory."""
+    """File of the BMCs' self-signed certificate in the state directory."""
     return state / "lab" / "bmc.pem"
 
 

@@ -12,7 +12,7 @@ PATIENCE = 30.0  # seconds without a byte
 
 
 def fetch(url: str, address: str) -> bytes:
-    """The image, asked for from `address`: whoever serves it may look who asks. Refused: it cannot be had."""
+    """The image, requested from the source address `address`, which the server may check. Raises Refused."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise Refused("the image's URL is none that this BMC can use")

@@ -52,6 +52,6 @@ class TlsServer(ThreadedWSGIServer):
         return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), peer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away, or only looked whether somebody listens, is no error."""
+        """A client that disconnects, or only probes the port, is no error."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)

@@ -1,7 +1,6 @@
-"""PID 1 of the lab's namespaces: starts the supervisor, reaps whatever is orphaned, and ends when the supervisor ends.
+"""PID 1 of the lab's namespaces: starts the supervisor, reaps orphaned processes, and ends when the supervisor ends.
 
-Its death, by whatever signal, takes every process of the lab with it; that is the kernel's promise about PID 1, and
-the reason why the lab leaves nothing behind.
+When it ends, by any signal, the kernel kills every process of the lab: that is how a lab leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ def start_ticks(pid: int) -> int:
     return int(text.rsplit(")", 1)[1].split()[_COLUMN_STARTTIME])
 
 
-def _end_with_keeper() -> None:
-    """Our stdin is a pipe from the keeper, which writes nothing: its end is the keeper's end."""
+def _end_with_launcher() -> None:
+    """stdin is a pipe from the launcher, which writes nothing: it closes when the launcher ends."""
     os.read(0, 1)
     os._exit(1)
 
@@ -37,7 +36,7 @@ def main(dc: str, pid_file: Path) -> int:
     temporary = pid_file.with_suffix(".new")
     temporary.write_text(json.dumps({"pid": outside, "ticks": start_ticks(outside)}))
     temporary.replace(pid_file)
-    threading.Thread(target=_end_with_keeper, daemon=True).start()
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

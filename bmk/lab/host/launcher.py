@@ -1,8 +1,6 @@
-"""Starts a lab and stays outside of it: makes its namespaces, waits for their end, and removes what namespaces cannot
-(cgroups).
+"""Starts a lab and stays outside of it: makes its namespaces, waits for their end, and removes its control groups.
 
-A keeper that is killed takes its lab with it; the next `lab up` or `lab down` then does the
-cleaning.
+When the launcher is killed, its lab ends; the next `lab up` or `lab down` then removes the control groups.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ def supervisor_pid(dc: str) -> int | None:
 
 
 def start(dc: str, inventory: str) -> subprocess.Popen[bytes]:
-    """Start the keeper in the background. `inventory` as the user gave it.
+    """Start the launcher in the background. `inventory` as the user gave it.
 
     Returns at once: ask the control socket how far it is. The process ends with the lab.
     """

@@ -1,8 +1,8 @@
-"""Commands that touch a lab's hosts run inside the lab's network: re-exec by nsenter, with terminal, environment and
-directory kept.
+"""Runs commands that reach a lab's hosts inside the lab's network namespace: re-exec by nsenter, with the same
+terminal, environment and directory.
 
-Only the network (and, for an ordinary user, the user namespace) is entered: files, processes and signals stay those
-of the caller.
+Only the network (and, for an ordinary user, the user namespace) is entered: files, processes and signals stay those of
+the caller.
 """
 
 from __future__ import annotations

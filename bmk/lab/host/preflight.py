@@ -1,4 +1,4 @@
-"""What this machine must let us do, and have, before anything of a data center is made on it."""
+"""Preflight checks of this machine: permissions and programs that a lab needs, before anything is made."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ from bmk.agent.hardware import one_line
 from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.lab.host import cgroups, network
 from bmk.lab.machines import container_init, firmware
+from bmk.lab.machines.console import Terminal
 from bmk.lab.machines.container_hardware import ContainerHardware, PowerCut
 from bmk.lab.machines.machine import Chassis, Target
-from bmk.lab.machines.terminal import Terminal
 
 # Directories whose own file systems (overlay snapshots, databases) must not lie on an overlay.
 _REAL_DIRECTORIES = ("var/lib/containerd", "var/lib/etcd", "var/lib/kubelet", "var/log/pods")

@@ -1,5 +1,4 @@
-"""What a machine without real firmware does on a network boot: asks the boot service as iPXE would, and reads the
-script.
+"""Network boot of machines without real firmware: the request that iPXE would send, and the script in the answer.
 
 `parse()` is pure. Virtual machines do not need this: their iPXE is real.
 """
@@ -23,7 +22,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class BootAnswer:
-    """What to boot. `order` None: the local disk. `said` are the lines that iPXE would print."""
+    """What to boot. `order` None: the local disk. `said`: the lines that iPXE would print."""
 
     said: tuple[str, ...]
     order: Order | None = None

@@ -1,4 +1,4 @@
-"""Which body a machine gets. A new kind is one module and one line here."""
+"""The backend of each kind of machine. A new kind is one module and one line here."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ from bmk.lab.machines.vm import VmBody
 
 @dataclass(frozen=True)
 class MachineContext:
-    """What all machines of a lab share:
-
-    whether KVM works, the lab's cgroup, the boot server's URL, a pool of threads.
-    """
+    """Shared by all machines of a lab: whether KVM works, the lab's cgroup, the boot server's URL, a thread pool."""
 
     kvm: bool
     cgroup: str

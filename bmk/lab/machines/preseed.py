@@ -1,4 +1,4 @@
-"""A system container that is installed already: for tests of what comes after the installation, in a second.
+"""Installs a system container in a second, without the boot service: for tests of the phases after the installation.
 
 It writes what the install agent would write. Containers only: a virtual machine's disk is written by its own installer.
 """

@@ -1,9 +1,8 @@
-"""A machine that is hardly there: it really asks the boot service, claims, reports, and answers ssh; its disk is a
-flag.
+"""A simulated machine: the real install agent without hardware. It uses the real boot service; its disk is a marker
+file.
 
-Thousands fit into one lab. The install agent is the real one, run by a pool of threads; ssh is answered by real sshd
-with the host keys that were reported, and every command that is sent ends in a refusal, never in a shell
-(`ssh_door.py`).
+Thousands fit into one lab: installs run in a pool of threads. A real sshd answers with the reported host keys and
+refuses every command (`ssh_door.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""One listener for ssh to all simulated machines: real sshd for each connection, with the host key of the address
-called.
+"""One ssh listener for all simulated machines: each connection gets a real sshd with the host key of its local address.
 
-sshd is the node image's own, in its root (the controller needs none). What is asked to run is not run: a simulated
-machine has nothing to run it on. `true` and the boot id are answered.
+sshd is the node image's own, in its root (the controller needs none). Commands are refused, except `true` and reading
+the boot id.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class SshDoor:
 
 
 def is_up(machine: Chassis) -> bool:
-    """Whether it has booted from its disk: before, and without power, nobody answers."""
+    """Whether the machine runs and has booted from its disk."""
     return machine.running and isinstance(machine.body, SimulatedBody) and machine.body.booted
 
 

@@ -13,7 +13,7 @@ from bmk.lab.machines.hardware import hardware_of
 
 SCRIPT = """#!ipxe
 echo installing one
-kernel http://10.1.0.2/install/abc/vmlinuz bmk.server=http://10.1.0.2 bmk.grant=abc bmk.host=one || goto local
+kernel http://10.1.0.2/install/abc/vmlinuz bmk.url=http://10.1.0.2 bmk.grant=abc bmk.host=one || goto local
 :local
 """
 

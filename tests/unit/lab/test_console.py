@@ -8,7 +8,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from bmk.lab.machines.terminal import Terminal
+from bmk.lab.machines.console import Terminal
 
 
 def test_output_reaches_log_and_clients_and_input_the_machine(tmp_path: Path) -> None:
