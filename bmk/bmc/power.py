@@ -1,4 +1,4 @@
-"""Orders of power, the same for every kind of BMC: each is done when its end was read."""
+"""Power orders, the same for every kind of BMC: each is complete when the new state was read back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bmk.errors import BmcError, BmcRefuses
 
 Order = Literal["on", "off", "shutdown"]
 
-# A restart of the BMC's own could not be read back: the machine is on before and after.
+# Not the BMC's own restart order: it could not be read back, the machine is on before and after.
 ORDERS: dict[PowerAction, tuple[Order, ...]] = {
     "on": ("on",),
     "off": ("off",),
@@ -34,11 +34,11 @@ class PowerOrders(ABC):
 
     @abstractmethod
     def _glance(self) -> Power | None:
-        """What it is at this moment; None while it changes."""
+        """The power state now; None while it changes."""
 
     @abstractmethod
     def _order(self, order: Order) -> bool:
-        """Ask for it once; False when the machine is so already. `shutdown` asks the system that runs there."""
+        """Send the order once; False when the machine is in that state already. `shutdown` asks its system."""
 
     def set_power(self, action: PowerAction) -> None:
         for order in ORDERS[action]:
@@ -62,7 +62,7 @@ class PowerOrders(ABC):
         self._access.tell("bmc.power", f"power {power}, read back", power=power)
 
     def _shut_down(self) -> None:
-        """Ask the system to end by itself; switch it off when it does not in time, or cannot be asked."""
+        """Ask the operating system to shut down; cut the power when it does not in time, or cannot be asked."""
         seconds = self._access.timing.shutdown
         try:
             if not self._order("shutdown"):

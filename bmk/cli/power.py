@@ -1,4 +1,4 @@
-"""`bmk power`: hands on machines' power, through their BMCs."""
+"""`bmk power`: switch machines on and off through their BMCs, or show their power state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HARMLESS = ("on", "status")  # interrupts nothing
 _SIDE_BY_SIDE = 32  # BMCs asked at once
-_PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and can ask again
+_PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits for it, and can repeat the command
 
 
 @click.command(name="power", epilog="Example: bmk power status lab --limit worker")
@@ -32,9 +32,9 @@ _PATIENCE = 30.0  # seconds for a BMC that does not answer: a person waits, and 
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before interrupting what runs on a host.")
 @output_option()
 def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ...]) -> None:
-    """Switch machines on or off, cycle them, or ask how they are (all of DC when none is named).
+    """Switch machines on or off, cycle them, or show their power state (of all hosts of DC when none is named).
 
-    off and cycle cut the power. shutdown and restart ask the system of the machine to end first, and cut the power
+    off and cycle cut the power. shutdown and restart ask the operating system to shut down first, and cut the power
     when it has not after five minutes: bmk events says so. Each change is read back. Nothing is switched when the BMC
     belongs to another machine than the file says. Asks before it interrupts hosts that are in a cluster or being
     installed. Exit code 4: some failed; 5: all did.
@@ -58,7 +58,7 @@ def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ..
 
 
 def _agree(journal: Journal, action: str, dc: str, hosts: Sequence[Host]) -> None:
-    """Raises Declined unless nothing is interrupted, or a person wants that."""
+    """Raises Declined when hosts would be interrupted and nobody agreed to it."""
     from bmk.errors import Declined
 
     busy = occupied(journal, [h.name for h in hosts])
@@ -89,7 +89,7 @@ def occupied(journal: Journal, hosts: Sequence[str]) -> Mapping[str, str]:
 
 
 def _one(workspace: Workspace, host: Host, action: str) -> dict[str, Any]:
-    """Do it to one host; what goes wrong is a cell of its row."""
+    """Carry out the action on one host; an error is the `problem` of its row."""
     from bmk.bmc import Timeouts, conversation
     from bmk.errors import BmkError
     from bmk.phases.identity import mismatches
@@ -122,13 +122,16 @@ def _problem(error: BmkError) -> dict[str, str | None]:
 
 
 def _end(rows: Sequence[Mapping[str, Any]], action: str, dc: str) -> None:
-    """All well, or an error that says for how many hosts not: exit code 4 for some, 5 for all."""
+    """Raises for hosts that failed: exit code 4 for some of them, 5 for all."""
     from bmk.errors import SomeHostsFailed, Unreachable
+    from bmk.hostlist import compact
 
     bad = [row for row in rows if row["problem"]]
     if not bad:
         return
     kind = Unreachable if len(bad) == len(rows) else SomeHostsFailed
     hints = dict.fromkeys(row["next"] for row in bad if row["next"])
-    names = ", ".join(row["host"] for row in bad)
-    raise kind(f"power {action} failed for {names}", hint="; ".join(hints) or f"bmk why {dc} {bad[0]['host']}")
+    raise kind(
+        f"power {action} failed for {compact(row['host'] for row in bad)}",
+        hint="; ".join(hints) or f"bmk why {dc} {bad[0]['host']}",
+    )

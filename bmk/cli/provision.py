@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from bmk.plan import Actual, Plan
 
 
+_NAMED = 20  # hosts to confirm that an error names; the plan above it names all
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """What the user asked for."""
@@ -70,7 +73,7 @@ def command(dc: str, **wish: Any) -> int:
 
 
 def _leave() -> NoReturn:
-    """End now. Python would wait for every thread that still waits for a silent BMC; all is in the journal already."""
+    """Exit now. Python would wait for every thread that waits for a silent BMC; the journal has everything already."""
     from bmk.errors import Exit
 
     say("interrupted; the same command continues")
@@ -124,9 +127,11 @@ def _agree(plan: Plan, wish: _Wish, dc: str) -> None:
 
     missing = {h: why for h, why in plan.unconfirmed.items() if h not in wish.confirm}
     if missing:
-        names = " ".join(f"--confirm {h}" for h in missing)
-        why = "; ".join(f"{h}: {reason}" for h, reason in missing.items())
-        raise Declined("disks with foreign data would be wiped", why=why, hint=f"bmk provision {dc} {names}")
+        shown = list(missing)[:_NAMED]
+        names = " ".join(f"--confirm {h}" for h in shown)
+        why = "; ".join(f"{h}: {missing[h]}" for h in shown)
+        more = f"; and {len(missing) - _NAMED} more, as the plan shows" if len(missing) > _NAMED else ""
+        raise Declined("disks with foreign data would be wiped", why=why + more, hint=f"bmk provision {dc} {names}")
     if wish.yes:
         return
     if not sys.stdin.isatty():
