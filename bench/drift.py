@@ -71,7 +71,7 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         measured([*bmk, "validate", "--write", str(file)], env)
         drive = ROOT / "tests/services/drift/drive.py"
         ask = [*inside, sys.executable, str(drive), str(file)]
-        sealed, _ = measured([*ask, "seal", "{}"], env)
+        signed, _ = measured([*ask, "sign", "{}"], env)
         time.sleep(2)
         known = at / "state/office/known_hosts"
         key = at / "state/office/ssh/id_ed25519"
@@ -82,7 +82,7 @@ def fleet(at: Path, hosts: int) -> dict[str, Any]:
         raw = min(measured([*inside, "sh", "-ec", fan], env)[0] for _ in range(2))
         command = [*bmk, "drift", str(file), "--no-bmc", "--parallel", str(PARALLEL), "-o", "prom"]
         runs = [measured(command, env, (4,)) for _ in range(2)]
-    return {"hosts": hosts, "raw": raw, "drift": min(r[0] for r in runs), "mb": runs[-1][1], "seal": sealed}
+    return {"hosts": hosts, "raw": raw, "drift": min(r[0] for r in runs), "mb": runs[-1][1], "sign": signed}
 
 
 def against_ansible(at: Path, hosts: int) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def against_ansible(at: Path, hosts: int) -> tuple[float, float]:
         inside = ["nsenter", "--target", str(pid), "--net", "--", sys.executable]
         env = {**lab.environment, "NO_COLOR": "1"}
         ask = [*inside, str(ROOT / "tests/services/drift/drive.py"), str(lab.file)]
-        measured([*ask, "seal", "{}"], env)
+        measured([*ask, "sign", "{}"], env)
         command = [*inside, "-m", "bmk", "drift", str(lab.file), "--no-bmc", "--parallel", str(PARALLEL), "-o", "prom"]
         return min(measured(command, env, (4,))[0] for _ in range(2)), _checked([*ask, "check", "{}"], env)
 
@@ -148,7 +148,7 @@ def main() -> None:
             r = fleet(Path(directory), hosts)
         print(
             f"{r['hosts']:>4} hosts: drift {r['drift']:.1f} s, raw ssh {r['raw']:.1f} s, {r['drift'] / r['raw']:.2f}x; "
-            f"{r['drift'] / hosts * 1000:.0f} ms a host, largest process {r['mb']:.0f} MB; sealing {r['seal']:.1f} s"
+            f"{r['drift'] / hosts * 1000:.0f} ms a host, largest process {r['mb']:.0f} MB; signing {r['sign']:.1f} s"
         )
 
 

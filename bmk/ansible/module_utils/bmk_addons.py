@@ -1,5 +1,5 @@
 # Copyright bmk contributors. Apache-2.0
-"""kubeadm's addons, CoreDNS and kube-proxy: in the API as the patches of this control plane want them.
+"""kubeadm's addons, CoreDNS and kube-proxy: kept in the API as the patches of this control plane have them.
 
 A patch is a strategic merge patch, as JSON. kubeadm applies it when it makes the addon; when the object in the API
 differs from it (bmk has a new setting, somebody edited it), kubeadm makes the addon once more.
@@ -16,18 +16,18 @@ from ansible.module_utils.bmk_batch import Failed, command
 KUBEADM, KUBECTL = "/usr/local/bin/kubeadm", "/usr/local/bin/kubectl"
 ADMIN = "/etc/kubernetes/admin.conf"
 PATCHES = "/etc/kubernetes/patches"
-ROLLOUT = 180  # seconds for an addon's pods to be replaced: after a repair the controllers begin again, too
+ROLLOUT = 180  # seconds for an addon's pods to be replaced: after a repair the controllers restart, too
 ADDONS = {  # phase of kubeadm -> what its patches are called, and the object
     "coredns": ("corednsdeployment", "deployment/coredns"),
     "kube-proxy": ("kubeproxydaemonset", "daemonset/kube-proxy"),
 }
-_KEYS = ("name", "mountPath", "topologyKey")  # what tells entries of a list apart
+_KEYS = ("name", "mountPath", "topologyKey")  # what identifies an entry of a list
 
 
 def put_right(config: str, environment: dict[str, str], check: bool) -> list[str]:
-    """Names of addons that differ from their patches; without `check` kubeadm makes them anew, and their pods follow.
+    """Names of addons that differ from their patches; without `check` kubeadm applies them, which replaces pods.
 
-    One that is not there was taken away by somebody, and stays away.
+    One that is not there was removed by somebody, and is not made again.
     """
     differing = [name for name in ADDONS if not all(holds(patch, _live(name)) for patch in _patches(name))]
     for name in [] if check else differing:

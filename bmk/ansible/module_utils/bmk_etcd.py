@@ -18,12 +18,12 @@ GRACE = 120  # seconds until a member that is not well counts as ill
 
 
 def healthy() -> bool:
-    """The member here takes part: it answers a read that a majority agreed to."""
+    """Whether this member answers a linearizable read, which needs a majority."""
     return any(member["health"] for member in _health())
 
 
 def may_stop() -> None:
-    """Raises Failed when the cluster would lose its majority by a restart here. A member that is down may be mended.
+    """Raises Failed when the cluster would lose its majority by a restart here. A member that is down may restart.
 
     One that was changed just before, by a run that was killed, is waited for.
     """
@@ -31,7 +31,7 @@ def may_stop() -> None:
     while True:
         members = _health("--cluster")
         well = sum(member["health"] for member in members)
-        # two cannot do without one of them, and one not without itself: a moment without writes is the price
+        # with one or two members each restart interrupts writes for a moment
         needed = min(len(members) // 2 + 1, len(members) - 1)
         if not members or well - 1 >= needed or not healthy():
             return
@@ -46,7 +46,7 @@ def may_stop() -> None:
 
 
 def addresses() -> list[str]:
-    """Of all control planes, this one among them; none when the member here does not say."""
+    """Of all control planes, this one among them; none when this member does not answer."""
     return sorted(str(urllib.parse.urlsplit(member["endpoint"]).hostname) for member in _health("--cluster"))
 
 

@@ -1,5 +1,5 @@
 # Copyright bmk contributors. Apache-2.0
-"""The file with the key of secrets at rest: made once for a cluster, handed on, never made anew over what is there."""
+"""The file with the key of secrets at rest: made once for a cluster, handed to each join, never replaced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def first_key(of_others: str, action: str) -> None:
 
 
 def keep_key(of_others: str, check: bool) -> list[str]:
-    """Paths put right: the file is as bmk writes it with the key that it has, or comes back from another control plane.
+    """Paths that were repaired: the file as bmk writes it with its key, or with the key of another control plane.
 
     Never with a new key: what is encrypted in etcd could not be read with it.
     """

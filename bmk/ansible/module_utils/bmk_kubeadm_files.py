@@ -1,9 +1,9 @@
 # Copyright bmk contributors. Apache-2.0
-"""What kubeadm left on a host, as it would write it now: manifests of static pods, the kubelet's configuration, modes.
+"""kubeadm's files on a host, kept as kubeadm would write them now: static pods, the kubelet's configuration, modes.
 
-kubeadm renders into a directory of its own (a dry run); what differs on the host is put right, and the daemons that
-read it begin anew: so a hand-edited manifest and a setting that is new in bmk are the same case. What was rendered is
-recorded like any other list, so `bmk_probe` sees later whether it still holds.
+kubeadm renders into a directory of its own (a dry run); files on the host that differ are replaced, and the daemons
+that read them are restarted: so a hand-edited manifest and a setting that is new in bmk are the same case. What was
+rendered is recorded like any other list, so `bmk_probe` can tell later whether it still holds.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ PATIENCE = 480  # seconds for an API server to come back
 
 
 def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
-    """Paths that were (in check mode: would be) put right. `config` is the path of kubeadm's init configuration.
+    """Paths that were (in check mode: would be) replaced. `config` is the path of kubeadm's init configuration.
 
-    Daemons that began before what they read are named like paths, and begin anew.
+    Daemons that started before a file that they read changed are named like paths, and restarted.
     """
     kind, items = Files(), wanted(config, environment)
     actual = {item["path"]: kind.actual(item) for item in items}
@@ -162,9 +162,10 @@ def _is_entry(line: str) -> bool:
 
 
 def take_effect(owed: dict[str, float], trees: list[Item]) -> list[str]:
-    """The kubelet sees manifests by itself. Who reads files at its start, and began before them, begins anew: whoever
-    changed them, and when. Returns those. `trees` are given to their owners until all is up: a program that ran as
-    somebody else may have made a file in its last moment.
+    """Wait for static pods whose manifests changed, and restart daemons that started before their files. Returns those.
+
+    `trees` are handed to their owners until all is up: a program that ran as another user may have made a file in its
+    last moment.
     """
     address = _flag(_text(API), "--advertise-address") if os.path.exists(API) else ""
     if ETCD in owed:
@@ -177,7 +178,7 @@ def take_effect(owed: dict[str, float], trees: list[Item]) -> list[str]:
     if "kube-apiserver" in old:
         again = time.time()
         for pid in started("kube-apiserver"):
-            os.kill(pid, signal.SIGTERM)  # the kubelet begins its container anew
+            os.kill(pid, signal.SIGTERM)  # the kubelet starts its container again
         _wait_for("kube-apiserver", lambda: _ready(address), again, trees)
     return old
 

@@ -29,7 +29,7 @@ class Sysctls(BatchKind):
             return {"value": None}
 
     def apply(self, items: list[Item], actual: dict[str, Item]) -> None:
-        """Twice, with those that were right: the kernel resets redirects when it is told to forward."""
+        """Twice, with those that were right: the kernel resets redirects when forwarding is turned on."""
         right = [{"name": name, "value": known["value"]} for name, known in actual.items() if known["value"]]
         wanted = {item["name"]: item for item in [*right, *items]}
         for item in 2 * list(wanted.values()):

@@ -49,9 +49,9 @@ def only_bmk_approves() -> None:
 
 
 def _retire(host: str) -> None:
-    """Who asks for a ticket is no member: a Node of that name is of an installation, or a join, that came to nothing.
+    """A host that needs a ticket is no member: a Node of its name is of an old installation or a failed join.
 
-    kubeadm joins under no name that it sees Ready, and a machine is installed anew before the API misses the old one.
+    kubeadm refuses a name that is Ready, and the API notices only later that a machine was installed again.
     """
     command(KUBECTL, "--kubeconfig", ADMIN, "delete", "node", "--ignore-not-found", "--wait=false", host)
 

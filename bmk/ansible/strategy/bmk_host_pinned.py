@@ -14,7 +14,7 @@ DOCUMENTATION = host_pinned.DOCUMENTATION.replace("name: host_pinned\n", "name: 
 
 
 class StrategyModule(host_pinned.StrategyModule):  # type: ignore[misc]
-    """Looks for dead workers whenever it looks for results."""
+    """Checks for dead workers whenever it reads results."""
 
     def _process_pending_results(self, iterator: Any, *how: Any, **more: Any) -> list[Any]:
         if self._tqm.has_dead_workers():

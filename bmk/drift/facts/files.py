@@ -156,7 +156,7 @@ FILES = Fact(
     rules=(
         Rule("/etc/kubernetes/manifests/*", "*", "security", "the kubelet runs whatever lies there, as root"),
         Rule("/etc/bmk/*", "*", "security", "the host changed its own record of what was set"),
-        Rule("/root/.ssh*", "*", "security", "who is named there is root"),
+        Rule("/root/.ssh*", "*", "security", "its keys and options open the account root"),
         Rule("/etc/sudoers*", "*", "security"),
         Rule("/etc/ssh/*", "*", "security"),
         Rule("/etc/cron*", "*", "security", "runs as root by the clock"),

@@ -84,7 +84,7 @@ NFTABLES = Fact(
     baseline=attributes("rules"),
     repair=by_play,
     restarts="bmk-masquerade",
-    rules=(Rule("*", "*", "breaking", "pods reach what is outside otherwise than dc.yml says"),),
+    rules=(Rule("*", "*", "breaking", "masquerading of pods differs from dc.yml"),),
 )
 
 _EPHEMERAL = 32768  # the first port of net.ipv4.ip_local_port_range

@@ -11,7 +11,7 @@ from bmk.drift.model import Attributes, Desired, Difference, Facts, Repair
 
 _BAD = ("Critical", "Warning")
 _EVENT = "bmk why {dc} {where}; when the machine is seen to, clear the event log of its BMC"
-_SINCE = "the machine told its BMC so after the baseline was signed"
+_SINCE = "logged by the BMC after the baseline was signed"
 
 
 def _override(difference: Difference, _: Desired) -> Repair:

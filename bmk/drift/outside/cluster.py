@@ -32,9 +32,9 @@ POLICIES = Kind(
     closed=("*",),
     repair=by_api,
     rules=(
-        Rule("Validating*", "*", "security", "admission lets in what it should not, or refuses what it should let in"),
-        Rule("PodDisruptionBudget/*", "*", "degraded", "names may be away while nodes are drained"),
-        Rule("*", "*", "security", "what bmk runs in the cluster, what that may do, or who reaches whom"),
+        Rule("Validating*", "*", "security", "admission accepts or refuses other requests than it should"),
+        Rule("PodDisruptionBudget/*", "*", "degraded", "DNS may fail while nodes are drained"),
+        Rule("*", "*", "security", "a workload of bmk, its rights, or a network policy"),
     ),
 )
 

@@ -82,7 +82,7 @@ KUBELET = Kind(
     name="kubelet",
     repair=by_play,
     restarts="kubelet",
-    rules=(Rule("*", "*", "security", "runs with something else than its file says"),),
+    rules=(Rule("*", "*", "security", "runs with other settings than its file"),),
 )
 
 
@@ -121,7 +121,7 @@ IMAGES = Kind(
             "*", "build", "degraded", "the mirror was built anew since",
             next="bmk plan {dc}: an upgrade brings it; until then it is expected: in dc.yml",
         ),
-        Rule("*", "*", "security", "runs under a name of Kubernetes, and is nothing that the mirror holds"),
+        Rule("*", "*", "security", "runs under a name of Kubernetes, but the mirror does not hold it"),
     ),
 )  # fmt: skip
 

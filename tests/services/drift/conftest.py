@@ -1,4 +1,4 @@
-"""A small data center of sshd hosts in a network namespace of the test, sealed as they are."""
+"""A small data center of sshd hosts in a network namespace of the test, with signed baselines."""
 
 from __future__ import annotations
 
@@ -147,8 +147,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         office.write()
         argv = [sys.executable, "-m", "bmk", "validate", "--write", str(at / "dc.yml")]
         subprocess.run(argv, env=office.env, check=True, capture_output=True)
-        sealed = office.drive("seal")
-        assert set(sealed.values()) == {"[]"}, sealed
+        signed = office.drive("sign")
+        assert set(signed.values()) == {"[]"}, signed
         yield office
 
 

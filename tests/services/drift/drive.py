@@ -1,4 +1,4 @@
-"""Runs inside the hosts' network: drive.py FILE seal|pin|check|run|kubeconfig JSON. Prints one line of JSON."""
+"""Runs inside the hosts' network: drive.py FILE sign|pin|check|run|kubeconfig JSON. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bmk.live.services import LiveServices
 from bmk.ssh import run
 
 
-def seal_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
-    """Pin the keys of all hosts and seal what they are."""
+def sign_all(dc: DataCenter, _: dict[str, Any]) -> dict[str, str]:
+    """Pin the keys of all hosts and sign a baseline of each."""
     journal = open_journal(dc)
     known = dc.source.parent / "keys.json"
     for name, keys in json.loads(known.read_text()).items() if known.exists() else ():
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     data_center = load_datacenter(sys.argv[1], versions={"1.37.2"})
     sys.stdout.write(
         json.dumps(
-            {"seal": seal_all, "pin": pin, "check": check, "run": run_there, "kubeconfig": fetch}[sys.argv[2]](
+            {"sign": sign_all, "pin": pin, "check": check, "run": run_there, "kubeconfig": fetch}[sys.argv[2]](
                 data_center, json.loads(sys.argv[3])
             )
         )

@@ -112,7 +112,7 @@ def test_a_host_that_is_not_done_keeps_the_old_key_alive(office: Office, other: 
     assert let_in(office, 3) == [before]
     lines = (office.root(1) / "root/.ssh/authorized_keys").read_text().replace(hall.address(1), hall.address(3))
     (office.root(3) / "root/.ssh/authorized_keys").write_text(lines)
-    office.drive("seal")
+    office.drive("sign")
 
 
 @pytest.mark.parametrize("line", [0, COUNT // 2, COUNT, COUNT + COUNT // 2])

@@ -36,7 +36,7 @@ def test_a_new_list_is_asked() -> None:
 
 
 def test_without_a_probe_everything_is_asked() -> None:
-    """A play that did not look cannot know."""
+    """A play without a probe calls its hosts."""
     assert not holds(None, "bmk_files", _arguments())
     assert not holds({}, "bmk_files", _arguments([]))
 
