@@ -477,7 +477,7 @@ def test_a_command_that_fails_is_told_with_what_it_was_about() -> None:
 
 def test_a_number_of_another_group_is_refused() -> None:
     """The group that has it is named, and nothing is changed: two groups of one number would share a socket."""
-    kind = bmk_groups.Groups()
+    kind = bmk_groups.GroupsKind()
     item = {"name": "bmk-no-such-group", "gid": 0}
     with pytest.raises(Failed, match="root has it"):
         kind.apply([item], {item["name"]: kind.actual(item)})
