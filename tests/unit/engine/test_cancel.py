@@ -94,7 +94,9 @@ def test_the_end_of_a_run_reaches_its_threads(run: Run) -> None:
             return await started(run, order, order.began)
 
     async def left_behind() -> None:
-        await asyncio.gather(await whole(), return_exceptions=order.goes_on.set() is None)
+        task = await whole()
+        order.goes_on.set()
+        await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(left_behind())
     assert order.sent == []
