@@ -49,12 +49,16 @@ def main(arguments: list[str] | None = None) -> int:
     from bmk.datacenter.load import load_datacenter  # noqa: PLC0415 - pulls in the whole model
 
     options = _options(arguments)
-    try:
+
+    def load() -> DataCenter:
         dc = load_datacenter(options.dc)
-        dc = replace(dc, state=options.state or dc.state)
+        return replace(dc, state=options.state or dc.state)
+
+    try:
+        dc = load()
         desk = RequestContext(dc, dc.state, open_journal(dc), JournalWriter(open_journal(dc)))
         gc.freeze()  # the data center is there to stay: looking through it again and again is a third of an answer
-        uvloop.run(run(desk, options.listen, lambda: load_datacenter(options.dc)))
+        uvloop.run(run(desk, options.listen, load))
     except BmkError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

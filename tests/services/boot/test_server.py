@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_a_changed_data_center_is_served_without_a_restart(boot: Boot, tmp_path:
     for name in ("dc.yml", "addresses.yml"):
         (copy / name).write_text((source / name).read_text())
     whole = (copy / "dc.yml").read_text()
-    boot.dc = type(boot.dc)(boot.dc.name, copy / "dc.yml", boot.dc.spec, boot.dc.hosts)
+    boot.dc = replace(boot.dc, source=copy / "dc.yml")
     boot.start("boot-service", "nginx")
     _, machine = boot.host("cp-1")
     (copy / "dc.yml").write_text("nonsense: [")
