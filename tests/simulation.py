@@ -11,11 +11,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bmk.actions.provision import PROVISION
+from bmk.actions.reinstall import order_reinstall
 from bmk.agent import AgentError
 from bmk.agent.hardware import one_line
 from bmk.agent.nonces import choose, console, opened
@@ -34,9 +35,11 @@ from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
+from bmk.journal.records import ReinstallOrder
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
-from bmk.plan import Actual, Plan, build_plan
+from bmk.plan import Plan, build_plan
+from bmk.plan.actual import Observation
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = GrantedImage("node-image", "f" * 64, "e" * 64)
@@ -93,7 +96,9 @@ class Machine:
     configured: int = 0
     inits: int = 0
     joins: int = 0
-    node: bool = False
+    node: bool = False  # the API knows it
+    member: bool = False  # what is on its disk takes part in the cluster
+    drained: bool = False
     half: bool = False  # kubeadm init was begun here and not finished
     asks: bool = False  # its kubelet waits for the client certificate that its ticket asked for
     approved: bool = False  # its serving certificate
@@ -102,6 +107,11 @@ class Machine:
     console: bytes = b""
     spare: dict[str, bytes] = field(default_factory=dict)  # nonces that it made itself, by grant
     faults: set[str] = field(default_factory=set)
+
+    @property
+    def serves(self) -> bool:
+        """What is on its disk runs, as a part of the cluster; its API server long before kubeadm init is done."""
+        return self.system == "disk" and (self.member or self.half)
 
 
 class FakeBmc:
@@ -136,9 +146,13 @@ class FakeBmc:
     def set_power(self, action: str) -> None:
         self._reach()
         self._simulation.life.spend()
+        had = self._simulation.has_quorum()
         self._m.cycles += action == "cycle" or (action == "off" and self._m.power == "on")
-        self._m.power, self._m.system = ("off", "") if action == "off" else ("on", "firmware")
-        self._m.steps = 0
+        if action != "on" or self._m.power != "on":
+            self._m.power, self._m.system = ("off", "") if action == "off" else ("on", "firmware")
+            self._m.steps = 0
+        if had and not self._simulation.begins_anew():
+            self._simulation.check_quorum()
         self._simulation.life.spend()
 
     def set_boot_once(self, target: str, firmware: str) -> None:
@@ -206,16 +220,33 @@ class FakeCluster:
     def __init__(self, simulation: Simulation, name: str) -> None:
         self._simulation, self._name = simulation, name
 
-    def _members(self) -> list[Machine]:
-        return [m for m in self._simulation.machines.values() if m.host.cluster == self._name and m.node]
+    def _machines(self) -> list[Machine]:
+        return [m for m in self._simulation.machines.values() if m.host.cluster == self._name]
 
     def live(self) -> Sequence[str]:
-        return [m.host.name for m in self._members() if m.host.role == "control_plane" and m.system == "disk"]
+        return [m.host.name for m in self._machines() if m.host.role == "control_plane" and m.serves]
+
+    def etcd(self) -> Mapping[str, bool]:
+        self.nodes()
+        return {name: self._simulation.machines[name].serves for name in self._simulation.etcd}
+
+    def drain(self, host: Host, seconds: float) -> None:
+        self._simulation.life.spend()
+        self._simulation.machines[host.name].drained = True
+
+    def remove(self, host: Host) -> None:
+        """etcd needs the word of a majority, also for this."""
+        self._simulation.life.spend()
+        self._simulation.check_quorum()
+        self._simulation.etcd.discard(host.name)
+        self._simulation.machines[host.name].node = False
+        self._simulation.life.spend()
 
     def nodes(self) -> Mapping[str, Any]:
         if not self.live():
             raise Unreachable("no API server answers", where=self._name)
-        return {m.host.name: "ready" for m in self._members()}  # long before its serving certificate is approved
+        known = [m for m in self._machines() if m.node]
+        return {m.host.name: "ready" if m.serves else "not-ready" for m in known}  # before its certificate is approved
 
     def made_with(self) -> Mapping[str, str]:
         self.nodes()
@@ -228,7 +259,7 @@ class FakeCluster:
             if m.host.cluster == self._name and m.asks:
                 m.asks = False
                 answers.append(Decision(f"client-{m.host.name}", m.host.name, "client"))
-            elif m.node and m.host.cluster == self._name and not m.approved:
+            elif m.node and m.serves and m.host.cluster == self._name and not m.approved:
                 m.approved = True
                 answers.append(Decision(f"serving-{m.host.name}", m.host.name, "serving"))
         return answers
@@ -273,7 +304,8 @@ class Simulation:
         self.policies_applied: set[str] = set()
         self.batches: list[tuple[str, tuple[str, ...]]] = []
         self.digest = "d1"
-        self.stale: tuple[Plan, dict[str, Actual]] | None = None  # what was seen earlier, for a run that is late
+        self.stale: tuple[Plan, Observation] | None = None  # what was seen earlier, for a run that is late
+        self.etcd: set[str] = set()  # members of the one cluster's etcd
         self.odd: set[str] = set()  # clusters whose API answers what nobody understands
         self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
@@ -333,21 +365,27 @@ class Simulation:
             return Result(False, 0, "Join with the ticket", "timed out waiting for the TLS bootstrap")
         if playbook == "configure.yml":
             m.configured += 1
-        elif m.half or not m.node:
+        elif m.half or not m.member:
             assert (playbook == "init.yml") != bool(variables.get("bmk_via")), "joined without an API"
             others = [o for o in self.machines.values() if o.half and o is not m]
             assert not others, "joined a cluster that is only half begun"
             m.inits += playbook == "init.yml"
             m.joins += playbook == "join.yml"
-            m.node, m.half = True, False
+            assert not (m.node and not m.half), "joined beside the node that it was before"
+            assert m.half or m.host.name not in self.etcd, "joined beside the member of etcd that it was before"
+            m.node, m.member, m.half, m.drained = True, True, False, False
+            self.etcd |= {m.host.name} if m.host.role == "control_plane" else set()
+            self.check_quorum()
         return Result()
 
     def _begin(self, playbook: str, m: Machine) -> None:
         """kubeadm init brings an API server up long before it is done; done over, it loses whoever joined."""
-        if playbook == "init.yml" and f"fail-{playbook}" not in m.faults and (m.half or not m.node):
-            assert not [o for o in self.machines.values() if o.node and o is not m], "began a second cluster"
-            m.node = m.half = True
-        m.asks = playbook == "join.yml" and not m.node
+        if playbook == "init.yml" and f"fail-{playbook}" not in m.faults and (m.half or not m.member):
+            assert not [o for o in self.machines.values() if o.serves and o is not m], "began a second cluster"
+            for other in self.machines.values():  # an API of its own, which knows nobody
+                other.node = other is m
+            m.half, self.etcd = True, {m.host.name}
+        m.asks = playbook == "join.yml" and not m.member
 
     async def _approved(self, joining: Sequence[Machine]) -> None:
         """kubeadm waits for the certificate that its ticket asked for, for seconds, then gives up."""
@@ -355,6 +393,24 @@ class Simulation:
             if not any(m.asks for m in joining):
                 return
             await asyncio.sleep(0.005)
+
+    def check_quorum(self) -> None:
+        """Whatever a run does, a majority of etcd's members goes on."""
+        assert self.has_quorum(), f"etcd has lost its quorum: members are {sorted(self.etcd)}"
+
+    def has_quorum(self) -> bool:
+        return sum(self.machines[name].serves for name in self.etcd) >= len(self.etcd) // 2 + 1
+
+    def begins_anew(self) -> bool:
+        """Every member of etcd is to be installed again: nothing goes on."""
+        return self.etcd <= ReinstallOrder.load_all(self.service).keys()
+
+    def replace(self, name: str, serial: str) -> None:
+        """Somebody puts another machine in the place of this one, switched off, and writes it into the file."""
+        disk = self.dc.hosts[name].disk.model_copy(update={"serial": f"DISK-{serial}"})
+        host = replace(self.dc.hosts[name], serial=serial, uuid=None, disk=disk)
+        self.dc = replace(self.dc, hosts={**self.dc.hosts, name: host})
+        self.machines[name] = Machine(host, node=self.machines[name].node)
 
     # the machines' own life
     def tick(self) -> None:
@@ -447,11 +503,12 @@ class Simulation:
             m.system = "firmware-prompt"
             return
         m.disk, m.wipes = IMAGE[1], m.wipes + 1
-        m.node = m.half = m.asks = m.approved = False
+        m.member = m.half = m.asks = m.approved = False
         record = {
             "image_sha256": IMAGE[1],
             "disk_serial": m.host.disk.serial,
-            "serial": m.host.serial,
+            "serial": grant.serial,
+            "uuid": grant.uuid,
             "grant": m.grant,
             "attest": "none" if "unproven" in m.faults else grant.attest,
         }
@@ -464,10 +521,10 @@ class Simulation:
         self.service.append(Event(source, kind, text, m.host.name, data=data))
 
     # runs of bmk
-    def look(self, hosts: Sequence[str] | None = None) -> tuple[Plan, dict[str, Actual]]:
+    def look(self, hosts: Sequence[str] | None = None) -> tuple[Plan, Observation]:
         names = list(hosts or self.dc.hosts)
-        actuals = observe(self.dc, self.service, self, names, threads=4)
-        return build_plan(self.dc, "provision", PROVISION.phases, names, actuals), actuals
+        seen = observe(self.dc, self.service, self, names, threads=4)
+        return build_plan(self.dc, "provision", PROVISION.phases, names, seen), seen
 
     def provision(
         self,
@@ -480,13 +537,18 @@ class Simulation:
         """One run of `bmk provision`; raises Killed when its life ends before the run does."""
         return asyncio.run(self._provision(hosts, kill_after, Options(sinks=sinks, limits=FAST, poll=0.005, **more)))
 
+    def reinstall(self, names: Sequence[str], *, kill_after: int | None = None, **more: Any) -> list[Outcome]:
+        """`bmk reinstall` of these hosts, which are confirmed by being named."""
+        order_reinstall(self.dc, self.service, [self.dc.hosts[name] for name in names])
+        return self.provision(names, kill_after=kill_after, confirmed=frozenset(names), **more)
+
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
-        plan, actuals = self.stale or self.look(hosts)
+        plan, seen = self.stale or self.look(hosts)
         journal = MortalJournal.open(self.path)
         self.life = journal.life = Life(kill_after)
         ticking = asyncio.create_task(self._ticking())
         try:
-            return await perform(new_run_id(), PROVISION, self.dc, self, journal, plan, actuals, options)
+            return await perform(new_run_id(), PROVISION, self.dc, self, journal, plan, seen, options)
         except BaseExceptionGroup as group:
             raise Killed from group
         finally:

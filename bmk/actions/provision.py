@@ -15,12 +15,15 @@ from bmk.phases.powered import Powered
 from bmk.phases.reachable import Reachable
 from bmk.phases.ready import Ready
 from bmk.phases.registered import Registered
+from bmk.phases.removed import Removed
+from bmk.phases.smoke_test import SmokeTest
 from bmk.phases.verified import Verified
 
 PROVISION = Action(
     "provision",
     (
         Registered(),
+        Removed(),
         Powered(),
         Booting(),
         Imaging(),
@@ -32,6 +35,7 @@ PROVISION = Action(
         Verified(),
         DriftRepair(),
         BaselineSigned(),
+        SmokeTest(),
         Ready(),
     ),
 )

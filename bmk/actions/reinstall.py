@@ -1,49 +1,67 @@
-"""Which hosts may be installed anew, and the order to do it: `bmk provision` carries it out."""
+"""`bmk reinstall`: hosts out of their cluster, installed anew and in again, one after the other as the rollout allows.
+
+An order is on record before anything happens, so `bmk provision` carries it out as well, and the same command goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
+from bmk.actions.provision import PROVISION
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
-from bmk.journal.installation import AGAIN, order_again
+from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress
+
+REINSTALL = replace(PROVISION, name="reinstall")
 
 
-def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> None:
-    """Write down that these hosts are to be installed anew, all or none. Raises PreflightRefused."""
-    pinned, joined = journal.records("host_keys"), journal.records("joined")
-    bare = [host.name for host in hosts if host.name not in pinned]
+def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> list[str]:
+    """Order it for these hosts, all or none; returns those of them that an order which is not carried out yet names.
+
+    Raises PreflightRefused for a host that is not installed, and when a cluster would lose all its control planes while
+    other members stay.
+    """
+    pinned, under_way = journal.records("host_keys"), ReinstallProgress.load_all(journal)
+    bare = [host.name for host in hosts if host.name not in pinned and host.name not in under_way]
     if bare:
         raise PreflightRefused("not installed", where=", ".join(bare), hint=f"bmk provision {dc.name} installs it")
-    left = left_behind(dc, hosts, joined, journal.records(AGAIN))
-    if left:
+    joined = MembershipRecord.load_all(journal).keys()
+    going = {h.name for h in hosts} | ReinstallOrder.load_all(journal).keys()
+    for cluster, left in headless(dc, going, joined).items():
         raise PreflightRefused(
-            "a control plane cannot be taken out of a cluster that goes on",
-            why=f"etcd would count it as a member that is dead; members that would stay: {', '.join(left)}",
-            hint=f"name all hosts of the cluster, which begins anew then: bmk reinstall {dc.name} --limit CLUSTER",
+            f"cluster {cluster} would have no control plane any more",
+            why=f"members that would stay, of a cluster that is gone: {', '.join(left)}",
+            hint=f"name all hosts of the cluster, which begins anew then: bmk reinstall {dc.name} --limit {cluster}",
         )
+    new = [host.name for host in hosts if host.name not in under_way]
     with journal.transaction():
-        for host in hosts:
-            order_again(journal, host.name)
+        for host in (h for h in hosts if h.name in new):
+            ReinstallOrder(at=time.time()).save(journal, host.name)
+            ReinstallProgress(hosts=tuple(new), at=time.time()).save(journal, host.name)
             journal.append(Event("bmk", "host.reinstall", "is to be installed anew", host.name))
+    return [host.name for host in hosts if host.name in under_way]
 
 
 def withdraw_order(journal: Journal, hosts: Sequence[Host]) -> list[str]:
     """Take orders back that are not carried out yet; the names of their hosts."""
-    ordered = [host.name for host in hosts if host.name in journal.records(AGAIN)]
+    ordered = [host.name for host in hosts if host.name in ReinstallOrder.load_all(journal)]
     with journal.transaction():
         for name in ordered:
-            journal.forget(name, AGAIN)
+            ReinstallOrder.drop(journal, name)
+            ReinstallProgress.drop(journal, name)
             journal.append(Event("bmk", "host.reinstall", "is not to be installed anew after all", name))
     return ordered
 
 
-def left_behind(
-    dc: DataCenter, hosts: Sequence[Host], joined: Mapping[str, Any], ordered: Collection[str]
-) -> list[str]:
-    """Members that stay of clusters which would lose a control plane. Pure."""
-    going = {host.name for host in hosts} | set(ordered)
-    torn = {host.cluster for host in hosts if host.role == "control_plane" and host.name in joined}
-    return [h.name for h in dc.hosts.values() if h.cluster in torn and h.name in joined and h.name not in going]
+def headless(dc: DataCenter, going: Collection[str], joined: Collection[str]) -> dict[str, list[str]]:
+    """Clusters of which no control plane would stay, with the members that would. Pure."""
+    found: dict[str, list[str]] = {}
+    for cluster in dc.spec.clusters:
+        members = [h for h in dc.members(cluster) if h.name in joined]
+        staying = [h for h in members if h.name not in going]
+        if len(staying) < len(members) and staying and not any(h.role == "control_plane" for h in staying):
+            found[cluster] = [h.name for h in staying]
+    return found

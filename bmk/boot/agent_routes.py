@@ -26,6 +26,7 @@ from bmk.datacenter.resolve import Host
 from bmk.disks import plain_serial
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
+from bmk.journal.records import InstallationRecord
 
 _REFUSED = json_reply(403, {"reason": "refused: bmk why DC HOST on the deployer says why"})
 _NOT_YET = json_reply(503, {"reason": "ask again"})
@@ -158,9 +159,17 @@ def _problem(grant: Grant, report: Done) -> str:
 def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool:
     """All of it or nothing: killed before the end of the transaction, the ramdisk reports again and nothing is lost."""
     proof = report.model_dump(mode="json", exclude={"image_sha256", "host_keys"})
-    installed = {"image_sha256": grant.image_sha256, "disk_serial": report.disk_serial, "grant": grant.id, "at": now}
-    installed["attest"] = grant.attest
-    facts = {"installed": {**installed, "proof": proof}, "host_keys": list(report.host_keys)}
+    installed = InstallationRecord(
+        serial=grant.serial,
+        uuid=grant.uuid,
+        disk_serial=report.disk_serial,
+        image_sha256=grant.image_sha256,
+        grant=grant.id,
+        attest=grant.attest,
+        at=now,
+        proof=proof,
+    )
+    facts = {installed.KEY: installed.model_dump(mode="json"), "host_keys": list(report.host_keys)}
     data = {"grant": grant.id, **proof}
     told = Event("agent", "agent.done", "installed and read back", grant.host, data=data, at=now)
     with journal.transaction():

@@ -58,9 +58,10 @@ def _is_ours(dc: DataCenter, cluster: str, file: Path) -> bool:
 def _first(dc: DataCenter, cluster: str) -> str:
     """A control plane that can be asked: one that joined, as far as is known."""
     from bmk.datacenter.state import existing_journal
+    from bmk.journal.records import MembershipRecord
 
     journal = existing_journal(dc)
-    joined = journal.records("joined") if journal is not None else {}
+    joined = MembershipRecord.load_all(journal) if journal is not None else {}
     names = [host.name for host in dc.members(cluster, "control_plane")]
     return next((name for name in names if name in joined), names[0])
 
@@ -84,10 +85,11 @@ def _fetch(loaded: DataCenter, cluster: str, dc: str) -> Path:
     """From a control plane that joined; the file is the administrator's, so only its owner may read it."""
     from bmk.datacenter.state import existing_journal
     from bmk.errors import BmkError, PreflightRefused, Unreachable
+    from bmk.journal.records import MembershipRecord
     from bmk.live.workspace import enter
 
     journal = existing_journal(loaded)
-    joined = journal.records("joined") if journal is not None else {}
+    joined = MembershipRecord.load_all(journal) if journal is not None else {}
     there = [h for h in loaded.members(cluster, "control_plane") if h.name in joined]
     if not there:
         raise PreflightRefused(f"cluster {cluster} does not exist yet", hint=f"bmk provision {dc}")

@@ -55,4 +55,4 @@ def command(dc: str, limit: tuple[str, ...], output: str, out: Path | None, verb
         say(f"written to {out}; next: bmk provision {dc} --plan {out}")
     if refused:
         raise refusal(workspace.dc, refused)
-    return Exit.PENDING if plan.pending else Exit.OK
+    return Exit.OK if plan.empty else Exit.PENDING

@@ -77,14 +77,15 @@ def occupied(journal: Journal, hosts: Sequence[str]) -> Mapping[str, str]:
     import time
 
     from bmk.boot import grants
+    from bmk.journal.records import MembershipRecord
 
-    joined, busy = journal.records("joined"), {}
+    joined, busy = MembershipRecord.load_all(journal), {}
     for name in hosts:
         grant = grants.current(journal, name, time.time())
         if grant is not None and grant.claimed is not None:
             busy[name] = "is being installed"
         elif name in joined:
-            busy[name] = f"is a node of cluster {(joined[name] or {}).get('cluster')}"
+            busy[name] = f"is a node of cluster {joined[name].cluster}"
     return busy
 
 

@@ -1,41 +1,66 @@
-"""`bmk reinstall`: have hosts installed anew."""
+"""`bmk reinstall`: installed hosts from drain to Ready, installed anew."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from bmk.cli.options import dc_argument, hosts_argument, limit_option
+from bmk.cli.options import complete_hosts, dc_argument, hosts_argument, limit_option
 from bmk.cli.output import say
 
 
-@click.command(name="reinstall", epilog="Example: bmk reinstall par worker-3")
+@click.command(name="reinstall", epilog="Example: bmk reinstall par worker-3 worker-4 --max-unavailable 2")
 @dc_argument
 @hosts_argument
 @limit_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option(
+    "--confirm",
+    multiple=True,
+    metavar="HOST",
+    shell_complete=complete_hosts,
+    help="Give up what is on HOST's disk, of those that only --limit selects; several times.",
+)
+@click.option("--max-unavailable", type=click.IntRange(1), default=1, show_default=True, help="Members of a cluster.")
+@click.option("--max-unavailable-rack", type=click.IntRange(1), help="The same, of a rack.")
+@click.option("--stop-after", type=click.IntRange(1), default=1, show_default=True, help="Failures; then none begins.")
+@click.option("--pause-after", type=click.IntRange(1), help="Hosts; then it ends, and the same command goes on.")
+@click.option("--soak", type=click.FloatRange(0), default=0.0, help="Seconds to serve before the next one begins.")
 @click.option("--cancel", is_flag=True, help="Take the order back, as long as no installation began.")
-def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: bool) -> None:
-    """Have the next `bmk provision` install HOST anew: its disk is wiped, and its record begins anew.
+def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: bool, **wish: Any) -> int:
+    """Take each HOST out of its cluster, wipe and install it, and bring it back.
 
-    Nothing happens before that, and then only with --confirm HOST. Drain a node first. A control plane is installed
-    anew with its whole cluster only, which is a new cluster then.
+    Its pods are drained, as their disruption budgets allow; of control planes one is away at a time, and etcd keeps its
+    quorum. Can be killed at any time: the same command does what is left.
     """
-    from bmk.actions import reinstall
-    from bmk.datacenter.hosts import select_hosts
-    from bmk.datacenter.load import load_datacenter
-    from bmk.datacenter.state import claim, open_journal
+    from bmk.actions.reinstall import REINSTALL, order_reinstall, withdraw_order
+    from bmk.cli.running import RunRequest, leave, run_action
     from bmk.engine.lock import RunLock
-    from bmk.engine.session import new_run_id
+    from bmk.engine.rollout import Rollout
+    from bmk.errors import Declined, Exit
+    from bmk.live.workspace import open_workspace
 
     if not (hosts or limit):
         raise click.UsageError("name the hosts to install anew, or a --limit")
-    loaded = load_datacenter(dc)
-    wanted = select_hosts(loaded, hosts, limit)
-    claim(loaded)
-    with RunLock(journal := open_journal(loaded), new_run_id()):
-        if cancel:
-            names = reinstall.withdraw_order(journal, wanted)
-            say(f"not to be installed anew: {', '.join(names) or 'none of these was'}")
-            return
-        reinstall.order_reinstall(loaded, journal, wanted)
-    confirms = " ".join(f"--confirm {host.name}" for host in wanted)
-    say(f"to be installed anew: {', '.join(host.name for host in wanted)}\n  next: bmk provision {dc} {confirms}")
+    workspace = open_workspace(dc)
+    wanted = workspace.select(limit, hosts)
+    yes, confirm = wish.pop("yes"), wish.pop("confirm")
+    selection = " ".join([*hosts, *(f"--limit {one}" for one in limit)])
+    request = RunRequest(f"bmk reinstall {dc} {selection}", yes, (*confirm, *hosts), rollout=Rollout(**wish))
+    try:
+        with RunLock(workspace.journal, workspace.run_id) as lock:
+            if cancel:
+                names = withdraw_order(workspace.journal, wanted)
+                say(f"not to be installed anew: {', '.join(names) or 'none of these was'}")
+                return Exit.OK
+            before = order_reinstall(workspace.dc, workspace.journal, wanted)
+            if before:
+                say(f"goes on with: {', '.join(before)}")
+            try:
+                return run_action(workspace, REINSTALL, wanted, request, lock)
+            except Declined:
+                withdraw_order(workspace.journal, [h for h in wanted if h.name not in before])
+                raise
+    except KeyboardInterrupt:
+        leave()

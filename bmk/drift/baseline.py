@@ -31,6 +31,7 @@ from bmk.drift.model import Attributes, Facts
 from bmk.errors import PreflightRefused
 from bmk.journal import Journal
 from bmk.journal.installation import installation, installations
+from bmk.journal.records import InstallationRecord
 from bmk.paths import private_dir
 
 SCHEMA = 4  # of what is recorded and signed; a host with an older one gets a new baseline
@@ -159,8 +160,8 @@ def valid(journal: Journal, host: str) -> Baseline | None:
 def _present(journal: Journal, baseline: Baseline) -> Baseline | None:
     """None for a baseline of an installation that was replaced: it is history, although its signature is right."""
     if baseline.schema <= _UNNAMED:
-        began = (journal.facts(baseline.host).get("installed") or {}).get("at", 0.0)
-        return baseline if baseline.at >= began else None
+        installed = InstallationRecord.load(journal, baseline.host)
+        return baseline if installed is None or baseline.at >= installed.at else None
     return baseline if baseline.installation == installation(journal, baseline.host) else None
 
 

@@ -11,6 +11,7 @@ from bmk.drift.facts.files import MANIFEST_PATH
 from bmk.drift.history import outstanding
 from bmk.drift.model import Finding
 from bmk.journal import Journal
+from bmk.journal.records import SuspectRecord
 
 _KEYS = "/root/.ssh/authorized_keys"
 
@@ -24,7 +25,7 @@ def repair_variables(journal: Journal, hosts: Sequence[str]) -> dict[str, Any]:
     found = {h: outstanding(journal, h).get(h, ()) for h in hosts}
     wanted = {h: [f for f in findings if f.repair == "converge" and not f.expected] for h, findings in found.items()}
     drifted = {host: findings for host, findings in wanted.items() if findings}
-    suspect = {host for host in journal.records("suspect") if host in hosts}
+    suspect = {host for host in SuspectRecord.load_all(journal) if host in hosts}
     signed = {host: baselines.valid(journal, host) for host in drifted}
     kinds = {host: {f.difference.kind for f in findings} for host, findings in drifted.items()}
     return {

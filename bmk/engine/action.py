@@ -1,10 +1,11 @@
-"""An action is what a command does to a data center: its phases, in order."""
+"""An action is what a command does to a data center: its phases, in order, and how far it may go at a time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bmk.engine.phase import Phase
+from bmk.engine.phase import GroupPhase, Phase
+from bmk.engine.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,4 +13,5 @@ class Action:
     """`name` is the command's; it stands in plans and in the record of each run."""
 
     name: str
-    phases: tuple[Phase, ...]
+    phases: tuple[Phase | GroupPhase, ...]
+    rollout: Rollout = field(default_factory=Rollout)

@@ -14,6 +14,7 @@ Work = Callable[[tuple[str, ...]], Awaitable[Mapping[str, Any]]]
 @dataclass(slots=True)
 class _Queue:
     waiting: dict[str, asyncio.Future[Any]] = field(default_factory=dict)
+    seconds: float | None = None  # as long as the most patient of those who wait allows; None: no deadline
     arrival: asyncio.Event = field(default_factory=asyncio.Event)
     running: int = 0
     task: asyncio.Task[None] | None = None
@@ -41,17 +42,19 @@ class Batches:
         """Hosts that have not arrived yet."""
         return frozenset(self._coming.get(key, ()))
 
-    async def join(self, key: str, host: str, work: Work, *, all_of_them: bool = False) -> Any:
+    async def join(self, key: str, host: str, work: Work, seconds: float | None = None) -> Any:
         """Wait for the batch, let it run once for all its hosts, return this host's part of the result.
 
-        With `all_of_them` the batch starts only when nobody else is coming, otherwise `window` seconds after its first
-        host or when nobody else is coming.
+        It starts `window` seconds after its first host, or when nobody else is coming. It may take `seconds`, or
+        what the
+        most patient of its hosts allows, and ends with TimeoutError for all of them.
         """
         queue = self._queues.setdefault(key, _Queue())
         future = queue.waiting.setdefault(host, asyncio.get_running_loop().create_future())
+        queue.seconds = max(filter(None, (queue.seconds, seconds)), default=None)
         self.arrive(key, host)
         if queue.task is None or queue.task.done():
-            queue.task = self._spawn(self._gather(key, queue, work, None if all_of_them else self._window))
+            queue.task = self._spawn(self._gather(key, queue, work))
         try:
             return await future
         finally:
@@ -64,25 +67,29 @@ class Batches:
         if key in self._queues:
             self._queues[key].arrival.set()
 
-    async def _gather(self, key: str, queue: _Queue, work: Work, window: float | None) -> None:
+    async def _gather(self, key: str, queue: _Queue, work: Work) -> None:
         """Collect hosts until the window closes, nobody else is coming and there is a free place; then let them go."""
-        closes = None if window is None else asyncio.get_running_loop().time() + window
+        closes = asyncio.get_running_loop().time() + self._window
         while not self._ready(key, queue, closes):
             await _either(queue.arrival, closes, queue.running >= self._together)
             queue.arrival.clear()
         hosts, queue.waiting = queue.waiting, {}
+        seconds, queue.seconds = queue.seconds, None
         if not hosts:
             return
         queue.running += 1
-        self._spawn(self._perform(queue, hosts, work))
+        self._spawn(self._perform(queue, hosts, work, seconds))
 
-    def _ready(self, key: str, queue: _Queue, closes: float | None) -> bool:
-        closed = closes is not None and asyncio.get_running_loop().time() >= closes
+    def _ready(self, key: str, queue: _Queue, closes: float) -> bool:
+        closed = asyncio.get_running_loop().time() >= closes
         return queue.running < self._together and (closed or not self._coming.get(key))
 
-    async def _perform(self, queue: _Queue, hosts: Mapping[str, asyncio.Future[Any]], work: Work) -> None:
+    async def _perform(
+        self, queue: _Queue, hosts: Mapping[str, asyncio.Future[Any]], work: Work, seconds: float | None
+    ) -> None:
         try:
-            results = await work(tuple(hosts))
+            async with asyncio.timeout(seconds):
+                results = await work(tuple(hosts))
             outcome: Callable[[str], Any] = results.__getitem__
             _settle(hosts, outcome)
         except BaseException as error:
@@ -106,9 +113,9 @@ class Batches:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _either(arrival: asyncio.Event, closes: float | None, full: bool) -> None:
+async def _either(arrival: asyncio.Event, closes: float, full: bool) -> None:
     """Until somebody arrives, or the window closes (which does not help while all places are taken)."""
-    left = None if closes is None or full else max(0.0, closes - asyncio.get_running_loop().time())
+    left = None if full else max(0.0, closes - asyncio.get_running_loop().time())
     try:
         async with asyncio.timeout(left):
             await arrival.wait()

@@ -1,76 +1,250 @@
-"""Walks every host through its phases, all hosts at once, each at its own pace; one bad host never stops another."""
+"""Walks every host through its phases, all hosts at once, each at its own pace; one bad host never stops another.
+
+A phase of a whole group runs once; the hosts of the group wait for it where it stands in the order. A phase that
+disrupts a
+member of a cluster takes a turn first (`engine.rollout`), which ends when the member serves again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from bmk.engine.phase import AttemptFailed, Context, Phase
+from bmk.engine.action import Action
+from bmk.engine.phase import AttemptFailed, Context, GroupContext, GroupPhase, Phase, Work
+from bmk.engine.rollout import quorum
 from bmk.engine.run import Run
-from bmk.errors import BmkError, DeadlinePassed, PhaseFailed
+from bmk.errors import BmkError, DeadlinePassed, PhaseFailed, PreflightRefused
 from bmk.journal import Event
-from bmk.plan import Actual, HostPlan, Plan
+from bmk.plan import HostPlan, Plan
+from bmk.plan.actual import Observation
+from bmk.plan.build import group_of
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a host ended: `error` None is success; `phase` is the last one it entered ("": it had nothing to do)."""
+    """How a host (or a group) ended: `error` None is success; `phase` is the last one it entered ("": nothing to
+    do)."""
 
     host: str
     phase: str
     error: BmkError | None = None
 
 
-async def execute(run: Run, phases: Sequence[Phase], plan: Plan, actuals: Mapping[str, Actual]) -> list[Outcome]:
-    """Do what the plan says. Returns one outcome per host with changes, in the order of the plan."""
-    contexts = [Context(run, run.dc.hosts[h.host], actuals[h.host]) for h in plan.pending]
-    for ctx, host_plan in zip(contexts, plan.pending, strict=True):
-        _announce(run, phases, ctx, host_plan)
-    try:
-        async with asyncio.TaskGroup() as group:
-            walks = [(p, ctx) for p, ctx in zip(plan.pending, contexts, strict=True)]
-            tasks = [group.create_task(_host(ctx, phases, set(p.phases))) for p, ctx in walks]
-    finally:
-        await run.batches.stop()
-    return [task.result() for task in tasks]
+@dataclass(slots=True)
+class _Group:
+    """A group phase of this run: who is still to come, who came, and its end: hosts for which alone it failed."""
+
+    phase: GroupPhase
+    ctx: GroupContext
+    coming: set[str]
+    came: list[str] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    end: asyncio.Future[Mapping[str, BmkError]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    @property
+    def starts(self) -> bool:
+        return not self.coming or (self.phase.starts == "first" and bool(self.came))
 
 
-def _announce(run: Run, phases: Sequence[Phase], ctx: Context, plan: HostPlan) -> None:
-    """Say which batches this host will come to, so that they can wait for it."""
-    for phase in phases:
-        key = phase.batch_key(ctx.host)
-        if key is not None and phase.name in plan.phases:
-            run.batches.expect(key, ctx.host.name)
+class _Execution:
+    """One run of a plan."""
+
+    def __init__(self, run: Run, action: Action, plan: Plan, seen: Observation) -> None:
+        self._run, self._phases, self._plan, self._seen = run, action.phases, plan, seen
+        self._returns = max((i for i, p in enumerate(self._phases) if p.effects.returns), default=-1)
+        self._groups = {(c.phase, g.name): self._group(c.phase, g.name) for g in plan.scoped for c in g.changes}
+
+    def _group(self, phase_name: str, name: str) -> _Group:
+        phase = next(p for p in self._phases if p.name == phase_name and isinstance(p, GroupPhase))
+        hosts = [self._run.dc.hosts[h.host] for h in self._plan.pending]
+        coming = {h.name for h in hosts if group_of(self._run.dc, phase.scope, h) == name}
+        return _Group(phase, GroupContext(self._run, name, phase=phase.name), coming)
+
+    async def run(self) -> list[Outcome]:
+        """One outcome per host with changes, in the order of the plan; then groups that failed and had no host to
+        say so."""
+        contexts = [
+            Context(self._run, self._run.dc.hosts[h.host], self._seen.hosts[h.host]) for h in self._plan.pending
+        ]
+        for ctx, host_plan in zip(contexts, self._plan.pending, strict=True):
+            self._announce(ctx, host_plan)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in self._groups.values():
+                    group.create_task(self._run_group(one))
+                walks = [(set(p.phases), ctx) for p, ctx in zip(self._plan.pending, contexts, strict=True)]
+                tasks = [group.create_task(self._host(ctx, pending)) for pending, ctx in walks]
+        finally:
+            await self._run.batches.stop()
+        alone = [g for g in self._groups.values() if not g.came and g.end.exception() is not None]
+        failed = [Outcome(g.ctx.name, g.phase.name, _known(g.ctx, g.end.exception())) for g in alone]
+        return [*(task.result() for task in tasks), *failed]
+
+    def _announce(self, ctx: Context, plan: HostPlan) -> None:
+        """Say which batches this host will come to, so that they can wait for it."""
+        for phase in self._phases:
+            if isinstance(phase, Phase) and phase.name in plan.phases:
+                key = phase.batch_key(ctx.host)
+                if key is not None:
+                    self._run.batches.expect(key, ctx.host.name)
+
+    async def _host(self, ctx: Context, pending: set[str]) -> Outcome:
+        """One host to its end. Never raises, except when the whole run is cancelled."""
+        try:
+            await self._walk(ctx, pending)
+        except Exception as error:
+            return _failed(ctx, _known(ctx, error))
+        finally:
+            self._run.disruptions.failed(ctx.host)  # whatever ended it: if it is still away, it stays away
+            self._run.batches.gone(ctx.host.name)
+            for group in self._groups.values():
+                self._gone(group, ctx.host.name)
+        return Outcome(ctx.host.name, ctx.phase)
+
+    async def _walk(self, ctx: Context, pending: set[str]) -> None:
+        index = 0
+        while index < len(self._phases):
+            phase = self._phases[index]
+            if isinstance(phase, GroupPhase):
+                await self._pass(ctx, phase)
+            elif phase.name in pending:
+                try:
+                    await self._disrupt(ctx, phase)
+                    await _step(ctx, phase)
+                except AttemptFailed as error:
+                    back = self._again(ctx, error)
+                    pending |= {p.name for p in self._phases[back:index] if isinstance(p, Phase)}
+                    index = back
+                    continue
+                if not {p.name for p in self._phases[index + 1 : self._returns + 1]} & pending:
+                    await self._returned(ctx)
+            index += 1
+
+    async def _disrupt(self, ctx: Context, phase: Phase) -> None:
+        """Take a turn for a phase that disrupts a member of a cluster, and see that the cluster bears it."""
+        effects, host = phase.effects, ctx.host
+        disrupts = effects.drains or (bool(effects.restarts) and host.role == "control_plane")
+        if not disrupts or not _serves(ctx) or host.name in self._run.disruptions.away():
+            return
+        async with ctx.waiting("waits for its turn: other members of its cluster are away"):
+            await self._run.disruptions.begin(host)
+        if host.role == "control_plane":
+            await self._healthy(ctx, lambda etcd: quorum(host.name, etcd, removed=effects.drains))
+
+    async def _returned(self, ctx: Context) -> None:
+        """The member serves again: the cluster has to be healthy, for as long as it has to soak, before the next
+        turn."""
+        if ctx.host.name not in self._run.disruptions.away():
+            return
+        if ctx.host.role == "control_plane":
+            await self._healthy(ctx, lambda etcd: etcd.get(ctx.host.name, False) and all(etcd.values()))
+        await asyncio.sleep(self._run.disruptions.soak)
+        self._run.disruptions.returned(ctx.host)
+
+    async def _healthy(self, ctx: Context, wanted: Callable[[Mapping[str, bool]], bool]) -> None:
+        """Wait until etcd of the host's cluster is as wanted. Raises PreflightRefused when that takes too long."""
+        cluster, etcd = self._run.services.cluster(ctx.host.cluster or ""), dict[str, bool]()
+        try:
+            async with asyncio.timeout(self._run.limits.grace * (4 if ctx.timing == "emulated" else 1) * 2):
+                while not etcd or not wanted(etcd):
+                    try:
+                        etcd = dict(await ctx.call(cluster.etcd))
+                    except BmkError as error:
+                        if not error.retryable:
+                            raise
+                        ctx.emit("etcd.silent", error.what, "debug")
+                    if not etcd or not wanted(etcd):
+                        await asyncio.sleep(self._run.limits.backoff)
+        except TimeoutError:
+            ill = ", ".join(sorted(name for name, well in etcd.items() if not well)) or "none that says so"
+            raise PreflightRefused(
+                f"etcd of cluster {ctx.host.cluster} cannot spare {ctx.host.name}",
+                where=ctx.host.name,
+                why=f"members: {', '.join(sorted(etcd)) or 'unknown'}; not healthy: {ill}",
+                hint=f"bmk status {ctx.run.dc.name}; mend those first, the same command goes on",
+            ) from None
+
+    async def _pass(self, ctx: Context, phase: GroupPhase) -> None:
+        """Wait where a phase of the host's group stands. Raises when it failed for the group, or for this host."""
+        name = group_of(self._run.dc, phase.scope, ctx.host)
+        group = self._groups.get((phase.name, name or ""))
+        if group is None:
+            return
+        ctx.phase = phase.name
+        group.came.append(ctx.host.name)
+        self._gone(group, ctx.host.name)
+        async with ctx.waiting(f"waits for {phase.title.lower()} ({name})"):
+            failed = await asyncio.shield(group.end)
+        if ctx.host.name in failed:
+            raise failed[ctx.host.name]
+
+    def _gone(self, group: _Group, host: str) -> None:
+        group.coming.discard(host)
+        group.changed.set()
+
+    async def _run_group(self, group: _Group) -> None:
+        """Run a group phase when its hosts are there; never when all that were to come failed before."""
+        expected = bool(group.coming)
+        while not group.starts:
+            await group.changed.wait()
+            group.changed.clear()
+        if expected and not group.came:
+            group.end.set_result({})
+            return
+        group.ctx.hosts = tuple(self._run.dc.hosts[name] for name in group.came)
+        try:
+            group.end.set_result(await self._group_step(group))
+        except Exception as error:
+            group.end.set_exception(_known(group.ctx, error))
+            group.end.exception()  # seen: nobody may be waiting
+
+    async def _group_step(self, group: _Group) -> Mapping[str, BmkError]:
+        ctx, phase = group.ctx, group.phase
+        started, trouble, found = time.monotonic(), list[BmkError](), dict[str, BmkError]()
+        ctx.emit("phase.started", f"{phase.title} ({ctx.name})", group=ctx.name)
+
+        async def run() -> None:
+            found.update(await phase.run(ctx))
+
+        try:
+            async with ctx.clock(phase.deadline(ctx.timing)):
+                await _patiently(ctx, run, trouble)
+        except TimeoutError:
+            if trouble:
+                raise trouble[-1] from None
+            what = f"{phase.title}: not done in {phase.deadline(ctx.timing):.0f} s"
+            raise DeadlinePassed(what, where=ctx.name, hint=f"bmk status {ctx.run.dc.name}") from None
+        seconds = round(time.monotonic() - started, 3)
+        ctx.emit("phase.finished", f"{phase.title} ({ctx.name}): done", seconds=seconds, group=ctx.name)
+        return found
+
+    def _again(self, ctx: Context, error: AttemptFailed) -> int:
+        """Index of the phase to go back to; raises when there were enough attempts."""
+        most = self._run.limits.attempts
+        ctx.attempts += 1
+        if ctx.attempts >= most:
+            what = f"{error.what} (attempt {ctx.attempts} of {most})"
+            raise PhaseFailed(what, where=error.where, why=error.why, hint=error.hint) from error
+        text = f"{error.what}; going back to {error.back_to} for a new attempt"
+        ctx.emit("phase.again", text, "warning", why=error.why)
+        return next(i for i, p in enumerate(self._phases) if p.name == error.back_to)
 
 
-async def _host(ctx: Context, phases: Sequence[Phase], pending: set[str]) -> Outcome:
-    """One host to its end. Never raises, except when the whole run is cancelled."""
-    try:
-        await _walk(ctx, phases, pending)
-    except BmkError as error:
-        return _failed(ctx, error)
-    except Exception as error:
-        return _failed(ctx, _bug(ctx, error))
-    finally:
-        ctx.run.batches.gone(ctx.host.name)
-    return Outcome(ctx.host.name, ctx.phase)
+def _serves(ctx: Context) -> bool:
+    """Whether its cluster would miss it. A control plane that is down counts for etcd all the same."""
+    return ctx.actual.node == "ready" or (ctx.host.role == "control_plane" and ctx.actual.joined is not None)
 
 
-async def _walk(ctx: Context, phases: Sequence[Phase], pending: set[str]) -> None:
-    index = 0
-    while index < len(phases):
-        if phases[index].name in pending:
-            try:
-                await _step(ctx, phases[index])
-            except AttemptFailed as error:
-                back = _again(ctx, phases, error)
-                pending |= {p.name for p in phases[back:index]}
-                index = back
-                continue
-        index += 1
+async def execute(run: Run, action: Action, plan: Plan, seen: Observation) -> list[Outcome]:
+    """Do what the plan says."""
+    return await _Execution(run, action, plan, seen).run()
 
 
 async def _step(ctx: Context, phase: Phase) -> None:
@@ -81,19 +255,24 @@ async def _step(ctx: Context, phase: Phase) -> None:
     trouble: list[BmkError] = []
     try:
         async with ctx.clock(phase.deadline(ctx.host, ctx.timing)):
-            await _patiently(ctx, phase, trouble)
+            await _patiently(ctx, lambda: phase.run(ctx), trouble)
     except TimeoutError:
         raise _overdue(ctx, phase, trouble) from None
+    for record in phase.effects.invalidates:
+        record.drop(ctx.run.journal, ctx.host.name)
+    if phase.effects.replaces_disk:
+        ctx.actual = ctx.actual.with_new_disk()
     ctx.changed.append(phase.name)
     ctx.emit("phase.finished", f"{phase.title}: done", seconds=round(time.monotonic() - started, 3))
 
 
-async def _patiently(ctx: Context, phase: Phase, trouble: list[BmkError]) -> None:
+async def _patiently(ctx: Work, run: Callable[[], Awaitable[Any]], trouble: list[BmkError]) -> None:
     """Run a phase; when something does not answer, try again with growing pauses until the deadline ends it."""
     pause = ctx.run.limits.backoff
     while True:
         try:
-            return await phase.run(ctx)
+            await run()
+            return
         except BmkError as error:
             if not error.retryable:
                 raise
@@ -103,26 +282,12 @@ async def _patiently(ctx: Context, phase: Phase, trouble: list[BmkError]) -> Non
         pause = min(pause * 2, 30.0)
 
 
-def _overdue(ctx: Context, phase: Phase, trouble: Sequence[BmkError]) -> BmkError:
+def _overdue(ctx: Context, phase: Phase, trouble: list[BmkError]) -> BmkError:
     """What to say when the deadline passed: the last error that was retried, else what the journal suggests."""
     if trouble:
         return trouble[-1]
     cause = phase.overdue(ctx)
     return DeadlinePassed(cause.what, where=ctx.host.name, why=cause.why, hint=cause.hint)
-
-
-def _again(ctx: Context, phases: Sequence[Phase], error: AttemptFailed) -> int:
-    """Index of the phase to go back to; raises when there were enough attempts."""
-    ctx.attempts += 1
-    if ctx.attempts >= ctx.run.limits.attempts:
-        raise PhaseFailed(
-            f"{error.what} (attempt {ctx.attempts} of {ctx.run.limits.attempts})",
-            where=error.where,
-            why=error.why,
-            hint=error.hint,
-        ) from error
-    ctx.emit("phase.again", f"{error.what}; going back to {error.back_to} for a new attempt", "warning", why=error.why)
-    return next(i for i, p in enumerate(phases) if p.name == error.back_to)
 
 
 def _failed(ctx: Context, error: BmkError) -> Outcome:
@@ -131,11 +296,14 @@ def _failed(ctx: Context, error: BmkError) -> Outcome:
     return Outcome(ctx.host.name, ctx.phase, error)
 
 
-def _bug(ctx: Context, error: Exception) -> BmkError:
-    """An error nobody thought of ends this host only; its traceback is kept in the journal."""
-    ctx.emit("phase.bug", f"{type(error).__name__}: {error}", "debug", traceback=traceback.format_exc())
+def _known(ctx: Work, error: BaseException | None) -> BmkError:
+    """An error nobody thought of ends this host or group only; its traceback is kept in the journal."""
+    if isinstance(error, BmkError):
+        return error
+    trace = "".join(traceback.format_exception(error))
+    ctx.emit("phase.bug", f"{type(error).__name__}: {error}", "debug", traceback=trace)
     return PhaseFailed(
         f"a bug in bmk: {type(error).__name__}: {error}",
-        where=ctx.host.name,
-        hint=f"report it with: bmk events {ctx.run.dc.name} --host {ctx.host.name} --level debug -o json",
+        where=ctx.subject or "",
+        hint=f"report it with: bmk events {ctx.run.dc.name} --level debug -o json",
     )

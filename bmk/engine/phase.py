@@ -1,6 +1,8 @@
 """What a phase is, and what it may use while it runs.
 
-A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadline`, and `overdue` for when it passes.
+A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadline`, and `overdue` for when it
+passes. It says
+what it works on (`scope`: each host, or a whole cluster or data center at once) and what it does to others (`effects`).
 """
 
 from __future__ import annotations
@@ -9,19 +11,22 @@ import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from bmk.bmc.protocol import Bmc
 from bmk.datacenter.resolve import Host
 from bmk.engine.run import Run, Timing
-from bmk.errors import PhaseFailed
+from bmk.errors import BmkError, PhaseFailed
 from bmk.journal import Event
 from bmk.journal.causes import Cause, likely_cause
 from bmk.journal.events import Level
+from bmk.journal.records import JournalRecord
 from bmk.plan import Actual, Change
+from bmk.plan.build import GroupView
+from bmk.plan.model import Scope
 
 T = TypeVar("T")
 
@@ -33,29 +38,88 @@ class AttemptFailed(PhaseFailed):
     back_to = "powered"
 
 
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a phase does besides what its plan says. Planning and rollout act on it.
+
+    `replaces_disk`: later phases are planned as for a new installation. `restarts` are parts of a control plane
+    that stop for a
+    while, `drains`: pods have to leave the node; a member of a cluster takes its turn for both. `returns`: the member
+    serves again when this phase is done. `invalidates` are records that no longer hold when it is done.
+    """
+
+    replaces_disk: bool = False
+    restarts: tuple[str, ...] = ()
+    drains: bool = False
+    returns: bool = False
+    invalidates: tuple[type[JournalRecord], ...] = ()
+
+
 @dataclass(slots=True)
-class Context:
-    """One host on its way through a run. Phases leave here what later ones need; nothing here outlives the run."""
+class Work:
+    """What hosts and groups have in common while a phase runs: events, blocking calls, the clock of the deadline."""
 
     run: Run
-    host: Host
-    actual: Actual
-    grant_id: str | None = None
-    phase: str = ""
-    attempts: int = 0
-    marks: dict[str, int] = field(default_factory=dict)  # journal sequence number at the start of each phase
-    changed: list[str] = field(default_factory=list)
-    identified: float = -math.inf  # when its BMC last said that it is this machine; time.monotonic()
-    _timeout: asyncio.Timeout | None = None
-    _bmc: Bmc | None = None
+    phase: str = field(default="", kw_only=True)
+    _timeout: asyncio.Timeout | None = field(default=None, kw_only=True)
+
+    @property
+    def subject(self) -> str | None:
+        """The host that events are about; None: a whole group."""
+        return None
 
     def emit(self, kind: str, text: str, level: Level = "info", **data: Any) -> None:
-        """Journal something about this host and phase."""
-        self.run.emit(Event("bmk", kind, text, self.host.name, self.phase or None, level=level, data=data))
+        """Journal something about this subject and phase."""
+        self.run.emit(Event("bmk", kind, text, self.subject, self.phase or None, level=level, data=data))
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking call in the bounded pool."""
         return await self.run.call(function, *args)
+
+    @asynccontextmanager
+    async def waiting(self, text: str) -> AsyncIterator[None]:
+        """The clock of the deadline stands still: the subject waits for others, which is nobody's fault."""
+        self.emit("phase.waiting", text, "debug")
+        left = self._stop_clock()
+        try:
+            yield
+        finally:
+            if left is not None and self._timeout is not None:
+                self._timeout.reschedule(asyncio.get_running_loop().time() + left)
+
+    @asynccontextmanager
+    async def clock(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError after `seconds` of work; time spent in `waiting` does not count."""
+        try:
+            async with asyncio.timeout(seconds) as self._timeout:
+                yield
+        finally:
+            self._timeout = None
+
+    def _stop_clock(self) -> float | None:
+        end = self._timeout.when() if self._timeout is not None else None
+        if end is None or self._timeout is None:
+            return None
+        self._timeout.reschedule(None)
+        return end - asyncio.get_running_loop().time()
+
+
+@dataclass(slots=True)
+class Context(Work):
+    """One host on its way through a run. Phases leave here what later ones need; nothing here outlives the run."""
+
+    host: Host
+    actual: Actual
+    grant_id: str | None = None
+    attempts: int = 0
+    marks: dict[str, int] = field(default_factory=dict)  # journal sequence number at the start of each phase
+    changed: list[str] = field(default_factory=list)
+    identified: float = -math.inf  # when its BMC last said that it is this machine; time.monotonic()
+    _bmc: Bmc | None = None
+
+    @property
+    def subject(self) -> str | None:
+        return self.host.name
 
     @asynccontextmanager
     async def bmc(self) -> AsyncIterator[Bmc]:
@@ -74,12 +138,12 @@ class Context:
 
     async def _bmc_slot(self) -> None:
         """A place among those who speak with their BMCs."""
-        bmc_slots, progress = self.run.bmc_slots, len(self.changed)
-        if not bmc_slots.full:
-            await bmc_slots.take(progress)
+        slots, progress = self.run.bmc_slots, len(self.changed)
+        if not slots.full:
+            await slots.take(progress)
             return
         async with self.waiting("waits for its turn to speak with its BMC"):
-            await bmc_slots.take(progress)
+            await slots.take(progress)
 
     async def until(self, look: Callable[[], T | None], idle: float | None = None) -> T:
         """Wait until `look()` returns something; it is asked again after every event of this host.
@@ -97,38 +161,43 @@ class Context:
     def timing(self) -> Timing:
         return self.run.timing.get(self.host.name, "standard")
 
-    @asynccontextmanager
-    async def waiting(self, text: str) -> AsyncIterator[None]:
-        """The clock of the deadline stands still: the host waits for others, which is nobody's fault."""
-        self.emit("phase.waiting", text, "debug")
-        left = self._stop_clock()
-        try:
-            yield
-        finally:
-            if left is not None and self._timeout is not None:
-                self._timeout.reschedule(asyncio.get_running_loop().time() + left)
 
-    @asynccontextmanager
-    async def clock(self, seconds: float) -> AsyncIterator[None]:
-        """Raise TimeoutError after `seconds` of work; time spent in `waiting` does not count."""
-        async with asyncio.timeout(seconds) as self._timeout:
-            yield
+@dataclass(slots=True)
+class GroupContext(Work):
+    """A cluster, or the data center, while one of its phases runs. `hosts` are those of this run that came so far."""
 
-    def _stop_clock(self) -> float | None:
-        end = self._timeout.when() if self._timeout is not None else None
-        if end is None or self._timeout is None:
-            return None
-        self._timeout.reschedule(None)
-        return end - asyncio.get_running_loop().time()
+    name: str
+    hosts: tuple[Host, ...] = ()
+
+    @property
+    def timing(self) -> Timing:
+        """As patient as the most patient member needs."""
+        emulated = any(self.run.timing.get(h.name) == "emulated" for h in self.hosts or self.run.dc.hosts.values())
+        return "emulated" if emulated else "standard"
 
 
-class Phase(ABC):
-    """One step of a host's way. Instances hold no state: all of it is in the journal and the context."""
+class _Declared(ABC):
+    """What every phase declares. Instances hold no state: all of it is in the journal and the context."""
 
     name: ClassVar[str]
     title: ClassVar[str]
+    scope: ClassVar[Scope]
+    effects: ClassVar[Effects] = Effects()
     needs: ClassVar[tuple[str, ...]] = ()
     evidence_from: ClassVar[str] = ""  # the phase from whose start on events tell what went wrong; "": this one
+
+    @property
+    def replaces_disk(self) -> bool:
+        return self.effects.replaces_disk
+
+    def change(self, kind: str, text: str, why: str, **more: Any) -> Change:
+        return Change(self.name, kind, text, why, **more)
+
+
+class Phase(_Declared):
+    """One step of a host's way."""
+
+    scope: ClassVar[Scope] = "host"
 
     @abstractmethod
     def plan(self, host: Host, actual: Actual) -> list[Change]:
@@ -150,5 +219,24 @@ class Phase(ABC):
         """The likely cause and the next command, told from what the journal holds (and what it does not)."""
         return likely_cause(self.name, ctx.events(self.evidence_from), ctx.run.dc.name, ctx.host.name, time.time())
 
-    def change(self, kind: str, text: str, why: str, **more: Any) -> Change:
-        return Change(self.name, kind, text, why, **more)
+
+class GroupPhase(_Declared):
+    """One step of a whole cluster (or data center): it runs once, and the hosts of the group wait for it there.
+
+    `starts` with the `first` host that came so far, or when `all` came that will.
+    """
+
+    scope: ClassVar[Scope] = "cluster"
+    starts: ClassVar[Literal["first", "all"]] = "all"
+
+    @abstractmethod
+    def plan(self, view: GroupView) -> list[Change]:
+        """What this phase would change in a group in this state. Pure; empty means that there is nothing to do."""
+
+    @abstractmethod
+    async def run(self, ctx: GroupContext) -> Mapping[str, BmkError]:
+        """Make it so. Safe to run again. Raises when it failed for the group; returns hosts for which alone it did."""
+
+    @abstractmethod
+    def deadline(self, timing: Timing) -> float:
+        """Seconds of work after which something must be wrong."""

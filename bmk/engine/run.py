@@ -13,6 +13,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.engine.batches import Batches
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.priority_semaphore import PrioritySemaphore
+from bmk.engine.rollout import Disruptions, Rollout
 from bmk.engine.services import Services
 from bmk.journal import Event, Journal
 from bmk.permit import permitted
@@ -53,6 +54,7 @@ class Run:
     limits: RunLimits = RunLimits()
     confirmed: frozenset[str] = frozenset()
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    disruptions: Disruptions = field(default_factory=lambda: Disruptions(Rollout()))
     bmc_slots: PrioritySemaphore = field(init=False)
 
     def __post_init__(self) -> None:

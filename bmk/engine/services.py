@@ -57,6 +57,19 @@ class ClusterServices(Protocol):
     def live(self) -> Sequence[str]:
         """Control planes whose API server says it is ready; needs no credentials."""
 
+    def etcd(self) -> Mapping[str, bool]:
+        """Members of its etcd by host, and whether each is healthy. Raises Unreachable when no control plane says
+        so."""
+
+    def drain(self, host: Host, seconds: float) -> None:
+        """Let pods leave a node: cordon, then evict what no DaemonSet and no kubelet brought, as budgets allow.
+
+        Raises PhaseFailed, with the pods that are left and what holds them, when that takes longer than `seconds`.
+        """
+
+    def remove(self, host: Host) -> None:
+        """Take a node out for good: no member of etcd, no node. Fine when it is out already."""
+
     def nodes(self) -> Mapping[str, NodeState]:
         """Node names and whether they are Ready. Raises Unreachable when the API does not answer."""
 

@@ -17,6 +17,7 @@ from bmk.engine.batches import Batches
 from bmk.engine.executor import Outcome, execute
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.lock import this_owner
+from bmk.engine.rollout import Disruptions, Rollout
 from bmk.engine.run import Run, RunLimits, Timing
 from bmk.engine.services import Services
 from bmk.errors import Exit
@@ -24,12 +25,14 @@ from bmk.journal import Event, Journal
 from bmk.journal.retention import prune
 from bmk.journal.sinks import Sink
 from bmk.permit import permitted
-from bmk.plan import Actual, Plan
+from bmk.plan import Plan
+from bmk.plan.actual import Observation
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `confirmed` are hosts whose data a person gave up; `poll` is in seconds.
+    """How to run. `confirmed` are hosts whose data a person gave up; `poll` is in seconds; `rollout` None: the
+    action's.
 
     `check` raises when the run may not change anything any more: `RunLock.check`.
     """
@@ -38,6 +41,7 @@ class Options:
     confirmed: frozenset[str] = frozenset()
     timing: Mapping[str, Timing] = field(default_factory=dict)
     limits: RunLimits = field(default_factory=RunLimits)
+    rollout: Rollout | None = None
     poll: float = 0.2
     check: Callable[[], None] | None = None
 
@@ -54,14 +58,15 @@ async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
     services: Services,
     journal: Journal,
     plan: Plan,
-    actuals: Mapping[str, Actual],
+    seen: Observation,
     options: Options,
 ) -> list[Outcome]:
     """Execute a plan. Whatever ends it, the journal says how: finished, interrupted, or (when killed) nothing."""
     async with _running(run_id, dc, services, journal, options) as run:
+        run.disruptions = Disruptions(options.rollout or action.rollout)
         _begin(run, plan)
         try:
-            outcomes = await execute(run, action.phases, plan, actuals)
+            outcomes = await execute(run, action, plan, seen)
         except BaseException:
             _end(run, Exit.INTERRUPTED, "interrupted; the same command continues")
             raise

@@ -258,7 +258,7 @@ RULES: tuple[CauseRule, ...] = (
         "the node did not become Ready",
         "{text}",
         "bmk ssh {dc} {host} and read: journalctl -u kubelet",
-        phases=("verified", "ready"),
+        phases=("verified", "smoke_test", "ready"),
         seen=("kubelet.error",),
     ),
     CauseRule(
@@ -266,7 +266,7 @@ RULES: tuple[CauseRule, ...] = (
         "the node did not become Ready",
         "{text}",
         "bmk ssh {dc} {host} and read: journalctl -u kubelet",
-        phases=("verified", "ready"),
+        phases=("verified", "smoke_test", "ready"),
         seen=("node.state",),
     ),
     CauseRule(
@@ -274,7 +274,7 @@ RULES: tuple[CauseRule, ...] = (
         "the node did not become Ready",
         "the API has not seen it",
         "bmk ssh {dc} {host} and read: journalctl -u kubelet",
-        phases=("verified", "ready"),
+        phases=("verified", "smoke_test", "ready"),
     ),
     CauseRule(
         "unknown",

@@ -11,10 +11,12 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from bmk.journal.records import ProofRecord, ReinstallOrder, ReinstallProgress
 from bmk.journal.store import Journal
 
-OF_THE_MACHINE = frozenset({"identity", "inspection", "inventory", "bmc_log", "tpm_accepted", "tpm_seen", "measured"})
-AGAIN = "reinstall"  # record: this installation is to be replaced, {at}; ends with it
+OF_THE_MACHINE = frozenset(
+    {"identity", "inspection", "inventory", "bmc_log", "tpm_accepted", "tpm_seen", "measured", ReinstallProgress.KEY}
+)
 
 
 def installation(journal: Journal, host: str) -> str:
@@ -29,7 +31,7 @@ def installations(journal: Journal) -> dict[str, str]:
 
 def proven_hosts(journal: Journal) -> set[str]:
     """Hosts whose present installation was seen to work, and is not to be replaced."""
-    return journal.records("ready").keys() - journal.records(AGAIN).keys()
+    return ProofRecord.load_all(journal).keys() - ReinstallOrder.load_all(journal).keys()
 
 
 def begin(journal: Journal, host: str, known: Mapping[str, Any]) -> None:
@@ -49,9 +51,18 @@ def close(journal: Journal, name: str, but: Collection[str] = ()) -> None:
         db.execute('DELETE FROM drift_standing WHERE "where" = ?', (name,))
 
 
-def order_again(journal: Journal, host: str) -> None:
-    """Have the next `bmk provision` install this host anew; nothing that is planned believes its record meanwhile."""
-    journal.record(host, AGAIN, {"at": time.time()})
+def finish_reinstall(journal: Journal, host: str) -> None:
+    """This host is done. With the last of those that were ordered together, the order is carried out."""
+    with journal.transaction():
+        mine = ReinstallProgress.load(journal, host)
+        if mine is None:
+            return
+        mine.model_copy(update={"done": True}).save(journal, host)
+        others = ReinstallProgress.load_all(journal)
+        together = [name for name in mine.hosts if name in others and others[name].hosts == mine.hosts]
+        if all(others[name].done for name in together):
+            for name in {host, *together}:
+                ReinstallProgress.drop(journal, name)
 
 
 def _named(keys: Any) -> str:

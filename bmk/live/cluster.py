@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from bmk import permit
 from bmk.boot.dnsmasq import base_url
-from bmk.cluster import csr, smoke
+from bmk.cluster import csr, drain, etcd, smoke
 from bmk.cluster.anonymous import live_control_planes
 from bmk.cluster.api import Api
 from bmk.cluster.kubeadm_config import made_with
@@ -27,27 +29,69 @@ from bmk.hardening.policy import automatic
 from bmk.journal import Journal
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted, NodeState, Policies
+from bmk.ssh import CommandResult
 
+Ssh = Callable[[Host, list[str]], CommandResult]  # runs a command on a host
 PROOF = "network_policy"  # record of a cluster: where a NetworkPolicy held when it was tried last
 _SMOKE = "smoke"  # the image that the smoke test's pods run
 _PATIENCE = {"standard": 180.0, "emulated": 600.0}  # seconds for each thing of the smoke test to come up
 _REQUEST = {"standard": 15.0, "emulated": 60.0}  # seconds for one answer of the API
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """How a cluster is reached: its administrator's kubeconfig, images by name, how patient to be, ssh to its hosts."""
+
+    kubeconfig: Path
+    images: Mapping[str, str]
+    timing: Literal["standard", "emulated"]
+    ssh: Ssh
+
+
 class LiveCluster:
     """The API of one cluster. Opens a connection per question: control planes come and go while one asks."""
 
-    def __init__(
-        self, workspace: tuple[DataCenter, Journal], name: str, kubeconfig: Path, images: Mapping[str, str], timing: str
-    ) -> None:
+    def __init__(self, workspace: tuple[DataCenter, Journal], name: str, access: ClusterAccess) -> None:
         self._dc, self._journal = workspace
-        self._name, self._kubeconfig = name, kubeconfig
-        self._images, self._patience, self._seconds = images, _PATIENCE[timing], _REQUEST[timing]
+        self._name, self._kubeconfig, self._images, self._ssh = name, access.kubeconfig, access.images, access.ssh
+        self._patience, self._seconds = _PATIENCE[access.timing], _REQUEST[access.timing]
 
     def live(self) -> Sequence[str]:
         """Control planes whose API server says it is ready; needs no credentials."""
         members = self._dc.members(self._name, "control_plane")
         return live_control_planes({h.name: str(h.address) for h in members})
+
+    def etcd(self) -> Mapping[str, bool]:
+        names = {str(h.address): h.name for h in self._dc.members(self._name, "control_plane")}
+        return etcd.healthy(self._on_control_plane(etcd.health_command(), ()).out, names)
+
+    def drain(self, host: Host, seconds: float) -> None:
+        with self._api() as api:
+            if host.name in api.nodes.readiness():
+                drain.drain(api, host.name, seconds)
+
+    def remove(self, host: Host) -> None:
+        """etcd first: a member that is gone from the API and still votes would count as one that is down."""
+        if host.role == "control_plane":
+            found = etcd.members(self._on_control_plane(etcd.members_command(), (host.name,)).out)
+            for member in (m for m in found if m.name == host.name or m.is_at(str(host.address))):
+                permit.demand()
+                done = self._on_control_plane(etcd.remove_command(member), (host.name,))
+                if done.code != 0:
+                    raise Unreachable("etcd did not let a member go", where=host.name, why=done.err.strip()[-300:])
+        with self._api() as api:
+            api.nodes.delete(host.name)
+
+    def _on_control_plane(self, command: list[str], without: Sequence[str]) -> CommandResult:
+        """Run a command on a control plane whose API server is ready; Unreachable when there is none."""
+        hosts = [name for name in self.live() if name not in without]
+        for name in hosts:
+            try:
+                return self._ssh(self._dc.hosts[name], command)
+            except Unreachable:
+                continue
+        asked = ", ".join(hosts) or "no control plane has an API server that is ready"
+        raise Unreachable(f"no control plane of cluster {self._name} can be asked", why=asked)
 
     def nodes(self) -> Mapping[str, NodeState]:
         with self._api() as api:

@@ -9,7 +9,7 @@ from bmk.datacenter.source import read_source
 from bmk.engine.services import Services
 from bmk.errors import ODD, BmkError, PreflightRefused
 from bmk.journal import Journal
-from bmk.journal.installation import AGAIN
+from bmk.journal.records import MembershipRecord, ReinstallOrder
 from bmk.plan.guards import RECORD, Refusal, existing, refusals
 
 
@@ -19,7 +19,7 @@ def refused(dc: DataCenter, journal: Journal, services: Services, hosts: Iterabl
     Of a cluster that an older bmk made the record is taken from its API, once; while it does not answer, nothing is
     known and nothing refused.
     """
-    there = existing(journal.records("joined"), journal.records(AGAIN).keys())
+    there = existing(MembershipRecord.load_all(journal), ReinstallOrder.load_all(journal).keys())
     known, found = journal.records(RECORD), list[Refusal]()
     for name in sorted({h.cluster for h in hosts if h.cluster} & there):
         if name not in known and (record := _asked(services, name)):

@@ -25,6 +25,7 @@ from bmk.hardening.controls import SYSCTLS
 from bmk.hardening.evidence import ClusterEvidence, NodeEvidence, node_evidence, node_program
 from bmk.hardening.exceptions import Exemption, exceptions
 from bmk.journal import Journal
+from bmk.journal.records import SuspectRecord
 from bmk.live.cluster import PROOF
 from bmk.live.services import LiveServices
 from bmk.ssh import run as ssh_run
@@ -58,9 +59,9 @@ def remember(dc: DataCenter, journal: Journal, report: HardeningReport) -> None:
     members = {name: [h.name for h in dc.members(name, "control_plane")] for name in dc.spec.clusters}
     for host, ids in repairable([r for r in report.results if r.state != "unknown"], members).items():
         if ids:
-            journal.record(host, "suspect", {"by": "hardening", "what": ids})
+            SuspectRecord(by="hardening", what=tuple(ids), at=time.time()).save(journal, host)
         else:
-            journal.forget(host, "suspect")
+            SuspectRecord.drop(journal, host)
 
 
 def node_evidence_of(services: LiveServices, host: Host) -> NodeEvidence | NoEvidence:

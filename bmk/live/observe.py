@@ -1,12 +1,12 @@
-"""Looks at the world before planning: journal records, and cheap live probes side by side. Changes nothing."""
+"""Observes before planning: journal records, and cheap live probes side by side. Changes nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from bmk.boot import grants
 from bmk.datacenter.resolve import DataCenter, Host
@@ -16,18 +16,59 @@ from bmk.drift.model import Finding
 from bmk.engine.services import Services
 from bmk.errors import ODD, BmkError
 from bmk.journal import Journal
-from bmk.journal.installation import AGAIN
-from bmk.plan import Actual, OpenGrant
-from bmk.plan.actual import Converged, Drifted, NodeState, Policies, PowerState, SshState
-
-_RECORDS = (
-    *("identity", "inspection", "installed", "joined", "ready", "converged", "suspect", "drift_repair", "host_keys"),
-    AGAIN,
+from bmk.journal.records import (
+    ConvergeRecord,
+    DriftRepairRecord,
+    InstallationRecord,
+    MembershipRecord,
+    ProofRecord,
+    ReinstallOrder,
+    SuspectRecord,
 )
+from bmk.plan import Actual, OpenGrant
+from bmk.plan.actual import ClusterActual, Converged, Drifted, NodeState, Observation, PowerState, SshState
+from bmk.plan.wipe import replaced
+
+T = TypeVar("T")
+
+
+class _Records:
+    """What the journal holds, read once: of all hosts, since a cluster is more than those that are observed."""
+
+    def __init__(self, journal: Journal, hosts: Sequence[str]) -> None:
+        # Grants first: an installation that ends in between is seen as under way or as done, never as missing.
+        self.grants = {name: _grant(journal, name) for name in hosts}
+        self.identity, self.inspection = journal.records("identity"), journal.records("inspection")
+        self.host_keys = journal.records("host_keys")
+        self.installed = InstallationRecord.load_all(journal)
+        self.joined = MembershipRecord.load_all(journal)
+        self.ready = ProofRecord.load_all(journal)
+        self.converged = ConvergeRecord.load_all(journal)
+        self.suspect = SuspectRecord.load_all(journal)
+        self.repaired = DriftRepairRecord.load_all(journal)
+        self.ordered = ReinstallOrder.load_all(journal)
+
+    def installation(self, host: Host) -> InstallationRecord | None:
+        """A pinned host key is proof enough that bmk put its image there: nobody else could have reported it."""
+        known = self.installed.get(host.name) or (InstallationRecord() if host.name in self.host_keys else None)
+        if known is not None and known.serial is None:  # written by an earlier version: the machine that was registered
+            return known.model_copy(update={"serial": (self.identity.get(host.name) or {}).get("serial")})
+        return known
+
+    def remaining(self, dc: DataCenter, cluster: str | None) -> tuple[str, ...]:
+        """Control planes that are members of the cluster and stay as they are, by what is on record."""
+        members = dc.members(cluster, "control_plane") if cluster else ()
+        return tuple(h.name for h in members if self._stays(h))
+
+    def _stays(self, host: Host) -> bool:
+        joined, installed = self.joined.get(host.name), self.installation(host)
+        if joined is None or joined.cluster != host.cluster or installed is None or host.name in self.ordered:
+            return False
+        return not replaced(host, installed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Probes:
     """Live answers about one host."""
 
     ssh: SshState
@@ -35,138 +76,123 @@ class _Seen:
     trouble: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _ClusterProbes:
+    """Live answers of one cluster's API; `nodes` None: it does not answer. `silent`: Ready, without a certificate
+    of it."""
+
+    nodes: Mapping[str, NodeState] | None
+    silent: frozenset[str]
+    actual: ClusterActual
+
+
 def observe(
     dc: DataCenter, journal: Journal, services: Services, hosts: Iterable[str], threads: int = 32
-) -> dict[str, Actual]:
-    """What is known of these hosts now. Blocks; a probe that fails is `unknown` and a line of `trouble`, no error.
+) -> Observation:
+    """What is known of these hosts and their clusters now.
 
-    Machines go on while one looks. Grants are read before the records, so that an installation which ends in between
-    is seen as under way or as done, never as missing.
+    Blocks; a probe that fails is `unknown` and a line of `trouble`, no error. Machines go on while one looks.
     """
     wanted = [dc.hosts[name] for name in hosts]
-    granted = {h.name: _grant(journal, h.name) for h in wanted}
-    records = {key: journal.records(key) for key in _RECORDS}
+    records = _Records(journal, [h.name for h in wanted])
+    members: dict[str, list[Host]] = {}
+    for host in wanted:
+        if host.cluster:
+            members.setdefault(host.cluster, []).append(host)
     with ThreadPoolExecutor(threads, thread_name_prefix="observe") as pool:
-        clusters = {h.cluster for h in wanted if h.cluster}
-        policies_asked = {name: pool.submit(_policies, services, name) for name in clusters}
-        asked = {name: pool.submit(_nodes, services, name) for name in clusters}
-        seen = list(pool.map(lambda h: _look(services, h, h.name in records["host_keys"]), wanted))
-        nodes = {name: future.result() for name, future in asked.items()}
-        mute = _mute(services, wanted, nodes)
-        policies = {name: future.result() for name, future in policies_asked.items()}
-        drift, signed = outstanding(journal), signed_at(journal)
-    actuals = {
-        h.name: _actual(h, s, records, nodes, granted[h.name], services) for h, s in zip(wanted, seen, strict=True)
-    }
-    completed = {
-        h.name: replace(actuals[h.name], policies=policies.get(h.cluster or "", "unknown"), serving=h.name not in mute)
-        for h in wanted
-    }
-    compared = {h.name: _compared(dc, h, completed[h.name], drift, signed, records) for h in wanted}
-    return {name: _anew(actual) if name in records[AGAIN] else actual for name, actual in compared.items()}
+        asked = {name: pool.submit(_cluster, services, name, found) for name, found in members.items()}
+        seen = list(pool.map(lambda h: _probe(services, h, h.name in records.host_keys), wanted))
+        clusters = {name: future.result() for name, future in asked.items()}
+    drift, signed = outstanding(journal), signed_at(journal)
+    actuals = {}
+    for host, probes in zip(wanted, seen, strict=True):
+        found = [*drift.get(host.name, ()), *(drift.get(host.cluster or "", ()) if _first_member(dc, host) else ())]
+        digest = services.wanted(host) if host.name in records.converged else ""
+        actuals[host.name] = _actual(
+            host, records, probes, clusters.get(host.cluster or ""), digest, found, signed.get(host.name, 0.0),
+            records.remaining(dc, host.cluster),
+        )  # fmt: skip
+    return Observation(actuals, {name: found.actual for name, found in clusters.items()})
 
 
-def _anew(actual: Actual) -> Actual:
-    """What counts of a host that is to be installed again: nothing that is on its disk or was found there."""
-    kept = ("identity", "inspection", "grant", "power", "policies", "trouble")
-    return Actual(again=True, **{name: getattr(actual, name) for name in kept})
-
-
-def _look(services: Services, host: Host, keys: bool) -> _Seen:
+def _probe(services: Services, host: Host, keys: bool) -> _Probes:
     """ssh first: a machine that answers is on, and its BMC need not be asked."""
     ssh: SshState = services.ssh(host) if keys else "unknown"
     if ssh == "ok":
-        return _Seen(ssh, "on", ())
+        return _Probes(ssh, "on", ())
     try:
-        return _Seen(ssh, services.power(host), ())
+        return _Probes(ssh, services.power(host), ())
     except BmkError as error:
-        return _Seen(ssh, "unknown", (f"BMC {host.bmc_address}: {error.what}",))
+        return _Probes(ssh, "unknown", (f"BMC {host.bmc_address}: {error.what}",))
 
 
-def _nodes(services: Services, cluster: str) -> Mapping[str, NodeState] | None:
-    """Nodes of a cluster; None when its API does not answer (or never was)."""
+def _cluster(services: Services, name: str, members: Sequence[Host]) -> _ClusterProbes:
+    """An API that goes away meanwhile, or answers what nobody understands, leaves `unknown`: nothing is planned on
+    it."""
+    cluster = services.cluster(name)
+    nodes: Mapping[str, NodeState] | None = _or(cluster.nodes, None)
+    ready = [h for h in members if nodes is not None and nodes.get(h.name) == "ready"]
+    serving = _or(lambda: cluster.serving(ready), None) if ready else None
+    silent = {h.name for h in ready} - serving if serving is not None else set[str]()
+    return _ClusterProbes(nodes, frozenset(silent), ClusterActual(_or(cluster.policies, "unknown")))
+
+
+def _or(ask: Callable[[], T], otherwise: Any) -> T:
     try:
-        return services.cluster(cluster).nodes()
+        return ask()
     except (BmkError, *ODD):
-        return None
-
-
-def _mute(services: Services, hosts: Iterable[Host], nodes: Mapping[str, Mapping[str, NodeState] | None]) -> set[str]:
-    """Hosts whose node is Ready and whose kubelet shows no certificate of the cluster."""
-    ready: dict[str, list[Host]] = {}
-    for host in hosts:
-        if _node(host, nodes) == "ready":
-            ready.setdefault(host.cluster or "", []).append(host)
-    found: set[str] = set()
-    for cluster, members in ready.items():
-        try:
-            found |= {h.name for h in members} - services.cluster(cluster).serving(members)
-        except BmkError:  # an API that went away meanwhile: nothing is known, so nothing is planned
-            continue
-    return found
-
-
-def _policies(services: Services, cluster: str) -> Policies:
-    try:
-        return services.cluster(cluster).policies()
-    except (BmkError, *ODD):
-        return "unknown"
+        found: T = otherwise
+        return found
 
 
 def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
     host: Host,
-    seen: _Seen,
-    records: Mapping[str, Mapping[str, Any]],
-    nodes: Mapping[str, Mapping[str, NodeState] | None],
-    grant: OpenGrant | None,
-    services: Services,
+    records: _Records,
+    probes: _Probes,
+    cluster: _ClusterProbes | None,
+    digest: str,
+    found: Sequence[Finding],
+    signed: float,
+    remaining: tuple[str, ...],
 ) -> Actual:
-    fact = {key: values.get(host.name) for key, values in records.items()}
-    return Actual(
-        identity=fact["identity"],
-        inspection=fact["inspection"],
-        # A pinned host key is proof enough that bmk put its image there: nobody else could have reported it.
-        installed=fact["installed"] or ({"pinned": True} if fact["host_keys"] else None),
-        joined=fact["joined"],
-        ready=fact["ready"],
-        grant=grant,
-        power=seen.power,
-        ssh=seen.ssh,
-        node=_node(host, nodes),
-        converged=_converged(services, host, fact["converged"]),
-        suspect=tuple((fact["suspect"] or {}).get("what", ())),
-        trouble=seen.trouble,
-    )
-
-
-def _compared(  # noqa: PLR0913, PLR0917 - it brings everything together
-    dc: DataCenter,
-    host: Host,
-    actual: Actual,
-    drift: Mapping[str, list[Finding]],
-    signed: Mapping[str, float],
-    records: Mapping[str, Mapping[str, Any]],
-) -> Actual:
-    """With what drift found on it since it was repaired, and whether the last converge is sealed."""
-    at = {key: (records[key].get(host.name) or {}).get("at", 0.0) for key in ("converged", "joined", "drift_repair")}
-    since: Mapping[str, float] = {"converge": at["converged"], "api": at["drift_repair"], "bmc": at["drift_repair"]}
-    found = [*drift.get(host.name, ()), *(drift.get(host.cluster or "", ()) if _speaks(dc, host) else ())]
-    pending = tuple(
+    name = host.name
+    joined, converged, suspect = records.joined.get(name), records.converged.get(name), records.suspect.get(name)
+    repaired = records.repaired.get(name)
+    done = (converged.at if converged else 0.0, repaired.at if repaired else 0.0)
+    since: Mapping[str, float] = {"converge": done[0], "api": done[1], "bmc": done[1]}
+    drift = tuple(
         Drifted(f.difference.text, f.repair, f.difference.kind, f.difference.id, f.difference.field, f.difference.want)
         for f in found
         if f.repair and not f.expected and f.last > since[f.repair]
     )
-    return replace(actual, drift=pending, baseline=signed.get(host.name, 0.0) >= max(at["converged"], at["joined"]) > 0)
+    return Actual(
+        identity=records.identity.get(name),
+        inspection=records.inspection.get(name),
+        installed=records.installation(host),
+        joined=joined,
+        ready=records.ready.get(name),
+        grant=records.grants[name],
+        power=probes.power,
+        ssh=probes.ssh,
+        node=_node(name, cluster),
+        serving=cluster is None or name not in cluster.silent,
+        converged=_converged(converged, digest),
+        suspect=suspect.what if suspect else (),
+        drift=drift,
+        baseline=signed >= max(done[0], joined.at if joined else 0.0) > 0,
+        again=name in records.ordered,
+        remaining=remaining,
+        trouble=probes.trouble,
+    )
 
 
-def _speaks(dc: DataCenter, host: Host) -> bool:
+def _first_member(dc: DataCenter, host: Host) -> bool:
     """What is wrong in a whole cluster is put right once, and shown with its first control plane."""
     return host.cluster is not None and dc.members(host.cluster)[0].name == host.name
 
 
-def _node(host: Host, nodes: Mapping[str, Mapping[str, NodeState] | None]) -> NodeState:
-    states = nodes.get(host.cluster or "")
-    return "unknown" if states is None else states.get(host.name, "absent")
+def _node(host: str, cluster: _ClusterProbes | None) -> NodeState:
+    return "unknown" if cluster is None or cluster.nodes is None else cluster.nodes.get(host, "absent")
 
 
 def _grant(journal: Journal, host: str) -> OpenGrant | None:
@@ -174,7 +200,7 @@ def _grant(journal: Journal, host: str) -> OpenGrant | None:
     return None if grant is None else OpenGrant(grant.id, grant.attempt, grant.claimed is not None)
 
 
-def _converged(services: Services, host: Host, record: Mapping[str, Any] | None) -> Converged:
+def _converged(record: ConvergeRecord | None, digest: str) -> Converged:
     if record is None:
         return "never"
-    return "current" if record.get("digest") == services.wanted(host) else "stale"
+    return "current" if record.digest == digest else "stale"

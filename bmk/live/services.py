@@ -30,7 +30,7 @@ from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.live import bmc_facts
 from bmk.live.bmc_trust import bmc_trust
-from bmk.live.cluster import LiveCluster
+from bmk.live.cluster import ClusterAccess, LiveCluster
 from bmk.live.drift_service import Asked, sign_baselines
 from bmk.live.known_hosts import write_known_hosts
 from bmk.paths import private_dir
@@ -174,8 +174,13 @@ class LiveServices:
     def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})
-        timing = "emulated" if emulated else "standard"
-        return LiveCluster((self.dc, self.journal), name, self.kubeconfig(name), images, timing)
+        access = ClusterAccess(
+            self.kubeconfig(name),
+            images,
+            "emulated" if emulated else "standard",
+            lambda host, command: ssh_run(self.target(host), command),
+        )
+        return LiveCluster((self.dc, self.journal), name, access)
 
     def _artifacts(self) -> dict[str, Any]:
         """Lists of what the mirror holds. An incomplete mirror is enough for hosts that need nothing more from it."""

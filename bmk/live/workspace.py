@@ -23,7 +23,8 @@ from bmk.lab.lifecycle import Print, bring_up
 from bmk.live.cluster_guard import refused
 from bmk.live.observe import observe
 from bmk.live.services import LiveServices
-from bmk.plan import Actual, Plan, build_plan
+from bmk.plan import Plan, build_plan
+from bmk.plan.actual import Observation
 from bmk.plan.guards import Refusal
 from bmk.ssh import deployer_key
 
@@ -44,11 +45,11 @@ class Workspace:
         alone = {one.cluster for one in found}
         return [host for host in hosts if host.cluster not in alone], found
 
-    def plan(self, hosts: Sequence[Host], action: Action) -> tuple[Plan, dict[str, Actual]]:
+    def plan(self, hosts: Sequence[Host], action: Action) -> tuple[Plan, Observation]:
         """Look at these hosts and say what an action would change."""
         names = [h.name for h in hosts]
-        actuals = observe(self.dc, self.journal, self.services, names)
-        return build_plan(self.dc, action.name, action.phases, names, actuals), actuals
+        seen = observe(self.dc, self.journal, self.services, names)
+        return build_plan(self.dc, action.name, action.phases, names, seen), seen
 
     def select(self, limit: Sequence[str], names: Sequence[str] = ()) -> tuple[Host, ...]:
         return select_hosts(self.dc, names, limit)

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from bmk.datacenter.resolve import Host
-from bmk.engine.phase import Context, Phase
+from collections.abc import Mapping
+
+from bmk.engine.phase import GroupContext, GroupPhase
 from bmk.engine.run import Timing
-from bmk.plan import Actual, Change
+from bmk.errors import BmkError
+from bmk.plan import Change
+from bmk.plan.build import GroupView
 
 
-class AdmissionPolicies(Phase):
+class AdmissionPolicies(GroupPhase):
     name = "admission_policies"
     title = "Put the policies in"
     needs = ("joined",)
+    starts = "first"
 
-    def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if host.role != "control_plane" or actual.policies == "current":
+    def plan(self, view: GroupView) -> list[Change]:
+        """Only when a control plane is among the hosts: a run that is about workers leaves the API's objects alone."""
+        if view.cluster.policies == "current" or not any(m.host.role == "control_plane" for m in view.members):
             return []
-        why = {"stale": "missing or changed in the API", "unknown": "the API does not answer yet"}[actual.policies]
-        return [self.change("guard", f"put the policies of cluster {host.cluster} in, and what bmk runs there", why)]
+        why = {"stale": "missing or changed in the API", "unknown": "the API does not answer yet"}[
+            view.cluster.policies
+        ]
+        return [self.change("policies", "put the admission policies in, and what bmk runs in the cluster", why)]
 
-    async def run(self, ctx: Context) -> None:
-        """One host after the other: whoever comes later finds them there."""
-        async with ctx.waiting("waits for another control plane"):
-            lock = ctx.run.lock(f"guard/{ctx.host.cluster}")
-            await lock.acquire()
-        try:
-            put = await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").apply_policies)
-        finally:
-            lock.release()
-        ctx.emit(
-            "cluster.policies_applied", f"policies: {len(put)} put in" if put else "policies: all there", put=list(put)
+    async def run(self, ctx: GroupContext) -> Mapping[str, BmkError]:
+        put = await ctx.call(ctx.run.services.cluster(ctx.name).apply_policies)
+        text = (
+            f"policies of cluster {ctx.name}: {len(put)} put in"
+            if put
+            else f"policies of cluster {ctx.name}: all there"
         )
+        ctx.emit("cluster.policies_applied", text, put=list(put))
+        return {}
 
-    def deadline(self, host: Host, timing: Timing) -> float:
+    def deadline(self, timing: Timing) -> float:
         return {"standard": 120, "emulated": 600}[timing]

@@ -13,7 +13,7 @@ from bmk.errors import PhaseFailed
 from bmk.phases.attestation import unknown_tpm
 from bmk.phases.console_attestation import reading_console
 from bmk.plan import Actual, Change
-from bmk.plan.wipe import needs_install
+from bmk.plan.wipe import needs_install, why_install
 
 
 class Booting(Phase):
@@ -25,7 +25,7 @@ class Booting(Phase):
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         if not needs_install(host, actual) or (actual.grant is not None and actual.grant.claimed):
             return []
-        return [self.change("boot", f"boot the install ramdisk over {host.profile.boot}", "not installed")]
+        return [self.change("boot", f"boot the install ramdisk over {host.profile.boot}", why_install(host, actual))]
 
     async def run(self, ctx: Context) -> None:
         async with reading_console(ctx):

@@ -14,7 +14,7 @@ from typing import Literal
 
 from bmk.engine.phase import Context
 from bmk.errors import PhaseFailed
-from bmk.journal.installation import AGAIN
+from bmk.journal.records import BootstrapRecord, MembershipRecord, ReinstallOrder
 
 Step = Literal["begin", "finish", "join", "wait", "silent", "stuck"]
 
@@ -49,10 +49,11 @@ async def cluster_state(ctx: Context) -> ClusterState:
     """
     journal, cluster = ctx.run.journal, ctx.host.cluster or ""
     names = [h.name for h in ctx.run.dc.members(cluster, "control_plane")]
-    begun, joined, going = (journal.records(key) for key in ("begun", "joined", AGAIN))
+    begun, joined = BootstrapRecord.load_all(journal), MembershipRecord.load_all(journal)
+    going = ReinstallOrder.load_all(journal)
     staying = [n for n in names if n not in going]
-    members = frozenset(n for n in staying if joined.get(n, {}).get("cluster") == cluster)
-    founders = [n for n in staying if begun.get(n, {}).get("cluster") == cluster and n not in members]
+    members = frozenset(n for n in staying if n in joined and joined[n].cluster == cluster)
+    founders = [n for n in staying if n in begun and begun[n].cluster == cluster and n not in members]
     live = await ctx.call(ctx.run.services.cluster(cluster).live)
     answering = tuple(n for n in live if n not in going)
     return ClusterState(None if members or not founders else founders[0], members, answering)

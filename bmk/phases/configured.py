@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from bmk.datacenter.resolve import Host
-from bmk.engine.phase import Context, Phase
+from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
+from bmk.journal.records import ConvergeRecord, SuspectRecord
 from bmk.phases.playbooks import converge, playbook
 from bmk.plan import Actual, Change
 
@@ -15,6 +16,7 @@ class Configured(Phase):
     name = "configured"
     title = "Configure it"
     needs = ("reachable",)
+    effects = Effects(restarts=("etcd", "kube-apiserver"), invalidates=(SuspectRecord,))
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         drift = [d.text for d in actual.drift if d.repair == "converge"]
@@ -36,8 +38,7 @@ class Configured(Phase):
     async def run(self, ctx: Context) -> None:
         wanted = await ctx.call(ctx.run.services.wanted, ctx.host)
         result = await converge(ctx, "configured", playbook(ctx, "configure.yml"), self.deadline(ctx.host, ctx.timing))
-        ctx.run.journal.record(ctx.host.name, "converged", {"digest": wanted, "at": time.time()})
-        ctx.run.journal.forget(ctx.host.name, "suspect")
+        ConvergeRecord(digest=wanted, at=time.time()).save(ctx.run.journal, ctx.host.name)
         ctx.emit("host.configured", f"{result.changed} tasks changed something", changed=result.changed)
 
     def deadline(self, host: Host, timing: Timing) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
+from bmk.journal.records import DriftRepairRecord
 from bmk.phases.identity import check_identity
 from bmk.plan import Actual, Change
 from bmk.plan.actual import Drifted
@@ -30,7 +31,7 @@ class DriftRepair(Phase):
             await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").repair_drift, api)
         if bmc:
             await _boot_from_disk(ctx)
-        ctx.run.journal.record(ctx.host.name, "drift_repair", {"at": time.time()})
+        DriftRepairRecord(at=time.time()).save(ctx.run.journal, ctx.host.name)
         for drifted in (*api, *bmc):
             ctx.emit("drift.repaired", _words(drifted))
 

@@ -10,6 +10,8 @@ from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context
 from bmk.errors import PreflightRefused
 from bmk.identity import mac_of, same_serial, same_uuid
+from bmk.journal import Journal
+from bmk.journal.records import InstallationRecord
 
 
 def mismatches(host: Host, seen: Identity) -> list[str]:
@@ -52,6 +54,14 @@ async def check_identity(ctx: Context, bmc: Bmc) -> Identity:
 async def register(ctx: Context, bmc: Bmc) -> None:
     """Check and remember who the machine is and what is built in."""
     seen = await check_identity(ctx, bmc)
+    _keep_serial(ctx.run.journal, ctx.host.name)
     ctx.run.journal.record(ctx.host.name, "identity", asdict(seen))
     ctx.run.journal.record(ctx.host.name, "inventory", asdict(await ctx.call(bmc.inventory)))
     ctx.emit("host.registered", f"BMC {ctx.host.bmc_address}: serial {seen.serial}, uuid {seen.uuid}")
+
+
+def _keep_serial(journal: Journal, host: str) -> None:
+    """Records of earlier versions do not say which machine was installed: the one that was registered until now."""
+    installed, before = InstallationRecord.load(journal, host), journal.facts(host).get("identity") or {}
+    if installed is not None and installed.serial is None and before.get("serial"):
+        installed.model_copy(update={"serial": str(before["serial"])}).save(journal, host)

@@ -8,7 +8,7 @@ from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
 from bmk.engine.journal_watcher import HostSilent
-from bmk.engine.phase import AttemptFailed, Context, Phase
+from bmk.engine.phase import AttemptFailed, Context, Effects, Phase
 from bmk.engine.run import Timing
 from bmk.errors import PhaseFailed
 from bmk.journal import Event
@@ -16,7 +16,7 @@ from bmk.journal.causes import likely_cause
 from bmk.phases.console_attestation import reading_console
 from bmk.plan import Actual, Change, DiskChoice
 from bmk.plan.disks import choose_disk
-from bmk.plan.wipe import needs_install, why_confirm
+from bmk.plan.wipe import needs_install, why_confirm, why_install
 
 SILENCE = {"standard": 90.0, "emulated": 240.0}  # seconds without any sign of life after which a ramdisk is lost
 
@@ -25,6 +25,7 @@ class Imaging(Phase):
     name = "imaging"
     title = "Write the image"
     needs = ("booting",)
+    effects = Effects(replaces_disk=True)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         if not needs_install(host, actual):
@@ -35,7 +36,7 @@ class Imaging(Phase):
             ]
         disk = choose_disk(host.disk, actual.inspection)
         text = f"wipe {_named(disk)}, write the node image"
-        return [self.change("wipe", text, "not installed", disk=disk, confirm=why_confirm(host, actual))]
+        return [self.change("wipe", text, why_install(host, actual), disk=disk, confirm=why_confirm(host, actual))]
 
     async def run(self, ctx: Context) -> None:
         async with reading_console(ctx):

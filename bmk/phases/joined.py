@@ -11,6 +11,7 @@ from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
 from bmk.engine.services import Converge, Converged
 from bmk.journal.installation import close
+from bmk.journal.records import BootstrapRecord, MembershipRecord
 from bmk.phases.bootstrap import cluster_is_there, settled
 from bmk.phases.csr_approval import approving_certificates
 from bmk.phases.playbooks import converge, failure
@@ -27,7 +28,7 @@ class Joined(Phase):
         """A node in the API is not enough: the kubelet registers it long before kubeadm is done."""
         if host.cluster is None:
             return []
-        member = actual.joined is not None and actual.joined.get("cluster") == host.cluster
+        member = actual.joined is not None and actual.joined.cluster == host.cluster
         if member and actual.node != "absent":
             return []
         role = host.role.replace("_", " ")
@@ -46,7 +47,7 @@ class Joined(Phase):
             await self._control_plane(ctx)
         else:
             await self._worker(ctx)
-        ctx.run.journal.record(ctx.host.name, "joined", {"cluster": ctx.host.cluster, "at": time.time()})
+        MembershipRecord(cluster=ctx.host.cluster, at=time.time()).save(ctx.run.journal, ctx.host.name)
         ctx.run.batches.arrive(_control(ctx.host), ctx.host.name)
         ctx.emit("host.joined", f"member of cluster {ctx.host.cluster}")
 
@@ -86,7 +87,7 @@ def _write_down(ctx: Context) -> None:
     that was there before nothing holds.
     """
     close(ctx.run.journal, ctx.host.cluster or "")
-    ctx.run.journal.record(ctx.host.name, "begun", {"cluster": ctx.host.cluster, "at": time.time()})
+    BootstrapRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
     ctx.emit("cluster.begun", f"no API server answers: {ctx.host.name} begins cluster {ctx.host.cluster}")
 
 

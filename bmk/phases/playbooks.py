@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from bmk.engine.batches import Work
@@ -12,17 +11,14 @@ from bmk.errors import PhaseFailed
 
 
 async def converge(ctx: Context, key: str, work: Work, seconds: float) -> Converged:
-    """Join the batch `key` and return this host's result. `seconds` is the deadline of the run, not of the wait for it.
+    """Join the batch `key` and return this host's result. `seconds` is the deadline of the batch, not of the wait
+    for it.
 
     Raises PhaseFailed when this host's part failed, TimeoutError when the run took longer.
     """
 
-    async def limited(hosts: tuple[str, ...]) -> Mapping[str, Converged]:
-        async with asyncio.timeout(seconds):
-            return await work(hosts)
-
     async with ctx.waiting(f"waits for its batch ({key})"):
-        result: Converged = await ctx.run.batches.join(key, ctx.host.name, limited)
+        result: Converged = await ctx.run.batches.join(key, ctx.host.name, work, seconds)
     if not result.ok:
         raise failure(ctx, result)
     return result

@@ -14,12 +14,12 @@ from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
 from bmk.errors import PreflightRefused
 from bmk.journal import Event
-from bmk.journal.installation import AGAIN
+from bmk.journal.records import InstallationRecord, ReinstallOrder
 from bmk.phases.attestation import deliver
 from bmk.phases.identity import check_identity
 from bmk.plan import Actual, Change
 from bmk.plan.disks import choose_disk
-from bmk.plan.wipe import needs_install, why_confirm
+from bmk.plan.wipe import needs_install, why_confirm, why_install
 
 _ENOUGH = 600.0  # seconds a grant must still have to be worth adopting
 _JUST_NOW = 60.0  # seconds for which a BMC that said who it is need not say it again
@@ -28,7 +28,7 @@ _JUST_NOW = 60.0  # seconds for which a BMC that said who it is need not say it 
 class Powered(Phase):
     name = "powered"
     title = "Power on"
-    needs = ("registered",)
+    needs = ("removed",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         if not needs_install(host, actual):
@@ -37,11 +37,10 @@ class Powered(Phase):
         if actual.grant is not None and actual.grant.claimed:
             return []
         how = "power cycle" if actual.power == "on" else "power on"
-        why = "installed, but as another machine" if actual.installed else "not installed"
         way = host.profile.attestation.way
         proof = "without a proof" if way == "none" else f"proven by {way}"
         text = f"permit one installation, {proof}, boot once by {host.profile.boot}, {how}"
-        return [self.change("power-install", text, why)]
+        return [self.change("power-install", text, why_install(host, actual))]
 
     async def run(self, ctx: Context) -> None:
         async with ctx.bmc() as bmc:
@@ -67,9 +66,9 @@ def _installed_meanwhile(ctx: Context) -> bool:
     """An installation that ended since one looked. Asked when no grant is open any more, so the answer stays true."""
     if grants.current(ctx.run.journal, ctx.host.name, time.time()) is not None:
         return False
-    facts = ctx.run.journal.facts(ctx.host.name)
-    now = facts.get("installed") or {}
-    if AGAIN in facts or now.get("grant") == (ctx.actual.installed or {}).get("grant"):
+    journal, name, before = ctx.run.journal, ctx.host.name, ctx.actual.installed
+    now = InstallationRecord.load(journal, name)
+    if now is None or ReinstallOrder.load(journal, name) or (before is not None and now.grant == before.grant):
         return False
     ctx.emit("host.adopted", "was installed meanwhile: nothing is granted or wiped")
     return True

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from bmk.datacenter.resolve import Host
-from bmk.engine.phase import Context, Phase
+from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
 from bmk.errors import Unreachable
 from bmk.phases.csr_approval import Approvals
@@ -21,6 +21,7 @@ class Verified(Phase):
     name = "verified"
     title = "See the node Ready"
     needs = ("joined",)
+    effects = Effects(returns=True)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         """Ready is not enough: without a certificate of the cluster nobody reads a log or runs a command there."""

@@ -1,10 +1,12 @@
-"""What is known of one host right now: records of the journal and the answers of live probes, as plain data."""
+"""What is known of hosts and clusters right now: records of the journal and answers of live probes, as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from bmk.journal.records import InstallationRecord, MembershipRecord, ProofRecord
 
 PowerState = Literal["on", "off", "unknown"]
 SshState = Literal["ok", "silent", "wrong-key", "refused", "unknown"]
@@ -40,26 +42,47 @@ class Actual:
 
     `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
     `serving` False: its node is Ready, and its kubelet shows no certificate that the cluster signed.
-    `policies` are those of its cluster. `suspect` is what a check found wrong on it since the last converge.
-    `drift` is what was found since the last repair; `sealed`: what the last converge left was written down.
-    `again`: it is to be installed anew, so what is known of its installation is left out.
+    `suspect` is what a check found wrong on it since the last converge.
+    `drift` is what was found since the last repair; `baseline`: what the last converge left was signed and kept.
+    `again`: it is to be installed anew. `remaining` are the control planes of its cluster that stay members as they
+    are.
     `trouble` says which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
     inspection: Mapping[str, Any] | None = None
-    installed: Mapping[str, Any] | None = None
-    joined: Mapping[str, Any] | None = None
-    ready: Mapping[str, Any] | None = None
+    installed: InstallationRecord | None = None
+    joined: MembershipRecord | None = None
+    ready: ProofRecord | None = None
     grant: OpenGrant | None = None
     power: PowerState = "unknown"
     ssh: SshState = "unknown"
     node: NodeState = "unknown"
     serving: bool = True
     converged: Converged = "never"
-    policies: Policies = "unknown"
     suspect: tuple[str, ...] = ()
     drift: tuple[Drifted, ...] = ()
     baseline: bool = False
     again: bool = False
+    remaining: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
+
+    def with_new_disk(self) -> Actual:
+        """What is known once the disk is new: the machine, and nothing of what was installed on it."""
+        kept = ("identity", "inspection", "grant", "power", "remaining", "trouble")
+        return Actual(again=self.again, **{name: getattr(self, name) for name in kept})
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterActual:
+    """The state of one cluster. `policies`: whether its API has what the file says."""
+
+    policies: Policies = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of some hosts and of the clusters that they belong to, by name."""
+
+    hosts: Mapping[str, Actual] = field(default_factory=dict)
+    clusters: Mapping[str, ClusterActual] = field(default_factory=dict)

@@ -1,30 +1,106 @@
-"""Builds a plan: asks every phase of an action about every host. Phases come from above, so that this stays pure."""
+"""Builds a plan: asks every phase of an action about every host, and about every cluster.
+
+Phases come from above, so that this stays pure.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.plan.actual import Actual
-from bmk.plan.model import Change, HostPlan, Plan
+from bmk.plan.actual import Actual, ClusterActual, Observation
+from bmk.plan.model import Change, HostPlan, Plan, Scope, ScopePlan
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A host of a group as planning sees it: what is known of it, and the phases that have something to do there."""
+
+    host: Host
+    actual: Actual
+    pending: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """The whole of a cluster, or of a data center. `members` are the hosts that this run may change."""
+
+    name: str
+    members: tuple[GroupMember, ...]
+    cluster: ClusterActual
 
 
 class Planner(Protocol):
-    """The pure half of a phase."""
+    """The pure half of a phase: `plan(host, actual)` when its scope is `host`, else `plan(view)`."""
 
-    def plan(self, host: Host, actual: Actual) -> list[Change]: ...
+    @property
+    def scope(self) -> Scope: ...
+
+    @property
+    def replaces_disk(self) -> bool:
+        """Whether a host with a change of this phase has a new disk afterwards."""
+
+    @property
+    def plan(self) -> Callable[..., list[Change]]: ...
 
 
-def build_plan(
-    dc: DataCenter, action: str, phases: Sequence[Planner], hosts: Iterable[str], actuals: Mapping[str, Actual]
-) -> Plan:
-    """What `action` would do to `hosts`. The answer does not depend on the order of `hosts`."""
+def build_plan(dc: DataCenter, action: str, phases: Sequence[Planner], hosts: Iterable[str], seen: Observation) -> Plan:
+    """What `action` would do to `hosts`. The answer does not depend on the order of `hosts`.
+
+    A phase is asked with what will be known when its turn comes: after one that replaces the disk, nothing of what was
+    installed holds any more.
+    """
     wanted = set(hosts)
-    plans = tuple(_host_plan(h, actuals.get(h.name, Actual()), phases) for h in dc.hosts.values() if h.name in wanted)
-    return Plan(dc=dc.name, action=action, source_sha256=fingerprint(dc), hosts=plans)
+    chosen = [h for h in dc.hosts.values() if h.name in wanted]
+    expected = {h.name: seen.hosts.get(h.name, Actual()) for h in chosen}
+    changes: dict[str, list[Change]] = {h.name: [] for h in chosen}
+    scoped: list[ScopePlan] = []
+    for phase in phases:
+        if phase.scope != "host":
+            scoped += _scoped(dc, phase, chosen, expected, changes, seen)
+            continue
+        for host in chosen:
+            found = phase.plan(host, expected[host.name])
+            changes[host.name] += found
+            if found and phase.replaces_disk:
+                expected[host.name] = expected[host.name].with_new_disk()
+    plans = tuple(
+        HostPlan(host=h.name, changes=tuple(changes[h.name]), trouble=seen.hosts.get(h.name, Actual()).trouble)
+        for h in chosen
+    )
+    return Plan(dc=dc.name, action=action, source_sha256=fingerprint(dc), hosts=plans, scoped=tuple(scoped))
+
+
+def _scoped(  # noqa: PLR0913, PLR0917 - the state of building
+    dc: DataCenter,
+    phase: Planner,
+    hosts: Sequence[Host],
+    expected: dict[str, Actual],
+    changes: dict[str, list[Change]],
+    seen: Observation,
+) -> list[ScopePlan]:
+    """One plan for each group in which this phase has something to do."""
+    found = []
+    for name in dict.fromkeys(group for h in hosts if (group := group_of(dc, phase.scope, h)) is not None):
+        members = tuple(
+            GroupMember(h, expected[h.name], frozenset(c.phase for c in changes[h.name]))
+            for h in hosts
+            if group_of(dc, phase.scope, h) == name
+        )
+        view = GroupView(name, members, seen.clusters.get(name, ClusterActual()))
+        wanted = tuple(phase.plan(view))
+        if wanted:
+            found.append(ScopePlan(phase.scope, name, wanted))
+    return found
+
+
+def group_of(dc: DataCenter, scope: Scope, host: Host) -> str | None:
+    """The group that a phase of this scope sees a host in; None: in none, so it leaves it alone."""
+    return dc.name if scope == "datacenter" else host.cluster
 
 
 def fingerprint(dc: DataCenter) -> str:
@@ -35,8 +111,3 @@ def fingerprint(dc: DataCenter) -> str:
     hosts = {h.name: (str(h.address), str(h.bmc_address), str(h.pods)) for h in dc.hosts.values()}
     text = dc.spec.model_dump_json() + json.dumps(hosts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _host_plan(host: Host, actual: Actual, phases: Sequence[Planner]) -> HostPlan:
-    changes = tuple(change for phase in phases for change in phase.plan(host, actual))
-    return HostPlan(host=host.name, changes=changes, trouble=actual.trouble)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bmk.datacenter.inventory import endpoint
 from bmk.datacenter.resolve import DataCenter
+from bmk.journal.records import MembershipRecord
 
 RECORD = "made_with"  # of a cluster: the value of each guarded field, by its name, as its kubeadm init had it
 
@@ -90,9 +91,9 @@ def made_with(dc: DataCenter, cluster: str) -> dict[str, str]:
     return {guard.field: guard.read(dc, cluster) for guard in GUARDS}
 
 
-def existing(joined: Mapping[str, Mapping[str, object]], again: Set[str]) -> set[str]:
+def existing(joined: Mapping[str, MembershipRecord], again: Set[str]) -> set[str]:
     """Clusters with a member that stays, by the `joined` records of hosts; `again` are to be installed anew."""
-    return {str(record.get("cluster")) for host, record in joined.items() if host not in again}
+    return {record.cluster for host, record in joined.items() if host not in again}
 
 
 def refusals(dc: DataCenter, cluster: str, record: Mapping[str, str]) -> Iterator[Refusal]:

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
-SCHEMA = 1  # of plan files and of `bmk plan -o json`
+Scope = Literal["host", "cluster", "datacenter"]  # what a phase works on at a time
+SCHEMA = 2  # of plan files and of `bmk plan -o json`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,15 @@ class HostPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ScopePlan:
+    """The changes that one phase makes once for a whole cluster (or the data center)."""
+
+    scope: Scope
+    name: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All hosts that an action looked at, in the order of the file. `source_sha256`: of the data center as written."""
 
@@ -79,6 +89,12 @@ class Plan:
     action: str
     source_sha256: str
     hosts: tuple[HostPlan, ...]
+    scoped: tuple[ScopePlan, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.pending and not self.scoped
 
     @property
     def pending(self) -> tuple[HostPlan, ...]:

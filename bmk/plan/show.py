@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from bmk.datacenter.resolve import Host
 from bmk.hostlist import compact
 from bmk.plan.groups import Step, grouped
-from bmk.plan.model import Change, DiskChoice, HostPlan, Plan
+from bmk.plan.model import Change, DiskChoice, HostPlan, Plan, ScopePlan
 
 _PHASE = len("admission_policies")  # columns: the longest name of a phase
 _FEW = 10  # hosts that are shown one by one; more do not fit on a screen
@@ -38,6 +38,8 @@ def lines(
             yield from _host(host)
     else:
         yield from (summary(plan), *_groups(plan, hosts), f"each host by itself: bmk plan {plan.dc} --verbose")
+    for scope in plan.scoped:
+        yield from _scoped(scope)
     yield from (f"exception: {one}" for one in exceptions)
     yield from notes
     yield summary(plan)
@@ -45,13 +47,19 @@ def lines(
 
 def summary(plan: Plan) -> str:
     """One line: how many hosts would change, how many disks would be wiped, how many need a confirmation."""
-    if not plan.pending:
+    if plan.empty:
         return f"{plan.dc}: no changes; {_count(len(plan.hosts), 'host')} as the file says"
     wipes = sum(1 for h in plan.pending for c in h.changes if c.disk is not None)
     same = len(plan.hosts) - len(plan.pending)
     return (
         f"{plan.dc}: {_count(len(plan.pending), 'host')} to change, {_count(wipes, 'disk')} to wipe, {same} unchanged"
     )
+
+
+def _scoped(plan: ScopePlan) -> Iterator[str]:
+    yield f"{plan.scope} {plan.name}"
+    for change in plan.changes:
+        yield f"  {change.phase:<{_PHASE}} {change.text}  ({change.why})"
 
 
 def _host(plan: HostPlan) -> Iterator[str]:

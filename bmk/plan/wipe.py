@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from bmk.datacenter.resolve import Host
+from bmk.disks import plain_serial
+from bmk.identity import same_serial, same_uuid
+from bmk.journal.records import InstallationRecord
 from bmk.plan.actual import Actual
 from bmk.plan.disks import choose_disk
 
 
 def needs_install(host: Host, actual: Actual) -> bool:
     """True when bmk has not put its image on this machine. A machine that answers with the pinned key has it."""
+    if actual.again:
+        return True
     if actual.ssh == "ok":
         return False
-    return actual.installed is None or actual.installed.get("serial", host.serial) != host.serial
+    return actual.installed is None or bool(replaced(host, actual.installed))
+
+
+def replaced(host: Host, installed: InstallationRecord) -> str:
+    """What of the installed machine is another one in the file: "machine", "disk", or "" when it is the same."""
+    serial = same_serial(host.serial, installed.serial)
+    if serial is False or (serial is None and same_uuid(host.uuid, installed.uuid) is False):
+        return "machine"
+    wanted, written = plain_serial(host.disk.serial), plain_serial(installed.disk_serial)
+    return "disk" if wanted and written and wanted != written else ""
+
+
+def why_install(host: Host, actual: Actual) -> str:
+    """In words, for a host that needs it."""
+    if actual.again:
+        return "to be installed again"
+    if actual.installed is None:
+        return "not installed"
+    what = {"machine": "another machine", "disk": "another disk"}[replaced(host, actual.installed)]
+    return f"the file names {what} than the one that is installed"
 
 
 def why_confirm(host: Host, actual: Actual) -> str:

@@ -9,7 +9,7 @@ from lightkube.core.resource import ApiInfo, GlobalSubResource, ResourceDef
 from lightkube.resources.core_v1 import ConfigMap, Node
 from lightkube.types import PatchType
 
-from bmk.cluster.api.connection import ApiConnection
+from bmk.cluster.api.connection import ApiConnection, absent
 
 Readiness = Literal["ready", "not-ready"]
 
@@ -47,6 +47,11 @@ class NodesApi:
         """Merge into a node; None removes."""
         with self._connection.errors():
             self._connection.client.patch(Node, name, dict(patch), patch_type=PatchType.MERGE)
+
+    def delete(self, name: str) -> None:
+        """Delete a node; fine when there is none."""
+        with self._connection.errors(), absent():
+            self._connection.client.delete(Node, name)
 
 
 class _Configz(dict[str, Any], GlobalSubResource):

@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from lightkube.core.exceptions import ApiError
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Pod, Service
 from lightkube.types import CascadeType
 
@@ -66,6 +68,25 @@ class PodsApi:
         """The log of a pod, through its kubelet."""
         with self._connection.errors():
             return "".join(self._connection.client.log(pod, namespace=namespace))
+
+    def on_node(self, node: str) -> list[dict[str, Any]]:
+        """Pods of all namespaces on a node, as plain data of the API."""
+        with self._connection.errors():
+            return [p.to_dict() for p in self._connection.list(Pod, fields={"spec.nodeName": node})]
+
+    def evict(self, namespace: str, name: str) -> str:
+        """Ask a pod to leave, as disruption budgets allow; "" when it goes or is gone, else what the API says against
+        it."""
+        with self._connection.errors():
+            try:
+                with absent():
+                    eviction: Any = Pod.Eviction(metadata=ObjectMeta(name=name, namespace=namespace))
+                    self._connection.client.create(eviction, name, namespace=namespace)
+            except ApiError as error:
+                if error.response.status_code != 429:  # Too Many Requests: a PodDisruptionBudget allows none now
+                    raise
+                return str(error.status.message or "a disruption budget allows none now")[:300]
+        return ""
 
     def delete_namespace(self, name: str, seconds: float = 120) -> None:
         """Delete a namespace with its contents, and wait until it is gone; fine when there is none."""

@@ -1,7 +1,8 @@
 """Becomes PID 1 of a system container. Run as a script, standard library only, in two steps:
 
     python -I container_init.py enter SPEC      joins the container's cgroups, makes its namespaces (unshare), and runs
-    python -I container_init.py boot SPEC       inside them: waits for a line on stdin (its cables are plugged in meanwhile),
+    python -I container_init.py boot SPEC       inside them: waits for a line on stdin (its cables are plugged in
+    meanwhile),
     builds the root, and becomes systemd
 
 SPEC is a JSON file: see `container.py`. Nothing it mounts is seen by any other namespace, so nothing is left when

@@ -59,8 +59,7 @@ def begin(lab: Lab, beginning: str, random: Random) -> tuple[str, ...]:
     if beginning == "reinstall":
         worker = random.choice(("worker-1", "worker-2"))
         lab.bmk("provision", "--yes")
-        lab.bmk("reinstall", worker)
-        return ("provision", "--yes", "--confirm", worker)
+        return ("reinstall", worker, "--yes")
     lab.bmk("lab down", "--delete", code=None)
     if beginning == "fresh":
         shutil.rmtree(lab.state / lab.name, ignore_errors=True)

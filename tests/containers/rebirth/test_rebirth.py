@@ -41,8 +41,7 @@ def test_a_worker_that_is_installed_again_has_no_drift(lab: Lab) -> None:
     lab.on("worker-1", PAST)
     assert states(lab)["worker-1"] != "clean"
     before = installation(lab.journal, "worker-1")
-    lab.bmk("reinstall", "worker-1")
-    lab.bmk("provision", "--yes", "--confirm", "worker-1")
+    lab.bmk("reinstall", "worker-1", "--yes")
     assert installation(lab.journal, "worker-1") != before
     assert ready(lab.nodes()["worker-1"])
     assert states(lab) == CLEAN

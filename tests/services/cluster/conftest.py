@@ -20,10 +20,13 @@ import pytest
 
 from bmk.cluster.csr import CLIENT, JOINING
 from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import Host
+from bmk.errors import Unreachable
 from bmk.hardening import addons
 from bmk.hardening.policy import AUTOMATIC
 from bmk.journal import Journal
-from bmk.live.cluster import LiveCluster
+from bmk.live.cluster import ClusterAccess, LiveCluster
+from bmk.ssh import CommandResult
 from tests.services.hardening.conftest import Server, free_port, load_version, program, start, stop
 from tests.tickets import client_request
 
@@ -63,6 +66,11 @@ KUBEADM = {
 }
 
 
+def no_ssh(host: Host, command: list[str]) -> CommandResult:
+    """There are no machines."""
+    raise Unreachable("no answer", where=host.name)
+
+
 @dataclass
 class Cluster:
     """The API, and the data center file that its nodes stand in."""
@@ -72,7 +80,7 @@ class Cluster:
 
     def live(self) -> LiveCluster:
         site = load_datacenter(self.file), Journal.open(self.file.parent)
-        return LiveCluster(site, CLUSTER, self.server.kubeconfig, IMAGES, "standard")
+        return LiveCluster(site, CLUSTER, ClusterAccess(self.server.kubeconfig, IMAGES, "standard", no_ssh))
 
     def bind(self, name: str) -> None:
         role, group = KUBEADM[name]

@@ -12,7 +12,8 @@ import pytest
 from bmk.datacenter.load import load_datacenter
 from bmk.hardening import addons, network
 from bmk.journal import Journal
-from bmk.live.cluster import LiveCluster
+from bmk.live.cluster import ClusterAccess, LiveCluster
+from tests.services.cluster.conftest import no_ssh
 from tests.services.hardening.conftest import Server, free_port, load_version, start, stop
 
 pytestmark = pytest.mark.services
@@ -41,7 +42,8 @@ def cluster(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def _seen(server: Server, journal: Journal) -> LiveCluster:
-    return LiveCluster((load_datacenter("lab-ha"), journal), "lab-ha", server.kubeconfig, IMAGES, "standard")
+    access = ClusterAccess(server.kubeconfig, IMAGES, "standard", no_ssh)
+    return LiveCluster((load_datacenter("lab-ha"), journal), "lab-ha", access)
 
 
 def test_what_was_put_in_is_found_as_it_was_meant(cluster: LiveCluster, server: Server) -> None:

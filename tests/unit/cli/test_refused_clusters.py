@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bmk.cli.provision import _provision, _report, _Wish
+from bmk.actions.provision import PROVISION
+from bmk.cli.running import RunRequest, _report, run_action
 from bmk.datacenter.load import load_datacenter
 from bmk.engine.executor import Outcome
 from bmk.engine.lock import RunLock
@@ -18,7 +19,7 @@ from bmk.live.workspace import Workspace
 from bmk.plan.guards import RECORD, made_with
 
 ROOT = Path(__file__).resolve().parents[3]
-WISH = _Wish(limit=(), yes=True, confirm=(), plan=None, events=None)
+WISH = RunRequest("bmk provision lab-ha", yes=True, confirm=())
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def test_provision_leaves_such_a_cluster_alone(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """With no other host at hand nothing is asked and nothing is done: refused, with the field and the place."""
     with RunLock(workspace.journal, "r1") as lock, pytest.raises(PreflightRefused) as caught:
-        _provision(workspace, WISH, lock)
+        run_action(workspace, PROVISION, list(workspace.dc.hosts.values()), WISH, lock)
     assert "kubernetes.version 1.30.1" in caught.value.why
     assert "dc.yml:" in caught.value.why
     assert workspace.journal.since(kind="run.") == []
@@ -46,7 +47,7 @@ def test_other_hosts_are_done_and_the_exit_code_says_not_all(workspace: Workspac
     """Exit 4 with the reason of those that were left alone, as for any run in which some are not done."""
     alone = PreflightRefused("its hosts are left alone", why="another version", hint="put it back")
     with pytest.raises(SomeHostsFailed, match="1 hosts done; its hosts are left alone") as caught:
-        _report([Outcome("spare-1", "ready")], workspace, 0, alone)
+        _report([Outcome("spare-1", "ready")], workspace, WISH, alone)
     assert (caught.value.why, caught.value.hint) == ("another version", "put it back")
 
 

@@ -34,7 +34,7 @@ def test_second_run_has_nothing_to_do(simulation: Any) -> None:
     """After a provision the plan is empty, and a second run touches no machine."""
     simulation.provision()
     plan, _ = simulation.look()
-    assert plan.pending == ()
+    assert plan.empty
     batches = list(simulation.batches)
     assert simulation.provision() == []
     assert simulation.batches == batches
@@ -62,9 +62,10 @@ def test_an_odd_answer_of_an_api_is_unknown_and_ends_nothing(simulation: Any) ->
     """A control plane that was taken over answers what it likes: the plan is made, and says what it does not know."""
     simulation.provision()
     simulation.odd.add("lab-ha")
-    plan, actuals = simulation.look()
-    assert {a.policies for a in actuals.values()} == {"unknown"}
-    assert {p.host for p in plan.pending} == {"cp-1", "cp-2", "cp-3"}
+    plan, seen = simulation.look()
+    assert {c.policies for c in seen.clusters.values()} == {"unknown"}
+    assert [(g.name, c.phase) for g in plan.scoped for c in g.changes] == [("lab-ha", "admission_policies")]
+    assert plan.pending == ()
 
 
 def test_a_refused_password_is_not_tried_until_the_deadline(simulation: Any) -> None:
@@ -186,7 +187,7 @@ def test_installed_machine_that_is_off_boots_from_its_disk(simulation: Any) -> N
     m = simulation.machines["worker-2"]
     m.power, m.system = "off", ""
     plan, _ = simulation.look()
-    assert [c.kind for h in plan.pending for c in h.changes] == ["power-on", "reach"]
+    assert [c.kind for h in plan.pending for c in h.changes] == ["power-on", "reach", "verify"]
     assert failures(simulation.provision()) == {}
     assert (m.wipes, m.system) == (1, "disk")
 

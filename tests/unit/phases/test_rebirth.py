@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bmk.actions.reinstall import left_behind, order_reinstall, withdraw_order
+from bmk.actions.reinstall import headless, order_reinstall, withdraw_order
 from bmk.drift import baseline as baselines
 from bmk.drift import history
 from bmk.drift.classify import classify
@@ -27,7 +27,10 @@ from bmk.plan.wipe import why_confirm
 MANIFEST = Difference("files", "/etc/kubernetes/manifests/etcd.yaml", "sha256", "old", "new")
 LABEL = Difference("nodes", "worker-2 label role", "value", "worker", "x")
 BOOT = Difference("bmc", "boot", "value", "", "pxe")
-ALL = ["power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify", "seal", "prove"]
+ALL = [
+    *("remove", "power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify"),
+    *("seal", "prove"),
+]
 
 
 def old_life(simulation: Any, host: str) -> None:
@@ -54,8 +57,8 @@ def test_an_ordered_installation_is_planned_from_disk_to_proof(simulation: Any) 
     old_life(simulation, "worker-2")
     order_reinstall(simulation.dc, simulation.service, hosts(simulation, "worker-2"))
     assert kinds(simulation) == {"worker-2": ALL}
-    _, actuals = simulation.look()
-    assert "installed again" in why_confirm(simulation.dc.hosts["worker-2"], actuals["worker-2"])
+    _, seen = simulation.look()
+    assert "installed again" in why_confirm(simulation.dc.hosts["worker-2"], seen.hosts["worker-2"])
     (outcome,) = simulation.provision()
     assert "give up by name" in str(outcome.error)
     assert simulation.machines["worker-2"].wipes == 1
@@ -97,9 +100,13 @@ def test_what_began_before_the_installation_is_over_before_anybody_looks(simulat
     simulation.provision()
     old_life(simulation, "worker-2")
     begin(simulation.service, "worker-2", {"host_keys": ["new"], "installed": {"grant": "g"}})
-    _, actuals = simulation.look()
-    assert actuals["worker-2"].converged == "never"
-    assert (actuals["worker-2"].joined, actuals["worker-2"].drift, actuals["worker-2"].suspect) == (None, (), ())
+    _, seen = simulation.look()
+    assert seen.hosts["worker-2"].converged == "never"
+    assert (seen.hosts["worker-2"].joined, seen.hosts["worker-2"].drift, seen.hosts["worker-2"].suspect) == (
+        None,
+        (),
+        (),
+    )
     assert baselines.newest(simulation.service, "worker-2") is None
 
 
@@ -145,8 +152,6 @@ def test_a_whole_cluster_begins_anew(simulation: Any) -> None:
     cluster = next(iter(simulation.dc.spec.clusters))
     history.remember(simulation.service, "run", time.time(), time.time(), [DriftStatus(cluster, (rogue,))])
     order_reinstall(simulation.dc, simulation.service, list(simulation.dc.hosts.values()))
-    for machine in simulation.machines.values():  # the old cluster is gone with the disks
-        machine.node = False
     outcomes = simulation.provision(confirmed=frozenset(simulation.dc.hosts))
     assert [o.error for o in outcomes if o.error] == []
     assert sum(m.inits for m in simulation.machines.values()) == 2
@@ -155,12 +160,13 @@ def test_a_whole_cluster_begins_anew(simulation: Any) -> None:
     assert simulation.look()[0].pending == ()
 
 
-def test_a_control_plane_goes_with_its_cluster_only(simulation: Any) -> None:
-    """One that joined is not taken out of etcd; one that never did may be installed again alone, as any worker may."""
-    joined = {name: {"cluster": "lab-ha"} for name in ("cp-1", "cp-2", "worker-1")}
-    assert left_behind(simulation.dc, hosts(simulation, "cp-1"), joined, ()) == ["cp-2", "worker-1"]
-    assert left_behind(simulation.dc, hosts(simulation, "cp-1"), joined, {"cp-2", "worker-1"}) == []
-    assert left_behind(simulation.dc, hosts(simulation, "cp-3", "worker-1"), joined, ()) == []
+def test_no_cluster_loses_its_head(simulation: Any) -> None:
+    """A cluster keeps a control plane or begins anew as a whole; what never joined counts for nothing."""
+    joined = ("cp-1", "cp-2", "worker-1")
+    assert headless(simulation.dc, ("cp-1",), joined) == {}
+    assert headless(simulation.dc, ("cp-1", "cp-2"), joined) == {"lab-ha": ["worker-1"]}
+    assert headless(simulation.dc, joined, joined) == {}
+    assert headless(simulation.dc, ("cp-3", "worker-1"), joined) == {}
 
 
 def test_an_order_is_refused_or_taken_back(simulation: Any) -> None:
@@ -168,8 +174,8 @@ def test_an_order_is_refused_or_taken_back(simulation: Any) -> None:
     with pytest.raises(PreflightRefused, match="not installed"):
         order_reinstall(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
     simulation.provision()
-    with pytest.raises(PreflightRefused, match="cluster that goes on"):
-        order_reinstall(simulation.dc, simulation.service, hosts(simulation, "cp-1"))
+    with pytest.raises(PreflightRefused, match="no control plane any more"):
+        order_reinstall(simulation.dc, simulation.service, hosts(simulation, "cp-1", "cp-2", "cp-3"))
     order_reinstall(simulation.dc, simulation.service, hosts(simulation, "worker-1"))
     assert withdraw_order(simulation.service, hosts(simulation, "worker-1", "worker-2")) == ["worker-1"]
     assert simulation.look()[0].pending == ()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bmk.actions.provision import PROVISION
 from bmk.datacenter.resolve import DataCenter
 from bmk.plan import Actual, Plan, build_plan
+from bmk.plan.actual import ClusterActual, Observation
 from bmk.plan.groups import grouped
 from bmk.plan.show import lines
 from tests.unit.plan.test_plan import CONVERGED, DC, TANK, disks
@@ -41,7 +42,9 @@ ROOM = fleet(FLEET)
 
 
 def planned(seen: dict[str, Actual]) -> Plan:
-    return build_plan(ROOM, "provision", PROVISION.phases, seen, seen)
+    return build_plan(
+        ROOM, "provision", PROVISION.phases, seen, Observation(seen, {"lab-ha": ClusterActual("current")})
+    )
 
 
 def new(name: str, **more: Any) -> Actual:

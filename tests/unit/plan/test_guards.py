@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from bmk.datacenter.model import Cluster
 from bmk.datacenter.resolve import DataCenter
+from bmk.journal.records import MembershipRecord
 from bmk.plan.guards import CONVERGED, GUARDS, existing, made_with, refusals
 from tests.unit.plan.test_plan import DC
 
@@ -99,6 +100,6 @@ def test_what_is_not_known_is_not_refused() -> None:
 
 def test_a_cluster_exists_while_a_member_stays() -> None:
     """One whose members are all to be installed anew begins anew, and may then be made otherwise."""
-    joined = {"cp-1": {"cluster": "a"}, "cp-2": {"cluster": "a"}, "cp-3": {"cluster": "b"}}
+    joined = {name: MembershipRecord(cluster=of) for name, of in (("cp-1", "a"), ("cp-2", "a"), ("cp-3", "b"))}
     assert existing(joined, set()) == {"a", "b"}
     assert existing(joined, {"cp-1", "cp-3"}) == {"a"}

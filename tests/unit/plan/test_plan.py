@@ -14,7 +14,9 @@ from bmk.actions.provision import PROVISION
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import DiskSelector
 from bmk.errors import ConfigError, PreflightRefused
+from bmk.journal.records import InstallationRecord, MembershipRecord, ProofRecord
 from bmk.plan import Actual, OpenGrant, build_plan
+from bmk.plan.actual import ClusterActual, Observation
 from bmk.plan.disks import choose_disk
 from bmk.plan.files import check_against, save_plan
 from bmk.plan.show import lines
@@ -26,14 +28,13 @@ HOSTS = list(DC.hosts)
 
 CONVERGED = Actual(
     identity={"serial": None},
-    installed={"image_sha256": "f" * 64},
-    joined={"cluster": "lab-ha"},
-    ready={"cluster": "lab-ha"},
+    installed=InstallationRecord(image_sha256="f" * 64),
+    joined=MembershipRecord(cluster="lab-ha"),
+    ready=ProofRecord(cluster="lab-ha"),
     power="on",
     ssh="ok",
     node="ready",
     converged="current",
-    policies="current",
     baseline=True,
 )
 
@@ -47,26 +48,26 @@ actuals = st.builds(
     Actual,
     identity=st.sampled_from([None, {"serial": "X"}, {"serial": "HA0001"}]),
     inspection=st.sampled_from([None, disks(TANK)]),
-    installed=st.sampled_from([None, {"image_sha256": "a"}]),
-    joined=st.sampled_from([None, {"cluster": "lab-ha"}]),
-    ready=st.sampled_from([None, {"cluster": "lab-ha"}]),
+    installed=st.sampled_from([None, InstallationRecord(), InstallationRecord(serial="OTHER")]),
+    joined=st.sampled_from([None, MembershipRecord(cluster="lab-ha")]),
+    ready=st.sampled_from([None, ProofRecord(cluster="lab-ha")]),
     grant=st.sampled_from([None, OpenGrant("g", 1, False), OpenGrant("g", 1, True)]),
     power=st.sampled_from(["on", "off", "unknown"]),
     ssh=st.sampled_from(["ok", "silent", "wrong-key", "unknown"]),
     node=st.sampled_from(["ready", "not-ready", "absent", "unknown"]),
     converged=st.sampled_from(["current", "stale", "never"]),
-    policies=st.sampled_from(["current", "stale", "unknown"]),
     suspect=st.sampled_from([(), ("socket-group",)]),
 )
 
 
-def plan(seen: dict[str, Actual], hosts: list[str] = HOSTS) -> Any:
-    return build_plan(DC, "provision", PROVISION.phases, hosts, seen)
+def plan(seen: dict[str, Actual], hosts: list[str] = HOSTS, policies: Any = "current") -> Any:
+    found = Observation(seen, {"lab-ha": ClusterActual(policies)})
+    return build_plan(DC, "provision", PROVISION.phases, hosts, found)
 
 
 def test_plan_of_a_converged_data_center_is_empty() -> None:
     """Nothing is planned for hosts that are as the file says."""
-    assert plan(dict.fromkeys(HOSTS, CONVERGED)).pending == ()
+    assert plan(dict.fromkeys(HOSTS, CONVERGED)).empty
 
 
 @settings(deadline=None)
@@ -81,7 +82,8 @@ def test_order_of_hosts_never_matters(seen: dict[str, Actual], order: list[str])
 def test_machine_that_answers_is_never_wiped_or_rebooted(actual: Actual) -> None:
     """An installed host that answers ssh with its pinned key has no change that touches power or disk."""
     changes = plan({"cp-1": actual}, ["cp-1"]).hosts[0].changes
-    if actual.ssh == "ok" or actual.installed is not None:
+    same = actual.installed is not None and actual.installed.serial != "OTHER"
+    if actual.ssh == "ok" or same:
         assert not [c for c in changes if c.disk is not None or c.kind in ("power-install", "boot")]
 
 
@@ -101,6 +103,17 @@ def test_running_installation_is_waited_for(actual: Actual) -> None:
     if actual.grant is not None and actual.grant.claimed and actual.power != "off":
         kinds = {c.kind for c in plan({"cp-1": actual}, ["cp-1"]).hosts[0].changes}
         assert not kinds & {"power-install", "boot", "wipe", "power-on"}
+
+
+@settings(deadline=None)
+@given(actual=actuals, policies=st.sampled_from(["current", "stale", "unknown"]))
+def test_a_new_disk_needs_everything_after_it(actual: Actual, policies: str) -> None:
+    """Whatever was on record of the old installation: who gets a new disk is configured, joined, verified and
+    proven."""
+    host = plan({"worker-1": actual}, ["worker-1"], policies).hosts[0]
+    if "imaging" in host.phases:
+        after = host.phases[host.phases.index("imaging") :]
+        assert after == ("imaging", "installed", "reachable", "configured", "joined", "verified", "baseline", "ready")
 
 
 def test_saved_plan_holds_while_nothing_changed(tmp_path: Path) -> None:
@@ -141,7 +154,7 @@ def test_plan_for_people_is_as_it_was(request: Any) -> None:
         ),
         "worker-2": CONVERGED,
     }
-    text = "\n".join(lines(plan(seen), DC.hosts)) + "\n"
+    text = "\n".join(lines(plan(seen, policies="unknown"), DC.hosts)) + "\n"
     golden = GOLDEN / "plan.txt"
     if not golden.exists():
         golden.parent.mkdir(exist_ok=True)
@@ -152,7 +165,7 @@ def test_plan_for_people_is_as_it_was(request: Any) -> None:
 def test_plan_as_json_is_versioned() -> None:
     """`-o json` carries schema, digest and one entry per host."""
     body = json.loads(json.dumps(plan({}).as_dict()))
-    assert (body["schema"], len(body["digest"]), len(body["hosts"])) == (1, 64, 5)
+    assert (body["schema"], len(body["digest"]), len(body["hosts"])) == (2, 64, 5)
 
 
 DISKS = disks(

@@ -1,0 +1,153 @@
+"""How many members of a cluster a run may take away at a time, and when it stops.
+
+Every disruption of a run passes here, whichever phase and playbook it belongs to. The decision is pure
+(`permitted`, `quorum`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bmk.datacenter.resolve import Host
+from bmk.errors import PhaseFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Bounds of an action. Control planes are never taken away but one at a time, whatever is allowed here.
+
+    `max_unavailable` members of a cluster and `max_unavailable_rack` of a rack (None: no bound of its own);
+    `stop_after` that
+    many failures nothing further begins; `pause_after` that many members the run ends, and the same command goes on;
+    `soak`: seconds for which a member has to serve before the next one is taken away.
+    """
+
+    max_unavailable: int = 1
+    max_unavailable_rack: int | None = None
+    stop_after: int = 1
+    pause_after: int | None = None
+    soak: float = 0.0
+
+
+class NotBegun(PhaseFailed):
+    """This host was not touched: the rollout stopped or paused before its turn."""
+
+    code = "rollout"
+
+
+@dataclass(slots=True)
+class Away:
+    """Members that are away because of this run. `failed` of them do not come back in it; `begun` counts all so far."""
+
+    hosts: dict[str, Host] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    begun: int = 0
+
+
+def permitted(host: Host, away: Away, rollout: Rollout) -> Literal["now", "later", "stopped", "paused"]:
+    """Whether this member may be taken away, besides those that are away already."""
+    if len(away.failed) >= rollout.stop_after:
+        return "stopped"
+    if rollout.pause_after is not None and away.begun >= rollout.pause_after:
+        return "paused"
+    cluster = [h for h in away.hosts.values() if h.cluster == host.cluster]
+    bounds = [(cluster, rollout.max_unavailable), ([h for h in cluster if h.role == "control_plane"], None)]
+    if host.role == "control_plane":
+        bounds[1] = (bounds[1][0], 1)
+    bounds.append(([h for h in away.hosts.values() if h.rack == host.rack], rollout.max_unavailable_rack))
+    full = [hosts for hosts, most in bounds if most is not None and len(hosts) >= most]
+    if any(all(h.name in away.failed for h in hosts) for hosts in full):
+        return "stopped"
+    return "later" if full else "now"
+
+
+def quorum(member: str, etcd: Mapping[str, bool], *, removed: bool) -> bool:
+    """Whether etcd goes on without this member, for a restart or for good. `etcd`: its members, and whether each is
+    healthy.
+
+    Two members cannot do without one of them, and one not without itself: there a restart is a pause without writes.
+    """
+    healthy = {name for name, well in etcd.items() if well}
+    others, total = len(healthy - {member}), len(etcd)
+    if not removed:
+        return member not in healthy or others >= min(total // 2 + 1, total - 1)
+    rest = total - (member in etcd)
+    return len(healthy) >= total // 2 + 1 and others >= rest // 2 + 1
+
+
+class Disruptions:
+    """The turns of one run, all in one event loop. Who waits is served in the order of coming."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout, self._away = rollout, Away()
+        self._waiting: list[tuple[Host, asyncio.Future[None]]] = []
+
+    @property
+    def soak(self) -> float:
+        return self._rollout.soak
+
+    def away(self) -> Collection[str]:
+        """Names of members that are away now."""
+        return tuple(self._away.hosts)
+
+    async def begin(self, host: Host) -> None:
+        """Wait until this member may be taken away. Raises NotBegun when that will not be in this run."""
+        if host.name in self._away.hosts:
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((host, turn))
+        self._decide()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._forget(host, turn)
+            raise
+
+    def returned(self, host: Host) -> None:
+        """It serves again."""
+        self._away.hosts.pop(host.name, None)
+        self._decide()
+
+    def failed(self, host: Host) -> None:
+        """It stays away for the rest of the run."""
+        if host.name in self._away.hosts and host.name not in self._away.failed:
+            self._away.failed.append(host.name)
+            self._decide()
+
+    def _forget(self, host: Host, turn: asyncio.Future[None]) -> None:
+        """Cancelled while it waited, or in the moment when it got its turn."""
+        self._waiting = [(h, t) for h, t in self._waiting if t is not turn]
+        if turn.done() and not turn.cancelled() and turn.exception() is None:
+            self._away.hosts.pop(host.name, None)
+        self._decide()
+
+    def _decide(self) -> None:
+        left: list[tuple[Host, asyncio.Future[None]]] = []
+        for host, turn in self._waiting:
+            answer = permitted(host, self._away, self._rollout)
+            if turn.done():
+                continue
+            if answer == "now":
+                self._away.hosts[host.name] = host
+                self._away.begun += 1
+                turn.set_result(None)
+            elif answer == "later":
+                left.append((host, turn))
+            else:
+                turn.set_exception(self._not_begun(host, answer))
+        self._waiting = left
+
+    def _not_begun(self, host: Host, answer: Literal["stopped", "paused"]) -> NotBegun:
+        if answer == "paused":
+            why = f"the rollout pauses after {self._away.begun} hosts, as asked"
+            return NotBegun(
+                "not begun: the rollout is paused", where=host.name, why=why, hint="the same command goes on"
+            )
+        names = ", ".join(self._away.failed)
+        return NotBegun(
+            "not begun: the rollout stopped", where=host.name, why=f"failed and away: {names}",
+            hint="mend what failed; the same command goes on",
+        )  # fmt: skip

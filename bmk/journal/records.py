@@ -1,0 +1,132 @@
+"""What is on record of a host besides its events: one type per kind, for who writes it, who reads it and for tests.
+
+    InstallationRecord(serial="S1", at=now).save(journal, "worker-1")
+    InstallationRecord.load(journal, "worker-1")     InstallationRecord.load_all(journal)["worker-1"]
+
+A record of an installation ends when the host is installed anew (`journal.installation`). What cannot be read, from a
+journal of an earlier version, counts as no record.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bmk.journal.store import Journal
+
+
+class JournalRecord(BaseModel):
+    """`KEY` is its name in the journal; `at` is in seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    KEY: ClassVar[str]
+    at: float = 0.0
+
+    def save(self, journal: Journal, host: str) -> None:
+        """Replaces the one before."""
+        journal.record(host, self.KEY, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, value: Any) -> Self | None:
+        """From what the journal holds."""
+        try:
+            return None if value is None else cls.model_validate(value)
+        except ValidationError:
+            return None
+
+    @classmethod
+    def load(cls, journal: Journal, host: str) -> Self | None:
+        return cls.read(journal.facts(host).get(cls.KEY))
+
+    @classmethod
+    def load_all(cls, journal: Journal) -> dict[str, Self]:
+        """By host."""
+        found = {host: cls.read(value) for host, value in journal.records(cls.KEY).items()}
+        return {host: record for host, record in found.items() if record is not None}
+
+    @classmethod
+    def drop(cls, journal: Journal, host: str) -> None:
+        journal.forget(host, cls.KEY)
+
+
+class InstallationRecord(JournalRecord):
+    """An installation that was proven: of which machine (as granted), on which disk, by which grant.
+
+    `serial` and `uuid` None: written by an earlier version, which did not say.
+    """
+
+    KEY = "installed"
+    serial: str | None = None
+    uuid: str | None = None
+    disk_serial: str | None = None
+    image_sha256: str = ""
+    grant: str = ""
+    attest: str = "none"
+    proof: dict[str, Any] = {}
+
+
+class MembershipRecord(JournalRecord):
+    """kubeadm has made this host a member of the cluster."""
+
+    KEY = "joined"
+    cluster: str
+
+
+class BootstrapRecord(JournalRecord):
+    """This host was chosen to run `kubeadm init` for the cluster; nobody else may, and nobody joins before it is
+    done."""
+
+    KEY = "begun"
+    cluster: str
+
+
+class ProofRecord(JournalRecord):
+    """The cluster was proven to work with this host in it; `cluster` None: a spare, which joins nothing."""
+
+    KEY = "ready"
+    cluster: str | None = None
+
+
+class ConvergeRecord(JournalRecord):
+    """`digest` is of everything that the last converge brought to the host (`ansible.manifest.desired_digest`)."""
+
+    KEY = "converged"
+    digest: str = ""
+
+
+class SuspectRecord(JournalRecord):
+    """A check found something wrong since the last converge: `by` whom, and the ids of `what`."""
+
+    KEY = "suspect"
+    by: str = ""
+    what: tuple[str, ...] = ()
+
+
+class DriftRepairRecord(JournalRecord):
+    """When drift in the cluster's API and in the BMC was put right last."""
+
+    KEY = "drift_repair"
+
+
+class RemovalRecord(JournalRecord):
+    """The host was taken out of this cluster: drained, no member of etcd, no node. It has to be installed before it
+    joins."""
+
+    KEY = "removed"
+    cluster: str
+
+
+class ReinstallOrder(JournalRecord):
+    """The installation is to be replaced. Ends with the installation."""
+
+    KEY = "reinstall"
+
+
+class ReinstallProgress(JournalRecord):
+    """A reinstallation was ordered for these `hosts` together. Lasts until all of them are proven to work; `done`: it
+    is."""
+
+    KEY = "reinstalling"
+    hosts: tuple[str, ...] = ()
+    done: bool = False

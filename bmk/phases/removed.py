@@ -1,0 +1,44 @@
+"""A host that is to be installed anew leaves the cluster that goes on without it: its pods move, etcd and the API
+forget it."""
+
+from __future__ import annotations
+
+import time
+
+from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Effects, Phase
+from bmk.engine.run import Timing
+from bmk.journal.records import MembershipRecord, RemovalRecord
+from bmk.plan import Actual, Change
+from bmk.plan.wipe import needs_install, why_install
+
+_REST = 60.0  # seconds of the deadline that are not the drain's
+
+
+class Removed(Phase):
+    name = "removed"
+    title = "Take it out of its cluster"
+    needs = ("registered",)
+    effects = Effects(drains=True, invalidates=(MembershipRecord,))
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        """Nothing when the whole cluster begins anew: then there is nothing that goes on."""
+        leaves = actual.joined is not None or actual.node in ("ready", "not-ready")
+        if not leaves or not actual.remaining or not needs_install(host, actual):
+            return []
+        parts = ["drain its node"] if actual.node == "ready" else []
+        parts += ["remove its member of etcd"] if host.role == "control_plane" else []
+        text = ", ".join([*parts, "delete its node"])
+        return [self.change("remove", f"{text} in cluster {host.cluster}", why_install(host, actual))]
+
+    async def run(self, ctx: Context) -> None:
+        cluster = ctx.run.services.cluster(ctx.host.cluster or "")
+        if ctx.actual.node == "ready":
+            await ctx.call(cluster.drain, ctx.host, self.deadline(ctx.host, ctx.timing) - _REST)
+            ctx.emit("node.drained", "its pods have left")
+        await ctx.call(cluster.remove, ctx.host)
+        RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
+        ctx.emit("node.removed", f"out of cluster {ctx.host.cluster}")
+
+    def deadline(self, host: Host, timing: Timing) -> float:
+        return {"standard": 660, "emulated": 1260}[timing]

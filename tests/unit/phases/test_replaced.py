@@ -1,0 +1,122 @@
+"""Another machine in the place of one that is installed: the file names it, and everything is done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bmk.engine.rollout import Rollout
+from bmk.journal.records import InstallationRecord, MembershipRecord
+
+INSTALL = ["register", "remove", "power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify"]
+
+
+def failures(outcomes: Any) -> dict[str, str]:
+    return {o.host: f"{o.phase}: {o.error}" for o in outcomes if o.error is not None}
+
+
+@pytest.mark.parametrize("name", ["worker-1", "cp-1", "cp-2"])
+def test_a_replaced_machine_is_planned_and_installed_as_a_whole(simulation: Any, name: str) -> None:
+    """Its plan goes from its BMC to the proof; the old one leaves etcd and the API first; nobody else is touched."""
+    simulation.provision()
+    before = {n: (m.wipes, m.cycles, m.configured) for n, m in simulation.machines.items()}
+    simulation.replace(name, "NEW-1")
+    plan, _ = simulation.look()
+    assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {name: [*INSTALL, "seal", "prove"]}
+    assert "another machine" in next(c.why for c in plan.pending[0].changes if c.kind == "wipe")
+    assert failures(simulation.provision()) == {}
+    assert simulation.look()[0].empty
+    assert simulation.machines[name].wipes == 1
+    for other, count in before.items():
+        machine = simulation.machines[other]
+        assert other == name or (machine.wipes, machine.cycles, machine.configured) == count
+    record = InstallationRecord.load(simulation.service, name)
+    assert record is not None
+    assert (record.serial, record.disk_serial) == ("NEW-1", "DISK-NEW-1")
+    assert simulation.etcd == {"cp-1", "cp-2", "cp-3"}
+
+
+@pytest.mark.parametrize("name", ["worker-1", "cp-1"])
+def test_killed_anywhere_the_replacement_is_finished(
+    make_simulation: Callable[[], Any], killed: type[BaseException], name: str
+) -> None:
+    """Ten kills on the way, the same command after each: one wipe, one node, one member of etcd."""
+    simulation = make_simulation()
+    simulation.provision()
+    simulation.replace(name, "NEW-1")
+    for budget in (0, 2, 4, 7, 11, 14, 18, 22, 27, 33):
+        try:
+            simulation.provision(kill_after=budget)
+        except killed:
+            continue
+    assert failures(simulation.provision()) == {}
+    assert simulation.look()[0].empty
+    assert [m.wipes for m in simulation.machines.values()] == [1] * 5
+    assert simulation.etcd == {"cp-1", "cp-2", "cp-3"}
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kills=st.lists(st.integers(0, 120), max_size=2))
+def test_control_planes_are_reinstalled_one_by_one(
+    make_simulation: Callable[[], Any], killed: type[BaseException], kills: list[int]
+) -> None:
+    """Two of three, and a worker, killed or not: etcd never loses its quorum, which the simulation asserts."""
+    simulation = make_simulation()
+    simulation.provision()
+    names = ["cp-1", "cp-2", "worker-1"]
+    for budget in [*kills, None]:
+        try:
+            assert failures(simulation.reinstall(names, kill_after=budget)) == {}
+        except killed:
+            continue
+    assert simulation.look()[0].empty
+    assert {n: m.wipes for n, m in simulation.machines.items()} == {n: 1 + (n in names) for n in simulation.dc.hosts}
+
+
+def test_a_rollout_stops_at_a_failure_and_goes_on_later(simulation: Any) -> None:
+    """The second worker is not touched when the first one failed; mended, the same command does both."""
+    simulation.provision()
+    simulation.machines["worker-1"].faults.add("fail-join.yml")
+    bad = failures(simulation.reinstall(["worker-1", "worker-2"]))
+    assert "Start kubelet" in bad["worker-1"]
+    assert "not begun: the rollout stopped" in bad["worker-2"]
+    assert (simulation.machines["worker-2"].wipes, simulation.machines["worker-2"].node) == (1, True)
+    simulation.machines["worker-1"].faults.clear()
+    assert failures(simulation.reinstall(["worker-1", "worker-2"])) == {}
+    assert [simulation.machines[n].wipes for n in ("worker-1", "worker-2")] == [2, 2]
+
+
+def test_a_rollout_pauses_as_asked(simulation: Any) -> None:
+    """After one host the run ends; the same command does the other."""
+    simulation.provision()
+    pause = Rollout(pause_after=1)
+    first = failures(simulation.reinstall(["worker-1", "worker-2"], rollout=pause))
+    assert len(first) == 1
+    assert "the rollout is paused" in next(iter(first.values()))
+    assert failures(simulation.reinstall(["worker-1", "worker-2"], rollout=pause)) == {}
+    assert [simulation.machines[n].wipes for n in ("worker-1", "worker-2")] == [2, 2]
+
+
+def test_a_cluster_that_cannot_spare_a_member_keeps_it(simulation: Any) -> None:
+    """One of three is down already: another one is not taken away, and the reason names both."""
+    simulation.provision()
+    simulation.machines["cp-3"].power, simulation.machines["cp-3"].system = "off", ""
+    bad = failures(simulation.reinstall(["cp-1"]))
+    assert "etcd of cluster lab-ha cannot spare cp-1" in bad["cp-1"]
+    assert "not healthy: cp-3" in bad["cp-1"]
+    assert MembershipRecord.load(simulation.service, "cp-1") is not None
+    assert simulation.machines["cp-1"].wipes == 1
+
+
+def test_changed_settings_restart_control_planes_one_by_one(simulation: Any) -> None:
+    """No two of them are configured in one run of the playbook; workers and new hosts share theirs."""
+    simulation.provision()
+    simulation.digest, before = "d2", len(simulation.batches)
+    assert failures(simulation.provision()) == {}
+    runs = [set(hosts) for playbook, hosts in simulation.batches[before:] if playbook == "configure.yml"]
+    assert all(len({n for n in hosts if n.startswith("cp-")}) <= 1 for hosts in runs)
+    assert {"worker-1", "worker-2"} <= set.union(*runs)
