@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.cli.provision import _interruptible
+from bmk.cli.running import _interruptible
 from bmk.engine.executor import Outcome
 from bmk.engine.lock import RunLock
 from bmk.errors import LockHeld
