@@ -339,7 +339,7 @@ class Simulation:
         """What a real seal leaves in the journal."""
         self.life.spend()
         for name in hosts:
-            assert self.machines[name].configured, "sealed before it was configured"
+            assert self.machines[name].configured, "signed before it was configured"
             store(self.service, Baseline(name, time.time(), self.digest))
         self.life.spend()
         return dict.fromkeys(hosts)

@@ -1,5 +1,7 @@
-"""Hosts that arrive at the same step within a short window share one run of it, as one ansible-runner run costs as much
-for one host as for fifty."""
+"""Batches: hosts that reach the same step within a short window share one run of it.
+
+One run of ansible-runner costs as much for one host as for fifty.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ class _Queue:
 
 
 class Batches:
-    """Who is still on the way to which step. `window`: seconds; `together`: how many batches of a step may overlap."""
+    """Open batches by step. `window`: seconds that a batch waits for more hosts; `together`: batches of a step that
+    may run at the
+    same time.
+    """
 
     def __init__(self, window: float, together: int = 2) -> None:
         self._window, self._together = window, together
@@ -45,9 +50,9 @@ class Batches:
     async def join(self, key: str, host: str, work: Work, seconds: float | None = None) -> Any:
         """Wait for the batch, let it run once for all its hosts, return this host's part of the result.
 
-        It starts `window` seconds after its first host, or when nobody else is coming. It may take `seconds`, or
-        what the
-        most patient of its hosts allows, and ends with TimeoutError for all of them.
+        It starts `window` seconds after its first host, or when no further host is expected. Its deadline is the
+        longest
+        `seconds` of its hosts; when that passes, all of them get TimeoutError.
         """
         queue = self._queues.setdefault(key, _Queue())
         future = queue.waiting.setdefault(host, asyncio.get_running_loop().create_future())
@@ -68,7 +73,8 @@ class Batches:
             self._queues[key].arrival.set()
 
     async def _gather(self, key: str, queue: _Queue, work: Work) -> None:
-        """Collect hosts until the window closes, nobody else is coming and there is a free place; then let them go."""
+        """Collect hosts until the window closes or no further host is expected, and fewer than `together` batches
+        run."""
         closes = asyncio.get_running_loop().time() + self._window
         while not self._ready(key, queue, closes):
             await _either(queue.arrival, closes, queue.running >= self._together)

@@ -1,6 +1,6 @@
-"""Turns at something that bears only so many at a time; of those who wait, whoever is furthest goes first.
+"""Semaphore; of the waiters the one with the highest progress (completed phases) goes next.
 
-That keeps a large run deep instead of broad: the first machines boot while the last ones have not been spoken to.
+A large run works on few hosts at a time that way: the first machines boot before the BMCs of the last ones are asked.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class PrioritySemaphore:
 
     @property
     def full(self) -> bool:
-        """Whether who comes now has to wait."""
+        """Whether a caller would have to wait now."""
         return self._free <= 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Hold a place that `take` has given, and give it on."""
+        """Hold a place that `take` has given; release it at the end."""
         try:
             yield
         finally:

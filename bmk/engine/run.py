@@ -1,4 +1,4 @@
-"""One run: who does it, what it may use, where its events go. Shared by all hosts of the run."""
+"""State that all hosts of one run share: services, journal, limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BMCs as drift asks them: all at once, each for itself; and what their event logs held at the first seal."""
+"""Facts of BMCs for drift, all hosts at once; and which log entries were known when the first baseline was signed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Connect = Callable[[Host], Bmc]
 
 
 def ask(connect: Connect, journal: Journal, host: Host) -> Outside:
-    """Who the machine is, whether it is on, what it would boot next, and what went wrong since it was sealed."""
+    """Who the machine is, whether it is on, what it would boot next, and what went wrong since the first baseline."""
     try:
         with conversation(connect(host)) as bmc:
             identity, power, boot = bmc.identity(), bmc.power(), bmc.boot_override()
@@ -65,9 +65,10 @@ def _known(journal: Journal, host: Host, log: Sequence[LogEntry]) -> list[str]:
 
 
 def mark_known_entries(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
-    """What the event logs hold at the first seal is known: what is in them later is news, through any converge.
+    """Record the entries of the event logs when the first baseline is signed; later entries are findings, after any
+    converge.
 
-    A BMC that is silent keeps nobody: the first look asks it again.
+    A BMC that does not answer is skipped: the first drift scan asks it again.
     """
 
     def one(host: Host) -> None:

@@ -79,7 +79,7 @@ _WHILE_JOINING = CollectLimits(seconds=600)
 
 
 def sign_baselines(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> dict[str, BmkError | list[str]]:
-    """Seal hosts that have just converged; see bmk/drift/baseline.py. The phase has its own deadline."""
+    """Sign baselines of hosts that have just converged; see bmk/drift/baseline.py. The phase has its own deadline."""
     _remember_builds(dc, journal)
     return asyncio.run(make_baselines(replace(_on(dc, journal), limits=_WHILE_JOINING), asked))
 

@@ -1,4 +1,5 @@
-"""A new ssh key of the deployer on every host: it is let in and tried, then it counts, then the old one is thrown out.
+"""A new ssh key of the deployer on every host: it is added and tried, then it becomes the current one, then the old
+one is removed.
 
     ssh/id_ed25519(.pub)    the key that counts
     ssh/next/               the one that comes, until every host lets it in
@@ -191,7 +192,7 @@ def _each(rotation: Rotation, hosts: Iterable[Host], step: Callable[[Rotation, H
 
 
 def _let_in(rotation: Rotation, host: Host) -> None:
-    """The host lets the new key in, seen by logging in with it."""
+    """Add the new key on a host, and prove it by a login."""
     new = rotation.coming
     if _known(rotation.journal, host).get(new.fingerprint):
         return
@@ -205,7 +206,7 @@ def _let_in(rotation: Rotation, host: Host) -> None:
 
 
 def _throw_out(rotation: Rotation, host: Host) -> None:
-    """The host lets the old key in no more, told with the new one."""
+    """Remove the old key from a host, logged in with the new one."""
     old = rotation.gone
     if not old.there() or _known(rotation.journal, host).get(old.fingerprint) is False:
         return
@@ -250,7 +251,7 @@ def _item(key: LoginKey) -> str:
 
 
 def _seal(journal: Journal, host: Host, change: Callable[[Mapping[str, Attributes]], Mapping[str, Attributes]]) -> None:
-    """What is sealed of root's keys follows, so that drift names neither the new key nor the one that went."""
+    """Update root's keys in the baseline, so that drift reports neither the new key nor the removed one."""
     seal = baselines.newest(journal, host.name)
     if seal is None:
         return

@@ -1,4 +1,4 @@
-"""What the converge left is written down, signed: drift is compared with it."""
+"""A signed baseline of what the converge left: drift is compared with it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bmk.plan import Actual, Change
 
 class BaselineSigned(Phase):
     name = "baseline"
-    title = "Seal what it is now"
+    title = "Sign the baseline"
     needs = ("configured",)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         if host.role == "spare" or (actual.baseline and not _will_change(host, actual)):
             return []
-        return [self.change("seal", "write down what it is now, for drift", "a converge ends with it")]
+        return [self.change("baseline", "sign a baseline, which drift is compared with", "a converge ends with it")]
 
     def batch_key(self, host: Host) -> str | None:
         return "baseline" if host.role != "spare" else None
@@ -28,11 +28,11 @@ class BaselineSigned(Phase):
         async def work(hosts: tuple[str, ...]) -> Mapping[str, BmkError | None]:
             return await ctx.call(ctx.run.services.sign_baselines, hosts)
 
-        async with ctx.waiting("waits for its batch (sealed)"):
+        async with ctx.waiting("waits for its batch (baseline)"):
             error: BmkError | None = await ctx.run.batches.join("baseline", ctx.host.name, work)
         if error is not None:
             raise error
-        ctx.emit("host.baseline_signed", "what it is now is sealed")
+        ctx.emit("host.baseline_signed", "its baseline is signed")
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 300, "emulated": 900}[timing]

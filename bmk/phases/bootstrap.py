@@ -1,8 +1,7 @@
-"""Who begins a cluster, who joins it, and who waits. The decision is pure.
+"""Which control plane runs `kubeadm init`, which ones join, and which wait. The decision is pure.
 
-Two beginnings would be two clusters, and a beginning that was interrupted may be done over by the host that made it,
-which would lose whoever joined meanwhile. So a host writes down that it begins before it does, and nobody joins until
-that host is a member itself.
+Running init twice creates two clusters, and running it again on the same host loses the members that joined in between.
+So intent is journaled before init (`BootstrapRecord`), and no host joins until the host that runs init has finished.
 """
 
 from __future__ import annotations
@@ -21,7 +20,10 @@ Step = Literal["begin", "finish", "join", "wait", "silent", "stuck"]
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """A cluster now. `founder` began it and is no member yet; `members` are control planes that are; `live` answer."""
+    """A cluster now. `founder`: the host that runs init and has not finished; `members`: control planes that have
+    joined;
+    `live`: those whose API server answers.
+    """
 
     founder: str | None
     members: frozenset[str]
@@ -43,9 +45,9 @@ def next_step(host: str, now: ClusterState, coming: Set[str]) -> Step:
 
 
 async def cluster_state(ctx: Context) -> ClusterState:
-    """How the cluster of this host stands, by the journal and by asking its control planes.
+    """The state of the cluster of this host, from the journal and from its control planes.
 
-    Those that are to be installed anew belong to what was.
+    Hosts with an order to be reinstalled do not count.
     """
     journal, cluster = ctx.run.journal, ctx.host.cluster or ""
     names = [h.name for h in ctx.run.dc.members(cluster, "control_plane")]

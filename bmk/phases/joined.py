@@ -1,4 +1,5 @@
-"""The host is a member of its cluster. Who comes first while no API server answers begins it; no host is special."""
+"""The host joins its cluster. The first control plane that gets here while no API server answers runs `kubeadm
+init`."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ class Joined(Phase):
         return {"standard": 900, "emulated": 2400}[timing]
 
     async def _control_plane(self, ctx: Context) -> None:
-        """One at a time: the first begins the cluster, etcd takes further members one after the other."""
+        """One at a time: the first runs init, and etcd accepts one new member at a time."""
         lock, key = ctx.run.lock(_control(ctx.host)), _control(ctx.host)
         async with ctx.waiting("waits for another control plane"):
             await settled(ctx, key)  # without the lock: the one that it waits for needs it
@@ -83,8 +84,9 @@ class Joined(Phase):
 
 
 def _write_down(ctx: Context) -> None:
-    """Before kubeadm runs: after a kill the same host, and no other, finishes what it began. Of a cluster of this name
-    that was there before nothing holds.
+    """Journal the intent before init runs: after a kill the same host, and no other, runs it again.
+
+    Records of an earlier cluster of this name end here.
     """
     close(ctx.run.journal, ctx.host.cluster or "")
     BootstrapRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)

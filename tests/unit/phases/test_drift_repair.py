@@ -31,7 +31,7 @@ def test_a_host_with_drift_is_converged_and_sealed_again(simulation: Any) -> Non
     simulation.provision()
     found(simulation, "worker-2", SETTING)
     plan, _ = simulation.look()
-    assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {"worker-2": ["repair", "seal"]}
+    assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {"worker-2": ["repair", "baseline"]}
     assert "net.ipv4.ip_forward" in plan.pending[0].changes[0].text
     assert [o.error for o in simulation.provision()] == [None]
     assert simulation.look()[0].pending == ()

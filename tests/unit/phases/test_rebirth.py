@@ -29,7 +29,7 @@ LABEL = Difference("nodes", "worker-2 label role", "value", "worker", "x")
 BOOT = Difference("bmc", "boot", "value", "", "pxe")
 ALL = [
     *("remove", "power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify"),
-    *("seal", "prove"),
+    *("baseline", "prove"),
 ]
 
 

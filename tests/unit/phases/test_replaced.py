@@ -26,7 +26,7 @@ def test_a_replaced_machine_is_planned_and_installed_as_a_whole(simulation: Any,
     before = {n: (m.wipes, m.cycles, m.configured) for n, m in simulation.machines.items()}
     simulation.replace(name, "NEW-1")
     plan, _ = simulation.look()
-    assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {name: [*INSTALL, "seal", "prove"]}
+    assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {name: [*INSTALL, "baseline", "prove"]}
     assert "another machine" in next(c.why for c in plan.pending[0].changes if c.kind == "wipe")
     assert failures(simulation.provision()) == {}
     assert simulation.look()[0].empty
