@@ -274,6 +274,9 @@ class FakeCluster:
         return "current" if self._name in self._simulation.policies_applied else "stale"
 
     def apply_policies(self) -> Sequence[str]:
+        self.nodes()
+        if self._name in self._simulation.policies_applied:
+            return []
         self._simulation.life.spend()
         self._simulation.policies_applied.add(self._name)
         return ["bmk-nonroot-group"]

@@ -37,8 +37,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def replace(lab: Lab, host: str) -> None:
     """The machine is gone, another one stands there, switched off; the file names its serial number and its disk."""
     lab.bmk("power off", host, "--yes")
-    lab.bmk("lab break", host, "wrong-serial")
-    lab.bmk("lab break", host, "wrong-disk")
+    lab.bmk("lab break", "wrong-serial", host)
+    lab.bmk("lab break", "wrong-disk", host)
     file, number = Path(lab.dc), NUMBERS[host]
     text = file.read_text().replace(f"serial: HA000{number}\n", f"serial: WRONG{number}\n")
     file.write_text(text.replace(f"HADISK000{number}", f"WRONGK000{number}"))

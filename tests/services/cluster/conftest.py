@@ -78,9 +78,11 @@ class Cluster:
     server: Server
     file: Path
 
-    def live(self) -> LiveCluster:
+    def live(self, kubeconfig: Path | None = None) -> LiveCluster:
+        """As phases ask it, by way of this kubeconfig."""
         site = load_datacenter(self.file), Journal.open(self.file.parent)
-        return LiveCluster(site, CLUSTER, ClusterAccess(self.server.kubeconfig, IMAGES, "standard", no_ssh))
+        access = ClusterAccess(kubeconfig or self.server.kubeconfig, IMAGES, "standard", no_ssh)
+        return LiveCluster(site, CLUSTER, access)
 
     def bind(self, name: str) -> None:
         role, group = KUBEADM[name]
