@@ -236,6 +236,7 @@ class FakeCluster:
 
     def remove(self, host: Host) -> None:
         """etcd needs the word of a majority, also for this."""
+        self.nodes()
         self._simulation.life.spend()
         self._simulation.check_quorum()
         self._simulation.etcd.discard(host.name)
@@ -493,7 +494,7 @@ class Simulation:
         grant = grants.get(self.service, m.grant)
         holds = "" if m.disk in ("", "half") else m.disk
         disk = {"name": "sda", "serial": m.host.disk.serial, "size": 10**10, "holds": holds, "foreign": bool(holds)}
-        self.service.record(m.host.name, "inspection", {"disks": [disk]})
+        self.service.record(m.host.name, "inspection", {"serial": m.host.serial, "disks": [disk]})
         if holds and grant.confirmed != m.host.disk.serial:
             text = f"disk holds {m.disk}"
             self._say(m, "agent", "agent.failed", text, why="not confirmed", hint="", grant=m.grant)

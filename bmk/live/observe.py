@@ -27,6 +27,7 @@ from bmk.journal.records import (
 )
 from bmk.plan import Actual, OpenGrant
 from bmk.plan.actual import ClusterActual, Converged, Drifted, NodeState, Observation, PowerState, SshState
+from bmk.plan.disks import inspection_of
 from bmk.plan.wipe import replaced
 
 T = TypeVar("T")
@@ -167,7 +168,7 @@ def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
     )
     return Actual(
         identity=records.identity.get(name),
-        inspection=records.inspection.get(name),
+        inspection=inspection_of(host, records.inspection.get(name)),
         installed=records.installation(host),
         joined=joined,
         ready=records.ready.get(name),

@@ -18,7 +18,7 @@ from bmk.journal.records import InstallationRecord, ReinstallOrder
 from bmk.phases.attestation import deliver
 from bmk.phases.identity import check_identity
 from bmk.plan import Actual, Change
-from bmk.plan.disks import choose_disk
+from bmk.plan.disks import choose_disk, inspection_of
 from bmk.plan.wipe import needs_install, why_confirm, why_install
 
 _ENOUGH = 600.0  # seconds a grant must still have to be worth adopting
@@ -105,7 +105,8 @@ def _adopt_or_open(ctx: Context) -> Grant:
 def _confirmed_disk(ctx: Context) -> str | None:
     if ctx.host.name not in ctx.run.confirmed:
         return None
-    return choose_disk(ctx.host.disk, ctx.run.journal.facts(ctx.host.name).get("inspection")).identity
+    inspection = inspection_of(ctx.host, ctx.run.journal.facts(ctx.host.name).get("inspection"))
+    return choose_disk(ctx.host.disk, inspection).identity
 
 
 def _permits(grant: Grant, wanted: grants.Permission) -> bool:

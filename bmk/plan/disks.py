@@ -6,9 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from bmk.datacenter.model import DiskSelector
+from bmk.datacenter.resolve import Host
 from bmk.disks import describe, listed, matching, names, plain_serial, plain_wwn
+from bmk.identity import same_serial
 from bmk.journal.inspection import read_inspection
 from bmk.plan.model import DiskChoice
+
+
+def inspection_of(host: Host, inspection: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What the ramdisk saw of this machine; None when that was the one that stood there before."""
+    seen = read_inspection(inspection) if inspection is not None else None
+    return None if seen is not None and same_serial(seen.serial, host.serial) is False else inspection
 
 
 def choose_disk(selector: DiskSelector, inspection: Mapping[str, Any] | None) -> DiskChoice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +36,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
+def nodes(lab: Lab, without: str) -> dict[str, Any]:
+    """Nodes as a control plane that is not this one knows them."""
+    other = "cp-2" if without == "cp-1" else "cp-1"
+    words = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "node", "-o", "json")
+    return {n["metadata"]["name"]: n for n in json.loads(lab.bmk("ssh", other, "--", *words))["items"]}
+
+
 def replace(lab: Lab, host: str) -> None:
     """The machine is gone, another one stands there, switched off; the file names its serial number and its disk."""
     lab.bmk("power off", host, "--yes")
+    end = time.monotonic() + 600
+    while any(ready(node) for name, node in nodes(lab, host).items() if name == host):  # as long as it is, bmk asks
+        assert time.monotonic() < end
+        time.sleep(2)
     lab.bmk("lab break", "wrong-serial", host)
     lab.bmk("lab break", "wrong-disk", host)
     file, number = Path(lab.dc), NUMBERS[host]

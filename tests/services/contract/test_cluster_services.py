@@ -25,10 +25,9 @@ api = real_cluster  # pytest finds a fixture by the module's name for it
 class Subject:
     """One implementation: its services, its hosts, and how its API is taken away."""
 
-    def __init__(
-        self, services: ClusterServices, hosts: dict[str, Host], take_away: Callable[[], ClusterServices]
-    ) -> None:
-        self.services, self.hosts, self.take_away = services, hosts, take_away
+    services: ClusterServices
+    hosts: dict[str, Host]
+    take_away: Callable[[], ClusterServices]
 
 
 @pytest.fixture(params=["in memory", "real"])

@@ -27,6 +27,7 @@ def test_a_replaced_machine_is_planned_and_installed_as_a_whole(simulation: Any,
     simulation.replace(name, "NEW-1")
     plan, _ = simulation.look()
     assert {h.host: [c.kind for c in h.changes] for h in plan.pending} == {name: [*INSTALL, "baseline", "prove"]}
+    assert "not inspected yet" in next(c.disk.content for c in plan.pending[0].changes if c.disk)
     assert "another machine" in next(c.why for c in plan.pending[0].changes if c.kind == "wipe")
     assert failures(simulation.provision()) == {}
     assert simulation.look()[0].empty
