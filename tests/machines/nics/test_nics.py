@@ -71,8 +71,7 @@ def test_a_replaced_nic_is_installed_at_once(room: Room) -> None:
     room.lab.bmk("power off", HOST, "--yes")
     break_(room.lab, "wrong-nic", HOST)
     room.file.write_text(room.file.read_text().replace(BOUGHT, REPLACED))
-    room.lab.bmk("reinstall", HOST)
-    room.lab.bmk("provision", "--yes", "--confirm", HOST)
+    room.lab.bmk("reinstall", HOST, "--yes")
     (released,) = room.lab.journal.since(host=HOST, kind="lease.released")
     assert (released.data["mac"], released.data["address"]) == (BOUGHT, ADDRESS)
     assert room.leases[REPLACED] == ADDRESS
