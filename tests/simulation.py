@@ -43,7 +43,7 @@ from bmk.plan.actual import Observation
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = GrantedImage("node-image", "f" * 64, "e" * 64)
-FAST = RunLimits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05)
+FAST = RunLimits(threads=8, attempts=2, window=0.01, backoff=0.005, grace=0.05, health=30.0)
 
 
 class Killed(BaseException):
@@ -539,7 +539,8 @@ class Simulation:
         **more: Any,
     ) -> list[Outcome]:
         """One run of `bmk provision`; raises Killed when its life ends before the run does."""
-        return asyncio.run(self._provision(hosts, kill_after, Options(sinks=sinks, limits=FAST, poll=0.005, **more)))
+        wish = {"sinks": sinks, "limits": FAST, "poll": 0.005, **more}
+        return asyncio.run(self._provision(hosts, kill_after, Options(**wish)))
 
     def reinstall(self, names: Sequence[str], *, kill_after: int | None = None, **more: Any) -> list[Outcome]:
         """`bmk reinstall` of these hosts, which are confirmed by being named."""

@@ -38,7 +38,7 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     from bmk.cli.running import RunRequest, leave, run_action
     from bmk.engine.lock import RunLock
     from bmk.engine.rollout import Rollout
-    from bmk.errors import Declined, Exit
+    from bmk.errors import ConfigError, Declined, Exit, PreflightRefused
     from bmk.live.workspace import open_workspace
 
     if not (hosts or limit):
@@ -59,7 +59,7 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
                 say(f"goes on with: {', '.join(before)}")
             try:
                 return run_action(workspace, REINSTALL, wanted, request, lock)
-            except Declined:
+            except (Declined, PreflightRefused, ConfigError):  # nothing has begun
                 withdraw_order(workspace.journal, [h for h in wanted if h.name not in before])
                 raise
     except KeyboardInterrupt:

@@ -136,7 +136,12 @@ class _Execution:
         async with ctx.waiting("waits for its turn: other members of its cluster are away"):
             await self._run.disruptions.begin(host)
         if host.role == "control_plane":
-            await self._healthy(ctx, lambda etcd: quorum(host.name, etcd, removed=effects.drains))
+            try:
+                without = f"cannot spare {host.name}"
+                await self._healthy(ctx, without, lambda etcd: quorum(host.name, etcd, removed=effects.drains))
+            except BmkError:
+                self._run.disruptions.returned(host)  # it never left: others may have the turn
+                raise
 
     async def _returned(self, ctx: Context) -> None:
         """The member serves again: the cluster has to be healthy, for as long as it has to soak, before the next
@@ -144,15 +149,16 @@ class _Execution:
         if ctx.host.name not in self._run.disruptions.away():
             return
         if ctx.host.role == "control_plane":
-            await self._healthy(ctx, lambda etcd: etcd.get(ctx.host.name, False) and all(etcd.values()))
+            after = f"is not healthy after {ctx.host.name} was changed"
+            await self._healthy(ctx, after, lambda etcd: etcd.get(ctx.host.name, False) and all(etcd.values()))
         await asyncio.sleep(self._run.disruptions.soak)
         self._run.disruptions.returned(ctx.host)
 
-    async def _healthy(self, ctx: Context, wanted: Callable[[Mapping[str, bool]], bool]) -> None:
-        """Wait until etcd of the host's cluster is as wanted. Raises PreflightRefused when that takes too long."""
+    async def _healthy(self, ctx: Context, otherwise: str, wanted: Callable[[Mapping[str, bool]], bool]) -> None:
+        """Wait until etcd of the host's cluster is as wanted. Raises PreflightRefused that it is `otherwise`."""
         cluster, etcd = self._run.services.cluster(ctx.host.cluster or ""), dict[str, bool]()
         try:
-            async with asyncio.timeout(self._run.limits.grace * (4 if ctx.timing == "emulated" else 1) * 2):
+            async with asyncio.timeout(self._run.limits.health * (4 if ctx.timing == "emulated" else 1)):
                 while not etcd or not wanted(etcd):
                     try:
                         etcd = dict(await ctx.call(cluster.etcd))
@@ -165,7 +171,7 @@ class _Execution:
         except TimeoutError:
             ill = ", ".join(sorted(name for name, well in etcd.items() if not well)) or "none that says so"
             raise PreflightRefused(
-                f"etcd of cluster {ctx.host.cluster} cannot spare {ctx.host.name}",
+                f"etcd of cluster {ctx.host.cluster} {otherwise}",
                 where=ctx.host.name,
                 why=f"members: {', '.join(sorted(etcd)) or 'unknown'}; not healthy: {ill}",
                 hint=f"bmk status {ctx.run.dc.name}; mend those first, the same command goes on",

@@ -28,7 +28,7 @@ class RunLimits:
 
     `threads` for blocking calls, `talks` with BMCs at a time; `attempts` per host and run; `window` is how long a batch
     waits for more hosts; `backoff` the first pause between two tries; `grace` how long an API server that was there
-    before may be silent.
+    before may be silent; `health` how long etcd may take to be healthy before and after a member is taken away.
     """
 
     threads: int = 48
@@ -37,6 +37,7 @@ class RunLimits:
     window: float = 2.0
     backoff: float = 2.0
     grace: float = 60.0
+    health: float = 150.0
 
 
 @dataclass(slots=True)

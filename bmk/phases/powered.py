@@ -52,7 +52,7 @@ class Powered(Phase):
         if not needs_install(ctx.host, ctx.actual) or _installed_meanwhile(ctx):
             await ctx.call(bmc.set_power, "on")
             return
-        _refuse_unconfirmed(ctx)
+        refuse_unconfirmed(ctx)
         grant = await ctx.call(_adopt_or_open, ctx)
         ctx.grant_id = grant.id
         if grant.claimed is None:
@@ -74,7 +74,7 @@ def _installed_meanwhile(ctx: Context) -> bool:
     return True
 
 
-def _refuse_unconfirmed(ctx: Context) -> None:
+def refuse_unconfirmed(ctx: Context) -> None:
     """Checked again here, where it matters, whatever the plan and the command line have checked before."""
     why = why_confirm(ctx.host, ctx.actual)
     if why and ctx.host.name not in ctx.run.confirmed:

@@ -9,6 +9,8 @@ from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
 from bmk.journal.records import MembershipRecord, RemovalRecord
+from bmk.phases.identity import check_identity
+from bmk.phases.powered import refuse_unconfirmed
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install, why_install
 
@@ -32,6 +34,10 @@ class Removed(Phase):
         return [self.change("remove", f"{text} in cluster {host.cluster}", why_install(host, actual))]
 
     async def run(self, ctx: Context) -> None:
+        """Nothing is taken out for an installation that could not begin: consent and identity are checked first."""
+        refuse_unconfirmed(ctx)
+        async with ctx.bmc() as bmc:
+            await check_identity(ctx, bmc)
         cluster = ctx.run.services.cluster(ctx.host.cluster or "")
         if ctx.actual.node == "ready":
             await ctx.call(cluster.drain, ctx.host, self.deadline(ctx.host, ctx.timing) - _REST)

@@ -74,7 +74,7 @@ def test_a_replaced_machine_is_installed_joined_and_nothing_else_is_disturbed(la
     plan = lab.bmk("plan", code=2)
     for words in ("delete its node", "wipe", "join cluster lab-ha", "another machine"):
         assert words in plan
-    lab.bmk("provision", "--yes")
+    lab.bmk("provision", "--yes", "--confirm", host)  # the other disk holds what the one before held
     as_it_was(lab, host, before)
 
 

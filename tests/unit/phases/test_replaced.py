@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bmk.engine.rollout import Rollout
 from bmk.journal.records import InstallationRecord, MembershipRecord
+from tests.simulation import FAST
 
 INSTALL = ["register", "remove", "power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify"]
 
@@ -106,7 +108,7 @@ def test_a_cluster_that_cannot_spare_a_member_keeps_it(simulation: Any) -> None:
     """One of three is down already: another one is not taken away, and the reason names both."""
     simulation.provision()
     simulation.machines["cp-3"].power, simulation.machines["cp-3"].system = "off", ""
-    bad = failures(simulation.reinstall(["cp-1"]))
+    bad = failures(simulation.reinstall(["cp-1"], limits=replace(FAST, health=0.3)))
     assert "etcd of cluster lab-ha cannot spare cp-1" in bad["cp-1"]
     assert "not healthy: cp-3" in bad["cp-1"]
     assert MembershipRecord.load(simulation.service, "cp-1") is not None
@@ -121,3 +123,24 @@ def test_changed_settings_restart_control_planes_one_by_one(simulation: Any) -> 
     runs = [set(hosts) for playbook, hosts in simulation.batches[before:] if playbook == "configure.yml"]
     assert all(len({n for n in hosts if n.startswith("cp-")}) <= 1 for hosts in runs)
     assert {"worker-1", "worker-2"} <= set.union(*runs)
+
+
+def test_who_cannot_be_spared_keeps_nobody_from_being_replaced(simulation: Any) -> None:
+    """One control plane is dead and replaced in the file, settings of the others changed: the dead one comes back
+    first or later."""
+    simulation.provision()
+    simulation.digest = "d2"
+    simulation.machines["cp-3"].power, simulation.machines["cp-3"].system = "off", ""
+    simulation.replace("cp-3", "NEW-3")
+    simulation.provision(limits=replace(FAST, health=0.3))
+    assert failures(simulation.provision()) == {}
+    assert simulation.look()[0].empty
+    assert simulation.etcd == {"cp-1", "cp-2", "cp-3"}
+
+
+def test_a_bmc_of_another_machine_keeps_the_node(simulation: Any) -> None:
+    """Whoever cabled the wrong machine loses no node: its identity is checked before anything is drained."""
+    simulation.provision()
+    simulation.machines["worker-1"].faults.add("wrong-serial")
+    assert "another machine" in failures(simulation.reinstall(["worker-1"]))["worker-1"]
+    assert (simulation.machines["worker-1"].node, simulation.machines["worker-1"].drained) == (True, False)
