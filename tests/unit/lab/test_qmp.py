@@ -24,7 +24,7 @@ async def qemu(sock: socket.socket, replies: list[list[dict[str, Any]]], greet: 
         writer.write(b'{"QMP": {}}\n')
         for lines in [[{"return": {}}], *replies]:
             commands.append(json.loads(await reader.readline())["execute"])
-            writer.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+            writer.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     writer.close()
     return commands
 
