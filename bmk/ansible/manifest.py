@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,9 @@ from bmk.paths import content_dir
 PLAYBOOK = "configure.yml"
 FILTERS = "filter_plugins/bmk_cluster.py"  # what the roles of the playbook render with
 _NOT_STATE = ("ansible_", "bmk_digest", "bmk_vip_key_file")  # how a host is reached is not what is on it
+_ONE_AT_A_TIME = (
+    threading.Lock()
+)  # hosts ask in many threads; ast of Python 3.11 fails there (cpython#106905), and once is enough
 _NOT_CONVERGED = ("install-", "node-")  # artifacts that installing needs: new ones leave installed hosts as they are
 
 
@@ -46,9 +50,14 @@ def with_digests(inventory: Mapping[str, Any]) -> dict[str, Any]:
     return {**inventory, "_meta": {**inventory.get("_meta", {}), "hostvars": named}}
 
 
-@cache
 def content_digest() -> str:
     """sha256 of the roles, the playbook, the modules and the renderers that a converge runs."""
+    with _ONE_AT_A_TIME:
+        return _content_digest()
+
+
+@cache
+def _content_digest() -> str:
     total = hashlib.sha256()
     for path in _content():
         total.update(f"{path.name}\0{path.stat().st_size}\0".encode())

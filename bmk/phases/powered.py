@@ -10,7 +10,7 @@ from bmk.bmc.protocol import Bmc
 from bmk.boot import grants
 from bmk.boot.grants import Grant
 from bmk.datacenter.resolve import Host
-from bmk.engine.phase import Context, Phase
+from bmk.engine.phase import AttemptFailed, Context, Phase
 from bmk.engine.run import Timing
 from bmk.errors import PreflightRefused
 from bmk.journal import Event
@@ -128,9 +128,20 @@ async def _boot_installer(ctx: Context, bmc: Bmc, grant: Grant) -> None:
         return
     if power == "on":
         await ctx.call(bmc.set_power, "off")
+        _end_interrupted(ctx, grant)
     await deliver(ctx, bmc, grant)
     await ctx.call(bmc.set_power, "on")
     ctx.emit("host.booted", f"powered on for installation (grant {grant.id[:8]})", grant=grant.id)
+
+
+def _end_interrupted(ctx: Context, grant: Grant) -> None:
+    """A ramdisk of an earlier run may have claimed the grant just before it was powered off: it will never report.
+
+    Its grant ends now, and a new attempt begins at once instead of when the ramdisk has been silent for long.
+    """
+    if _claimed(ctx, grant) and grants.end(ctx.run.journal, grant.id, "failed", time.time()):
+        what = "the ramdisk claimed its grant in the moment in which the machine was powered off"
+        raise AttemptFailed(what, where=ctx.host.name, hint=f"bmk provision {ctx.run.dc.name}")
 
 
 def _was_booted(ctx: Context, grant: Grant) -> bool:

@@ -6,6 +6,8 @@ import copy
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +97,11 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest() -> str:
-    content_digest.cache_clear()
+    manifest._content_digest.cache_clear()
     try:
         return content_digest()
     finally:
-        content_digest.cache_clear()
+        manifest._content_digest.cache_clear()
 
 
 def test_a_role_that_is_added_to_the_playbook_converges(content: Path) -> None:
@@ -138,3 +140,24 @@ def test_what_the_filters_import_counts() -> None:
     loaded = {Path(line) for line in done.stdout.splitlines()}
     assert loaded == set(renderers())
     assert {"kubeadm.py", "accounts.py", "network.py"} <= {path.name for path in loaded}
+
+
+def test_hosts_that_ask_together_make_the_digest_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads ask for many hosts at a time: Python 3.11 reads no two sources at once, and one reading is enough."""
+    inside, most, reads = threading.Semaphore(1), [0], []
+    read = manifest._imports
+
+    def watched(source: Path) -> list[str]:
+        reads.append(source)
+        most[0] += not inside.acquire(blocking=False)
+        try:
+            return list(read(source))
+        finally:
+            inside.release()
+
+    monkeypatch.setattr(manifest, "_imports", watched)
+    manifest._content_digest.cache_clear()
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(lambda _: content_digest(), range(64)))) == 1
+    assert most == [0]
+    assert len(reads) == len(set(reads))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from bmk.actions.provision import PROVISION
+from bmk.boot import grants
 from bmk.engine.run import RunLimits
 from bmk.engine.session import Options
 from bmk.journal import Event
@@ -282,3 +284,17 @@ def test_phases_come_in_the_order_they_need() -> None:
         names = [p.name for p in phases]
         for index, phase in enumerate(phases):
             assert set(phase.needs) <= set(names[:index])
+
+
+def test_a_ramdisk_that_claims_as_it_is_powered_off_is_not_waited_for(simulation: Any) -> None:
+    """A killed run left the machine on with an open grant: its claim in that moment ends, and a new attempt begins at
+    once."""
+    host = simulation.dc.hosts["cp-1"]
+    machine = simulation.machines["cp-1"]
+    grants.open_grant(simulation.service, grants.permission(host, simulation.image()), time.time())
+    machine.power, machine.system = "on", "ramdisk"
+    machine.faults.add("claims-as-it-goes-off")
+    assert failures(simulation.provision(["cp-1"])) == {}
+    outcomes = simulation.service.query("SELECT outcome FROM grants WHERE host = 'cp-1' ORDER BY attempt")
+    assert [outcome for (outcome,) in outcomes] == ["failed", "spent"]
+    assert machine.wipes == 1
