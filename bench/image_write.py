@@ -35,7 +35,7 @@ INSIDE = """\
 import json, os, subprocess, sys, time
 sys.path.insert(0, "/usr/lib/bmk/agent.pyz")
 from pathlib import Path
-from bmk.agent.model import Disk, Image
+from bmk.agent.model import Disk, ImageSource
 from bmk.agent.stream import write_image
 image = json.loads(Path("/bench.json").read_text())
 disk = Disk("vda", "/dev/vda", int(Path("/sys/block/vda/size").read_text()) * 512)
@@ -47,7 +47,7 @@ def pipe():
     subprocess.run(["sh", "-c", line], check=True)
     say(way="pipe", seconds=round(time.monotonic() - started, 2))
 def agent():
-    proof = write_image(disk, Image(image["url"], image["sha256"], image["size"]), lambda told: None)
+    proof = write_image(disk, ImageSource(image["url"], image["sha256"], image["size"]), lambda told: None)
     say(way="agent", seconds=proof.seconds["write"], readback=proof.seconds["readback"], bytes=proof.size)
 for turn in range(image["rounds"]):
     for way in (pipe, agent) if turn % 2 == 0 else (agent, pipe):

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.machines
 
 ORDER = """
 import sys
-from bmk.live.workspace import open_site
-site = open_site(sys.argv[1])
-site.world.bmc(site.dc.hosts[sys.argv[2]]).set_boot_once("pxe", "uefi")
+from bmk.live.workspace import open_workspace
+site = open_workspace(sys.argv[1])
+site.services.bmc(site.dc.hosts[sys.argv[2]]).set_boot_once("pxe", "uefi")
 """
 
 

@@ -189,9 +189,9 @@ def test_killed_at_any_moment_the_next_attempt_starts_clean(server: BootServer, 
     wanted = granted(server)
     server.dead_after = wanted.size // 2 if wanted.size else 0  # so that the process is surely in the middle
     code = (
-        "import sys; from bmk.agent.model import Disk, Image;"
+        "import sys; from bmk.agent.model import Disk, ImageSource;"
         "from bmk.agent.stream import write_image;"
-        "write_image(Disk('d', sys.argv[1], int(sys.argv[2])), Image(sys.argv[3], sys.argv[4]), lambda t: None)"
+        "write_image(Disk('d', sys.argv[1], int(sys.argv[2])), ImageSource(sys.argv[3], sys.argv[4]), lambda t: None)"
     )
     arguments = [str(disk), str(DISK), wanted.url, wanted.sha256]
     with subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True) as victim:

@@ -42,11 +42,11 @@ def known(lab: Lab) -> Lab:
 
 
 def test_an_order_does_nothing_without_the_hosts_name(known: Lab) -> None:
-    """The plan names the wipe; without --confirm the run is declined and the machine is what it was."""
+    """Declined, and the order is taken back: nothing is planned, and the machine is what it was."""
     before = installation(known.journal, HOST)
-    assert "wipe disk" in known.bmk("reinstall", "--limit", HOST, "--yes", code=8)
-    known.bmk("reinstall", HOST, code=8)  # nobody was asked
-    known.bmk("plan", code=None)
+    known.bmk("reinstall", "--limit", HOST, "--yes", code=8)  # selected, and not named
+    known.bmk("reinstall", HOST, code=8)  # named, and nobody was asked
+    assert "wipe disk" not in known.bmk("plan", code=None)
     assert installation(known.journal, HOST) == before
 
 
