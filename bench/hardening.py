@@ -65,7 +65,7 @@ def one_node(dc: str) -> None:
 
     site = open_workspace(dc)
     host = next(iter(site.dc.hosts.values()))
-    target, program = site.world.target(host), node_program(SYSCTLS).encode()
+    target, program = site.services.target(host), node_program(SYSCTLS).encode()
     python = ["python3", "-I", "-B", "-"]
 
     def look() -> None:
@@ -85,7 +85,7 @@ def starts(dc: str) -> None:
 
     site = open_workspace(dc)
     host = next(h for h in site.dc.hosts.values() if h.role == "worker")
-    kubeconfig, numbers = site.world.kubeconfig(host.cluster or ""), iter(range(10**9))
+    kubeconfig, numbers = site.services.kubeconfig(host.cluster or ""), iter(range(10**9))
     image = f"{site.dc.spec.deployer.address}:{site.dc.spec.deployer.registry_port}/smoke:1"
     labels = {"bmk.dev/nonroot-group": "deny", "pod-security.kubernetes.io/enforce": "privileged"}
 
