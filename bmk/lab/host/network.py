@@ -110,6 +110,13 @@ def _is_ours(address: IPv4Address) -> bool:
     return True
 
 
+async def unplug(port: Port) -> None:
+    """Remove a port's cable, if it is there: the kernel deletes that of a container some time after the container
+    ended."""
+    process = await asyncio.create_subprocess_exec("ip", "link", "delete", port.tap, stderr=asyncio.subprocess.DEVNULL)
+    await process.wait()
+
+
 async def set_link(port: Port, up: bool) -> None:
     """Pull or plug the cable of a port, if it is there."""
     process = await asyncio.create_subprocess_exec(

@@ -143,6 +143,8 @@ class ContainerBody:
 
     async def _plug(self, pid: int) -> None:
         up = not self._chassis.has("no-dhcp")
+        for port in self._chassis.hardware.ports:
+            await network.unplug(port)
         lines = [
             line
             for number, port in enumerate(self._chassis.hardware.ports)
