@@ -188,7 +188,7 @@ def test_what_the_file_says_reaches_the_cluster(place: Place) -> None:
     text = file.read_text().replace("default: audit", "default: deny")
     waiver = "    - {control: node-binaries, reason: a tool of those on call, hosts: [worker-1]}\n"
     file.write_text(f"{text}  waivers:\n{waiver}")
-    assert "put the policies of cluster hard in" in place.lab.bmk("plan", code=2)
+    assert "put the admission policies in" in place.lab.bmk("plan", code=2)
     place.lab.bmk("provision", "--yes")
     until(lambda: "must be set and non-zero" in place.create(pod("default", "late", "id", RESTRICTED)))
     place.ssh("worker-1", "chmod 0777 /usr/local/bin/ctr")
