@@ -32,8 +32,8 @@ from bmk.drift.baseline import Baseline, store
 from bmk.engine.executor import Outcome
 from bmk.engine.run import RunLimits
 from bmk.engine.services import Check, Converge
-from bmk.engine.session import Options, new_run_id, perform
-from bmk.errors import BmcError, BmcIgnores, BmcRefuses, PreflightRefused, Unreachable
+from bmk.engine.session import Options, RunSetup, new_run_id, perform
+from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.journal.records import ReinstallOrder
 from bmk.journal.sinks import Sink
@@ -282,6 +282,8 @@ class FakeCluster:
         if self._name in self._simulation.policies_applied:
             return []
         self._simulation.life.spend()
+        if "policies-refused" in self._simulation.faults:
+            raise BmkError("the Kubernetes API refused", where=self._name)
         self._simulation.policies_applied.add(self._name)
         return ["bmk-nonroot-group"]
 
@@ -562,7 +564,7 @@ class Simulation:
         self.life = journal.life = Life(kill_after)
         ticking = asyncio.create_task(self._ticking())
         try:
-            return await perform(new_run_id(), PROVISION, self.dc, self, journal, plan, seen, options)
+            return await perform(RunSetup(new_run_id(), self.dc, self, journal), PROVISION, plan, seen, options)
         except BaseExceptionGroup as group:
             raise Killed from group
         finally:

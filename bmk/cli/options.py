@@ -39,6 +39,11 @@ def limit_option(function: F) -> F:
     )(function)
 
 
+def yes_option(function: F) -> F:
+    """`-y/--yes`, passed as `yes: bool`."""
+    return click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")(function)
+
+
 def output_option(*formats: str) -> Callable[[F], F]:
     """`-o/--output`, passed as `output: str`; the first of `formats` (by default OUTPUTS) is the default."""
     allowed = formats or OUTPUTS

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from bmk.cli.options import complete_hosts, dc_argument, limit_option
+from bmk.cli.options import complete_hosts, dc_argument, limit_option, yes_option
 from bmk.cli.output import say
 
 
 @click.command(name="provision", epilog="Example: bmk provision par --limit r2 --plan r2.plan")
 @dc_argument
 @limit_option
-@click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@yes_option
 @click.option(
     "--confirm",
     multiple=True,

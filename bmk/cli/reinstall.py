@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from bmk.cli.options import complete_hosts, dc_argument, hosts_argument, limit_option
+from bmk.cli.options import complete_hosts, dc_argument, hosts_argument, limit_option, yes_option
 from bmk.cli.output import say
 
 
@@ -14,7 +14,7 @@ from bmk.cli.output import say
 @dc_argument
 @hosts_argument
 @limit_option
-@click.option("--yes", "-y", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@yes_option
 @click.option(
     "--confirm",
     multiple=True,

@@ -32,8 +32,7 @@ _NAMED = 20  # hosts to confirm that an error names; the plan above it names all
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asked for. `again` is the command that goes on where this one ended; `rollout` None: the
-    action's."""
+    """What the user asked for. `again`: the command that continues this one; `rollout` None: that of the action."""
 
     again: str
     yes: bool
@@ -128,10 +127,7 @@ def _perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
             rollout=wish.rollout,
             check=lock.check,
         )
-        work = perform(
-            workspace.run_id, action, workspace.dc, workspace.services, workspace.journal, plan, seen, options
-        )
-        return asyncio.run(_interruptible(work, lock))
+        return asyncio.run(_interruptible(perform(workspace.setup, action, plan, seen, options), lock))
 
 
 def _sinks(workspace: Workspace, plan: Plan, wish: RunRequest, stack: ExitStack) -> list[Sink]:

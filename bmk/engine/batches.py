@@ -23,10 +23,7 @@ class _Queue:
 
 
 class Batches:
-    """Open batches by step. `window`: seconds that a batch waits for more hosts; `together`: batches of a step that
-    may run at the
-    same time.
-    """
+    """Open batches by step. `window`: seconds that a batch waits for hosts; `together`: batches of a step at a time."""
 
     def __init__(self, window: float, together: int = 2) -> None:
         self._window, self._together = window, together
@@ -51,8 +48,7 @@ class Batches:
         """Wait for the batch, let it run once for all its hosts, return this host's part of the result.
 
         It starts `window` seconds after its first host, or when no further host is expected. Its deadline is the
-        longest
-        `seconds` of its hosts; when that passes, all of them get TimeoutError.
+        longest `seconds` of its hosts; when that passes, all of them get TimeoutError.
         """
         queue = self._queues.setdefault(key, _Queue())
         future = queue.waiting.setdefault(host, asyncio.get_running_loop().create_future())

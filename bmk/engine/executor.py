@@ -1,8 +1,7 @@
 """Walks every host through its phases, all hosts at once, each at its own pace; one bad host never stops another.
 
-A phase of a whole group runs once; the hosts of the group wait for it where it stands in the order. A phase that
-disrupts a
-member of a cluster takes a turn first (`engine.rollout`), which ends when the member serves again.
+A phase of a whole group runs once; hosts of the group wait for it at its place in the order. Before a phase that
+disrupts a member of a cluster the host takes a turn (`engine.rollout`), which ends when the member serves again.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ from bmk.plan.build import group_of
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a host (or a group) ended: `error` None is success; `phase` is the last one it entered ("": nothing to
-    do)."""
+    """How a host or a group ended. `error` None: success; `phase`: the last one that it entered, or "" for none."""
 
     host: str
     phase: str
@@ -37,7 +35,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Group:
-    """A group phase of this run: who is still to come, who came, and its end: hosts for which alone it failed."""
+    """A group phase of this run: hosts that will wait for it, hosts that do, and its result: errors of single hosts."""
 
     phase: GroupPhase
     ctx: GroupContext
@@ -63,13 +61,13 @@ class _Execution:
 
     def _group(self, phase_name: str, name: str) -> _Group:
         phase = next(p for p in self._phases if p.name == phase_name and isinstance(p, GroupPhase))
-        hosts = [self._run.dc.hosts[h.host] for h in self._plan.pending]
-        coming = {h.name for h in hosts if group_of(self._run.dc, phase.scope, h) == name}
-        return _Group(phase, GroupContext(self._run, name, phase=phase.name), coming)
+        dc, pending = self._run.dc, {h.host for h in self._plan.pending}
+        hosts = tuple(h for h in dc.hosts.values() if group_of(dc, phase.scope, h) == name)
+        coming = {h.name for h in hosts if h.name in pending and phase.holds_up(h)}
+        return _Group(phase, GroupContext(self._run, name, hosts, phase=phase.name), coming)
 
     async def run(self) -> list[Outcome]:
-        """One outcome per host with changes, in the order of the plan; then groups that failed and had no host to
-        say so."""
+        """Outcomes of hosts with changes, in the order of the plan; then of groups that failed without a host."""
         contexts = [
             Context(self._run, self._run.dc.hosts[h.host], self._seen.hosts[h.host]) for h in self._plan.pending
         ]
@@ -133,6 +131,7 @@ class _Execution:
         disrupts = effects.drains or (bool(effects.restarts) and host.role == "control_plane")
         if not disrupts or not _serves(ctx) or host.name in self._run.disruptions.away():
             return
+        ctx.phase = phase.name  # where it ends when it gets no turn
         async with ctx.waiting("waits for its turn: other members of its cluster are away"):
             await self._run.disruptions.begin(host)
         if host.role == "control_plane":
@@ -144,8 +143,7 @@ class _Execution:
                 raise
 
     async def _returned(self, ctx: Context) -> None:
-        """The member serves again: the cluster has to be healthy, for as long as it has to soak, before the next
-        turn."""
+        """End the turn of a member that serves again, when etcd is healthy and the member has soaked."""
         if ctx.host.name not in self._run.disruptions.away():
             return
         if ctx.host.role == "control_plane":
@@ -178,10 +176,10 @@ class _Execution:
             ) from None
 
     async def _pass(self, ctx: Context, phase: GroupPhase) -> None:
-        """Wait where a phase of the host's group stands. Raises when it failed for the group, or for this host."""
+        """Wait for a phase of the host's group. Raises when it failed for the group, or for this host."""
         name = group_of(self._run.dc, phase.scope, ctx.host)
         group = self._groups.get((phase.name, name or ""))
-        if group is None:
+        if group is None or not phase.holds_up(ctx.host):
             return
         ctx.phase = phase.name
         group.came.append(ctx.host.name)
@@ -204,7 +202,6 @@ class _Execution:
         if expected and not group.came:
             group.end.set_result({})
             return
-        group.ctx.hosts = tuple(self._run.dc.hosts[name] for name in group.came)
         try:
             group.end.set_result(await self._group_step(group))
         except Exception as error:
@@ -244,8 +241,9 @@ class _Execution:
 
 
 def _serves(ctx: Context) -> bool:
-    """Whether its cluster would miss it. A control plane that is down counts for etcd all the same."""
-    return ctx.actual.node == "ready" or (ctx.host.role == "control_plane" and ctx.actual.joined is not None)
+    """Whether its cluster would miss it. A control plane that is down is a member of etcd all the same."""
+    is_member = ctx.host.role == "control_plane" and ctx.actual.is_member_of(ctx.host.cluster)
+    return ctx.actual.node == "ready" or is_member
 
 
 async def execute(run: Run, action: Action, plan: Plan, seen: Observation) -> list[Outcome]:

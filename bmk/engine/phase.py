@@ -1,8 +1,7 @@
 """What a phase is, and what it may use while it runs.
 
-A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadline`, and `overdue` for when it
-passes. It says
-what it works on (`scope`: each host, or a whole cluster or data center at once) and what it does to others (`effects`).
+A phase is one file with one class: a pure `plan`, an idempotent `run`, a `deadline`, and `overdue` for when it passes.
+It declares what it works on (`scope`: each host, or a whole cluster or data center at once) and its `effects`.
 """
 
 from __future__ import annotations
@@ -42,10 +41,9 @@ class AttemptFailed(PhaseFailed):
 class Effects:
     """What a phase does besides what its plan says. Planning and rollout act on it.
 
-    `replaces_disk`: later phases are planned as for a new installation. `restarts` are parts of a control plane
-    that stop for a
-    while, `drains`: pods have to leave the node; a member of a cluster takes its turn for both. `returns`: the member
-    serves again when this phase is done. `invalidates` are records that no longer hold when it is done.
+    `replaces_disk`: later phases are planned as for a new installation. `restarts`: components of a control plane that
+    stop for a while; `drains`: pods have to leave the node; a member of a cluster takes a turn for both. `returns`: the
+    member serves again when this phase is done. `invalidates`: records that are dropped when it is done.
     """
 
     replaces_disk: bool = False
@@ -57,7 +55,7 @@ class Effects:
 
 @dataclass(slots=True)
 class Work:
-    """What hosts and groups have in common while a phase runs: events, blocking calls, the clock of the deadline."""
+    """What contexts of hosts and of groups share: events, blocking calls, the clock of the deadline."""
 
     run: Run
     phase: str = field(default="", kw_only=True)
@@ -164,16 +162,15 @@ class Context(Work):
 
 @dataclass(slots=True)
 class GroupContext(Work):
-    """A cluster, or the data center, while one of its phases runs. `hosts` are those of this run that came so far."""
+    """A cluster, or the data center, while one of its phases runs. `hosts`: all that the file puts into it."""
 
     name: str
-    hosts: tuple[Host, ...] = ()
+    hosts: tuple[Host, ...]
 
     @property
     def timing(self) -> Timing:
-        """As patient as the most patient member needs."""
-        emulated = any(self.run.timing.get(h.name) == "emulated" for h in self.hosts or self.run.dc.hosts.values())
-        return "emulated" if emulated else "standard"
+        """`emulated` when one of the hosts is."""
+        return "emulated" if any(self.run.timing.get(h.name) == "emulated" for h in self.hosts) else "standard"
 
 
 class _Declared(ABC):
@@ -221,13 +218,17 @@ class Phase(_Declared):
 
 
 class GroupPhase(_Declared):
-    """One step of a whole cluster (or data center): it runs once, and the hosts of the group wait for it there.
+    """One step of a whole cluster (or data center). It runs once, and hosts of the group wait for it.
 
-    `starts` with the `first` host that came so far, or when `all` came that will.
+    `starts` when the `first` of these hosts is there, or when `all` of them are that have not failed.
     """
 
     scope: ClassVar[Scope] = "cluster"
     starts: ClassVar[Literal["first", "all"]] = "all"
+
+    def holds_up(self, host: Host) -> bool:
+        """Whether this host of the group waits for the phase, and fails with it."""
+        return True
 
     @abstractmethod
     def plan(self, view: GroupView) -> list[Change]:

@@ -1,7 +1,6 @@
 """How many members of a cluster a run may take away at a time, and when it stops.
 
-Every disruption of a run passes here, whichever phase and playbook it belongs to. The decision is pure
-(`permitted`, `quorum`).
+Every disruption of a run passes here, whichever phase and playbook it belongs to. `permitted` and `quorum` are pure.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from bmk.errors import PhaseFailed
 class Rollout:
     """Bounds of an action. Control planes are never taken away but one at a time, whatever is allowed here.
 
-    `max_unavailable` members of a cluster and `max_unavailable_rack` of a rack (None: no bound of its own);
-    `stop_after` that
-    many failures nothing further begins; `pause_after` that many members the run ends, and the same command goes on;
-    `soak`: seconds for which a member has to serve before the next one is taken away.
+    `max_unavailable`: members of a cluster that may be away at a time; `max_unavailable_rack`: of a rack (None: any
+    number). `stop_after`: failures after which no further member is taken away. `pause_after`: members after which the
+    run ends; the same command goes on. `soak`: seconds that a member serves before the next one is taken away.
     """
 
     max_unavailable: int = 1
@@ -54,10 +52,10 @@ def permitted(host: Host, away: Away, rollout: Rollout) -> Literal["now", "later
     if rollout.pause_after is not None and away.begun >= rollout.pause_after:
         return "paused"
     cluster = [h for h in away.hosts.values() if h.cluster == host.cluster]
-    bounds = [(cluster, rollout.max_unavailable), ([h for h in cluster if h.role == "control_plane"], None)]
-    if host.role == "control_plane":
-        bounds[1] = (bounds[1][0], 1)
-    bounds.append(([h for h in away.hosts.values() if h.rack == host.rack], rollout.max_unavailable_rack))
+    control_planes = [h for h in cluster if h.role == "control_plane"]
+    rack = [h for h in away.hosts.values() if h.rack == host.rack]
+    bounds = [(cluster, rollout.max_unavailable), (rack, rollout.max_unavailable_rack)]
+    bounds += [(control_planes, 1)] if host.role == "control_plane" else []
     full = [hosts for hosts, most in bounds if most is not None and len(hosts) >= most]
     if any(all(h.name in away.failed for h in hosts) for hosts in full):
         return "stopped"
@@ -65,8 +63,7 @@ def permitted(host: Host, away: Away, rollout: Rollout) -> Literal["now", "later
 
 
 def quorum(member: str, etcd: Mapping[str, bool], *, removed: bool) -> bool:
-    """Whether etcd goes on without this member, for a restart or for good. `etcd`: its members, and whether each is
-    healthy.
+    """Whether etcd goes on without this member, during a restart or for good. `etcd`: whether each member is healthy.
 
     Two members cannot do without one of them, and one not without itself: there a restart is a pause without writes.
     """
@@ -79,7 +76,7 @@ def quorum(member: str, etcd: Mapping[str, bool], *, removed: bool) -> bool:
 
 
 class Disruptions:
-    """The turns of one run, all in one event loop. Who waits is served in the order of coming."""
+    """The turns of one run, in one event loop. Waiting hosts are served in the order in which they came."""
 
     def __init__(self, rollout: Rollout) -> None:
         self._rollout, self._away = rollout, Away()

@@ -13,7 +13,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.engine.batches import Batches
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.priority_semaphore import PrioritySemaphore
-from bmk.engine.rollout import Disruptions, Rollout
+from bmk.engine.rollout import Disruptions
 from bmk.engine.services import Services
 from bmk.journal import Event, Journal
 from bmk.permit import permitted
@@ -26,9 +26,10 @@ Timing = Literal["standard", "emulated"]
 class RunLimits:
     """Caps of a run, times in seconds.
 
-    `threads` for blocking calls, `talks` with BMCs at a time; `attempts` per host and run; `window` is how long a batch
-    waits for more hosts; `backoff` the first pause between two tries; `grace` how long an API server that was there
-    before may be silent; `health` how long etcd may take to be healthy before and after a member is taken away.
+    `threads` for blocking calls; `bmc_slots`: conversations with BMCs at a time; `attempts` per host and run;
+    `window`: how long a batch waits for more hosts; `backoff`: the first pause between two tries; `grace`: how long an
+    API server that answered before may be silent; `health`: how long etcd may take to be healthy before and after one
+    of its members is taken away.
     """
 
     threads: int = 48
@@ -51,11 +52,11 @@ class Run:
     watcher: JournalWatcher
     batches: Batches
     pool: ThreadPoolExecutor
+    disruptions: Disruptions
     timing: Mapping[str, Timing] = field(default_factory=dict)  # by host; absent: standard
     limits: RunLimits = RunLimits()
     confirmed: frozenset[str] = frozenset()
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    disruptions: Disruptions = field(default_factory=lambda: Disruptions(Rollout()))
     bmc_slots: PrioritySemaphore = field(init=False)
 
     def __post_init__(self) -> None:

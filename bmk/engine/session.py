@@ -31,8 +31,7 @@ from bmk.plan.actual import Observation
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `confirmed` are hosts whose data a person gave up; `poll` is in seconds; `rollout` None: the
-    action's.
+    """How to run. `confirmed`: hosts whose data may be lost; `poll` in seconds; `rollout` None: that of the action.
 
     `check` raises when the run may not change anything any more: `RunLock.check`.
     """
@@ -51,19 +50,19 @@ def new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
 
 
-async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
-    run_id: str,
-    action: Action,
-    dc: DataCenter,
-    services: Services,
-    journal: Journal,
-    plan: Plan,
-    seen: Observation,
-    options: Options,
-) -> list[Outcome]:
+@dataclass(frozen=True, slots=True)
+class RunSetup:
+    """What a run works on and with. `id` is the run's."""
+
+    id: str
+    dc: DataCenter
+    services: Services
+    journal: Journal
+
+
+async def perform(setup: RunSetup, action: Action, plan: Plan, seen: Observation, options: Options) -> list[Outcome]:
     """Execute a plan. Whatever ends it, the journal says how: finished, interrupted, or (when killed) nothing."""
-    async with _running(run_id, dc, services, journal, options) as run:
-        run.disruptions = Disruptions(options.rollout or action.rollout)
+    async with _running(setup, options, options.rollout or action.rollout) as run:
         _begin(run, plan)
         try:
             outcomes = await execute(run, action, plan, seen)
@@ -73,22 +72,30 @@ async def perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
         failed = [o.host for o in outcomes if o.error is not None]
         text = f"{len(outcomes) - len(failed)} hosts done, {len(failed)} failed"
         _end(run, Exit.SOME_HOSTS if failed else Exit.OK, text)
-        await run.call(prune, journal, dc.spec.retention_days, time.time())
+        await run.call(prune, setup.journal, setup.dc.spec.retention_days, time.time())
     return outcomes
 
 
 @asynccontextmanager
-async def _running(
-    run_id: str, dc: DataCenter, services: Services, journal: Journal, options: Options
-) -> AsyncIterator[Run]:
-    watcher = JournalWatcher(journal, options.sinks, options.poll)
+async def _running(setup: RunSetup, options: Options, rollout: Rollout) -> AsyncIterator[Run]:
+    watcher = JournalWatcher(setup.journal, options.sinks, options.poll)
     pool = ThreadPoolExecutor(options.limits.threads, thread_name_prefix="bmk")
     batches = Batches(options.limits.window)
     following = asyncio.create_task(watcher.follow())
     try:
         with permitted(options.check):
             yield Run(
-                run_id, dc, journal, services, watcher, batches, pool, options.timing, options.limits, options.confirmed
+                id=setup.id,
+                dc=setup.dc,
+                journal=setup.journal,
+                services=setup.services,
+                watcher=watcher,
+                batches=batches,
+                pool=pool,
+                disruptions=Disruptions(rollout),
+                timing=options.timing,
+                limits=options.limits,
+                confirmed=options.confirmed,
             )
     finally:
         following.cancel()

@@ -1,6 +1,6 @@
 """The record of one installation of a host. A new one begins a new record: what is known of the one before is history.
 
-History is kept (events, findings that are gone, seals) and never applied to what is there now. Records are about the
+History is kept (events, findings that are gone, baselines) and never applied to what is there now. Records are of the
 installation unless they are named here as the machine's, so a kind of record that is new ends with it by itself.
 """
 

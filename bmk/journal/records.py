@@ -109,14 +109,6 @@ class DriftRepairRecord(JournalRecord):
     KEY = "drift_repair"
 
 
-class RemovalRecord(JournalRecord):
-    """The host was taken out of this cluster: drained, no member of etcd, no node. It has to be installed before it
-    joins."""
-
-    KEY = "removed"
-    cluster: str
-
-
 class ReinstallOrder(JournalRecord):
     """The installation is to be replaced. Ends with the installation."""
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class _Records:
-    """What the journal holds, read once: of all hosts, since a cluster is more than those that are observed."""
+    """Records of the journal, read once, of all hosts: members of a cluster that are not observed count, too."""
 
     def __init__(self, journal: Journal, hosts: Sequence[str]) -> None:
         # Grants first: an installation that ends in between is seen as under way or as done, never as missing.
@@ -79,8 +79,7 @@ class _Probes:
 
 @dataclass(frozen=True, slots=True)
 class _ClusterProbes:
-    """Live answers of one cluster's API; `nodes` None: it does not answer. `silent`: Ready, without a certificate
-    of it."""
+    """Live answers of a cluster's API. `nodes` None: no answer; `silent`: Ready, and no serving certificate."""
 
     nodes: Mapping[str, NodeState] | None
     silent: frozenset[str]
@@ -92,7 +91,7 @@ def observe(
 ) -> Observation:
     """What is known of these hosts and their clusters now.
 
-    Blocks; a probe that fails is `unknown` and a line of `trouble`, no error. Machines go on while one looks.
+    Blocks. A probe that fails is `unknown` and a line of `trouble`, never an error.
     """
     wanted = [dc.hosts[name] for name in hosts]
     records = _Records(journal, [h.name for h in wanted])
@@ -104,15 +103,8 @@ def observe(
         asked = {name: pool.submit(_cluster, services, name, found) for name, found in members.items()}
         seen = list(pool.map(lambda h: _probe(services, h, h.name in records.host_keys), wanted))
         clusters = {name: future.result() for name, future in asked.items()}
-    drift, signed = outstanding(journal), signed_at(journal)
-    actuals = {}
-    for host, probes in zip(wanted, seen, strict=True):
-        found = [*drift.get(host.name, ()), *(drift.get(host.cluster or "", ()) if _first_member(dc, host) else ())]
-        digest = services.wanted(host) if host.name in records.converged else ""
-        actuals[host.name] = _actual(
-            host, records, probes, clusters.get(host.cluster or ""), digest, found, signed.get(host.name, 0.0),
-            records.remaining(dc, host.cluster),
-        )  # fmt: skip
+    merged = _Merged(dc, services, records, clusters, outstanding(journal), signed_at(journal))
+    actuals = {host.name: merged.actual(host, probes) for host, probes in zip(wanted, seen, strict=True)}
     return Observation(actuals, {name: found.actual for name, found in clusters.items()})
 
 
@@ -128,8 +120,7 @@ def _probe(services: Services, host: Host, keys: bool) -> _Probes:
 
 
 def _cluster(services: Services, name: str, members: Sequence[Host]) -> _ClusterProbes:
-    """An API that goes away meanwhile, or answers what nobody understands, leaves `unknown`: nothing is planned on
-    it."""
+    """An API that does not answer, or answers what cannot be understood, leaves `unknown`."""
     cluster = services.cluster(name)
     nodes: Mapping[str, NodeState] | None = _or(cluster.nodes, None)
     ready = [h for h in members if nodes is not None and nodes.get(h.name) == "ready"]
@@ -146,62 +137,63 @@ def _or(ask: Callable[[], T], otherwise: Any) -> T:
         return found
 
 
-def _actual(  # noqa: PLR0913, PLR0917 - it brings everything together
-    host: Host,
-    records: _Records,
-    probes: _Probes,
-    cluster: _ClusterProbes | None,
-    digest: str,
-    found: Sequence[Finding],
-    signed: float,
-    remaining: tuple[str, ...],
-) -> Actual:
-    name = host.name
-    joined, converged, suspect = records.joined.get(name), records.converged.get(name), records.suspect.get(name)
-    repaired = records.repaired.get(name)
-    done = (converged.at if converged else 0.0, repaired.at if repaired else 0.0)
-    since: Mapping[str, float] = {"converge": done[0], "api": done[1], "bmc": done[1]}
-    drift = tuple(
-        Drifted(f.difference.text, f.repair, f.difference.kind, f.difference.id, f.difference.field, f.difference.want)
-        for f in found
-        if f.repair and not f.expected and f.last > since[f.repair]
-    )
-    return Actual(
-        identity=records.identity.get(name),
-        inspection=inspection_of(host, records.inspection.get(name)),
-        installed=records.installation(host),
-        joined=joined,
-        ready=records.ready.get(name),
-        grant=records.grants[name],
-        power=probes.power,
-        ssh=probes.ssh,
-        node=_node(name, cluster),
-        serving=cluster is None or name not in cluster.silent,
-        converged=_converged(converged, digest),
-        suspect=suspect.what if suspect else (),
-        drift=drift,
-        baseline=signed >= max(done[0], joined.at if joined else 0.0) > 0,
-        again=name in records.ordered,
-        remaining=remaining,
-        trouble=probes.trouble,
-    )
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """Records and probes brought together. `drift` by host or cluster; `signed`: when the baseline of a host was."""
 
+    dc: DataCenter
+    services: Services
+    records: _Records
+    clusters: Mapping[str, _ClusterProbes]
+    drift: Mapping[str, list[Finding]]
+    signed: Mapping[str, float]
 
-def _first_member(dc: DataCenter, host: Host) -> bool:
-    """What is wrong in a whole cluster is put right once, and shown with its first control plane."""
-    return host.cluster is not None and dc.members(host.cluster)[0].name == host.name
+    def actual(self, host: Host, probes: _Probes) -> Actual:
+        name, records = host.name, self.records
+        joined, suspect = records.joined.get(name), records.suspect.get(name)
+        cluster, converged = self.clusters.get(host.cluster or ""), records.converged.get(name)
+        changed = max(converged.at if converged else 0.0, joined.at if joined else 0.0)
+        return Actual(
+            identity=records.identity.get(name),
+            inspection=inspection_of(host, records.inspection.get(name)),
+            installed=records.installation(host),
+            joined=joined,
+            ready=records.ready.get(name),
+            grant=records.grants[name],
+            power=probes.power,
+            ssh=probes.ssh,
+            node="unknown" if cluster is None or cluster.nodes is None else cluster.nodes.get(name, "absent"),
+            serving=cluster is None or name not in cluster.silent,
+            converged=self._converged(host, converged),
+            suspect=suspect.what if suspect else (),
+            drift=self._drift(host, converged),
+            baseline=self.signed.get(name, 0.0) >= changed > 0,
+            again=name in records.ordered,
+            remaining=records.remaining(self.dc, host.cluster),
+            trouble=probes.trouble,
+        )
 
+    def _converged(self, host: Host, record: ConvergeRecord | None) -> Converged:
+        if record is None:
+            return "never"
+        return "current" if record.digest == self.services.wanted(host) else "stale"
 
-def _node(host: str, cluster: _ClusterProbes | None) -> NodeState:
-    return "unknown" if cluster is None or cluster.nodes is None else cluster.nodes.get(host, "absent")
+    def _drift(self, host: Host, converged: ConvergeRecord | None) -> tuple[Drifted, ...]:
+        """What drift has found since it was repaired. Findings of a whole cluster come with its first control plane."""
+        found = list(self.drift.get(host.name, ()))
+        if host.cluster is not None and self.dc.members(host.cluster)[0].name == host.name:
+            found += self.drift.get(host.cluster, ())
+        repaired = self.records.repaired.get(host.name)
+        other = repaired.at if repaired else 0.0
+        since: Mapping[str, float] = {"converge": converged.at if converged else 0.0, "api": other, "bmc": other}
+        return tuple(
+            Drifted(d.text, f.repair, d.kind, d.id, d.field, d.want)
+            for f in found
+            if f.repair and not f.expected and f.last > since[f.repair]
+            for d in (f.difference,)
+        )
 
 
 def _grant(journal: Journal, host: str) -> OpenGrant | None:
     grant = grants.current(journal, host, time.time())
     return None if grant is None else OpenGrant(grant.id, grant.attempt, grant.claimed is not None)
-
-
-def _converged(record: ConvergeRecord | None, digest: str) -> Converged:
-    if record is None:
-        return "never"
-    return "current" if record.digest == digest else "stale"

@@ -15,7 +15,7 @@ from bmk.datacenter.source import lock_path
 from bmk.datacenter.state import claim, open_journal
 from bmk.engine.action import Action
 from bmk.engine.run import Timing
-from bmk.engine.session import new_run_id
+from bmk.engine.session import RunSetup, new_run_id
 from bmk.journal import Journal
 from bmk.lab.host.netns import ensure_inside, is_inside, is_lab
 from bmk.lab.host.preflight import preflight
@@ -50,6 +50,11 @@ class Workspace:
         names = [h.name for h in hosts]
         seen = observe(self.dc, self.journal, self.services, names)
         return build_plan(self.dc, action.name, action.phases, names, seen), seen
+
+    @property
+    def setup(self) -> RunSetup:
+        """For a run of an action on it."""
+        return RunSetup(self.run_id, self.dc, self.services, self.journal)
 
     def select(self, limit: Sequence[str], names: Sequence[str] = ()) -> tuple[Host, ...]:
         return select_hosts(self.dc, names, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bmk.datacenter.resolve import Host
 from bmk.engine.phase import GroupContext, GroupPhase
 from bmk.engine.run import Timing
 from bmk.errors import BmkError
@@ -17,23 +18,22 @@ class AdmissionPolicies(GroupPhase):
     needs = ("joined",)
     starts = "first"
 
+    def holds_up(self, host: Host) -> bool:
+        """Workers do not need them to become Ready, so what is wrong with them is not theirs."""
+        return host.role == "control_plane"
+
     def plan(self, view: GroupView) -> list[Change]:
         """Only when a control plane is among the hosts: a run that is about workers leaves the API's objects alone."""
         if view.cluster.policies == "current" or not any(m.host.role == "control_plane" for m in view.members):
             return []
-        why = {"stale": "missing or changed in the API", "unknown": "the API does not answer yet"}[
-            view.cluster.policies
-        ]
+        whys = {"stale": "missing or changed in the API", "unknown": "the API does not answer yet"}
+        why = whys[view.cluster.policies]
         return [self.change("policies", "put the admission policies in, and what bmk runs in the cluster", why)]
 
     async def run(self, ctx: GroupContext) -> Mapping[str, BmkError]:
         put = await ctx.call(ctx.run.services.cluster(ctx.name).apply_policies)
-        text = (
-            f"policies of cluster {ctx.name}: {len(put)} put in"
-            if put
-            else f"policies of cluster {ctx.name}: all there"
-        )
-        ctx.emit("cluster.policies_applied", text, put=list(put))
+        what = f"{len(put)} put in" if put else "all there"
+        ctx.emit("cluster.policies_applied", f"policies of cluster {ctx.name}: {what}", put=list(put))
         return {}
 
     def deadline(self, timing: Timing) -> float:

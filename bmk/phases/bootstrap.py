@@ -21,8 +21,7 @@ Step = Literal["begin", "finish", "join", "wait", "silent", "stuck"]
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """A cluster now. `founder`: the host that runs init and has not finished; `members`: control planes that have
-    joined;
-    `live`: those whose API server answers.
+    joined; `live`: those whose API server answers.
     """
 
     founder: str | None

@@ -1,5 +1,4 @@
-"""The host joins its cluster. The first control plane that gets here while no API server answers runs `kubeadm
-init`."""
+"""The host joins its cluster. The first control plane here while no API server answers runs `kubeadm init`."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ class Joined(Phase):
         """A node in the API is not enough: the kubelet registers it long before kubeadm is done."""
         if host.cluster is None:
             return []
-        member = actual.joined is not None and actual.joined.cluster == host.cluster
+        member = actual.is_member_of(host.cluster)
         if member and actual.node != "absent":
             return []
         role = host.role.replace("_", " ")

@@ -1,20 +1,17 @@
-"""A host that is to be installed anew leaves the cluster that goes on without it: its pods move, etcd and the API
-forget it."""
+"""A host that will be installed again leaves its cluster first: it is drained, and removed from etcd and the API."""
 
 from __future__ import annotations
-
-import time
 
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
-from bmk.journal.records import MembershipRecord, RemovalRecord
+from bmk.journal.records import MembershipRecord
 from bmk.phases.identity import check_identity
 from bmk.phases.powered import refuse_unconfirmed
 from bmk.plan import Actual, Change
 from bmk.plan.wipe import needs_install, why_install
 
-_REST = 60.0  # seconds of the deadline that are not the drain's
+_REST = 60.0  # seconds of the deadline for everything but the drain
 
 
 class Removed(Phase):
@@ -24,8 +21,8 @@ class Removed(Phase):
     effects = Effects(drains=True, invalidates=(MembershipRecord,))
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        """Nothing when the whole cluster begins anew: then there is nothing that goes on."""
-        leaves = actual.joined is not None or actual.node in ("ready", "not-ready")
+        """Nothing when no control plane remains: the whole cluster is made again then."""
+        leaves = actual.is_member_of(host.cluster) or actual.node in ("ready", "not-ready")
         if not leaves or not actual.remaining or not needs_install(host, actual):
             return []
         parts = ["drain its node"] if actual.node == "ready" else []
@@ -34,7 +31,7 @@ class Removed(Phase):
         return [self.change("remove", f"{text} in cluster {host.cluster}", why_install(host, actual))]
 
     async def run(self, ctx: Context) -> None:
-        """Nothing is taken out for an installation that could not begin: consent and identity are checked first."""
+        """Consent and identity are checked first: no node is lost for an installation that would be refused."""
         refuse_unconfirmed(ctx)
         async with ctx.bmc() as bmc:
             await check_identity(ctx, bmc)
@@ -43,7 +40,6 @@ class Removed(Phase):
             await ctx.call(cluster.drain, ctx.host, self.deadline(ctx.host, ctx.timing) - _REST)
             ctx.emit("node.drained", "its pods have left")
         await ctx.call(cluster.remove, ctx.host)
-        RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
         ctx.emit("node.removed", f"out of cluster {ctx.host.cluster}")
 
     def deadline(self, host: Host, timing: Timing) -> float:

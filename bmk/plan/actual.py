@@ -42,11 +42,9 @@ class Actual:
 
     `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
     `serving` False: its node is Ready, and its kubelet shows no certificate that the cluster signed.
-    `suspect` is what a check found wrong on it since the last converge.
-    `drift` is what was found since the last repair; `baseline`: what the last converge left was signed and kept.
-    `again`: it is to be installed anew. `remaining` are the control planes of its cluster that stay members as they
-    are.
-    `trouble` says which probes failed and why, for people.
+    `suspect`: what a check found wrong since the last converge; `drift`: what was found since the last repair;
+    `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `remaining`:
+    control planes of its cluster that are members and stay it. `trouble`: which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -66,6 +64,10 @@ class Actual:
     again: bool = False
     remaining: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
+
+    def is_member_of(self, cluster: str | None) -> bool:
+        """By the record of its join; a node in the API alone may be half joined."""
+        return self.joined is not None and self.joined.cluster == cluster
 
     def with_new_disk(self) -> Actual:
         """What is known once the disk is new: the machine, and nothing of what was installed on it."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,11 +18,10 @@ from bmk.plan.model import Change, HostPlan, Plan, Scope, ScopePlan
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """A host of a group as planning sees it: what is known of it, and the phases that have something to do there."""
+    """A host of a group, and what will be known of it when the turn of the phase comes."""
 
     host: Host
     actual: Actual
-    pending: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def build_plan(dc: DataCenter, action: str, phases: Sequence[Planner], hosts: It
     scoped: list[ScopePlan] = []
     for phase in phases:
         if phase.scope != "host":
-            scoped += _scoped(dc, phase, chosen, expected, changes, seen)
+            scoped += _scoped(dc, phase, chosen, expected, seen)
             continue
         for host in chosen:
             found = phase.plan(host, expected[host.name])
@@ -75,22 +74,13 @@ def build_plan(dc: DataCenter, action: str, phases: Sequence[Planner], hosts: It
     return Plan(dc=dc.name, action=action, source_sha256=fingerprint(dc), hosts=plans, scoped=tuple(scoped))
 
 
-def _scoped(  # noqa: PLR0913, PLR0917 - the state of building
-    dc: DataCenter,
-    phase: Planner,
-    hosts: Sequence[Host],
-    expected: dict[str, Actual],
-    changes: dict[str, list[Change]],
-    seen: Observation,
+def _scoped(
+    dc: DataCenter, phase: Planner, hosts: Sequence[Host], expected: Mapping[str, Actual], seen: Observation
 ) -> list[ScopePlan]:
     """One plan for each group in which this phase has something to do."""
     found = []
     for name in dict.fromkeys(group for h in hosts if (group := group_of(dc, phase.scope, h)) is not None):
-        members = tuple(
-            GroupMember(h, expected[h.name], frozenset(c.phase for c in changes[h.name]))
-            for h in hosts
-            if group_of(dc, phase.scope, h) == name
-        )
+        members = tuple(GroupMember(h, expected[h.name]) for h in hosts if group_of(dc, phase.scope, h) == name)
         view = GroupView(name, members, seen.clusters.get(name, ClusterActual()))
         wanted = tuple(phase.plan(view))
         if wanted:

@@ -15,6 +15,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.engine.batches import Batches
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.lock import RunLock
+from bmk.engine.rollout import Disruptions, Rollout
 from bmk.engine.run import Run
 from bmk.errors import LockHeld, Revoked
 from bmk.journal import Journal
@@ -25,7 +26,8 @@ from bmk.permit import demand, permitted, unrestricted
 def run(ha: DataCenter, tmp_path: Path) -> Run:
     journal = Journal.open(tmp_path)
     pool = ThreadPoolExecutor(2)
-    return Run("r1", ha, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool)
+    turns = Disruptions(Rollout())
+    return Run("r1", ha, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool, turns)
 
 
 class Order:

@@ -34,3 +34,23 @@ def test_what_hardening_found_is_configured_again_once(simulation: Any) -> None:
     simulation.provision()
     assert simulation.machines["worker-1"].configured == before + 1
     assert _changes(simulation) == {}
+
+
+def test_policies_that_cannot_be_put_in_end_no_worker(simulation: Any) -> None:
+    """Control planes fail with the reason; workers become Ready, and the next run has the policies only to do."""
+    simulation.faults.add("policies-refused")
+    outcomes = simulation.provision()
+    assert {o.host for o in outcomes if o.error} == {"cp-1", "cp-2", "cp-3"}
+    assert all(simulation.machines[name].approved for name in ("worker-1", "worker-2"))
+    simulation.faults.clear()
+    assert "lab-ha" in _changes(simulation)
+    assert [o.error for o in simulation.provision() if o.error] == []
+    assert _changes(simulation) == {}
+
+
+def test_a_failure_of_the_cluster_alone_is_told(simulation: Any) -> None:
+    """No host has anything to do, and the policies cannot be put in: the run says so, by the name of the cluster."""
+    simulation.provision()
+    simulation.policies_applied.clear()
+    simulation.faults.add("policies-refused")
+    assert [(o.host, o.phase) for o in simulation.provision() if o.error] == [("lab-ha", "admission_policies")]

@@ -144,3 +144,13 @@ def test_a_bmc_of_another_machine_keeps_the_node(simulation: Any) -> None:
     simulation.machines["worker-1"].faults.add("wrong-serial")
     assert "another machine" in failures(simulation.reinstall(["worker-1"]))["worker-1"]
     assert (simulation.machines["worker-1"].node, simulation.machines["worker-1"].drained) == (True, False)
+
+
+def test_who_is_a_member_of_another_cluster_is_not_taken_out_of_this_one(simulation: Any) -> None:
+    """The record of its join names the cluster; the one in the file knows no such node."""
+    simulation.provision()
+    MembershipRecord(cluster="another").save(simulation.service, "worker-1")
+    simulation.machines["worker-1"].node = False
+    simulation.replace("worker-1", "NEW-1")
+    (host,) = (h for h in simulation.look()[0].pending if h.host == "worker-1")
+    assert "removed" not in host.phases
