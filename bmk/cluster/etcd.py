@@ -1,12 +1,12 @@
-"""etcd's members, as etcdctl on a control plane lists them and takes one out. Pure: commands, and models of their
-answers."""
+"""etcd's members, listed and removed by etcdctl on a control plane. Pure: commands, and models of their answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from bmk.errors import BmkError
 
@@ -15,37 +15,46 @@ _ETCDCTL = (
     *("/usr/local/bin/etcdctl", "--endpoints", "https://127.0.0.1:2379", "--cacert", f"{_PKI}/ca.crt"),
     *("--cert", f"{_PKI}/server.crt", "--key", f"{_PKI}/server.key", "--command-timeout", "15s"),
 )
+_MOST = 64  # members of one cluster; etcd advises 7
+
+
+def _host(url: str) -> str:
+    host = urlsplit(url).hostname  # ValueError for a malformed one
+    if host is None:
+        raise ValueError("an URL without a host")
+    return host
+
+
+_HostOfUrl = Annotated[str, Field(max_length=300), AfterValidator(_host)]  # given as URL, kept as its host
 
 
 class EtcdMember(BaseModel):
-    """`id` as etcdctl wants it back: hexadecimal. One that was added and never started has no name."""
+    """A member. One that was added and never started has no name. `addresses`: hosts of its peer URLs."""
 
     number: int = Field(alias="ID", ge=0, lt=2**64)
     name: str = Field("", max_length=253)
-    peers: tuple[str, ...] = Field((), alias="peerURLs", max_length=16)
+    addresses: tuple[_HostOfUrl, ...] = Field((), alias="peerURLs", max_length=16)
 
     @property
     def id(self) -> str:
+        """The number in hexadecimal, as etcdctl takes it."""
         return f"{self.number:x}"
-
-    def is_at(self, address: str) -> bool:
-        return any(urlsplit(peer).hostname == address for peer in self.peers)
 
 
 class _Members(BaseModel):
-    members: tuple[EtcdMember, ...] = Field((), max_length=64)
+    members: tuple[EtcdMember, ...] = Field((), max_length=_MOST)
 
 
 class _Health(BaseModel):
-    endpoint: str = Field(max_length=300)
+    address: _HostOfUrl = Field(alias="endpoint")
     health: bool
 
 
-_HEALTH = TypeAdapter(tuple[_Health, ...])
+_HEALTH = TypeAdapter(Annotated[tuple[_Health, ...], Field(max_length=_MOST)])
 
 
 def health_command() -> list[str]:
-    """Asks every member; ends with an error when one of them is not well, and says all the same."""
+    """Asks every member. The list is printed even when a member is unhealthy and the exit code is not 0."""
     return [*_ETCDCTL, "endpoint", "health", "--cluster", "--write-out", "json"]
 
 
@@ -58,17 +67,16 @@ def remove_command(member: EtcdMember) -> list[str]:
 
 
 def healthy(text: str, names: Mapping[str, str]) -> dict[str, bool]:
-    """Members by host (`names`: address to host; others by their address), and whether each takes part."""
+    """Whether each member is healthy, by host name (`names`: address to name; without a name, by address)."""
     try:
         found = _HEALTH.validate_json(text)
     except ValidationError as error:
         raise _odd(error) from error
-    hosts = {one.endpoint: urlsplit(one.endpoint).hostname or one.endpoint for one in found}
-    return {names.get(hosts[one.endpoint], hosts[one.endpoint]): one.health for one in found}
+    return {names.get(one.address, one.address): one.health for one in found}
 
 
 def members(text: str) -> tuple[EtcdMember, ...]:
-    """What `members_command` printed."""
+    """Parse the output of `members_command`."""
     try:
         return _Members.model_validate_json(text).members
     except ValidationError as error:

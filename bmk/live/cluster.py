@@ -63,7 +63,7 @@ class LiveCluster:
 
     def etcd(self) -> Mapping[str, bool]:
         names = {str(h.address): h.name for h in self._dc.members(self._name, "control_plane")}
-        return etcd.healthy(self._on_control_plane(etcd.health_command(), ()).out, names)
+        return etcd.healthy(self._etcd_list(etcd.health_command(), ()), names)
 
     def drain(self, host: Host, seconds: float) -> None:
         with self._api() as api:
@@ -73,14 +73,22 @@ class LiveCluster:
     def remove(self, host: Host) -> None:
         """etcd first: a member that is gone from the API and still votes would count as one that is down."""
         if host.role == "control_plane":
-            found = etcd.members(self._on_control_plane(etcd.members_command(), (host.name,)).out)
-            for member in (m for m in found if m.name == host.name or m.is_at(str(host.address))):
+            found = etcd.members(self._etcd_list(etcd.members_command(), (host.name,)))
+            for member in (m for m in found if m.name == host.name or str(host.address) in m.addresses):
                 permit.demand()
                 done = self._on_control_plane(etcd.remove_command(member), (host.name,))
                 if done.code != 0:
-                    raise Unreachable("etcd did not let a member go", where=host.name, why=done.err.strip()[-300:])
+                    raise Unreachable("etcd did not remove a member", where=host.name, why=done.err.strip()[-300:])
         with self._api() as api:
             api.nodes.delete(host.name)
+
+    def _etcd_list(self, command: list[str], without: Sequence[str]) -> str:
+        """What etcdctl lists. Unreachable when it prints nothing, as while a leader is elected: trying again helps."""
+        done = self._on_control_plane(command, without)
+        if not done.out.strip():
+            why = done.err.strip()[-300:] or f"etcdctl printed nothing; exit code {done.code}"
+            raise Unreachable(f"etcd of cluster {self._name} does not answer", why=why)
+        return done.out
 
     def _on_control_plane(self, command: list[str], without: Sequence[str]) -> CommandResult:
         """Run a command on a control plane whose API server is ready; Unreachable when there is none."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from bmk.cluster import anonymous
 from bmk.datacenter.hosts import unproven
 from bmk.datacenter.resolve import DataCenter, Host
-from bmk.errors import BmkError
+from bmk.errors import ODD, BmkError
 from bmk.hardening.assess import (
     ControlResult,
     HardeningReport,
@@ -35,7 +35,7 @@ _PYTHON = ["python3", "-I", "-B", "-"]
 
 
 def assess_hardening(dc: DataCenter, services: LiveServices, hosts: Sequence[Host]) -> HardeningReport:
-    """A report on these hosts and on the clusters they are in. Who does not answer is in it, as unknown."""
+    """A report on these hosts and their clusters. The controls of one that does not answer are unknown."""
     began = time.monotonic()
     members = [host for host in hosts if host.cluster is not None]
     clusters = sorted({host.cluster for host in members if host.cluster})
@@ -43,16 +43,19 @@ def assess_hardening(dc: DataCenter, services: LiveServices, hosts: Sequence[Hos
         asked = [pool.submit(_cluster, dc, services, name) for name in clusters]
         seen = list(pool.map(lambda host: node_evidence_of(services, host), members))
         apis = [one.result() for one in asked]
-    results, found, silent = _judged(dc, [*seen, *apis])
+    all_seen = [*seen, *(evidence for evidence, _ in apis)]
+    results = [result for one in all_seen for result in _results(one, dc)]
+    found = [one for _, exempt in apis for one in exempt]
     found += [Exemption("unproven", "", one.profile, str(one)) for one in unproven(hosts)]
+    silent = [one for one in all_seen if isinstance(one, NoEvidence)]
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return HardeningReport(dc.name, at, tuple(results), tuple(found), tuple(silent), time.monotonic() - began)
 
 
 def remember(dc: DataCenter, journal: Journal, report: HardeningReport) -> None:
-    """Leave word for the next plan: a host with failing controls is configured again, a good one is forgotten.
+    """Record the result of each host and cluster for the site report, and which hosts the next plan converges again.
 
-    And for the page: how each host and cluster stands.
+    A host with failing controls is suspect; one without is no longer.
     """
     for where, summary in summaries(report).items():
         journal.record(where, "hardening", summary)
@@ -76,11 +79,18 @@ def node_evidence_of(services: LiveServices, host: Host) -> NodeEvidence | NoEvi
     )
 
 
-def _cluster(dc: DataCenter, services: LiveServices, name: str) -> ClusterEvidence | NoEvidence:
+def _cluster(
+    dc: DataCenter, services: LiveServices, name: str
+) -> tuple[ClusterEvidence | NoEvidence, Sequence[Exemption]]:
+    """The evidence of one cluster and its exceptions. Objects that cannot be read are no evidence at all."""
     try:
-        return _evidence(dc, services, name)
+        seen = _evidence(dc, services, name)
+        return seen, exceptions(seen)
     except BmkError as error:
-        return NoEvidence(name, "cluster", ": ".join(filter(None, (error.what, error.why))))
+        why = ": ".join(filter(None, (error.what, error.why)))
+    except ODD as error:
+        why = f"an answer of its API cannot be understood: {type(error).__name__}: {error}"[:200]
+    return NoEvidence(name, "cluster", why), ()
 
 
 def _evidence(dc: DataCenter, services: LiveServices, name: str) -> ClusterEvidence:
@@ -91,17 +101,6 @@ def _evidence(dc: DataCenter, services: LiveServices, name: str) -> ClusterEvide
     members = dc.members(name, "control_plane")
     answers = anonymous.ask([f"{host.address}:6443" for host in members])
     return ClusterEvidence(name=name, settings=settings, proof=proof, anonymous=answers, now=time.time(), **seen)
-
-
-def _judged(
-    dc: DataCenter, seen: Sequence[NodeEvidence | ClusterEvidence | NoEvidence]
-) -> tuple[list[ControlResult], list[Exemption], list[NoEvidence]]:
-    results: list[ControlResult] = []
-    found: list[Exemption] = []
-    for one in seen:
-        results += _results(one, dc)
-        found += exceptions(one) if isinstance(one, ClusterEvidence) else []
-    return results, found, [one for one in seen if isinstance(one, NoEvidence)]
 
 
 def _results(seen: NodeEvidence | ClusterEvidence | NoEvidence, dc: DataCenter) -> Iterator[ControlResult]:

@@ -1,11 +1,13 @@
-"""A Kubernetes API, by who asks: nodes, approvals, policies, pods. One connection for all of them.
+"""A Kubernetes API by subject: nodes, approvals, policies, pods. One connection for all of them.
 
 with Api(kubeconfig) as api: api.nodes.readiness()        with the administrator's kubeconfig
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from lightkube import KubeConfig
 from lightkube.core.decoders import decode_list, decode_status
@@ -21,7 +23,10 @@ __all__ = ["TICKET", "Api", "NodesApi", "PodState", "Readiness", "SigningRequest
 
 
 class Api:
-    """One cluster's API with a kubeconfig. Every call raises Unreachable when it does not answer in `seconds`."""
+    """One cluster's API with a kubeconfig. Every call raises Unreachable when it does not answer in `seconds`.
+
+    Within `with`, an answer that is not as the API promises is a BmkError, also where the caller reads its parts.
+    """
 
     def __init__(self, kubeconfig: Path, seconds: float = 15) -> None:
         self._connection = ApiConnection(kubeconfig, seconds)
@@ -35,11 +40,15 @@ class Api:
             self._connection.apply,
         )
 
+        self._open = ExitStack()
+
     def __enter__(self) -> Api:
+        self._open.callback(self._connection.client.close)
+        self._open.enter_context(self._connection.understood())
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._connection.client.close()
+    def __exit__(self, *raised: Any) -> None:
+        self._open.__exit__(*raised)
 
 
 def _learn_types() -> None:

@@ -23,9 +23,7 @@ from bmk.errors import ODD, BmkError, Unreachable
 
 
 class ApiConnection:
-    """One cluster's API with a kubeconfig. Calls within `errors` raise Unreachable after `seconds`
-    without an answer.
-    """
+    """One cluster's API. Calls within `errors` raise Unreachable after `seconds` without an answer."""
 
     def __init__(self, kubeconfig: Path, seconds: float) -> None:
         self._where = str(kubeconfig)
@@ -77,7 +75,8 @@ class ApiConnection:
     def errors(self) -> Iterator[None]:
         """Errors of the library become Unreachable or BmkError with the kubeconfig as place."""
         try:
-            yield
+            with self.understood():
+                yield
         except (httpx2.TransportError, httpx2.websockets.HTTPXWSException, TimeoutError) as error:
             raise Unreachable(
                 "the Kubernetes API does not answer", where=self._where, why=str(error) or type(error).__name__
@@ -88,7 +87,15 @@ class ApiConnection:
             raise BmkError("the Kubernetes API refused", where=self._where, why=str(error)) from error
         except (ConfigError, OSError) as error:
             raise BmkError("this kubeconfig cannot be used", where=self._where, why=str(error)) from error
-        except ODD as error:  # after ConfigError: parts of what it passes on are a kubelet's
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """An answer whose parts are not what the API promises is a BmkError, wherever it is read."""
+        try:
+            yield
+        except OSError:  # some are ValueErrors, too
+            raise
+        except ODD as error:
             why = f"{type(error).__name__}: {error}"[:200]
             raise BmkError(
                 "an answer of the Kubernetes API cannot be understood", where=self._where, why=why

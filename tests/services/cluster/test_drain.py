@@ -116,5 +116,5 @@ def test_etcdctl_says_what_is_read(cluster: Cluster) -> None:
 
     (member,) = members(ask("member", "list"))
     assert int(member.id, 16) == member.number
-    assert member.peers
+    assert member.addresses
     assert list(healthy(ask("endpoint", "health", "--cluster"), {}).values()) == [True]

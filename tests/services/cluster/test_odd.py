@@ -16,14 +16,27 @@ import pytest
 
 from bmk.cluster.anonymous import PATHS, ask, live_control_planes
 from bmk.cluster.api import Api
-from bmk.errors import BmkError
+from bmk.datacenter.load import load_datacenter
+from bmk.datacenter.resolve import DataCenter, Host
+from bmk.errors import BmkError, Unreachable
+from bmk.hardening import addons, network
+from bmk.journal import Journal
+from bmk.live.cluster import ClusterAccess, LiveCluster
+from bmk.plan.actual import Drifted
 from bmk.secrets.certificate import self_signed
+from bmk.ssh import CommandResult
 
 pytestmark = pytest.mark.services
+INVENTORY = Path(__file__).resolve().parents[3] / "inventories" / "lab-ha"
+IMAGES = {name: f"mirror/{name}@sha256:{'1' * 64}" for name in (addons.METRICS, network.ENGINE)}
 ANSWERS = [
     b"", b"<html>", b"\xff\xfe", b"null", b"[]", b"7", b"{}", b'{"items": null}', b'{"items": 7}', b'{"items": [7]}',
     b'{"items": [{}]}', b'{"items": [{"metadata": {"name": "n"}, "status": 7}]}', b'{"kubeletconfig": 7}',
     b'{"items": [{"metadata": {"name": "n"}, "status": {"conditions": [7]}}]}', b"[" * 5000,
+    b'{"items": [{"metadata": {"name": 7, "namespace": [], "labels": 7}}]}',
+    b'{"items": [{"metadata": {"name": "n", "ownerReferences": [7], "annotations": 7}, "spec": 7, "roleRef": 7}]}',
+    b'{"items": [{"metadata": {"name": "HOST", "labels": 7}, "spec": {"taints": [{}]}}]}',
+    b'{"items": [{"metadata": {"name": "HOST"}, "rules": [7], "roleRef": {}, "subjects": [{}], "spec": []}]}',
 ]  # fmt: skip
 ASKED: dict[str, Callable[[Api], Any]] = {
     "nodes": lambda api: api.nodes.readiness(),
@@ -35,6 +48,38 @@ ASKED: dict[str, Callable[[Api], Any]] = {
     "a command": lambda api: api.pods.execute("default", "p", ["true"], 2),
     "a service": lambda api: api.pods.service_address("default", "s"),
 }
+OPERATIONS: dict[str, Callable[[LiveCluster, Host], Any]] = {
+    "nodes": lambda cluster, host: cluster.nodes(),
+    "made_with": lambda cluster, host: cluster.made_with(),
+    "approve": lambda cluster, host: cluster.approve(),
+    "policies": lambda cluster, host: cluster.policies(),
+    "apply_policies": lambda cluster, host: cluster.apply_policies(),
+    "evidence": lambda cluster, host: cluster.evidence(),
+    "repair_drift": lambda cluster, host: cluster.repair_drift([_taint(host), _BINDING]),
+    "drain": lambda cluster, host: cluster.drain(host, 0),
+    "remove": lambda cluster, host: cluster.remove(host),
+    "etcd": lambda cluster, host: cluster.etcd(),
+}
+_BINDING = Drifted("x", "api", "bindings", "n/b")
+
+
+def _taint(host: Host) -> Drifted:
+    return Drifted("x", "api", "nodes", f"{host.name} taint k:NoSchedule", want="value x")
+
+
+class WithControlPlane(LiveCluster):
+    """A cluster with a control plane that counts as ready: no port 6443 is open in this test."""
+
+    def live(self) -> list[str]:
+        return [host.name for host in self._dc.members(self._name, "control_plane")]
+
+
+@pytest.fixture
+def data_center(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCenter:
+    monkeypatch.setenv("BMK_STATE_DIR", str(tmp_path / "state"))
+    for name in ("dc.yml", "addresses.yml"):
+        (tmp_path / name).write_text((INVENTORY / name).read_text())
+    return load_datacenter(tmp_path / "dc.yml")
 
 
 @pytest.fixture
@@ -44,10 +89,13 @@ def server(tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(200)
             self.send_header("Content-Length", str(len(said[0])))
             self.end_headers()
             self.wfile.write(said[0])
+
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of http.server
 
         def log_message(self, *_: Any) -> None:
             """Nothing."""
@@ -73,6 +121,33 @@ def test_whatever_is_answered_is_a_value_or_an_error_of_ours(server: Callable[[b
     refused = [error for answer in ANSWERS if (error := tried(server(answer), asked))]
     assert all(error.where for error in refused)
     assert refused or asked == "logs", "logs are any text"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_whatever_is_answered_no_operation_of_a_cluster_raises_another_error(
+    server: Callable[[bytes], Path], data_center: DataCenter, operation: str
+) -> None:
+    """What a cluster's API, or etcdctl on a control plane, answers is a value or an error of bmk for this cluster."""
+    host = data_center.members("lab-ha", "control_plane")[1]
+    values = []
+    for answer in (one.replace(b"HOST", host.name.encode()) for one in ANSWERS):
+        said = CommandResult(0, answer.decode(errors="replace"), "")
+        access = ClusterAccess(server(answer), IMAGES, "standard", lambda host, command, said=said: said)
+        cluster = WithControlPlane((data_center, Journal.open(data_center.state)), "lab-ha", access)
+        with suppress(BmkError):
+            values.append(OPERATIONS[operation](cluster, host))
+    assert len(values) < len(ANSWERS), "some of them are no answers"
+
+
+def test_etcd_without_a_leader_is_asked_again(server: Callable[[bytes], Path], data_center: DataCenter) -> None:
+    """etcdctl prints errors and no list while etcd elects a leader: an error for which trying again helps."""
+    said = CommandResult(1, "", '{"level":"warn"}\nError: context deadline exceeded\n')
+    access = ClusterAccess(server(b""), IMAGES, "standard", lambda host, command: said)
+    cluster = WithControlPlane((data_center, Journal.open(data_center.state)), "lab-ha", access)
+    with pytest.raises(Unreachable, match="etcd") as error:
+        cluster.etcd()
+    assert "deadline exceeded" in error.value.why
+    assert error.value.retryable
 
 
 RAW = [

@@ -31,7 +31,7 @@ class Shell:
             raise Unreachable("the Kubernetes API is not ready", why="remote error: tls: internal error")
         if self.lies is not None:
             return 0, self.lies
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # of a busy machine
         return done.returncode, done.stdout + done.stderr
 
     def logs(self, namespace: str, pod: str) -> str:
