@@ -13,7 +13,7 @@ from bmk.actions.provision import PROVISION
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
-from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress
+from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress, RemovalRecord
 
 REINSTALL = replace(PROVISION, name="reinstall")
 
@@ -46,8 +46,16 @@ def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> 
 
 
 def withdraw_order(journal: Journal, hosts: Sequence[Host]) -> list[str]:
-    """Take orders back that are not carried out yet; the names of their hosts."""
-    ordered = [host.name for host in hosts if host.name in ReinstallOrder.load_all(journal)]
+    """Take orders back whose hosts are what they were; the names of these. Raises PreflightRefused for others."""
+    orders, removed = ReinstallOrder.load_all(journal), RemovalRecord.load_all(journal)
+    ordered = [host.name for host in hosts if host.name in orders]
+    gone = [name for name in ordered if name in removed]
+    if gone:
+        raise PreflightRefused(
+            "taken out of its cluster already: what is installed there cannot join again",
+            where=", ".join(gone),
+            hint="let the reinstallation go on with the command that began it",
+        )
     with journal.transaction():
         for name in ordered:
             ReinstallOrder.drop(journal, name)

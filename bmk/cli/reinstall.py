@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ from bmk.cli.output import say
 @click.option("--stop-after", type=click.IntRange(1), default=1, show_default=True, help="Failures; then none begins.")
 @click.option("--pause-after", type=click.IntRange(1), help="Hosts; then it ends, and the same command goes on.")
 @click.option("--soak", type=click.FloatRange(0), default=0.0, help="Seconds to serve before the next one begins.")
-@click.option("--cancel", is_flag=True, help="Take the order back, as long as no installation began.")
+@click.option("--cancel", is_flag=True, help="Take the order back, as long as it did not leave its cluster.")
 def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: bool, **wish: Any) -> int:
     """Take each HOST out of its cluster, wipe and install it, and bring it back.
 
@@ -60,7 +61,8 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
             try:
                 return run_action(workspace, REINSTALL, wanted, request, lock)
             except (Declined, PreflightRefused, ConfigError):  # nothing has begun
-                withdraw_order(workspace.journal, [h for h in wanted if h.name not in before])
+                with suppress(PreflightRefused):  # what left its cluster before has to be installed in any case
+                    withdraw_order(workspace.journal, [h for h in wanted if h.name not in before])
                 raise
     except KeyboardInterrupt:
         leave()

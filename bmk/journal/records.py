@@ -109,6 +109,16 @@ class DriftRepairRecord(JournalRecord):
     KEY = "drift_repair"
 
 
+class RemovalRecord(JournalRecord):
+    """The host is being removed, or was, from etcd and the API of its cluster. Its installation cannot join again.
+
+    Written before it is done, so that a run that was killed in between is known.
+    """
+
+    KEY = "removed"
+    cluster: str
+
+
 class ReinstallOrder(JournalRecord):
     """The installation is to be replaced. Ends with the installation."""
 

@@ -23,6 +23,7 @@ from bmk.journal.records import (
     MembershipRecord,
     ProofRecord,
     ReinstallOrder,
+    RemovalRecord,
     SuspectRecord,
 )
 from bmk.plan import Actual, OpenGrant
@@ -47,7 +48,7 @@ class _Records:
         self.converged = ConvergeRecord.load_all(journal)
         self.suspect = SuspectRecord.load_all(journal)
         self.repaired = DriftRepairRecord.load_all(journal)
-        self.ordered = ReinstallOrder.load_all(journal)
+        self.ordered, self.removed = ReinstallOrder.load_all(journal), RemovalRecord.load_all(journal)
 
     def installation(self, host: Host) -> InstallationRecord | None:
         """A pinned host key is proof enough that bmk put its image there: nobody else could have reported it."""
@@ -169,6 +170,7 @@ class _Merged:
             drift=self._drift(host, converged),
             baseline=self.signed.get(name, 0.0) >= changed > 0,
             again=name in records.ordered,
+            removed=name in records.removed,
             remaining=records.remaining(self.dc, host.cluster),
             trouble=probes.trouble,
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
-from bmk.journal.records import MembershipRecord
+from bmk.journal.records import MembershipRecord, RemovalRecord
 from bmk.phases.identity import check_identity
 from bmk.phases.powered import refuse_unconfirmed
 from bmk.plan import Actual, Change
@@ -39,6 +41,7 @@ class Removed(Phase):
         if ctx.actual.node == "ready":
             await ctx.call(cluster.drain, ctx.host, self.deadline(ctx.host, ctx.timing) - _REST)
             ctx.emit("node.drained", "its pods have left")
+        RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
         await ctx.call(cluster.remove, ctx.host)
         ctx.emit("node.removed", f"out of cluster {ctx.host.cluster}")
 

@@ -43,8 +43,9 @@ class Actual:
     `identity`, `inspection`, `installed`, `joined` and `ready` are journal records; `power`, `ssh` and `node` are live.
     `serving` False: its node is Ready, and its kubelet shows no certificate that the cluster signed.
     `suspect`: what a check found wrong since the last converge; `drift`: what was found since the last repair;
-    `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `remaining`:
-    control planes of its cluster that are members and stay it. `trouble`: which probes failed and why, for people.
+    `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `removed`: it
+    was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
+    cluster that are members and stay it. `trouble`: which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -62,6 +63,7 @@ class Actual:
     drift: tuple[Drifted, ...] = ()
     baseline: bool = False
     again: bool = False
+    removed: bool = False
     remaining: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
 

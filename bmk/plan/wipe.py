@@ -11,8 +11,11 @@ from bmk.plan.disks import choose_disk
 
 
 def needs_install(host: Host, actual: Actual) -> bool:
-    """True when bmk has not put its image on this machine. A machine that answers with the pinned key has it."""
-    if actual.again:
+    """True when bmk has not put its image on this machine, or what it put there was taken out of its cluster.
+
+    A machine that answers with the pinned key has the image.
+    """
+    if actual.again or actual.removed:
         return True
     if actual.ssh == "ok":
         return False
@@ -34,8 +37,8 @@ def why_install(host: Host, actual: Actual) -> str:
         return "to be installed again"
     if actual.installed is None:
         return "not installed"
-    what = {"machine": "another machine", "disk": "another disk"}[replaced(host, actual.installed)]
-    return f"the file names {what} than the one that is installed"
+    what = replaced(host, actual.installed)
+    return f"the file names another {what} than the one that is installed" if what else "taken out of its cluster"
 
 
 def why_confirm(host: Host, actual: Actual) -> str:
@@ -48,6 +51,8 @@ def why_confirm(host: Host, actual: Actual) -> str:
         return ""
     if actual.again:
         return "it is installed, and is to be installed again"
+    if actual.removed and actual.installed is not None and not replaced(host, actual.installed):
+        return "it is installed, and was taken out of its cluster"
     if actual.node == "ready":
         return f"a node of this name is Ready in cluster {host.cluster}"
     disk = choose_disk(host.disk, actual.inspection)

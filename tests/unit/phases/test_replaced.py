@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bmk.actions.reinstall import order_reinstall, withdraw_order
 from bmk.engine.rollout import Rollout
-from bmk.journal.records import InstallationRecord, MembershipRecord
+from bmk.errors import PreflightRefused
+from bmk.journal.records import InstallationRecord, MembershipRecord, RemovalRecord
 from tests.simulation import FAST
 
 INSTALL = ["register", "remove", "power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify"]
@@ -154,3 +157,31 @@ def test_who_is_a_member_of_another_cluster_is_not_taken_out_of_this_one(simulat
     simulation.replace("worker-1", "NEW-1")
     (host,) = (h for h in simulation.look()[0].pending if h.host == "worker-1")
     assert "removed" not in host.phases
+
+
+def test_who_left_its_cluster_is_installed_before_it_joins_again(simulation: Any, killed: type[BaseException]) -> None:
+    """Killed after the removal, the order cannot be taken back, and an old serial in the file changes nothing."""
+    simulation.provision()
+    old = simulation.dc
+    simulation.replace("worker-1", "NEW-1")
+    for budget in range(40):
+        with suppress(killed):
+            simulation.provision(kill_after=budget)
+        if not simulation.machines["worker-1"].node:
+            break
+    simulation.dc = old  # the file as it was before
+    (plan,) = simulation.look()[0].pending
+    assert "imaging" in plan.phases
+    assert "taken out of its cluster" in plan.confirm
+
+
+def test_an_order_is_not_taken_back_from_who_left_its_cluster(simulation: Any) -> None:
+    """What is installed there could never join again."""
+    simulation.provision()
+    host = simulation.dc.hosts["worker-1"]
+    order_reinstall(simulation.dc, simulation.service, [host])
+    RemovalRecord(cluster="lab-ha").save(simulation.service, "worker-1")
+    with pytest.raises(PreflightRefused, match="taken out of its cluster already"):
+        withdraw_order(simulation.service, [host])
+    assert failures(simulation.provision(confirmed=frozenset({"worker-1"}))) == {}
+    assert RemovalRecord.load(simulation.service, "worker-1") is None
