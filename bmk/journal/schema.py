@@ -61,4 +61,5 @@ MIGRATIONS = [
     """,
     # Fencing number of the run lock, one higher with each lock: tells a run that lost its lock from the present one.
     "ALTER TABLE leases ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;",
+    "UPDATE events SET kind = 'baseline.forged' WHERE kind = 'seal.forged';",
 ]

@@ -201,7 +201,7 @@ def _let_in(rotation: Rotation, host: Host) -> None:
     _rewrite(rotation, host, rotation.current, lambda lines: [*(one for one in lines if new.blob not in one), line])
     if run(_target(rotation, host, new), ["true"]).code != 0:
         raise Unreachable("the new key is let in, and no command runs", where=host.name)
-    _seal(rotation.journal, host, lambda keys: {**keys, _item(new): {"options": options}})
+    _update_baseline(rotation.journal, host, lambda keys: {**keys, _item(new): {"options": options}})
     _remember(rotation, host, new, True)
 
 
@@ -211,7 +211,9 @@ def _throw_out(rotation: Rotation, host: Host) -> None:
     if not old.there() or _known(rotation.journal, host).get(old.fingerprint) is False:
         return
     _rewrite(rotation, host, rotation.current, lambda lines: [one for one in lines if old.blob not in one])
-    _seal(rotation.journal, host, lambda keys: {name: key for name, key in keys.items() if name != _item(old)})
+    _update_baseline(
+        rotation.journal, host, lambda keys: {name: key for name, key in keys.items() if name != _item(old)}
+    )
     _remember(rotation, host, old, False)
 
 
@@ -250,15 +252,17 @@ def _item(key: LoginKey) -> str:
     return f"root {key.public.split()[0]} {key.fingerprint}"
 
 
-def _seal(journal: Journal, host: Host, change: Callable[[Mapping[str, Attributes]], Mapping[str, Attributes]]) -> None:
+def _update_baseline(
+    journal: Journal, host: Host, change: Callable[[Mapping[str, Attributes]], Mapping[str, Attributes]]
+) -> None:
     """Update root's keys in the baseline, so that drift reports neither the new key nor the removed one."""
-    seal = baselines.newest(journal, host.name)
-    if seal is None:
+    baseline = baselines.newest(journal, host.name)
+    if baseline is None:
         return
-    before = seal.facts.get("authorized_keys", {})
+    before = baseline.facts.get("authorized_keys", {})
     after = change(before)
     if after != before:
-        baselines.store(journal, replace(seal, at=time.time(), facts={**seal.facts, "authorized_keys": after}))
+        baselines.store(journal, replace(baseline, at=time.time(), facts={**baseline.facts, "authorized_keys": after}))
 
 
 def _promote(rotation: Rotation) -> None:

@@ -140,7 +140,9 @@ class LiveServices:
         for name, forged in done.items():
             if isinstance(forged, list) and forged:
                 text = f"it had changed its record of {', '.join(forged)}; what was recorded before counts"
-                self.journal.append(Event("drift", "seal.forged", text, name, level="error", data={"sections": forged}))
+                self.journal.append(
+                    Event("drift", "baseline.forged", text, name, level="error", data={"sections": forged})
+                )
         signed = [self.dc.hosts[name] for name, answer in done.items() if not isinstance(answer, BmkError)]
         bmc_facts.mark_known_entries(
             partial(self.bmc, patience=Timeouts(connect=4, request=30, patience=30)), self.journal, signed
