@@ -1,4 +1,7 @@
-"""A PostgreSQL server of a test run: a cluster of its own, as an unprivileged user, reachable by a Unix socket only."""
+"""A PostgreSQL server of a test run: a cluster of its own, as an unprivileged user, reachable by a Unix socket.
+
+Without `settings` it listens on no network; with them only in a network namespace that the test made.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +50,11 @@ class Server:
 
 
 @contextmanager
-def server(fsync: str = "off") -> Iterator[Server]:
-    """A server for as long as the context lasts. Without `fsync` nothing of it would survive a power cut."""
+def server(fsync: str = "off", settings: Mapping[str, str] = {}, files: Mapping[str, str] = {}) -> Iterator[Server]:
+    """A server for as long as the context lasts. Without `fsync` nothing of it would survive a power cut.
+
+    `files`: what else is in its data directory, such as `pg_hba.conf`, by name.
+    """
     directory = Path(tempfile.mkdtemp(prefix="bmk-pg-", dir="/tmp"))
     if os.getuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -58,8 +64,14 @@ def server(fsync: str = "off") -> Iterator[Server]:
     try:
         _run("initdb", "-D", str(directory / "data"), "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "-N")
         with (directory / "data" / "postgresql.conf").open("a") as file:
-            settings = {**_SETTINGS, "fsync": fsync, "unix_socket_directories": str(directory)}
-            file.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+            wanted = {**_SETTINGS, "fsync": fsync, "unix_socket_directories": str(directory), **settings}
+            file.writelines(f"{key} = '{value}'\n" for key, value in wanted.items())
+        owner = directory.stat()
+        for name, text in files.items():
+            path = directory / "data" / name
+            path.write_text(text)
+            path.chmod(0o600)  # a private key of others is refused
+            os.chown(path, owner.st_uid, owner.st_gid)
         made.control("start")
         yield made
     finally:

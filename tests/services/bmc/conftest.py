@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import socket
 import socketserver
 import subprocess
@@ -20,10 +18,10 @@ import pytest
 from bmk.lab.bmc.ipmi_config import fru_data, mailbox_limit
 from bmk.lab.host.sockets import short_path
 from bmk.secrets import write_generated
+from tests import network
 
 DC = "bmc-test"
 USER, PASSWORD = "operator", "right-horse-battery"
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def machine(name: str, kind: str, address: str, firmware: str) -> dict[str, Any]:
@@ -117,19 +115,9 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def own_network() -> Iterator[None]:
-    """A network namespace with nothing but a loopback: the deployer at 10.77.0.1, and the BMC network 10.78.0.0/24.
-
-    It is the whole process's, so it ends with the module: other tests have their servers in the network from before.
-    """
-    before = os.open("/proc/self/ns/net", os.O_RDONLY)
-    if LIBC.unshare(0x40000000) != 0:
-        pytest.skip("needs CAP_SYS_ADMIN to make a network namespace")
-    deployer, bmcs = "address add 10.77.0.1/32 dev lo", "route add local 10.78.0.0/24 dev lo src 10.77.0.1"
-    for command in ("link set lo up", deployer, bmcs):
-        subprocess.run(["ip", *command.split()], check=True)
-    yield
-    assert LIBC.setns(before, 0x40000000) == 0
-    os.close(before)
+    """The deployer at 10.77.0.1, and the BMC network 10.78.0.0/24."""
+    with network.own("address add 10.77.0.1/32 dev lo", "route add local 10.78.0.0/24 dev lo src 10.77.0.1"):
+        yield
 
 
 @pytest.fixture(scope="module")
