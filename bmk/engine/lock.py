@@ -22,7 +22,7 @@ from typing import Literal
 
 from bmk.errors import BmkError, LockHeld
 from bmk.journal import Event, Journal
-from bmk.journal.database import Hold
+from bmk.journal.database import Hold, JournalUnavailable
 
 LEASE = 60.0  # seconds; renewed every third of it
 
@@ -154,8 +154,16 @@ class RunLock:
                 pause = self._lease / 12
 
     def _renew(self) -> None:
+        """Raises LockHeld when another run has the lock, and what may pass as JournalUnavailable."""
         if self._hold is not None and not self._hold.keep():
-            raise _taken(holder(self._journal))
+            now = holder(self._journal)
+            if now is None or now.fence != self.fence:
+                raise _taken(now)
+            raise JournalUnavailable(
+                "the connection that held the lock was lost",
+                why="the database server has not noticed that yet, or another run is trying to take the lock",
+                hint=_HINT,
+            )
         values = (time.time() + self._lease, self.fence)
         with self._journal.transaction() as db:
             renewed = db.execute("UPDATE leases SET expires = ? WHERE name = 'run' AND fence = ?", values).rowcount

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 
@@ -16,6 +17,7 @@ import pytest
 from bmk.engine.lock import RunLock, holder, living
 from bmk.errors import LockHeld
 from bmk.journal import Journal, Server
+from bmk.journal.postgres import SessionLock
 from tests import postgres
 
 pytestmark = pytest.mark.services
@@ -180,6 +182,38 @@ def test_a_journal_that_became_read_only_loses_the_lock_and_is_named(
         assert "readonly" in told.get(timeout=60).why
         with pytest.raises(LockHeld, match="could not be renewed"):
             lock.check()
+
+
+def test_a_lock_whose_connection_broke_is_taken_anew_when_the_server_lets_go(
+    postgres_server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may notice later than the client that a connection is gone. Until then nothing destructive is done;
+    the run does not lose its lock to itself; and afterwards it holds the lock again, not only the lease.
+    """
+    monkeypatch.delenv("BMK_JOURNAL", raising=False)
+    journal, server = Journal.open(tmp_path / "par", Server(postgres_server.url)), Server(postgres_server.url)
+    with RunLock(journal, "r1") as lock:
+        assert isinstance(lock._hold, SessionLock)
+        assert lock._hold._db is not None
+        lock._hold._db.close()
+        end, other = time.monotonic() + 30, None
+        while other is None:  # it stands for the session that the server still has
+            assert time.monotonic() < end
+            other = Journal.open(tmp_path / "par", server).hold("run")
+        for _ in range(2):
+            with journal.transaction() as db:
+                db.execute("UPDATE leases SET expires = ?", (time.time() - 1,))
+            with pytest.raises(LockHeld, match="cannot prove"):
+                lock.check()
+        other.release()
+        while lock.lost is None:
+            assert time.monotonic() < end
+            with suppress(LockHeld):
+                lock.check()
+                break
+        assert lock.lost is None
+        assert journal.hold("run") is None
+    postgres_server.empty()
 
 
 def test_a_database_that_is_away_ends_the_run_when_the_lease_ends(
