@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from bmk import permit
 from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
-from bmk.journal import Conflict, Event, Journal
+from bmk.journal import Event, Journal
 from bmk.journal.installation import begin
 
 Outcome = Literal["spent", "failed", "expired", "revoked"]
@@ -113,25 +113,25 @@ def open_grant(journal: Journal, wanted: Permission, now: float, lifetime: float
 
     Revoked for a call that was cancelled meanwhile.
     """
-    permit.demand()
-    expire(journal, now)
     grant_id = secrets.token_hex(16)
     body = json.dumps({k: v for k, v in asdict(wanted).items() if k != "host"}, sort_keys=True)
-    try:
-        with journal.transaction() as db:
-            count = "SELECT coalesce(max(attempt), 0) + 1 FROM grants WHERE host = ?"
-            attempt = db.execute(count, (wanted.host,)).fetchone()[0]
-            db.execute(
-                "INSERT INTO grants (id, host, attempt, body, opened, expires) VALUES (?,?,?,?,?,?)",
-                (grant_id, wanted.host, attempt, body, now, now + lifetime),
-            )
-    except Conflict as error:
+    with journal.transaction() as db:
+        permit.demand()  # within, so that no run takes the lock between the answer and the grant
+        expire(journal, now)
+        count = "SELECT coalesce(max(attempt), 0) + 1 FROM grants WHERE host = ?"
+        attempt = db.execute(count, (wanted.host,)).fetchone()[0]
+        opened = db.execute(
+            "INSERT INTO grants (id, host, attempt, body, opened, expires) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            (grant_id, wanted.host, attempt, body, now, now + lifetime),
+        ).rowcount
+        if opened:
+            _tell(journal, "opened", wanted.host, grant_id, now)
+    if not opened:
         raise PreflightRefused(
             "an install of this host is granted already",
             where=wanted.host,
             hint="let it finish, or take it back: bmk grant revoke DC HOST",
-        ) from error
-    _tell(journal, "opened", wanted.host, grant_id, now)
+        )
     return get(journal, grant_id)
 
 
@@ -256,9 +256,10 @@ def expire(journal: Journal, now: float) -> list[str]:
 
 def revoke(journal: Journal, host: str, now: float) -> bool:
     """Take back the open grant of a host. False when there is none. Revoked for a call that was cancelled meanwhile."""
-    permit.demand()
-    grant = current(journal, host, now)
-    return grant is not None and end(journal, grant.id, "revoked", now)
+    with journal.transaction():
+        permit.demand()
+        grant = current(journal, host, now)
+        return grant is not None and end(journal, grant.id, "revoked", now)
 
 
 def _tell(journal: Journal, what: str, host: str, grant_id: str, now: float) -> None:

@@ -63,7 +63,13 @@ class Hold(Protocol):
 
 
 class Database(Connection, Protocol):
-    """One connection, used by one thread at a time (the Journal sees to that)."""
+    """One connection, used by one thread at a time (the Journal sees to that).
+
+    `failed`: something within this transaction failed, so it must not be committed: PostgreSQL would discard all of it,
+    SQLite store the rest. `begin` resets it.
+    """
+
+    failed: bool
 
     @property
     def place(self) -> str:

@@ -22,9 +22,9 @@ class SqliteDatabase:
     """Raises PreflightRefused when the file would lie on a network file system, where WAL corrupts it."""
 
     def __init__(self, path: Path) -> None:
-        private_dir(path.parent)
         _require_local(path.parent)
-        self._path = path
+        private_dir(path.parent)
+        self._path, self.failed = path, False
         with self._failures():
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;")
@@ -43,6 +43,7 @@ class SqliteDatabase:
             self._db.executemany(sql, map(storable, rows))
 
     def begin(self) -> None:
+        self.failed = False
         self.execute("BEGIN IMMEDIATE")
 
     def commit(self, lasting: bool) -> None:  # noqa: ARG002 - survives kill -9; a power cut may cost the last second
@@ -73,14 +74,21 @@ class SqliteDatabase:
     def _failures(self) -> Iterator[None]:
         try:
             yield
+        except sqlite3.ProgrammingError:  # a bug, such as a journal that was closed
+            raise
         except sqlite3.IntegrityError as error:
+            self.failed = True
             raise Conflict(str(error)) from error
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            self.failed = True
+            usable = isinstance(error, sqlite3.OperationalError)  # else its bytes are not those of a journal
             raise JournalUnavailable(
                 "the journal cannot be read or written",
                 where=str(self._path),
                 why=str(error),
-                hint="see that its disk has room and can be written; the same command continues",
+                hint="see that its disk has room and can be written; the same command continues"
+                if usable
+                else "put back a copy (docs/journal.md, Backup)",
             ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import urlsplit
 
 from bmk.errors import ConfigError, PreflightRefused
 from bmk.journal.database import Connection, Database, Hold
@@ -59,7 +59,9 @@ class Journal:
         server = _chosen(state, server)
         if server is None:
             return cls(state, SqliteDatabase(state / FILE))
-        journal = cls(state, _on_server(server, state.name))
+        database = _on_server(server, state.name)
+        _exists(database, state)
+        journal = cls(state, database)
         (private_dir(state) / MARK).write_text(f"{server.url}\n")
         return journal
 
@@ -67,7 +69,13 @@ class Journal:
     def existing(cls, state: Path, server: Server | None = None) -> Self | None:
         """The journal of a data center, if anything ever happened there: who only asks leaves nothing behind."""
         server = _chosen(state, server)
-        there = (state / FILE).exists() if server is None else _on_server(server, state.name).exists()
+        if server is None:
+            return cls.open(state) if (state / FILE).exists() else None
+        database = _on_server(server, state.name)
+        try:
+            there = _exists(database, state)
+        finally:
+            database.close()
         return cls.open(state, server) if there else None
 
     def append(self, event: Event) -> int:
@@ -147,7 +155,11 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A write transaction: all or nothing, also across kill -9. One within another is part of it."""
+        """A write transaction: all or nothing, also across kill -9. One within another is part of it.
+
+        Nothing is stored either when the caller caught an error that a statement or a transaction within it raised:
+        RuntimeError at the end.
+        """
         with self._lock:
             if self._depth == 0:
                 self._database.begin()
@@ -155,9 +167,12 @@ class Journal:
             self._depth += 1
             try:
                 yield self._database
+                if self._database.failed:
+                    raise RuntimeError("a part of this transaction failed, so nothing of it is stored")
                 if self._depth == 1:
                     self._database.commit(self._lasting)
             except BaseException:
+                self._database.failed = True
                 if self._depth == 1:
                     self._database.rollback()
                 raise
@@ -211,6 +226,19 @@ def _on_server(server: Server, schema: str) -> PostgresDatabase:
     return PostgresDatabase(server.url, schema, server.login)
 
 
+def _exists(database: PostgresDatabase, state: Path) -> bool:
+    """Whether the server has this journal. Raises PreflightRefused when it was on a server before and is not there."""
+    there, mark = database.exists(), state / MARK
+    if not there and mark.exists():
+        raise PreflightRefused(
+            "the journal of this data center is not on this server",
+            where=database.place,
+            why=f"it was on {mark.read_text().strip()}; an empty one knows of no host that is installed",
+            hint=f"correct spec.journal.url of dc.yml or {URL}; or, to begin an empty journal there, remove {mark}",
+        )
+    return there
+
+
 def _chosen(state: Path, server: Server | None) -> Server | None:
     """The server that the environment names; else the one of dc.yml; None for the file.
 
@@ -237,8 +265,7 @@ def _chosen(state: Path, server: Server | None) -> Server | None:
 
 
 def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres") or parts.password is not None:
+    if not re.fullmatch(r"postgres(ql)?://([^:@/]+@)?[^@]+", url) or re.search(r"password|secret", url):
         raise ConfigError(
             f"{URL} is not the address of a PostgreSQL database without a password",
             hint="postgresql://USER@HOST/DATABASE; the password comes from ~/.pgpass or spec.journal.secret in dc.yml",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from bmk.journal import Conflict, Event, Journal, Server
 from bmk.journal.database import JournalUnavailable
 from bmk.journal.retention import figures, prune
 from bmk.journal.schema import MIGRATIONS
+from bmk.permit import permitted
 from tests import postgres
 
 pytestmark = pytest.mark.services
@@ -94,6 +97,81 @@ def test_a_transaction_is_all_or_nothing(journal: Journal) -> None:
     journal.record("a", "k", {"v": 2})
     journal.record("a", "k", {"v": 3})
     assert journal.records("k") == {"a": {"v": 3}}
+
+
+def _broken_statement(journal: Journal) -> None:
+    with journal.transaction() as db:
+        db.execute("INSERT INTO runs (id, action, started, owner, plan) VALUES ('r1','x',1,'ann','{}')")
+
+
+def _broken_transaction(journal: Journal) -> None:
+    with journal.transaction():
+        journal.record("b", "k", 1)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("fails", [_broken_statement, _broken_transaction])
+def test_what_failed_within_a_transaction_is_not_stored_by_catching_it(
+    journal: Journal, fails: Callable[[Journal], None]
+) -> None:
+    """Neither a half of the part that failed, nor the rest without it, nor nothing without a word."""
+    _broken_statement(journal)  # works the first time
+
+    def caught() -> None:
+        with journal.transaction():
+            journal.append(Event("bmk", "x.y", "before"))
+            with suppress(Conflict, ZeroDivisionError):
+                fails(journal)
+
+    with pytest.raises(RuntimeError, match="nothing of it is stored"):
+        caught()
+    assert journal.since() == []
+    assert journal.facts("b") == {}
+    journal.append(Event("bmk", "x.y", "after"))
+    assert [e.text for e in journal.since()] == ["after"]
+
+
+def test_a_statement_that_failed_cannot_be_passed_over(journal: Journal) -> None:
+    """PostgreSQL commits nothing after it and says nothing; SQLite would commit the rest."""
+    _broken_statement(journal)
+
+    def caught() -> None:
+        with journal.transaction() as db:
+            journal.append(Event("bmk", "x.y", "before"))
+            with suppress(Conflict):
+                db.execute("INSERT INTO runs (id, action, started, owner, plan) VALUES ('r1','x',1,'ann','{}')")
+
+    with pytest.raises(RuntimeError, match="nothing of it is stored"):
+        caught()
+    assert journal.since() == []
+
+
+def test_a_refused_grant_leaves_a_transaction_as_it_was(journal: Journal) -> None:
+    """Who asks for a second grant within a transaction may go on after the refusal, on both databases."""
+    wanted = Permission("a", ("m",), None, "s", {}, None, "node-image", "a" * 64, "none")
+    grants.open_grant(journal, wanted, 100.0)
+    with journal.transaction():
+        with pytest.raises(PreflightRefused, match="granted already"):
+            grants.open_grant(journal, wanted, 100.0)
+        journal.record("a", "k", 1)
+    assert journal.facts("a") == {"k": 1}
+
+
+def test_nobody_takes_the_lock_between_the_permit_and_the_grant(open_journal: OpenJournal) -> None:
+    """Who asks whether the run still holds the lock, and then opens a grant, does both in one transaction."""
+    journal, other = open_journal(), open_journal()
+    with ThreadPoolExecutor(1) as pool:
+        taking = list[Future[int]]()
+
+        def check() -> None:
+            taking.append(pool.submit(other.append, Event("bmk", "lock.taken", "by another run")))
+            with suppress(TimeoutError):
+                taking[0].result(timeout=0.5)
+
+        with permitted(check):
+            grants.open_grant(journal, Permission("a", ("m",), None, "s", {}, None, "i", "a" * 64, "none"), 100.0)
+        taking[0].result(timeout=60)
+    assert [e.kind for e in journal.since()] == ["grant.opened", "lock.taken"]
 
 
 def test_a_reader_that_continues_after_the_newest_number_misses_nothing(open_journal: OpenJournal) -> None:
@@ -194,7 +272,18 @@ def test_a_journal_is_never_begun_anew_in_the_other_database(
     postgres_server.empty()
 
 
-@pytest.mark.parametrize("url", ["postgresql://ann:canary@db/bmk", "mysql://db/bmk", "db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:canary@db/bmk",
+        "postgresql://db/bmk?password=canary",
+        "postgresql://db/bmk?sslpassword=canary",
+        "postgresql://db/bmk?oauth_client_secret=canary",
+        "postgresql://ann:canary@[db/bmk",
+        "mysql://db/bmk",
+        "db",
+    ],
+)
 def test_the_environment_names_a_server_without_a_password(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +292,47 @@ def test_the_environment_names_a_server_without_a_password(
     with pytest.raises(ConfigError) as caught:
         Journal.open(tmp_path / "par")
     assert "canary" not in str(caught.value)
+
+
+def test_a_server_without_the_journal_is_not_the_one_that_it_is_on(
+    postgres_server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An URL that was changed does not begin an empty journal, which would install every host again."""
+    monkeypatch.delenv("BMK_JOURNAL", raising=False)
+    server, other = (Server(postgres_server.url.replace("postgres?", f"{name}?")) for name in ("postgres", "template1"))
+    Journal.open(tmp_path / "par", server).close()
+    for use in (Journal.open, Journal.existing):
+        with pytest.raises(PreflightRefused, match="is not on this server") as caught:
+            use(tmp_path / "par", other)
+        assert server.url in caught.value.why
+    monkeypatch.setenv("BMK_JOURNAL", f"{server.url}&sslmode=disable")  # another name of the same server
+    Journal.open(tmp_path / "par", other).close()
+    postgres_server.empty()
+
+
+def test_a_file_that_is_no_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was damaged is the disk's fault, not a bug in bmk; what helps is a copy."""
+    monkeypatch.delenv("BMK_JOURNAL", raising=False)
+    (tmp_path / "par").mkdir()
+    (tmp_path / "par" / "journal.db").write_bytes(b"damaged " * 1000)
+    with pytest.raises(JournalUnavailable, match="cannot be read") as caught:
+        Journal.open(tmp_path / "par")
+    assert "journal.db" in caught.value.where
+    assert "copy" in caught.value.hint
+
+
+def test_tables_that_are_gone_are_the_servers_trouble(
+    postgres_server: postgres.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schema that somebody dropped while bmk runs is an error that names server and schema."""
+    monkeypatch.delenv("BMK_JOURNAL", raising=False)
+    journal = Journal.open(tmp_path / "par", Server(postgres_server.url))
+    with psycopg.connect(postgres_server.url, autocommit=True) as db:
+        db.execute("DROP SCHEMA par CASCADE")
+    with pytest.raises(JournalUnavailable) as caught:
+        journal.append(Event("bmk", "x.y", "lost"))
+    assert "schema par" in caught.value.where
+    journal.close()
 
 
 def test_data_centers_do_not_see_each_other(open_journal: OpenJournal) -> None:
