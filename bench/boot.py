@@ -97,7 +97,7 @@ class Tree:
     """One checkout of bmk and a boot server of it. What differs between versions runs in processes of that version."""
 
     def __init__(self, name: str, root: Path, room: Path, machines: int) -> None:
-        from load import generate
+        from load import generate  # type: ignore[import-not-found]  # beside this file; mypy looks from the root
 
         self.name, self.root, self.room = name, root, room / name
         (self.room / "hall").mkdir(parents=True)

@@ -26,8 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import converge  # noqa: E402 - beside this file
-
+from bench import converge  # noqa: E402
 from tests.services.drift import conftest as office  # noqa: E402
 from tests.services.drift import hall  # noqa: E402
 

@@ -61,19 +61,19 @@ def main() -> None:
     names = ["kubernetes.default.svc.cluster.local", "deployer.bmk.test"]
     image = f"{workspace.dc.spec.deployer.address}:{workspace.dc.spec.deployer.registry_port}/smoke:1"
     with Api(workspace.services.kubeconfig(host.cluster or "")) as api:
-        dns = {str(p.node): str(p.ip) for p in api.pods("kube-system", {"k8s-app": "kube-dns"})}
-        service = api.service_address("kube-system", "kube-dns")
+        dns = {str(p.node): str(p.ip) for p in api.pods.states("kube-system", {"k8s-app": "kube-dns"})}
+        service = api.pods.service_address("kube-system", "kube-dns")
         try:
             api.create(smoke.namespace_manifest())
             for node in dns:
                 wait_for(lambda n=node: created(api, smoke.pod_manifest(n, image)), 60, "a pod is taken")  # type: ignore[misc]
-            wait_for(lambda: all(p.ready for p in api.pods(smoke.NAMESPACE)), 120, "the pods run")
+            wait_for(lambda: all(p.ready for p in api.pods.states(smoke.NAMESPACE)), 120, "the pods run")
             for node, here in dns.items():
                 other = next(address for name, address in dns.items() if name != node)
                 servers = {"here": here, "on another node": other, "at the service": service}
                 show(node, from_pod(workspace, node, [servers, names, asked.names]))
         finally:
-            api.delete_namespace(smoke.NAMESPACE)
+            api.pods.delete_namespace(smoke.NAMESPACE)
 
 
 def created(api: Any, manifest: dict[str, Any]) -> bool:

@@ -75,7 +75,8 @@ def begin(dc: DataCenter, asked: dict[str, Any]) -> dict[str, Any]:
     """Make the cluster, with what the phase does around the playbook."""
     world = LiveServices(dc, open_journal(dc), {}, dc.state / "runs")
     request = Converge("joined", "init.yml", (asked["host"],), {})
-    return asdict(asyncio.run(world.converge(request, lambda event: None))[asked["host"]])
+    done = asyncio.run(world.converge(request, lambda event: None))[asked["host"]]
+    return {"ok": done.ok, "changed": done.changed, "failed_task": done.failed_task, "message": done.message}
 
 
 def prove(dc: DataCenter, _: dict[str, Any]) -> dict[str, Any]:

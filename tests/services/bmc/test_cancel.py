@@ -15,6 +15,7 @@ from bmk.datacenter.load import load_datacenter
 from bmk.engine.batches import Batches
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.lock import RunLock
+from bmk.engine.rollout import Disruptions, Rollout
 from bmk.engine.run import Run
 from bmk.errors import LockHeld
 from bmk.journal import Journal
@@ -37,7 +38,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
     journal = Journal.open(tmp_path)
     dc = load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
     with ThreadPoolExecutor(2) as pool:
-        yield Run("r1", dc, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool)
+        turns = Disruptions(Rollout())
+        yield Run("r1", dc, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool, turns)
 
 
 def connect(lab: Any, name: str) -> Bmc:

@@ -38,6 +38,7 @@ ANSWERS = [
     b'{"items": [{"metadata": {"name": "HOST", "labels": 7}, "spec": {"taints": [{}]}}]}',
     b'{"items": [{"metadata": {"name": "HOST"}, "rules": [7], "roleRef": {}, "subjects": [{}], "spec": []}]}',
 ]  # fmt: skip
+_BINDING = Drifted("x", "api", "bindings", "n/b")
 ASKED: dict[str, Callable[[Api], Any]] = {
     "nodes": lambda api: api.nodes.readiness(),
     "pods": lambda api: api.pods.states("default"),
@@ -60,7 +61,6 @@ OPERATIONS: dict[str, Callable[[LiveCluster, Host], Any]] = {
     "remove": lambda cluster, host: cluster.remove(host),
     "etcd": lambda cluster, host: cluster.etcd(),
 }
-_BINDING = Drifted("x", "api", "bindings", "n/b")
 
 
 def _taint(host: Host) -> Drifted:

@@ -142,7 +142,7 @@ def test_what_the_deployer_took_may_be_late(monkeypatch: pytest.MonkeyPatch) -> 
     """A drive that its hub shows after half a minute is waited for when the command line names its way, else not."""
     answers: list[bytes | None] = [None, None, None, pack(bytes(range(32)))]
     monkeypatch.setattr(nonces, "READERS", {"media": lambda _: answers.pop(0)})
-    monkeypatch.setattr(nonces.time, "sleep", lambda _: None)
+    monkeypatch.setattr("bmk.agent.nonces.time.sleep", lambda _: None)
     assert nonces.left("none") == {}
     assert nonces.left("media") == {"media": bytes(range(32))}
     assert not answers
@@ -153,7 +153,7 @@ def test_what_never_comes_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) ->
     clock = itertools.count(0.0, nonces.PATIENCE / 2)
     asked: list[float] = []
     monkeypatch.setattr(nonces, "READERS", {"media": asked.append})
-    monkeypatch.setattr(nonces.time, "sleep", lambda _: None)
-    monkeypatch.setattr(nonces.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("bmk.agent.nonces.time.sleep", lambda _: None)
+    monkeypatch.setattr("bmk.agent.nonces.time.monotonic", lambda: next(clock))
     assert nonces.left("media") == {}
     assert len(asked) == 2

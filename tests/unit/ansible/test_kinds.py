@@ -487,7 +487,8 @@ def test_a_number_of_another_group_is_refused() -> None:
 def test_settings_that_the_kernel_resets_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forwarding turns redirects back on, as in the kernel: after one apply both are as wanted."""
     monkeypatch.setattr(bmk_sysctls, "_path", lambda item: str(tmp_path / item["name"]))
-    forward, redirects = {"name": "net.ipv4.ip_forward", "value": 1}, {"name": "net.redirects", "value": "0"}
+    forward: dict[str, Any] = {"name": "net.ipv4.ip_forward", "value": 1}
+    redirects: dict[str, Any] = {"name": "net.redirects", "value": "0"}
     (tmp_path / forward["name"]).write_text("0\n")
     (tmp_path / redirects["name"]).write_text("0\n")
     kind = Resetting(tmp_path)

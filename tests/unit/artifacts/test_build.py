@@ -95,7 +95,7 @@ def test_other_bytes_than_the_pinned_are_refused_by_name(lock_file: Path, place:
         bring_up(load_lock(lock_file), [Directory("place", place, None)], said)
     assert "tool" in caught.value.what
     assert str(place / "tool") in caught.value.where
-    assert load_lock(lock_file).products["tools"].files["tool"].sha256 in caught.value.why
+    assert str(load_lock(lock_file).products["tools"].files["tool"].sha256) in caught.value.why
     assert not open_mirror().files
 
 

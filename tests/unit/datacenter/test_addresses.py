@@ -16,10 +16,11 @@ from bmk.datacenter.model import BmcSpec, Cluster, Dhcp, HostSpec, Network, Nic
 from bmk.datacenter.write import write_addresses
 from bmk.errors import ConfigError
 
+POOL = IPv4Network("10.1.0.64/27")
 NETWORK = Network(
     cidr=IPv4Network("10.1.0.0/25"),
     gateway=IPv4Address("10.1.0.1"),
-    dhcp=Dhcp(pool=IPv4Network("10.1.0.64/27")),
+    dhcp=Dhcp(pool=POOL),
     reserved=(IPv4Network("10.1.0.0/29"),),
 )
 CLUSTER = Cluster.model_validate(
@@ -80,7 +81,7 @@ def test_nothing_is_given_twice_or_where_it_must_not(roster, wishes):
     assert got.keys() == roster - reserved.keys()
     for address in got.values():
         assert address in NETWORK.cidr
-        assert not any(address in never for never in (*NETWORK.reserved, NETWORK.dhcp.pool))
+        assert not any(address in never for never in (*NETWORK.reserved, POOL))
         assert address not in (NETWORK.gateway, NETWORK.cidr.network_address, NETWORK.cidr.broadcast_address)
 
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.cli.hardening import exit_code
-from bmk.hardening import cis, policy
+from bmk.hardening import addons, cis, policy
 from bmk.hardening.apiserver import audit_policy
 from bmk.hardening.assess import ControlResult, HardeningReport, NoEvidence, assess_node, assess_silent, repairable
 from bmk.hardening.controls import BY_ID, CONTROLS
@@ -421,7 +421,7 @@ def test_policies_are_compared_by_what_is_wanted() -> None:
         body["spec"]["added"] = "by the API"
     foreign = {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "theirs"}, "spec": {}}
     assert policy.differing(wanted, [*live, foreign]) == []
-    left = {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "old", "labels": policy.MANAGED}, "spec": {}}
+    left = {"kind": "ValidatingAdmissionPolicy", "metadata": {"name": "old", "labels": addons.MANAGED}, "spec": {}}
     changed = copy.deepcopy(live[1:])
     changed[0]["spec"]["failurePolicy"] = "Ignore"
     assert set(policy.differing(wanted, [*changed, left])) == {

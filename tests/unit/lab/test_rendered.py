@@ -12,6 +12,7 @@ from bmk.datacenter.resolve import DataCenter
 from bmk.lab.host import network
 from bmk.lab.machines import vm
 from bmk.lab.machines.hardware import hardware_of
+from bmk.lab.machines.machine import Target
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -36,7 +37,7 @@ def test_the_network(hall: DataCenter) -> None:
 
 @pytest.mark.parametrize("target", ["pxe", "disk"])
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_qemu(hall: DataCenter, name: str, target: vm.Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qemu(hall: DataCenter, name: str, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Firmware, identity, disks with serial numbers, NICs with their MACs, and the boot order, are what the file
     says.
     """

@@ -27,7 +27,7 @@ ODD_OBJECTS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", ODD_OBJECTS)
 def test_objects_that_cannot_be_read_end_no_report(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That cluster's controls are unknown, with the reason; hosts are in the report as before."""
-    monkeypatch.setattr(hardening_service.anonymous, "ask", lambda endpoints: {})
+    monkeypatch.setattr("bmk.cluster.anonymous.ask", lambda endpoints: {})
     dc = load_datacenter(SOURCE)
     evidence = {**NONE, kind: (ODD_OBJECTS[kind],), "kube_proxy": ""}
 

@@ -29,5 +29,5 @@ def test_an_address_that_was_allocated_otherwise_is_another_data_center(change):
 def test_the_order_of_hosts_does_not_matter():
     """Two that say the same have the same fingerprint."""
     dc = load_datacenter("lab")
-    turned = replace(dc, hosts=dict(reversed(dc.hosts.items())))
+    turned = replace(dc, hosts=dict(reversed(list(dc.hosts.items()))))
     assert fingerprint(turned) == fingerprint(dc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -56,7 +57,12 @@ def foreign(name: str) -> Actual:
     return new(name, inspection=disks({**TANK, "serial": ROOM.hosts[name].disk.serial}))
 
 
-KINDS = {"new": new, "converged": lambda _: CONVERGED, "foreign": foreign, "quiet": lambda _: Actual(power="off")}
+KINDS: dict[str, Callable[[str], Actual]] = {
+    "new": new,
+    "converged": lambda _: CONVERGED,
+    "foreign": foreign,
+    "quiet": lambda _: Actual(power="off"),
+}
 seen = st.dictionaries(st.sampled_from(list(ROOM.hosts)), st.sampled_from(list(KINDS)), max_size=60).map(
     lambda kinds: {name: KINDS[kind](name) for name, kind in kinds.items()}
 )
