@@ -6,6 +6,7 @@ This package is the only place that knows lightkube; everything else works with 
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from lightkube.core.resource import NamespacedResource
 
 from bmk import permit
 from bmk.errors import ODD, BmkError, Unreachable
+
+LONGEST_ANSWER = 256 << 20  # bytes; a list of 10,000 pods has about 100 MiB
 
 
 class ApiConnection:
@@ -37,8 +40,17 @@ class ApiConnection:
     def another_client(self) -> Client:
         """A client of its own for a call that may be given up: the rest of its answer would spoil the next request."""
         client = Client(config=self._config.get(), timeout=httpx2.Timeout(self._seconds), trust_env=False)
-        client._client._client.event_hooks = {"request": [_demand_permit]}  # every way to write passes here
+        hooks = client._client._client.event_hooks  # every request passes here
+        client._client._client.event_hooks = {**hooks, "request": [_check_request], "response": [self._bound]}
         return client
+
+    def _bound(self, response: httpx2.Response) -> None:
+        """Have the body of an answer end after `LONGEST_ANSWER` bytes and the seconds of a request."""
+        if response.status_code != 101:  # a websocket's answer has no body
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError("a compressed answer to a request that allows none")
+            body: Any = response.stream
+            response.stream = _BoundedBody(body, self._seconds)
 
     def authority(self) -> str:
         """The cluster's authority, as PEM; "" when the kubeconfig names none."""
@@ -102,7 +114,34 @@ class ApiConnection:
             ) from error
 
 
-def _demand_permit(request: httpx2.Request) -> None:
+class _BoundedBody(httpx2.SyncByteStream):
+    """A body as it arrives. Raises ValueError when it has more than `LONGEST_ANSWER` bytes, Timeout after `seconds`."""
+
+    def __init__(self, body: httpx2.SyncByteStream, seconds: float) -> None:
+        self._body, self._seconds, self._end = body, seconds, time.monotonic() + seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = LONGEST_ANSWER
+        for piece in self._body:
+            left -= len(piece)
+            if left < 0:
+                raise ValueError(f"an answer longer than {LONGEST_ANSWER >> 20} MiB")
+            if time.monotonic() > self._end:
+                raise httpx2.ReadTimeout(f"an answer that is not whole after {self._seconds:g} s")
+            yield piece
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def _check_request(request: httpx2.Request) -> None:
+    """Demand a permit for what changes something, ask for plain bodies, refuse to go on with an endless list.
+
+    No list is asked for in pieces, so a server that offers a next piece would offer them for ever.
+    """
+    request.headers["Accept-Encoding"] = "identity"
+    if "continue" in request.url.params:
+        raise ValueError("a part of a list, when the whole was asked for")
     if request.method not in ("GET", "HEAD"):
         permit.demand()
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bmk.cluster.anonymous import PATHS, ask, live_control_planes
-from bmk.cluster.api import Api
+from bmk.cluster.api import Api, connection
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import BmkError, Unreachable
@@ -37,6 +37,10 @@ ANSWERS = [
     b'{"items": [{"metadata": {"name": "n", "ownerReferences": [7], "annotations": 7}, "spec": 7, "roleRef": 7}]}',
     b'{"items": [{"metadata": {"name": "HOST", "labels": 7}, "spec": {"taints": [{}]}}]}',
     b'{"items": [{"metadata": {"name": "HOST"}, "rules": [7], "roleRef": {}, "subjects": [{}], "spec": []}]}',
+    b'{"items": [{"metadata": {"name": "HOST", "ownerReferences": [7]}, "status": {"conditions": []}}]}',
+    b'{"items": [{"metadata": {"name": "HOST"}}], "metadata": {"continue": "x"}}', b'{"metadata": {"continue": "x"}}',
+    b'{"members": [{"ID": 1, "name": "HOST", "peerURLs": ["https://["]}]}', b'{"members": [{"ID": 1, "name": [7]}]}',
+    b'[{"endpoint": "https://[", "health": true}]', b'[{"endpoint": "https://a:x", "health": 7}]',
 ]  # fmt: skip
 _BINDING = Drifted("x", "api", "bindings", "n/b")
 ASKED: dict[str, Callable[[Api], Any]] = {
@@ -137,6 +141,47 @@ def test_whatever_is_answered_no_operation_of_a_cluster_raises_another_error(
         with suppress(BmkError):
             values.append(OPERATIONS[operation](cluster, host))
     assert len(values) < len(ANSWERS), "some of them are no answers"
+
+
+@pytest.mark.parametrize(
+    ("pause", "header"),
+    [(0, ("Transfer-Encoding", "chunked")), (0, ("Content-Length", str(1 << 40))), (0.05, ("Content-Length", "9999"))],
+    ids=["without an end", "longer than any", "a byte now and then"],
+)
+def test_an_answer_that_goes_on_is_given_up(
+    server: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch, pause: float, header: tuple[str, str]
+) -> None:
+    """An API server that never stops sending takes neither the memory nor the time of a run; the error says where."""
+    kubeconfig = server(b"")
+    monkeypatch.setattr(connection, "LONGEST_ANSWER", 1 << 20)
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header(*header)
+            self.end_headers()
+            piece = b" " if pause else b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+            with suppress(OSError):
+                while not over.wait(pause):
+                    self.wfile.write(piece)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as endless:
+        threading.Thread(target=endless.serve_forever, daemon=True).start()
+        stated = json.loads(kubeconfig.read_text())
+        stated["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{endless.server_port}"
+        kubeconfig.write_text(json.dumps(stated))
+        with pytest.raises(BmkError, match="Kubernetes API") as error, Api(kubeconfig, 1) as api:
+            api.nodes.readiness()
+        over.set()
+        endless.shutdown()
+    assert ("not whole after 1 s" if pause else "longer than 1 MiB") in error.value.why
+    assert error.value.where == str(kubeconfig)
 
 
 def test_etcd_without_a_leader_is_asked_again(server: Callable[[bytes], Path], data_center: DataCenter) -> None:
