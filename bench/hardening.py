@@ -3,7 +3,7 @@
     sudo python bench/hardening.py [--dc inventories/lab-ha/dc.yml] [--nodes 50] [--pods 300]
 
 1. With --dc, one that is up and whose file has `groups: {exempt: [free]}`: one node's look against one raw ssh round
-   trip (`true`) by the same library; then pods from creation to running, turn by turn in `free`, which no policy looks
+   trip (`true`) by paramiko; then pods from creation to running, turn by turn in `free`, which no policy looks
    at, and in a namespace that denies.
 2. As many simulated nodes in parallel (addresses of one sshd in a network namespace of its own) against the same
    fan-out that runs `true`.
@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import json
 import os
@@ -58,20 +59,18 @@ def main() -> None:
 def one_node(dc: str) -> None:
     """A node of a real cluster."""
     from bmk.hardening.assess import assess_node
-    from bmk.hardening.controls import SYSCTLS
-    from bmk.hardening.evidence import node_evidence, node_program
+    from bmk.hardening.evidence import NodeEvidence
+    from bmk.live.hardening_service import node_evidence
     from bmk.live.workspace import open_workspace
     from bmk.ssh import run
 
     site = open_workspace(dc)
     host = next(iter(site.dc.hosts.values()))
-    target, program = site.services.target(host), node_program(SYSCTLS).encode()
-    python = ["python3", "-I", "-B", "-"]
+    target = site.services.target(host)
 
     def look() -> None:
-        answer = run(target, python, send=program)
-        seen = node_evidence(host.name, host.role, answer.out)
-        assert seen is not None
+        (seen,) = asyncio.run(node_evidence(site.dc, site.journal, [host]))
+        assert isinstance(seen, NodeEvidence), seen
         assert len(list(assess_node(seen, ()))) > 50
 
     raw, ours = alternating(lambda: run(target, ["true"]), look)
@@ -125,9 +124,10 @@ def sleeper(namespace: str, name: str, image: str, node: str) -> dict[str, Any]:
 
 def fan_out(nodes: int) -> None:
     """Runs in a network namespace."""
+    from bmk.drift.collector import CollectRequest, Keys, collect
     from bmk.hardening.assess import assess_node
     from bmk.hardening.controls import SYSCTLS
-    from bmk.hardening.evidence import node_evidence, node_program
+    from bmk.hardening.evidence import NodeEvidence, node_script
     from bmk.ssh import Target, run
 
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -137,16 +137,19 @@ def fan_out(nodes: int) -> None:
         try:
             targets = [Target(f"127.0.0.{i + 2}", identity, keys) for i in range(nodes)]
             wait(lambda: run(targets[0], ["true"]))
-            program = node_program(SYSCTLS).encode()
+            requests = {t.address: CollectRequest(t.address, node_script(SYSCTLS)) for t in targets}
+            (directory / "known_hosts").write_text("".join(f"{t.address} {key}\n" for t in targets for key in keys))
 
-            def look(target: Target) -> int:
-                seen = node_evidence("n", "worker", run(target, ["python3", "-I", "-B", "-"], send=program).out)
-                assert seen is not None
-                return len(list(assess_node(seen, ())))
+            async def look() -> None:
+                async for answer in collect(
+                    requests, Keys(identity, directory / "known_hosts"), answered="evidence"
+                ):
+                    assert answer.facts, answer
+                    list(assess_node(NodeEvidence(answer.host, "worker", answer.facts), ()))
 
             with ThreadPoolExecutor(32) as pool:
                 raw = timed(lambda: list(pool.map(lambda t: run(t, ["true"]), targets)))
-                ours = timed(lambda: list(pool.map(look, targets)))
+                ours = timed(lambda: asyncio.run(look()))
             print(f"{nodes} simulated nodes: raw fan-out {raw:.2f} s, looks {ours:.2f} s: {ours / raw:.1f}x")
         finally:
             server.terminate()

@@ -46,9 +46,10 @@ def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
 
 def _suites(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:
     """Hosts that do not answer are told first, and not asked a hundred times."""
+    from bmk.datacenter.credentials import ssh_settings
     from bmk.live.known_hosts import write_known_hosts
     from bmk.ssh import deployer_key
-    from bmk.verify.run import Door, VerifyResult, verify
+    from bmk.verify.run import VerifyResult, verify
 
     with ThreadPoolExecutor(32) as pool:
         states = dict(zip([h.name for h in hosts], pool.map(workspace.services.ssh, hosts), strict=True))
@@ -57,9 +58,10 @@ def _suites(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:
         for name, state in states.items()
         if state != "ok"
     ]
-    door = Door(deployer_key(workspace.dc.state), write_known_hosts(workspace.dc, workspace.journal))
+    known_hosts = write_known_hosts(workspace.dc, workspace.journal)
+    settings = "\n".join(ssh_settings(deployer_key(workspace.dc.state), known_hosts))
     asked = {h.name: f"ssh://root@{h.address}" for h in hosts if states[h.name] == "ok"}
-    return silent + verify(asked, door.ssh_config)
+    return silent + verify(asked, settings)
 
 
 def _smoke(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:

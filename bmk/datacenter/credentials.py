@@ -18,20 +18,35 @@ from bmk.paths import private_dir
 _DISCARD = 9  # any port: nothing is sent
 
 
+def _ssh_options(known_hosts: Path | str) -> dict[str, str]:
+    """Only our key and our pins, for OpenSSH, whoever starts it. A path with spaces is quoted for its own parser."""
+    return {
+        "UserKnownHostsFile": _quoted(known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "UpdateHostKeys": "no",
+        "IdentitiesOnly": "yes",
+        "ForwardAgent": "no",
+    }
+
+
+def _quoted(path: Path | str) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
 def ssh_flags(known_hosts: Path | str) -> list[str]:
-    """Only our key and our pins: the user's and the machine's own configuration could forward an agent, run a command
-    as proxy or name other keys. A path with spaces is quoted for ssh's own parser.
+    """Arguments of ssh for `bmk ssh` and Ansible.
+
+    Without `-F none` the user's and the machine's own configuration could forward an agent, run a command as proxy or
+    name other keys.
     """
-    path = f'"{known_hosts}"' if " " in str(known_hosts) else str(known_hosts)
-    options = [
-        f"UserKnownHostsFile={path}",
-        "GlobalKnownHostsFile=/dev/null",
-        "StrictHostKeyChecking=yes",
-        "UpdateHostKeys=no",
-        "IdentitiesOnly=yes",
-        "ForwardAgent=no",
-    ]
-    return ["-F", "none", *(part for option in options for part in ("-o", option))]
+    return ["-F", "none", *(part for option in _ssh_options(known_hosts).items() for part in ("-o", "=".join(option)))]
+
+
+def ssh_settings(identity: Path, known_hosts: Path) -> list[str]:
+    """The same as lines of a configuration file, with the private key, for what cannot pass arguments to ssh."""
+    options = {"IdentityFile": _quoted(identity), **_ssh_options(known_hosts)}
+    return [f"{name} {value}" for name, value in options.items()]
 
 
 def login_sources(dc: DataCenter, host: Host) -> tuple[str, ...]:

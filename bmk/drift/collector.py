@@ -1,4 +1,7 @@
-"""Collects facts of many hosts at once, by processes that speak ssh (`collector_process.py`), in order of arrival."""
+"""Runs one script on each of many hosts at once, by processes that speak ssh (`collector_process.py`).
+
+Answers come in order of arrival. Drift reads facts so, the hardening report evidence.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bmk.drift.model import Answer, Trouble
 
+Answered = Literal["facts", "evidence"]  # of drift/facts, of hardening/evidence.py: who parses what a script prints
 _SKEW = 5.0  # seconds that two clocks may differ
 _FULL = 1024  # KiB: less is a full disk
 _SHARD = 16  # hosts from which on a further process pays
@@ -48,13 +52,17 @@ class Keys:
 
 
 async def collect(
-    questions: Mapping[str, CollectRequest], keys: Keys, limits: CollectLimits | None = None
+    questions: Mapping[str, CollectRequest],
+    keys: Keys,
+    limits: CollectLimits | None = None,
+    answered: Answered = "facts",
 ) -> AsyncIterator[Answer]:
     """One answer for each host, in order of arrival. No host delays another, none is left out."""
     limits = limits or CollectLimits()
     queue: asyncio.Queue[Answer | None] = asyncio.Queue()
     shards = _shards(questions, limits.processes)
-    tasks = [asyncio.create_task(_shard(shard, keys, limits, len(shards), queue)) for shard in shards]
+    requests = ((shard, _request(shard, keys, limits, len(shards), answered)) for shard in shards)
+    tasks = [asyncio.create_task(_shard(shard, request, queue)) for shard, request in requests]
     try:
         open_ = len(tasks)
         while open_:
@@ -75,15 +83,9 @@ def _shards(questions: Mapping[str, CollectRequest], processes: int) -> list[dic
     return [{name: questions[name] for name in names[i::count]} for i in range(count) if names]
 
 
-async def _shard(
-    questions: Mapping[str, CollectRequest],
-    keys: Keys,
-    limits: CollectLimits,
-    shards: int,
-    queue: asyncio.Queue[Answer | None],
-) -> None:
+async def _shard(hosts: Iterable[str], request: bytes, queue: asyncio.Queue[Answer | None]) -> None:
     """One process. A host that it ended without is unknown, with the last line that the process printed."""
-    missing, said = set(questions), b""
+    missing, said = set(hosts), b""
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bmk.drift.collector_process",
@@ -92,7 +94,7 @@ async def _shard(
         )  # fmt: skip
         errors = asyncio.create_task(_read(process.stderr))
         try:
-            async for line in _lines(process, _request(questions, keys, limits, shards)):
+            async for line in _lines(process, request):
                 answer = _answer(json.loads(line))
                 missing.discard(answer.host)
                 await queue.put(answer)
@@ -127,10 +129,13 @@ def _kill(process: asyncio.subprocess.Process) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _request(questions: Mapping[str, CollectRequest], keys: Keys, limits: CollectLimits, shards: int) -> bytes:
+def _request(
+    questions: Mapping[str, CollectRequest], keys: Keys, limits: CollectLimits, shards: int, answered: Answered
+) -> bytes:
     """Hosts of one role share a script, so it is sent once."""
     scripts = {q.script: str(i) for i, q in enumerate({q.script: q for q in questions.values()}.values())}
     body = {
+        "answer": answered,
         "identity": str(keys.identity),
         "known_hosts": str(keys.known_hosts),
         "limits": {
@@ -147,6 +152,8 @@ def _request(questions: Mapping[str, CollectRequest], keys: Keys, limits: Collec
 
 def _answer(body: Mapping[str, Any]) -> Answer:
     seconds = round(body["ended"] - body["began"], 3)
+    if "evidence" in body:
+        return Answer(body["host"], body["evidence"], seconds=seconds)
     if "facts" not in body:
         return Answer(body["host"], troubles=(Trouble(body["cause"], body["text"]),), seconds=seconds)
     facts = dict(body["facts"])

@@ -1,4 +1,4 @@
-"""Collects facts by pyinfra and prints the answers. A process of its own: gevent patches the process it runs in.
+"""Runs a script on many hosts by pyinfra and prints the answers. A process of its own: gevent patches the process.
 
     python -m bmk.drift.collector_process < request.json        one line of JSON for each host, as soon as it is done
 
@@ -15,7 +15,8 @@ import json  # noqa: E402 - gevent comes before everything that waits
 import logging  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from collections.abc import Callable, Iterator, Sequence  # noqa: E402
+from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -27,7 +28,8 @@ from pyinfra.api.facts import FactBase, get_fact  # noqa: E402
 from pyinfra.api.inventory import Inventory  # noqa: E402
 from pyinfra.api.state import State  # noqa: E402
 
-from bmk.drift.facts import ALL, Garbage, read  # noqa: E402
+from bmk.drift.facts import ALL, read  # noqa: E402
+from bmk.hardening.evidence import evidence  # noqa: E402
 from bmk.ssh import login_key  # noqa: E402
 
 ENOUGH = 8 << 20  # bytes of one answer; our script prints less
@@ -49,18 +51,34 @@ class HostScript(FactBase[list[str]]):
         return []
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a host is asked for (a key of `_PARSERS`), the script that it runs, seconds for all of it."""
+
+    kind: str
+    script: str
+    seconds: float
+
+
+# Each raises ValueError for lines that it cannot read.
+_PARSERS: dict[str, Callable[[Sequence[str]], Mapping[str, Any]]] = {
+    "facts": lambda lines: read(lines, ALL),
+    "evidence": evidence,
+}
+
+
 def main() -> None:
     """Read the request, answer host by host."""
     request = json.load(sys.stdin)
     logging.disable(logging.CRITICAL)
     limits = request["limits"]
     state = _state(request)
-    pool = Pool(limits["parallel"])
-    scripts = request["scripts"]
-    for answer in pool.imap_unordered(
-        lambda host: _ask(state, host, scripts[request["hosts"][host.name]["script"]], limits["seconds"]),
-        list(state.inventory),
-    ):
+    kind, scripts = request["answer"], request["scripts"]
+
+    def ask(host: Any) -> dict[str, Any]:
+        return _ask(state, host, Task(kind, scripts[request["hosts"][host.name]["script"]], limits["seconds"]))
+
+    for answer in Pool(limits["parallel"]).imap_unordered(ask, list(state.inventory)):
         sys.stdout.write(_line(answer) + "\n")
         sys.stdout.flush()
 
@@ -95,15 +113,15 @@ def _state(request: dict[str, Any]) -> State:
     return State(Inventory((hosts, data)), config)  # type: ignore[no-untyped-call]
 
 
-def _ask(state: State, host: Any, script: str, seconds: float) -> dict[str, Any]:
+def _ask(state: State, host: Any, task: Task) -> dict[str, Any]:
     """The answer of one host, within its time. Never raises."""
     began = time.time()
     answer: dict[str, Any] = {"host": host.name, "began": began}
     try:
-        with gevent.Timeout(seconds):
-            answer |= _facts(state, host, script)
+        with gevent.Timeout(task.seconds):
+            answer |= _facts(state, host, task)
     except gevent.Timeout:
-        answer |= {"cause": "hangs", "text": f"no whole answer within {seconds:g} s"}
+        answer |= {"cause": "hangs", "text": f"no whole answer within {task.seconds:g} s"}
     except ConnectError as error:
         answer |= _refused(str(error))
     except Exception as error:  # the host chose the answer, so anything may fail
@@ -115,13 +133,13 @@ def _ask(state: State, host: Any, script: str, seconds: float) -> dict[str, Any]
     return answer | {"ended": time.time()}
 
 
-def _facts(state: State, host: Any, script: str) -> dict[str, Any]:
+def _facts(state: State, host: Any, task: Task) -> dict[str, Any]:
     host.connect(show_errors=False, raise_exceptions=True)
     _bound(host.connector.client)
-    lines = get_fact(state, host, HostScript, kwargs={"_stdin": [script]}, apply_failed_hosts=False)
+    lines = get_fact(state, host, HostScript, kwargs={"_stdin": [task.script]}, apply_failed_hosts=False)
     try:
-        return {"facts": read(lines, ALL)}
-    except Garbage as error:
+        return {task.kind: _PARSERS[task.kind](lines)}
+    except ValueError as error:
         return {"cause": "garbage", "text": f"its answer cannot be read: {error}"[:300]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -16,21 +16,27 @@ from bmk.errors import ConfigError
 KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 _ON_NODE = Path(__file__).with_name("on_node.py")
 _MARK = "@bmk@"
+_END = "BMK-END-OF-PROGRAM"
 
 
-def node_program(sysctls: list[str]) -> str:
-    """The program whose answer `node_evidence` reads; for the standard input of `python3 -I -B -`."""
-    return f"{_ON_NODE.read_text()}\n\nlook({json.dumps({'sysctls': sysctls})})\n"
+def node_script(sysctls: list[str]) -> str:
+    """The script for `sh` whose answer `evidence` reads: a program for the host's own Python."""
+    program = f"{_ON_NODE.read_text()}\n\nlook({json.dumps({'sysctls': sysctls})})"
+    return f"exec python3 -I -B - <<'{_END}'\n{program}\n{_END}\n"
 
 
-def node_evidence(name: str, role: str, stdout: str) -> NodeEvidence | None:
-    """What the program said; None when it did not come so far, or something else speaks in its place."""
-    said = next((line for line in reversed(stdout.splitlines()) if line.startswith(_MARK)), _MARK)
+def evidence(lines: Sequence[str]) -> dict[str, Any]:
+    """What the program printed. Raises ValueError when it did not come so far, or something else answers."""
+    said = next((line for line in reversed(lines) if line.startswith(_MARK)), None)
+    if said is None:
+        raise ValueError(f"it said: {next((line.strip() for line in lines if line.strip()), 'nothing')[:80]!r}")
     try:
         raw = json.loads(said.removeprefix(_MARK))
-    except (ValueError, RecursionError):
-        return None
-    return NodeEvidence(name, role, raw) if isinstance(raw, dict) else None
+    except RecursionError as error:
+        raise ValueError("its JSON is too deep") from error
+    if not isinstance(raw, dict):
+        raise ValueError("its JSON is no object")
+    return raw
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Asks nodes and APIs for the evidence of hardening: one ssh round trip a node, one connection a cluster."""
+"""Asks nodes and APIs for the evidence of hardening: one ssh login a node, one connection a cluster."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from bmk.cluster import anonymous
 from bmk.datacenter.hosts import unproven
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.drift.collector import CollectLimits, CollectRequest, Keys, collect
 from bmk.errors import ODD, BmkError
 from bmk.hardening.assess import (
     ControlResult,
@@ -22,16 +24,16 @@ from bmk.hardening.assess import (
     summaries,
 )
 from bmk.hardening.controls import SYSCTLS
-from bmk.hardening.evidence import ClusterEvidence, NodeEvidence, node_evidence, node_program
+from bmk.hardening.evidence import ClusterEvidence, NodeEvidence, node_script
 from bmk.hardening.exceptions import Exemption, exceptions
 from bmk.journal import Journal
 from bmk.journal.records import SuspectRecord
 from bmk.live.cluster import PROOF
+from bmk.live.known_hosts import write_known_hosts
 from bmk.live.services import LiveServices
-from bmk.ssh import run as ssh_run
+from bmk.ssh import deployer_key
 
-THREADS = 32
-_PYTHON = ["python3", "-I", "-B", "-"]
+_CLUSTERS = 32  # asked at once
 
 
 def assess_hardening(dc: DataCenter, services: LiveServices, hosts: Sequence[Host]) -> HardeningReport:
@@ -39,9 +41,9 @@ def assess_hardening(dc: DataCenter, services: LiveServices, hosts: Sequence[Hos
     began = time.monotonic()
     members = [host for host in hosts if host.cluster is not None]
     clusters = sorted({host.cluster for host in members if host.cluster})
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="inspect") as pool:
+    with ThreadPoolExecutor(_CLUSTERS, thread_name_prefix="clusters") as pool:
         asked = [pool.submit(_cluster, dc, services, name) for name in clusters]
-        seen = list(pool.map(lambda host: node_evidence_of(services, host), members))
+        seen = asyncio.run(node_evidence(dc, services.journal, members))
         apis = [one.result() for one in asked]
     all_seen = [*seen, *(evidence for evidence, _ in apis)]
     results = [result for one in all_seen for result in _results(one, dc)]
@@ -67,16 +69,19 @@ def remember(dc: DataCenter, journal: Journal, report: HardeningReport) -> None:
             SuspectRecord.drop(journal, host)
 
 
-def node_evidence_of(services: LiveServices, host: Host) -> NodeEvidence | NoEvidence:
-    """The evidence of one node, by one round trip."""
-    try:
-        answer = ssh_run(services.target(host), _PYTHON, send=node_program(SYSCTLS).encode(), timeout=120)
-    except BmkError as error:
-        return NoEvidence(host.name, host.role, ": ".join(filter(None, (error.what, error.why))))
-    node = node_evidence(host.name, host.role, answer.out)
-    return node or NoEvidence(
-        host.name, host.role, f"its answer cannot be read: {answer.err.strip()[-200:] or 'nothing'}"
-    )
+async def node_evidence(
+    dc: DataCenter, journal: Journal, hosts: Sequence[Host], limits: CollectLimits | None = None
+) -> list[NodeEvidence | NoEvidence]:
+    """The evidence of these nodes, in their order."""
+    asked, script = {host.name: host for host in hosts}, node_script(SYSCTLS)
+    requests = {name: CollectRequest(str(host.address), script) for name, host in asked.items()}
+    keys = Keys(deployer_key(dc.state), write_known_hosts(dc, journal))
+    seen: dict[str, NodeEvidence | NoEvidence] = {}
+    async for answer in collect(requests, keys, limits, "evidence"):
+        name, role = answer.host, asked[answer.host].role
+        why = "; ".join(trouble.text for trouble in answer.troubles)
+        seen[name] = NoEvidence(name, role, why) if why else NodeEvidence(name, role, answer.facts)
+    return [seen[host.name] for host in hosts]
 
 
 def _cluster(

@@ -33,25 +33,6 @@ class VerifyResult:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
-    """How to log in: the deployer's private key and the file of pinned host keys."""
-
-    identity: Path
-    known_hosts: Path
-
-    @property
-    def ssh_config(self) -> str:
-        """As ssh reads it."""
-        return f"""\
-            IdentityFile {self.identity}
-            IdentitiesOnly yes
-            UserKnownHostsFile {self.known_hosts}
-            GlobalKnownHostsFile /dev/null
-            StrictHostKeyChecking yes
-            """
-
-
 def verify(
     hosts: Mapping[str, str],
     ssh_config: str = "",

@@ -21,6 +21,7 @@ from typing import Any
 from bmk import programs
 from bmk.artifacts.box import KEY_MARK, NAME, Box, make_box
 from bmk.artifacts.mirror import load_mirror
+from bmk.datacenter.credentials import ssh_settings
 from bmk.datacenter.hosts import programs_of
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter, Host
@@ -244,11 +245,7 @@ def ssh_config(dc: DataCenter, names: Sequence[str], pid: int) -> str:
         *(f"Host {name} {dc.hosts[name].address}\n  HostName {dc.hosts[name].address}" for name in names),
         "Host *",
         "  User root",
-        f"  IdentityFile {state}/ssh/id_ed25519",
-        "  IdentitiesOnly yes",
-        f"  UserKnownHostsFile {state}/known_hosts",
-        "  GlobalKnownHostsFile /dev/null",
-        "  StrictHostKeyChecking yes",
+        *(f"  {line}" for line in ssh_settings(state / "ssh" / "id_ed25519", state / "known_hosts")),
         "  ServerAliveInterval 15",
         "  ServerAliveCountMax 8",
         f"  ProxyCommand nsenter --target {pid} --net -- bash -c '{relay}'",

@@ -1,4 +1,7 @@
-"""Runs inside the hosts' network: drive.py FILE sign|pin|check|run|kubeconfig JSON. Prints one line of JSON."""
+"""Runs inside the hosts' network and prints one line of JSON.
+
+drive.py FILE sign|pin|check|run|evidence|kubeconfig JSON
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ from bmk.ansible.runner import ConvergeRequest, converge
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.datacenter.state import open_journal
+from bmk.drift.collector import CollectLimits
 from bmk.errors import BmkError, Unreachable
+from bmk.hardening.evidence import NodeEvidence
 from bmk.live.drift_service import Asked, sign_baselines
+from bmk.live.hardening_service import node_evidence
 from bmk.live.services import LiveServices
 from bmk.ssh import run
 
@@ -74,6 +80,17 @@ def _run(world: LiveServices, dc: DataCenter, name: str, seconds: float) -> str:
         return error.what
 
 
+def evidence(dc: DataCenter, asked: dict[str, Any]) -> dict[str, str]:
+    """What the hardening report has of each of these hosts: evidence, or why there is none."""
+    limits = CollectLimits(seconds=asked["seconds"])
+    hosts = [dc.hosts[name] for name in asked["hosts"]]
+    seen = asyncio.run(node_evidence(dc, open_journal(dc), hosts, limits))
+    return {
+        one.name: "evidence of its kernel" if isinstance(one, NodeEvidence) and one.raw["facts"]["kernel"] else one.why
+        for one in seen
+    }
+
+
 def fetch(dc: DataCenter, asked: dict[str, Any]) -> str:
     """The administrator's kubeconfig as it is kept, fetched from this host; or why there is none."""
     with tempfile.TemporaryDirectory() as directory:
@@ -89,9 +106,9 @@ if __name__ == "__main__":
     data_center = load_datacenter(sys.argv[1], versions={"1.37.2"})
     sys.stdout.write(
         json.dumps(
-            {"sign": sign_all, "pin": pin, "check": check, "run": run_there, "kubeconfig": fetch}[sys.argv[2]](
-                data_center, json.loads(sys.argv[3])
-            )
+            {"sign": sign_all, "evidence": evidence, "pin": pin, "check": check, "run": run_there, "kubeconfig": fetch}[
+                sys.argv[2]
+            ](data_center, json.loads(sys.argv[3]))
         )
         + "\n"
     )

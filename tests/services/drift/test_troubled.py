@@ -98,6 +98,18 @@ def test_each_trouble_has_its_cause_and_holds_nobody_up(office: Office) -> None:
     assert seconds < DEADLINE + 30, "the run waits for nobody longer than for one deadline"
 
 
+def test_evidence_of_hardening_comes_the_same_way(office: Office) -> None:
+    """Hosts in trouble are silent for the report, each with its reason in time; the evidence of the others is whole."""
+    seen = office.drive("evidence", hosts=["n2", "n3", "n5", "n6", "n7", "n8", "n10", "n11"], seconds=DEADLINE)
+    assert "no whole answer" in seen["n2"]
+    assert "cannot be read" in seen["n3"]
+    assert "uthentication" in seen["n5"]
+    assert "host key" in seen["n6"].lower()
+    assert seen["n8"]
+    assert "cannot be read" in seen["n10"]
+    assert seen["n7"] == seen["n11"] == "evidence of its kernel"
+
+
 def test_one_command_is_bounded_in_size_and_time(office: Office) -> None:
     """A host that is silent or goes on talking, on either stream, is unreachable; nothing more is kept of it."""
     assert office.drive("run", hosts=["n2", "n4", "n10", "n11"], seconds=5) == {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bmk.datacenter.credentials import login_line, login_sources, ssh_flags
+from bmk.datacenter.credentials import login_line, login_sources, ssh_flags, ssh_settings
 
 
 def test_a_deployer_with_several_addresses_gets_in(room) -> None:
@@ -20,13 +20,17 @@ def test_a_deployer_with_several_addresses_gets_in(room) -> None:
     assert login_line("ssh-ed25519 A bmk", sources[:2]) == 'from="10.1.0.2,10.9.0.0/24" ssh-ed25519 A bmk'
 
 
+@pytest.mark.parametrize("form", ["arguments", "a file"])
 @pytest.mark.parametrize("name", ["known_hosts", "with a space/known_hosts"])
-def test_openssh_reads_nothing_of_the_users(tmp_path: Path, name: str) -> None:
-    """No configuration file, no forwarded agent, no key but ours, no host key that was not pinned."""
-    known = tmp_path / name
-    said = subprocess.run(["ssh", *ssh_flags(known), "-v", "-G", "host"], capture_output=True, text=True, check=True)
+def test_openssh_reads_nothing_of_the_users(tmp_path: Path, name: str, form: str) -> None:
+    """No configuration but ours, no forwarded agent, no key but ours, no host key that was not pinned."""
+    known, config = tmp_path / name, tmp_path / "config"
+    config.write_text("\n".join(ssh_settings(known.with_name("key"), known)))
+    flags = ssh_flags(known) if form == "arguments" else ["-F", str(config)]
+    said = subprocess.run(["ssh", *flags, "-v", "-G", "host"], capture_output=True, text=True, check=True)
     settings = dict(line.split(" ", 1) for line in said.stdout.splitlines() if " " in line)
-    assert "configuration data" not in said.stderr
+    assert {word for word in said.stderr.split() if word.startswith("/etc/ssh")} == set()
+    assert form == "arguments" or settings["identityfile"] == str(known.with_name("key"))
     wanted = {"forwardagent": "no", "identitiesonly": "yes", "stricthostkeychecking": "true", "updatehostkeys": "false"}
     assert {key: settings[key] for key in wanted} == wanted
     assert settings["userknownhostsfile"] == str(known)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.hardening.assess import assess_node
-from bmk.hardening.evidence import NodeEvidence, node_evidence
+from bmk.hardening.evidence import NodeEvidence, evidence
 
 PARTS = ("facts", "files", "texts", "containerd", "processes", "listeners", "sockets", "encryption", "sshd", "sysctls")
 NAMES = ("kubelet", "kube-apiserver", "/var/lib/kubelet/config.yaml", "out", "args", "started", "mode", "uid", "x")
@@ -22,14 +22,14 @@ values = st.recursive(
 
 
 @pytest.mark.parametrize("said", ["", "motd", "@bmk@", "@bmk@nonsense", "@bmk@[1]", "@bmk@" + "[" * 100_000])
-def test_what_is_no_evidence_is_none(said: str) -> None:
-    """The host is told to be silent with what it said, and nothing is raised."""
-    assert node_evidence("n1", "worker", said) is None
+def test_what_is_no_evidence_is_refused(said: str) -> None:
+    """Nothing but a ValueError, which the collector makes the trouble of this host."""
+    with pytest.raises(ValueError, match=r"\w"):
+        evidence(said.splitlines())
 
 
 @given(st.sampled_from(["worker", "control_plane"]), st.dictionaries(st.sampled_from(PARTS), values))
 def test_odd_evidence_crashes_no_report(role: str, raw: dict[str, Any]) -> None:
     """Every control has a result, whatever a node said of itself."""
-    node = node_evidence("n1", role, f"@bmk@{json.dumps(raw)}\n")
-    assert isinstance(node, NodeEvidence)
+    node = NodeEvidence("n1", role, evidence([f"@bmk@{json.dumps(raw)}"]))
     assert {result.where for result in assess_node(node, [])} == {"n1"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bmk.datacenter.load import load_datacenter
-from bmk.errors import Unreachable
+from bmk.drift.model import Answer, Trouble
 from bmk.journal import Journal
 from bmk.live import hardening_service
 
@@ -27,15 +27,18 @@ ODD_OBJECTS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", ODD_OBJECTS)
 def test_objects_that_cannot_be_read_end_no_report(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That cluster's controls are unknown, with the reason; hosts are in the report as before."""
+    monkeypatch.setenv("BMK_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setattr("bmk.cluster.anonymous.ask", lambda endpoints: {})
     dc = load_datacenter(SOURCE)
     evidence = {**NONE, kind: (ODD_OBJECTS[kind],), "kube_proxy": ""}
 
-    def target(host: Any) -> Any:
-        raise Unreachable("no answer", where=host.name)
+    async def silent(requests: Any, *_: Any, **__: Any) -> Any:
+        for name in requests:
+            yield Answer(name, troubles=(Trouble("silent", "no answer"),))
 
+    monkeypatch.setattr(hardening_service, "collect", silent)
     services: Any = SimpleNamespace(
-        cluster=lambda name: SimpleNamespace(evidence=lambda: evidence), journal=Journal.open(tmp_path), target=target
+        cluster=lambda name: SimpleNamespace(evidence=lambda: evidence), journal=Journal.open(tmp_path)
     )
     host = dc.members("lab-ha")[0]
     report = hardening_service.assess_hardening(dc, services, [host])
