@@ -3,8 +3,8 @@
     python bench/turns.py [--rounds 3]
 
 Starts the box of the node image (`bmk image build --format vagrant`), without network. A unit on it runs the same work
-again and again, with the kernel's own turns and with those of the `Vagrantfile`, one after the other: eight
-programs that only compute, on two processors. Seconds (the machine's own) and changes of process, from its console.
+again and again, with the kernel's own turns and with those of the `Vagrantfile`, one after the other: eight programs
+that only compute, on two processors. Seconds (the machine's own) and changes of process, from its console.
 """
 
 from __future__ import annotations

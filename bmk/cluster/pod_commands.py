@@ -38,9 +38,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class PodCommand:
-    """A shell command; passes with exit code 0 and `expected` in its output, or when `good(exit code, output)` says
-    so.
-    """
+    """A shell command: passed with exit code 0 and `expected` in its output, or when `good(exit code, output)`."""
 
     name: str
     command: str

@@ -1,5 +1,4 @@
-"""The smoke test of a cluster: pods, services, DNS and NetworkPolicy. Returns rows for a table and deletes its
-namespace.
+"""The smoke test of a cluster: pods, services, DNS, NetworkPolicy. Returns rows for a table, deletes its namespace.
 
 A small web server runs on every node, under the Restricted profile and without root's group. The checks run in each
 pod at the same time (pod_commands.py), so that a failure names its node.

@@ -76,16 +76,12 @@ _HARD = {"n": 1 << 12, "r": 8, "p": 1}  # of scrypt: a few milliseconds per key
 
 
 def vip_key_file(state: Path, cluster: str) -> Path:
-    """File of the key that authenticates VRRP between the control planes of a cluster: eight characters, keepalived's
-    limit.
-    """
+    """File of the key that authenticates VRRP between control planes of a cluster: keepalived's limit, 8 characters."""
     return state / "vip" / f"{cluster}.key"
 
 
 def vip_keys(dc: DataCenter, state: Path) -> Mapping[str, str]:
-    """A slow hash of each cluster's VIP key, so that a changed key is seen and the key is not; a
-    missing key is made.
-    """
+    """A slow hash of each cluster's VIP key, so that a change is seen and the key is not; a missing key is made."""
     named = [name for name, cluster in dc.spec.clusters.items() if cluster.endpoint.vip]
     keys = {name: _kept(vip_key_file(state, name)) for name in named}
     return {n: hashlib.scrypt(k.encode(), salt=n.encode(), dklen=8, **_HARD).hex() for n, k in keys.items()}

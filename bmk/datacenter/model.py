@@ -78,9 +78,7 @@ class Deployer(Spec):
 
 
 class BmcProfile(Spec):
-    """`tls`: how a BMC's certificate is checked, by an authority's signature or by a fingerprint
-    pinned for each host.
-    """
+    """`tls`: how a BMC's certificate is checked, by an authority's signature or a fingerprint pinned for each host."""
 
     kind: Literal["redfish", "ipmi"]
     secret: Reference = Field(description="reference to username and password in the secret store, such as bmc/par")
@@ -244,9 +242,7 @@ class ClusterNetwork(Spec):
 
     @property
     def masquerades(self) -> bool:
-        """Whether nodes translate the source addresses of pods to their own; cilium and calico have settings of their
-        own.
-        """
+        """Whether nodes translate pods' source addresses to their own; cilium and calico have their own settings."""
         return self.plugin == "routed" and (
             self.masquerade == "on" or (self.masquerade == "auto" and not self.bgp.peers)
         )

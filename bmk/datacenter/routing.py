@@ -22,9 +22,9 @@ MESH = 64  # nodes: 63 sessions of each, 2016 in all; twice as many nodes would 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A BGP peer of a node. `pods`: the one range that it may announce; None: a reflector, which announces those of
-    others.
+    """A BGP peer of a node.
 
+    `pods`: the one range that it may announce; None: a reflector, which announces those of others.
     `client`: the node itself is a reflector and passes on the routes of this peer.
     """
 

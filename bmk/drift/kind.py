@@ -63,8 +63,7 @@ class Kind:
 
     `rules` are in order, the first that matches counts; a kind without rules is never compared. `closed` are patterns
     over ids: an item that matches and is neither desired nor `allowed` is a difference. `next` is the command for
-    people where nothing repairs it. `restarts` is a systemd unit that a converge restarts on a host with such a
-    difference.
+    people where nothing repairs it. `restarts`: the systemd unit that a converge restarts on a host with a difference.
     """
 
     name: str

@@ -1,6 +1,4 @@
-"""Exceptions of a cluster: what the policies do not cover. They fail no control and are listed in
-every report. Pure.
-"""
+"""Exceptions of a cluster: what the policies do not cover. They fail no control; every report lists them. Pure."""
 
 from __future__ import annotations
 

@@ -20,9 +20,7 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 def engine(image: str) -> list[Object]:
-    """The daemon for every node whose kernel can run it, with its account, which reads pods,
-    namespaces and policies.
-    """
+    """The daemon for every node whose kernel can run it, with its account, which reads pods, namespaces, policies."""
     rules = [{"apiGroups": [group], "resources": names, "verbs": ["list", "watch"]} for group, names in _RULES]
     role = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": ENGINE}
     subjects = [{"kind": "ServiceAccount", "name": ENGINE, "namespace": SPACE}]
@@ -52,9 +50,7 @@ def unable(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _daemon(image: str) -> Object:
-    """A pod with NET_ADMIN in the node's network and nothing else: no host files, no group 0, no
-    privilege escalation.
-    """
+    """A pod with NET_ADMIN in the node's network and nothing else: no host files, group 0 or privilege escalation."""
     able = {"matchExpressions": [{"key": UNABLE, "operator": "DoesNotExist"}]}
     node = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [able]}}
     context = {

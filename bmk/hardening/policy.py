@@ -233,9 +233,7 @@ _IDLE = (
 
 
 def warnings(balances: bool, enforces: bool) -> Iterator[Object]:
-    """Policies that admit everything and warn of what the cluster lacks: load balancers,
-    enforcement of NetworkPolicy.
-    """
+    """Policies that admit all and warn of what the cluster lacks: load balancers, enforcement of NetworkPolicy."""
     if not balances:
         services = rule("", ["services"], ["CREATE", "UPDATE"])
         yield admission(BALANCER, [services], {}, [{"expression": _IS_OTHER, "message": _PENDING}])

@@ -1,7 +1,7 @@
-"""Faults of machines, BMCs and services, on request. A new fault is one line in FAULTS and, if it does something, one
-function.
+"""Faults of machines, BMCs and services, on request.
 
-Faults that begin with `bmc-` are implemented by the emulated BMCs, which read them from the machine list.
+A new fault is one line in FAULTS and, if it does something, one function. Faults that begin with `bmc-` are
+implemented by the emulated BMCs, which read them from the machine list.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ How others use a running lab:
 * `bmk.lab.host.netns.ensure_inside(dc)`: run the present command inside the lab's network.
 * `bmk.lab.host.netns.inside_command(dc_name, [...])`: wrap a command for the same.
 
-Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.host.init`, never by hand: it expects to be alone in its
-namespaces.
+Run as `python -m bmk.lab.supervisor --dc DC` by `bmk.lab.host.init`, never by hand: its namespaces are its own.
 """
 
 from __future__ import annotations

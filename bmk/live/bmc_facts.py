@@ -65,8 +65,7 @@ def _known(journal: Journal, host: Host, log: Sequence[LogEntry]) -> list[str]:
 
 
 def mark_known_entries(connect: Connect, journal: Journal, hosts: Iterable[Host]) -> None:
-    """Record the entries of the event logs when the first baseline is signed; later entries are findings, after any
-    converge.
+    """Record the entries of event logs when the first baseline is signed; later entries are findings.
 
     A BMC that does not answer is skipped: the first drift scan asks it again.
     """

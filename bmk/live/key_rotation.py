@@ -114,8 +114,7 @@ def installed_hosts(rotation: Rotation, without: Sequence[str]) -> list[Host]:
 def rotate(rotation: Rotation, hosts: Sequence[Host], public: Path | None = None) -> dict[str, BmkError]:
     """Go on with the rotation that was begun, or begin one; returns the hosts that could not be done, and why.
 
-    `public` is the public half of a key that an agent holds; without it a new pair is made. `hosts`: see
-    `installed_hosts`.
+    `public`: the public half of a key that an agent holds; None: a new pair is made. `hosts`: see `installed_hosts`.
     """
     _finish_promotion(rotation)
     if not rotation.under_way:

@@ -1,3 +1,1 @@
-"""Results as documents: one module per kind (drift, hardening, verify, site), one per format (html, junit,
-prometheus).
-"""
+"""Results as documents: one module a kind (drift, hardening, verify, site), one a format (html, junit, prometheus)."""

@@ -136,9 +136,7 @@ def _difference(finding: Finding) -> dict[str, Any]:
 
 
 def table(standings: Sequence[DriftStatus], *, wide: bool) -> Iterator[str]:
-    """Lines for people: each host with drift or trouble, its worst difference first; `wide` adds
-    expected differences.
-    """
+    """Lines for people: each host with drift or trouble, its worst difference first; `wide` adds expected ones."""
     for standing in standings:
         shown = standing.findings if wide else standing.drift
         if not shown and not standing.troubles:

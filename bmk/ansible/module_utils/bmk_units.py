@@ -1,8 +1,8 @@
 # Copyright bmk contributors. Apache-2.0
 """Kind `units`: systemd units enabled and running, and running with what is on disk.
 
-A unit that started before a file it `watch`es last changed is stale and is restarted. There is no state
-between a change and a restart, so the next run completes one that was killed in between.
+A unit that started before a file it `watch`es last changed is stale and is restarted. There is no state between a
+change and a restart, so the next run completes one that was killed in between.
 """
 
 from __future__ import annotations

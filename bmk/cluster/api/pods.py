@@ -75,8 +75,7 @@ class PodsApi:
             return [p.to_dict() for p in self._connection.list(Pod, fields={"spec.nodeName": node})]
 
     def evict(self, namespace: str, name: str) -> str:
-        """Ask a pod to leave, as disruption budgets allow; "" when it goes or is gone, else what the API says against
-        it."""
+        """Ask a pod to leave, as disruption budgets allow; "" when it goes or is gone, else why the API refuses."""
         with self._connection.errors():
             try:
                 with absent():

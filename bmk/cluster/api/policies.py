@@ -1,6 +1,4 @@
-"""Admission policies, roles and everything else that bmk makes in a cluster, and the evidence for
-hardening controls.
-"""
+"""Admission policies, roles and all else that bmk makes in a cluster, and the evidence for hardening controls."""
 
 from __future__ import annotations
 

@@ -100,9 +100,7 @@ _TAGS = frozenset({"known", "known-othernet", "ipxe", "bios", "efi", "httpboot"}
 
 
 def names_of_their_own(draft: Draft) -> Iterator[Problem]:
-    """No host has the name of a group of Ansible's inventory, of something `--limit` expands, or a
-    keyword of dnsmasq.
-    """
+    """No host is called as a group of Ansible's inventory, something `--limit` expands, or a keyword of dnsmasq."""
     kinds = {
         "rack": {h.rack for h in draft.hosts},
         "profile": draft.names["profile"],

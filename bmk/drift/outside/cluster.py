@@ -71,8 +71,9 @@ def _image(images: Mapping[str, str], name: str) -> str:
 
 
 def binding_facts(roles: Sequence[Live], bindings: Sequence[Live]) -> Facts:
-    """Bindings to roles of the whole cluster that may do everything, or become any node: by name, those of a namespace
-    `namespace/name`.
+    """Bindings to roles of the whole cluster that may do everything, or become any node.
+
+    By name; those of a namespace by `namespace/name`.
     """
     names = {_ROLE, *(role["metadata"]["name"] for role in roles if _is_administrator(role))}
     found = {

@@ -83,9 +83,7 @@ def step_aside(cgroups: Cgroups, lab: str, pid: int) -> None:
 
 
 def remove(cgroups: Cgroups, lab: str, machine: str | None = None) -> list[Path]:
-    """Remove the groups of a lab, or of one machine, deepest first; returns what could not be removed (still in
-    use).
-    """
+    """Remove the groups of a lab, or of one machine, deepest first; returns those that could not (still in use)."""
     return [left for group in cgroups.groups(lab, machine) for left in _remove_tree(group)]
 
 

@@ -69,9 +69,7 @@ def tap_lines(port: Port, *, up: bool = True) -> list[str]:
 
 
 def veth_lines(port: Port, number: int, netns: int, *, up: bool = True) -> list[str]:
-    """A cable between the bridge and `lan<number>` (what the installer calls NICs) in the network namespace of
-    process `netns`.
-    """
+    """A cable between the bridge and `lan<number>`, as installers call NICs, in the namespace of process `netns`."""
     return [
         f"link add {port.tap} mtu {port.mtu} type veth peer name lan{number} "
         f"address {port.mac} mtu {port.mtu} netns {netns}",
@@ -111,8 +109,7 @@ def _is_ours(address: IPv4Address) -> bool:
 
 
 async def unplug(port: Port) -> None:
-    """Remove a port's cable, if it is there: the kernel deletes that of a container some time after the container
-    ended."""
+    """Remove a port's cable, if there is one: the kernel deletes that of a container some time after its end."""
     process = await asyncio.create_subprocess_exec("ip", "link", "delete", port.tap, stderr=asyncio.subprocess.DEVNULL)
     await process.wait()
 

@@ -23,8 +23,7 @@ _IN_USE: dict[Path, TextIO] = {}  # shared locks, kept as long as the process li
 
 
 def base_root() -> Path:
-    """The unpacked root of the mirror's node root, checked against its digest when it is unpacked (once, a few
-    seconds).
+    """The mirror's node root, unpacked once (a few seconds) and checked against its digest then.
 
     BMK_LAB_ROOTFS names another root, to try one by hand.
     """

@@ -63,9 +63,7 @@ class ContainerBody:
         self._chassis.firmware_started()
 
     async def _boot(self, target: Target) -> None:
-        """Firmware, then what it starts, again after each restart; ends when the machine is off or has nothing to
-        boot.
-        """
+        """Firmware, then what it starts, again after each restart; ends when it is off or has nothing to boot."""
         try:
             while (how := await self._boot_once(target)) == "restart":
                 self._print("=== restart")

@@ -1,9 +1,8 @@
 """Becomes PID 1 of a system container. Run as a script, standard library only, in two steps:
 
     python -I container_init.py enter SPEC      joins the container's cgroups, makes its namespaces (unshare), and runs
-    python -I container_init.py boot SPEC       inside them: waits for a line on stdin (its cables are plugged in
-    meanwhile),
-    builds the root, and becomes systemd
+    python -I container_init.py boot SPEC       inside them: waits for a line on stdin while its cables are plugged in,
+                                                builds the root, and becomes systemd
 
 SPEC is a JSON file: see `container.py`. Nothing it mounts is seen by any other namespace, so nothing is left when
 systemd dies.
@@ -88,9 +87,7 @@ def boot(spec_path: str) -> None:
 
 
 def mount_root(root: Path, spec: dict[str, Any]) -> None:
-    """The image's root below, the machine's own disk above; directories that must not lie on an overlay are bound
-    in.
-    """
+    """The image's root below, the machine's own disk above; directories that may not lie on an overlay are bound."""
     layers = f"lowerdir={spec['lower']},upperdir={spec['upper']},workdir={spec['work']}"
     mount("overlay", root, "overlay", options=layers)
     for inside, outside in spec["binds"].items():
@@ -168,9 +165,7 @@ def mount_cgroups(directory: Path, spec: dict[str, Any]) -> None:
 
 
 def only_known_controllers(listing: Path, copies: Path, known: list[str]) -> None:
-    """systemd mounts every v1 controller that /proc/cgroups names; one that nobody uses yet would become the whole
-    host's.
-    """
+    """systemd mounts every v1 controller in /proc/cgroups; one that nobody uses yet would be the whole host's."""
     head, *rows = listing.read_text().splitlines()
     names = {name for controllers in known for name in controllers.split(",")}
     (copies / "cgroups").write_text("\n".join([head, *(row for row in rows if row.split()[0] in names)]) + "\n")

@@ -1,5 +1,4 @@
-"""A simulated machine: the real install agent without hardware. It uses the real boot service; its disk is a marker
-file.
+"""A simulated machine: the real install agent and boot service without hardware; its disk is a marker file.
 
 Thousands fit into one lab: installs run in a pool of threads. A real sshd answers with the reported host keys and
 refuses every command (`ssh_door.py`).

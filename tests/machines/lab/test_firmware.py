@@ -18,9 +18,7 @@ FAILED = "Boot failed: not a bootable disk"  # the same
 
 
 def test_once_means_once(room: Room) -> None:
-    """A machine told to boot once by PXE does so at power on; after a reset its firmware starts from disk and asks
-    nobody.
-    """
+    """A machine told to boot once by PXE does so at power on; after a reset it starts from disk and asks nobody."""
     room.ask("boot", "old", target="pxe", enabled="once")
     room.ask("power", "old", action="on")
     room.hears("old", ASKED)

@@ -1,8 +1,8 @@
 """A machine that the lab does not know, on its boot network: a program that a test starts there.
 
-`python -m tests.machines.rogue.stranger CASE` where CASE is JSON: the file `dc` and the `host` whose MAC it
-has; `uuid` and `serial`; `guess`, a nonce (hex) that it hands to itself, or ""; `directory`, its own. It boots from the
-network until its standard input ends.
+`python -m tests.machines.rogue.stranger CASE` where CASE is JSON: the file `dc` and the `host` whose MAC it has; `uuid`
+and `serial`; `guess`, a nonce (hex) that it hands to itself, or ""; `directory`, its own. It boots from the network
+until its standard input ends.
 """
 
 from __future__ import annotations

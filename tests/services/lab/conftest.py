@@ -93,9 +93,7 @@ class Lab:
         self.bmk("lab", "down", str(self.file))
 
     def processes(self) -> list[int]:
-        """Living processes of this lab, known by their environment or PID namespace (nginx writes over its
-        environment).
-        """
+        """Living processes of this lab, by their environment or PID namespace: nginx overwrites its environment."""
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:

@@ -48,9 +48,7 @@ def _parent(pid: int) -> int:
 
 
 def test_nothing_on_the_host_changes_and_nothing_is_left(make_lab: Callable[[str], Lab]) -> None:
-    """Interfaces, routes, mounts, control groups and namespaces of the host are the same before, during and after a
-    lab.
-    """
+    """Interfaces, routes, mounts, cgroups and namespaces of the host are the same before, during and after a lab."""
     before = host_view()
     lab = make_lab("a")
     lab.up()

@@ -39,9 +39,7 @@ def members(packed: bytes) -> dict[str, tuple[int, bytes]]:
 
 @given(st.dictionaries(NAMES, st.binary(max_size=9), max_size=6))
 def test_a_ramdisk_holds_what_was_put_in(files: dict[str, bytes]) -> None:
-    """Each file with its bytes and each directory above it, whatever the lengths: padding is where
-    readers expect it.
-    """
+    """Each file with its bytes and each directory above it, whatever the lengths: padding is where it belongs."""
     files = {name: data for name, data in files.items() if not any(o.startswith(f"{name}/") for o in files)}
     out = io.BytesIO()
     write_cpio(out, {name: File(data, 0o600) for name, data in files.items()})

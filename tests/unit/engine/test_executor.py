@@ -287,8 +287,7 @@ def test_phases_come_in_the_order_they_need() -> None:
 
 
 def test_a_ramdisk_that_claims_as_it_is_powered_off_is_not_waited_for(simulation: Any) -> None:
-    """A killed run left the machine on with an open grant: its claim in that moment ends, and a new attempt begins at
-    once."""
+    """A killed run left a machine on with an open grant: its claim of that moment ends, and a new attempt begins."""
     host = simulation.dc.hosts["cp-1"]
     machine = simulation.machines["cp-1"]
     grants.open_grant(simulation.service, grants.permission(host, simulation.image()), time.time())

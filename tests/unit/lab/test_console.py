@@ -1,6 +1,4 @@
-"""A serial console of the lab: what the machine prints reaches the log and whoever is connected,
-and typing goes back.
-"""
+"""A serial console of the lab: what the machine prints reaches the log and who is connected, and typing goes back."""
 
 from __future__ import annotations
 

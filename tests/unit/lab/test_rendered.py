@@ -25,9 +25,7 @@ def check(name: str, text: str) -> None:
 
 
 def test_the_network(hall: DataCenter) -> None:
-    """One bridge for each node network, the deployer and the gateway on theirs, every BMC address local, no route
-    outside.
-    """
+    """One bridge for each node network with deployer and gateway, every BMC address local, no route outside."""
     lines = network.plan(hall)
     one = hardware_of(hall)["one"]
     lines += [line for port in one.ports for line in network.tap_lines(port)]
@@ -38,9 +36,7 @@ def test_the_network(hall: DataCenter) -> None:
 @pytest.mark.parametrize("target", ["pxe", "disk"])
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_qemu(hall: DataCenter, name: str, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Firmware, identity, disks with serial numbers, NICs with their MACs, and the boot order, are what the file
-    says.
-    """
+    """Firmware, identity, disks with serial numbers, NICs with MACs, and the boot order, are what the file says."""
     monkeypatch.setattr(vm, "_first", lambda candidates: candidates[0])
     hardware = hardware_of(hall)[name]
     words = vm.arguments(hardware, target, kvm=False, qmp_fd=7)

@@ -108,8 +108,7 @@ def test_running_installation_is_waited_for(actual: Actual) -> None:
 @settings(deadline=None)
 @given(actual=actuals, policies=st.sampled_from(["current", "stale", "unknown"]))
 def test_a_new_disk_needs_everything_after_it(actual: Actual, policies: str) -> None:
-    """Whatever was on record of the old installation: who gets a new disk is configured, joined, verified and
-    proven."""
+    """Whatever is on record of the old installation: a host with a new disk is configured, joined and verified."""
     host = plan({"worker-1": actual}, ["worker-1"], policies).hosts[0]
     if "imaging" in host.phases:
         after = host.phases[host.phases.index("imaging") :]
