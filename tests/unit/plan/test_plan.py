@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import DiskSelector
 from bmk.errors import ConfigError, PreflightRefused
 from bmk.journal.records import InstallationRecord, MembershipRecord, ProofRecord
-from bmk.plan import Actual, OpenGrant, build_plan
+from bmk.plan import Actual, OpenGrant, Plan, build_plan
 from bmk.plan.actual import ClusterActual, Observation
 from bmk.plan.disks import choose_disk
 from bmk.plan.files import check_against, save_plan
@@ -122,6 +125,50 @@ def test_saved_plan_holds_while_nothing_changed(tmp_path: Path) -> None:
     check_against(file, plan(dict.fromkeys(HOSTS, Actual())))
     with pytest.raises(PreflightRefused, match=r"facts changed.*worker-2"):
         check_against(file, plan({**dict.fromkeys(HOSTS, Actual()), "worker-2": CONVERGED}))
+
+
+def _edited(change: Callable[[Any], object]) -> Callable[[Plan, Path], None]:
+    def save(before: Plan, file: Path) -> None:
+        save_plan(before, file)
+        text = json.loads(file.read_text())
+        change(text)
+        file.write_text(json.dumps(text))
+
+    return save
+
+
+def _of_other_group(before: Plan, file: Path) -> None:
+    scoped = tuple(replace(one, changes=one.changes[:0]) for one in before.scoped)
+    save_plan(replace(before, scoped=scoped), file)
+
+
+@pytest.mark.parametrize(
+    ("save", "named"),
+    [
+        pytest.param(_of_other_group, "cluster lab-ha$", id="a phase of a cluster"),
+        pytest.param(lambda p, f: save_plan(replace(p, scoped=()), f), "cluster lab-ha$", id="no phase of a cluster"),
+        pytest.param(lambda p, f: save_plan(replace(p, source_sha256="0"), f), "the data center file$", id="file"),
+        pytest.param(lambda p, f: save_plan(replace(p, action="reinstall"), f), "the command", id="action"),
+        pytest.param(_edited(lambda t: t["hosts"][1]["changes"].pop()), "cp-2$", id="edited host"),
+        pytest.param(_edited(lambda t: t["hosts"].pop()), "worker-2$", id="host removed"),
+        pytest.param(_edited(lambda t: t["hosts"].append(t["hosts"][0])), "cp-1$", id="host twice"),
+        pytest.param(_edited(lambda t: t["hosts"].reverse()), "hosts$", id="order"),
+        pytest.param(_edited(lambda t: t["scoped"][0]["changes"][0].update(text="x")), "cluster lab-ha$", id="scoped"),
+        pytest.param(_edited(lambda t: t.update(scoped=None)), "cluster lab-ha$", id="no list"),
+        pytest.param(_edited(lambda t: t.update(digest="0")), "digest", id="digest"),
+    ],
+)
+def test_all_that_a_plan_says_has_to_be_the_same(
+    save: Callable[[Plan, Path], None], named: str, tmp_path: Path
+) -> None:
+    """Phases of groups, too, and the text that a person reviewed, whatever digest stands beside it."""
+    file, before = tmp_path / "x.plan", plan(dict.fromkeys(HOSTS, Actual()))
+    save_plan(before, file)
+    check_against(file, before)
+    save(before, file)
+    with pytest.raises(PreflightRefused) as caught:
+        check_against(file, before)
+    assert re.search(named, caught.value.what)
 
 
 def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
