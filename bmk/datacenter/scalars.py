@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from bmk.journal.database import SERVER_URL, SERVER_URL_MEANING
+
 MEANINGS: dict[str, str] = {}  # pattern -> its description in error messages
 
 
@@ -134,16 +136,7 @@ Fingerprint = Annotated[
     str, word(r"sha256:[0-9a-f]{64}", "a fingerprint as bmk fingerprint prints it, sha256: and 64 digits")
 ]
 SystemId = Annotated[str, word(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "an id such as Self or System.Embedded.1")]
-DatabaseUrl = Annotated[
-    str,
-    word(
-        rf"postgresql://({_PART}@)?[A-Za-z0-9.,:-]{{0,200}}/{_PART}"
-        r"(\?(host|sslmode|sslrootcert|target_session_attrs)=[A-Za-z0-9_./-]+"
-        r"(&(host|sslmode|sslrootcert|target_session_attrs)=[A-Za-z0-9_./-]+){0,3})?",
-        "a database such as postgresql://db.example.net/bmk, without a password; "
-        "after a ? may come host, sslmode, sslrootcert and target_session_attrs",
-    ),
-]
+DatabaseUrl = Annotated[str, word(SERVER_URL, SERVER_URL_MEANING)]
 BesideFile = Annotated[str, word(rf"{_PART}(/{_PART}){{0,7}}", "a file beside or below this one, without ..")]
 Selection = Annotated[str, word(r"[a-z0-9][a-z0-9_-]{0,62}", "the name of a host, rack, role, profile or cluster")]
 

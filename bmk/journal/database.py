@@ -14,6 +14,20 @@ from bmk.errors import BmkError
 
 Row = tuple[Any, ...]
 
+# A database server as dc.yml and BMK_JOURNAL may name it. libpq knows many more options, also percent-encoded: for
+# passwords, files to read keys from or to write those of TLS to, engines to load. With sslmode=prefer or allow whoever
+# is in between decides whether there is TLS.
+_WORD = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_OPTION = (
+    "(host=[A-Za-z0-9_./-]+|sslmode=(disable|require|verify-ca|verify-full)|sslrootcert=[A-Za-z0-9_./-]+"
+    "|target_session_attrs=[a-z-]+)"
+)
+SERVER_URL = rf"postgres(ql)?://({_WORD}@)?[\[\]A-Za-z0-9.,:-]{{0,200}}/{_WORD}(\?{_OPTION}(&{_OPTION}){{0,3}})?"
+SERVER_URL_MEANING = (
+    "a database such as postgresql://db.example.net/bmk, without a password; after a ? may come host, "
+    "target_session_attrs, sslrootcert, and sslmode with verify-full, verify-ca, require or disable"
+)
+
 
 class Conflict(Exception):
     """A row breaks a rule of its table, such as a second open grant of a host."""

@@ -120,10 +120,7 @@ class PostgresDatabase:
     def hold(self, name: str) -> Hold | None:
         with self._failures():
             lock = SessionLock(self._connect, _key(f"{name} {self._schema}"))
-            if lock.keep():
-                return lock
-            lock.release()
-            return None
+            return lock if lock.keep() else None
 
     def close(self) -> None:
         self._closed = True
@@ -141,8 +138,12 @@ class PostgresDatabase:
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         db = psycopg.connect(autocommit=True, **parameters(self._url, self._login))
-        db.execute(_SESSION)
-        db.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+        try:
+            db.execute(_SESSION)
+            db.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+        except BaseException:
+            db.close()
+            raise
         return db
 
     @contextmanager
@@ -181,11 +182,14 @@ class SessionLock:
                     self._db.execute("SELECT 1")
                     return True
             self._drop()
-            self._db = self._connect()
-            if self._db.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone() == (True,):
-                return True
-            self._drop()
-            return False
+            db = self._connect()
+            try:
+                if db.execute("SELECT pg_try_advisory_lock(%s)", (self._key,)).fetchone() == (True,):
+                    self._db = db
+            finally:
+                if self._db is not db:  # one without the lock would answer the next question as if it had it
+                    db.close()
+            return self._db is db
 
     def release(self) -> None:
         with self._one:
@@ -202,9 +206,11 @@ def parameters(url: str, login: Login | None) -> dict[str, Any]:
 
     Whoever may write the URL may name a server of their own: no password, that of `login` or of ~/.pgpass, is sent to a
     server, neither as it is nor as MD5. With SCRAM both sides prove to each other that they know it, and with a `login`
-    nothing less will do. The rules for TLS say nothing of a Unix socket, which has none.
+    nothing less will do. The rules for TLS say nothing of a Unix socket, which has none. Encryption by Kerberos would
+    take the place of TLS without a look at certificates, and whoever gets a ticket handed on can be this user.
     """
     wanted: dict[str, Any] = {**_CLIENT, "sslmode": "verify-full", **conninfo_to_dict(url)}
+    wanted |= {"gssencmode": "disable", "gssdelegation": "0"}
     if wanted["sslmode"].startswith("verify-"):
         # The file of this machine's authorities: the driver's own OpenSSL looks for them at another place.
         wanted.setdefault("sslrootcert", ssl.get_default_verify_paths().cafile or "system")

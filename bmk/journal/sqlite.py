@@ -75,6 +75,7 @@ class SqliteDatabase:
         try:
             yield
         except sqlite3.ProgrammingError:  # a bug, such as a journal that was closed
+            self.failed = True
             raise
         except sqlite3.IntegrityError as error:
             self.failed = True

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from bmk.errors import ConfigError, PreflightRefused
-from bmk.journal.database import Connection, Database, Hold
+from bmk.journal.database import SERVER_URL, SERVER_URL_MEANING, Connection, Database, Hold
 from bmk.journal.events import Event, Level, Source
 from bmk.journal.schema import MIGRATIONS
 from bmk.journal.sqlite import FILE, SqliteDatabase
@@ -60,8 +60,12 @@ class Journal:
         if server is None:
             return cls(state, SqliteDatabase(state / FILE))
         database = _on_server(server, state.name)
-        _exists(database, state)
-        journal = cls(state, database)
+        try:
+            _exists(database, state)
+            journal = cls(state, database)
+        except BaseException:
+            database.close()
+            raise
         (private_dir(state) / MARK).write_text(f"{server.url}\n")
         return journal
 
@@ -265,9 +269,11 @@ def _chosen(state: Path, server: Server | None) -> Server | None:
 
 
 def _checked(url: str) -> str:
-    if not re.fullmatch(r"postgres(ql)?://([^:@/]+@)?[^@]+", url) or re.search(r"password|secret", url):
+    """Raises ConfigError, which does not show the URL: it may hold a password."""
+    if not re.fullmatch(SERVER_URL, url):
         raise ConfigError(
             f"{URL} is not the address of a PostgreSQL database without a password",
+            why=f"it has to be {SERVER_URL_MEANING}",
             hint="postgresql://USER@HOST/DATABASE; the password comes from ~/.pgpass or spec.journal.secret in dc.yml",
         )
     return url

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 
+import psycopg
 import pytest
 
 from bmk.engine.lock import RunLock, holder, living
@@ -214,6 +215,23 @@ def test_a_lock_whose_connection_broke_is_taken_anew_when_the_server_lets_go(
         assert lock.lost is None
         assert journal.hold("run") is None
     postgres_server.empty()
+
+
+def test_a_connection_without_the_lock_is_not_taken_for_it(postgres_server: postgres.Server) -> None:
+    """The server was reached, and did not say whether the lock is ours: the next question asks for it again."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE barred LOGIN")
+        admin.execute("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) FROM PUBLIC")
+        url = postgres_server.url.replace("postgresql://bmk@", "postgresql://barred@")
+        lock = SessionLock(lambda: psycopg.connect(url, autocommit=True), 1)
+        for _ in range(2):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                lock.keep()
+        admin.execute("GRANT EXECUTE ON FUNCTION pg_try_advisory_lock(bigint) TO PUBLIC")
+        assert lock.keep()
+        assert lock.keep()
+        lock.release()
+        admin.execute("DROP ROLE barred")
 
 
 def test_a_database_that_is_away_ends_the_run_when_the_lease_ends(

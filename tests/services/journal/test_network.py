@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,10 +31,12 @@ from tests import network, postgres
 pytestmark = pytest.mark.services
 
 NAME, PASSWORD = "journal.test", "right-horse-canary"
-# The user decides how the server asks: `plain` for the password itself, `open` for nothing, the others by SCRAM.
+# The user decides how the server asks: `plain` for the password itself, `hashed` for its MD5, `open` for nothing, the
+# others by SCRAM.
 HBA = """\
 local all all trust
 host all plain all password
+host all hashed all md5
 host all open all trust
 host all all all scram-sha-256
 """
@@ -76,15 +82,33 @@ class Place:
     other: Path
     directory: Path
 
+    def file(self, options: str, host: str = NAME) -> Path:
+        """A data center whose journal is here."""
+        (self.directory / "dc.yml").write_text(DC.replace("URL", f"postgresql://{host}/postgres{options}"))
+        return self.directory / "dc.yml"
+
     def journal(self, options: str, user: str = "bmk", host: str = NAME) -> Journal:
         """As a command opens it, with the password of `spec.journal.secret`."""
-        (self.directory / "dc.yml").write_text(DC.replace("URL", f"postgresql://{host}/postgres{options}"))
+        file = self.file(options, host)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BMK_SECRET_JOURNAL_PAR_USERNAME", user)
             patch.setenv("BMK_SECRET_JOURNAL_PAR_PASSWORD", PASSWORD)
             patch.setenv("BMK_STATE_DIR", str(self.directory / "state"))
             patch.delenv("BMK_JOURNAL", raising=False)
-            return open_journal(load_datacenter(str(self.directory / "dc.yml")))
+            return open_journal(load_datacenter(str(file)))
+
+    def command(self, *words: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+        """`bmk` with these words, the file and what the secret store of an operator says."""
+        secret = {"BMK_SECRET_JOURNAL_PAR_USERNAME": "bmk", "BMK_SECRET_JOURNAL_PAR_PASSWORD": password}
+        env = {name: value for name, value in os.environ.items() if name != "BMK_JOURNAL"} | secret
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("bmk")), *words, str(self.file(f"?sslrootcert={self.trusted}"))],
+            env=env | {"BMK_STATE_DIR": str(self.directory / "state")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +122,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with network.own(), postgres.server(settings=settings, files=files) as server:
         with psycopg.connect(server.url, autocommit=True) as db:
             db.execute(f"ALTER USER bmk PASSWORD '{PASSWORD}'")
-            for user in ("plain", "open"):
+            db.execute("SET password_encryption = 'md5'")
+            for user in ("plain", "hashed", "open"):
                 db.execute(f"CREATE USER {user} SUPERUSER PASSWORD '{PASSWORD}'")
         yield Place(trusted, other, directory)
 
@@ -153,7 +178,7 @@ def test_the_environment_does_not_take_the_checks_away(place: Place, monkeypatch
     assert "certificate verify failed" in caught.value.why
 
 
-@pytest.mark.parametrize("user", ["plain", "open"])
+@pytest.mark.parametrize("user", ["plain", "hashed", "open"])
 @pytest.mark.parametrize("option", ["?sslrootcert=TRUSTED", "?sslmode=disable"])
 def test_a_server_that_does_not_know_the_password_does_not_get_it(place: Place, user: str, option: str) -> None:
     """Whoever may write the URL may name a server of their own: the password is proven to a server that proves that it
@@ -162,6 +187,60 @@ def test_a_server_that_does_not_know_the_password_does_not_get_it(place: Place, 
     with pytest.raises(JournalUnavailable, match="cannot be read") as caught:
         place.journal(option.replace("TRUSTED", str(place.trusted)), user)
     assert "authentication method requirement" in caught.value.why
+
+
+@pytest.mark.parametrize(("user", "refused"), [("bmk", False), ("plain", True), ("hashed", True)])
+def test_a_password_that_libpq_finds_is_not_sent_either(
+    place: Place, user: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of ~/.pgpass, for a data center whose file names no secret, logs in by SCRAM only."""
+    (passwords := place.directory / "pgpass").write_text(f"*:*:*:*:{PASSWORD}\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    database = PostgresDatabase(f"postgresql://{user}@{NAME}/postgres?sslrootcert={place.trusted}", "par")
+    if refused:
+        with pytest.raises(JournalUnavailable) as caught:
+            database.exists()
+        assert "authentication method requirement" in caught.value.why
+        assert PASSWORD not in str(caught.value)
+    else:
+        assert isinstance(database.exists(), bool)
+    database.close()
+
+
+def test_encryption_by_kerberos_does_not_take_the_place_of_tls(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libpq prefers it when a ticket is there, and looks at no certificate then; nor is a ticket handed on."""
+    monkeypatch.setenv("PGGSSENCMODE", "require")
+    monkeypatch.setenv("PGGSSDELEGATION", "1")
+    _works(place.journal(f"?sslrootcert={place.trusted}"))
+    assert parameters("postgresql://db/bmk", None)["gssdelegation"] == "0"
+
+
+def test_commands_use_the_secret_and_show_it_nowhere(place: Place) -> None:
+    """From dc.yml to the table: a command takes the run lock over TLS, the next reads what is there, and neither its
+    output, nor files, nor the server's tables hold the password.
+    """
+    (done := place.command("adopt")).check_returncode()
+    with closing(place.journal(f"?sslrootcert={place.trusted}")) as journal:
+        journal.append(Event("bmk", "x.y", "told over the network"))
+        assert journal.query("SELECT run FROM leases WHERE name = 'run'") != []
+        tables = journal.query("SELECT tablename FROM pg_tables WHERE schemaname = 'par'")
+        rows = [journal.query(f"SELECT * FROM {name}") for (name,) in tables]
+    (shown := place.command("events")).check_returncode()
+    assert "told over the network" in shown.stdout
+    files = [p.read_bytes() for p in (place.directory / "state").rglob("*") if p.is_file()]
+    assert files
+    assert PASSWORD not in f"{rows}{files}{done}{shown}"
+
+
+def test_a_wrong_password_is_named_and_not_shown(place: Place) -> None:
+    """Exit code and words are those of a journal that cannot be read, with a traceback for developers or without."""
+    wrong = "wrong-horse-canary"
+    for words in (("events",), ("--debug", "events")):
+        done = place.command(*words, password=wrong)
+        assert done.returncode not in {0, 70}, done.stderr
+        assert "password authentication failed" in done.stderr
+        assert wrong not in done.stdout + done.stderr
 
 
 def test_a_password_is_enough_without_tls_when_the_file_says_so(place: Place) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bmk.boot import grants
 from bmk.boot.grants import Permission
+from bmk.datacenter.model import JournalSpec
 from bmk.drift import history
 from bmk.drift.baseline import Baseline, newest, store
 from bmk.drift.model import DriftStatus
@@ -140,6 +141,20 @@ def test_a_statement_that_failed_cannot_be_passed_over(journal: Journal) -> None
             journal.append(Event("bmk", "x.y", "before"))
             with suppress(Conflict):
                 db.execute("INSERT INTO runs (id, action, started, owner, plan) VALUES ('r1','x',1,'ann','{}')")
+
+    with pytest.raises(RuntimeError, match="nothing of it is stored"):
+        caught()
+    assert journal.since() == []
+
+
+def test_a_statement_with_too_few_values_cannot_be_passed_over(journal: Journal) -> None:
+    """A bug that somebody catches stores no half of a transaction either."""
+
+    def caught() -> None:
+        with journal.transaction() as db:
+            journal.append(Event("bmk", "x.y", "before"))
+            with suppress(Exception):
+                db.execute("DELETE FROM records WHERE host = ? AND key = ?", ("a",))
 
     with pytest.raises(RuntimeError, match="nothing of it is stored"):
         caught()
@@ -279,6 +294,15 @@ def test_a_journal_is_never_begun_anew_in_the_other_database(
         "postgresql://db/bmk?password=canary",
         "postgresql://db/bmk?sslpassword=canary",
         "postgresql://db/bmk?oauth_client_secret=canary",
+        "postgresql://db/bmk?passw%6Frd=canary",
+        "postgresql://db/bmk?scram_client_key=canary",
+        "postgresql://db/bmk?passfile=/etc/canary",
+        "postgresql://db/bmk?sslkey=canary:id",
+        "postgresql://db/bmk?sslkeylogfile=/tmp/canary",
+        "postgresql://db/bmk?sslmode=prefer&host=canary",
+        "postgresql://db/bmk?service=canary",
+        "postgresql://db/bmk?options=-c%20role=canary",
+        "postgresql://db/bmk?sslmode=disable\n&password=canary",
         "postgresql://ann:canary@[db/bmk",
         "mysql://db/bmk",
         "db",
@@ -319,6 +343,25 @@ def test_a_file_that_is_no_journal_is_named(tmp_path: Path, monkeypatch: pytest.
         Journal.open(tmp_path / "par")
     assert "journal.db" in caught.value.where
     assert "copy" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://db/bmk",
+        "postgres://ann@db.example.net:5433/bmk?sslrootcert=/etc/ssl/db-ca.pem",
+        "postgresql://[fd00::1]:5433,db2/bmk?target_session_attrs=read-write&sslmode=verify-full",
+        "postgresql:///bmk?host=/run/postgresql",
+    ],
+)
+def test_a_server_may_be_named_in_these_ways(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/journal.md describes is an address, in the environment and in dc.yml alike; nobody is asked here."""
+    monkeypatch.setenv("BMK_JOURNAL", url)
+    (tmp_path / "par").mkdir()
+    (tmp_path / "par" / "journal.db").touch()
+    with pytest.raises(PreflightRefused, match="has a journal in a file"):
+        Journal.open(tmp_path / "par")
+    assert JournalSpec(url=url).url == url
 
 
 def test_tables_that_are_gone_are_the_servers_trouble(
