@@ -23,22 +23,22 @@ from bmk.cli.output import say
     shell_complete=complete_hosts,
     help="Give up what is on HOST's disk, of those that only --limit selects; several times.",
 )
-@click.option("--max-unavailable", type=click.IntRange(1), default=1, show_default=True, help="Members of a cluster.")
+@click.option("--max-unavailable", type=click.IntRange(1), help="Members of a cluster that may be away at a time.")
 @click.option("--max-unavailable-rack", type=click.IntRange(1), help="The same, of a rack.")
-@click.option("--stop-after", type=click.IntRange(1), default=1, show_default=True, help="Failures; then none begins.")
+@click.option("--stop-after", type=click.IntRange(1), help="Failures; then none begins.")
 @click.option("--pause-after", type=click.IntRange(1), help="Hosts; then it ends, and the same command goes on.")
-@click.option("--soak", type=click.FloatRange(0), default=0.0, help="Seconds to serve before the next one begins.")
+@click.option("--soak", type=click.FloatRange(0), help="Seconds to serve before the next one begins.")
 @click.option("--cancel", is_flag=True, help="Take the order back, as long as it did not leave its cluster.")
 def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: bool, **wish: Any) -> int:
     """Take each HOST out of its cluster, wipe and install it, and bring it back.
 
     Its pods are drained, as their disruption budgets allow; of control planes one is away at a time, and etcd keeps its
-    quorum. Can be killed at any time: the same command does what is left.
+    quorum. How far it goes at a time, rollout of dc.yml says, which options count more than; without both one host is
+    away at a time, and a failure stops it. Can be killed at any time: the same command does what is left.
     """
     from bmk.actions.reinstall import REINSTALL, order_reinstall, withdraw_order
     from bmk.cli.running import RunRequest, leave, run_action
     from bmk.engine.lock import RunLock
-    from bmk.engine.rollout import Rollout
     from bmk.errors import ConfigError, Declined, Exit, PreflightRefused
     from bmk.live.workspace import open_workspace
 
@@ -48,7 +48,8 @@ def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: boo
     wanted = workspace.select(limit, hosts)
     yes, confirm = wish.pop("yes"), wish.pop("confirm")
     selection = " ".join([*hosts, *(f"--limit {one}" for one in limit)])
-    request = RunRequest(f"bmk reinstall {dc} {selection}", yes, (*confirm, *hosts), rollout=Rollout(**wish))
+    asked = {field: value for field, value in wish.items() if value is not None}
+    request = RunRequest(f"bmk reinstall {dc} {selection}", yes, (*confirm, *hosts), rollout=asked)
     try:
         with RunLock(workspace.journal, workspace.run_id) as lock:
             if cancel:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bmk.engine.action import Action
     from bmk.engine.executor import Outcome
     from bmk.engine.lock import RunLock
-    from bmk.engine.rollout import Rollout
+    from bmk.engine.rollout import Asked
     from bmk.errors import PreflightRefused
     from bmk.journal.sinks import Sink
     from bmk.live.workspace import Workspace
@@ -32,14 +32,14 @@ _NAMED = 20  # hosts to confirm that an error names; the plan above it names all
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asked for. `again`: the command that continues this one; `rollout` None: that of the action."""
+    """What the user asked for. `again`: the command that continues this one; `rollout`: as in `Options`."""
 
     again: str
     yes: bool
     confirm: tuple[str, ...]
     plan: Path | None = None
     events: str | None = None
-    rollout: Rollout | None = None
+    rollout: Asked = field(default_factory=dict)
 
 
 def leave() -> NoReturn:

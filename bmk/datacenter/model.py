@@ -35,6 +35,7 @@ from bmk.datacenter.scalars import (
 )
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1, le=100_000)]  # of hosts
 Labels = dict[LabelKey, LabelValue]
 Mode = Literal["audit", "warn", "deny"]
 
@@ -289,6 +290,25 @@ class HardeningSpec(Spec):
     pod_security: PodSecurity = PodSecurity()
 
 
+class RolloutSpec(Spec):
+    """How far a command goes at a time that takes members of a cluster away, such as bmk reinstall.
+
+    What a cluster does not say here, spec.rollout says for all; options of the command count more than both.
+    """
+
+    max_unavailable: Count = Field(1, description="members of a cluster that may be away at a time")
+    max_unavailable_rack: Count | None = Field(
+        None, description="members of one rack that may be away at a time; by default any number"
+    )
+    stop_after: Count = Field(1, description="failures in a run after which no further member is taken away")
+    pause_after: Count | None = Field(
+        None, description="members taken away in a run after which it ends; the same command goes on"
+    )
+    soak: Annotated[float, Field(ge=0, le=86400)] = Field(
+        0, description="seconds that a member serves before the next one is taken away"
+    )
+
+
 class Cluster(Spec):
     kubernetes: KubernetesSpec
     endpoint: Endpoint = Endpoint()
@@ -296,6 +316,7 @@ class Cluster(Spec):
     workers: Workers = Workers()
     network: ClusterNetwork
     hardening: HardeningSpec = HardeningSpec()
+    rollout: RolloutSpec = Field(RolloutSpec(), description="bounds of this cluster, instead of those of spec.rollout")
 
 
 class Waiver(Spec):
@@ -345,6 +366,7 @@ class DataCenterSpec(Spec):
     )
     expected: tuple[Expected, ...] = Field((), description="intended differences that drift does not count")
     journal: JournalSpec | None = None
+    rollout: RolloutSpec = Field(RolloutSpec(), description="bounds of every cluster that has none of its own")
 
 
 class DataCenterFile(Spec):

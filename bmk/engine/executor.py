@@ -149,7 +149,7 @@ class _Execution:
         if ctx.host.role == "control_plane":
             after = f"is not healthy after {ctx.host.name} was changed"
             await self._healthy(ctx, after, lambda etcd: etcd.get(ctx.host.name, False) and all(etcd.values()))
-        await asyncio.sleep(self._run.disruptions.soak)
+        await asyncio.sleep(self._run.disruptions.soak(ctx.host))
         self._run.disruptions.returned(ctx.host)
 
     async def _healthy(self, ctx: Context, otherwise: str, wanted: Callable[[Mapping[str, bool]], bool]) -> None:

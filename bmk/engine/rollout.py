@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
+from bmk.datacenter.model import DataCenterSpec, RolloutSpec
 from bmk.datacenter.resolve import Host
 from bmk.errors import PhaseFailed
+
+Asked = Mapping[str, Any]  # values of Rollout by field; what is not there was not said
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Bounds of an action. Control planes are never taken away but one at a time, whatever is allowed here.
+    """Bounds for members of a cluster. Control planes are never taken away but one at a time, whatever is allowed here.
 
-    `max_unavailable`: members of a cluster that may be away at a time; `max_unavailable_rack`: of a rack (None: any
-    number). `stop_after`: failures after which no further member is taken away. `pause_after`: members after which the
-    run ends; the same command goes on. `soak`: seconds that a member serves before the next one is taken away.
+    `max_unavailable`: members of the cluster that may be away at a time; `max_unavailable_rack`: of a rack, whatever
+    their cluster (None: any number). `stop_after`: failures in the run, of any cluster, after which no further member
+    is taken away. `pause_after`: members, of any cluster, after which the run ends; the same command goes on. `soak`:
+    seconds that a member serves before the next one is taken away.
     """
 
     max_unavailable: int = 1
@@ -28,6 +32,19 @@ class Rollout:
     stop_after: int = 1
     pause_after: int | None = None
     soak: float = 0.0
+
+
+def rollouts(spec: DataCenterSpec, action: Rollout, asked: Asked) -> dict[str, Rollout]:
+    """The bounds of each cluster: what was `asked` for, else what the cluster says, `spec.rollout`, or the `action`."""
+    return {
+        name: replace(action, **{**_said(spec.rollout), **_said(cluster.rollout), **asked})
+        for name, cluster in spec.clusters.items()
+    }
+
+
+def _said(spec: RolloutSpec) -> Asked:
+    said: Asked = spec.model_dump(exclude_unset=True, exclude_none=True)
+    return said
 
 
 class NotBegun(PhaseFailed):
@@ -78,13 +95,14 @@ def quorum(member: str, etcd: Mapping[str, bool], *, removed: bool) -> bool:
 class Disruptions:
     """The turns of one run, in one event loop. Waiting hosts are served in the order in which they came."""
 
-    def __init__(self, rollout: Rollout) -> None:
-        self._rollout, self._away = rollout, Away()
+    def __init__(self, rollouts: Mapping[str, Rollout]) -> None:
+        """`rollouts`: by cluster."""
+        self._rollouts, self._away = rollouts, Away()
         self._waiting: list[tuple[Host, asyncio.Future[None]]] = []
 
-    @property
-    def soak(self) -> float:
-        return self._rollout.soak
+    def soak(self, host: Host) -> float:
+        """Seconds that this member serves before its turn is over."""
+        return self._of(host).soak
 
     def away(self) -> Collection[str]:
         """Names of members that are away now."""
@@ -121,10 +139,13 @@ class Disruptions:
             self._away.hosts.pop(host.name, None)
         self._decide()
 
+    def _of(self, host: Host) -> Rollout:
+        return self._rollouts[host.cluster or ""]
+
     def _decide(self) -> None:
         left: list[tuple[Host, asyncio.Future[None]]] = []
         for host, turn in self._waiting:
-            answer = permitted(host, self._away, self._rollout)
+            answer = permitted(host, self._away, self._of(host))
             if turn.done():
                 continue
             if answer == "now":

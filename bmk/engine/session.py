@@ -17,7 +17,7 @@ from bmk.engine.batches import Batches
 from bmk.engine.executor import Outcome, execute
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.lock import this_owner
-from bmk.engine.rollout import Disruptions, Rollout
+from bmk.engine.rollout import Asked, Disruptions, Rollout, rollouts
 from bmk.engine.run import Run, RunLimits, Timing
 from bmk.engine.services import Services
 from bmk.errors import Exit
@@ -31,16 +31,17 @@ from bmk.plan.actual import Observation
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `confirmed`: hosts whose data may be lost; `poll` in seconds; `rollout` None: that of the action.
+    """How to run. `confirmed`: hosts whose data may be lost; `poll` in seconds.
 
-    `check` raises when the run may not change anything any more: `RunLock.check`.
+    `rollout`: bounds that count more than those of dc.yml and of the action. `check` raises when the run may not change
+    anything any more: `RunLock.check`.
     """
 
     sinks: Sequence[Sink] = ()
     confirmed: frozenset[str] = frozenset()
     timing: Mapping[str, Timing] = field(default_factory=dict)
     limits: RunLimits = field(default_factory=RunLimits)
-    rollout: Rollout | None = None
+    rollout: Asked = field(default_factory=dict)
     poll: float = 0.2
     check: Callable[[], None] | None = None
 
@@ -62,7 +63,7 @@ class RunSetup:
 
 async def perform(setup: RunSetup, action: Action, plan: Plan, seen: Observation, options: Options) -> list[Outcome]:
     """Execute a plan. Whatever ends it, the journal says how: finished, interrupted, or (when killed) nothing."""
-    async with _running(setup, options, options.rollout or action.rollout) as run:
+    async with _running(setup, options, rollouts(setup.dc.spec, action.rollout, options.rollout)) as run:
         _begin(run, plan)
         try:
             outcomes = await execute(run, action, plan, seen)
@@ -77,7 +78,7 @@ async def perform(setup: RunSetup, action: Action, plan: Plan, seen: Observation
 
 
 @asynccontextmanager
-async def _running(setup: RunSetup, options: Options, rollout: Rollout) -> AsyncIterator[Run]:
+async def _running(setup: RunSetup, options: Options, bounds: Mapping[str, Rollout]) -> AsyncIterator[Run]:
     watcher = JournalWatcher(setup.journal, options.sinks, options.poll)
     pool = ThreadPoolExecutor(options.limits.threads, thread_name_prefix="bmk")
     batches = Batches(options.limits.window)
@@ -92,7 +93,7 @@ async def _running(setup: RunSetup, options: Options, rollout: Rollout) -> Async
                 watcher=watcher,
                 batches=batches,
                 pool=pool,
-                disruptions=Disruptions(rollout),
+                disruptions=Disruptions(bounds),
                 timing=options.timing,
                 limits=options.limits,
                 confirmed=options.confirmed,

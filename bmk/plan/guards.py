@@ -78,9 +78,9 @@ GUARDS = (
         "the interfaces, routes and rules of the old plug-in would stay beside those of the new one",
     ),
 )
-# Fields that provision brings to a running cluster.
+# Fields that provision brings to a running cluster, and the one that says how.
 CONVERGED = (
-    *("control_plane.hosts", "workers.hosts", "workers.select", "hardening"),
+    *("control_plane.hosts", "workers.hosts", "workers.select", "hardening", "rollout"),
     *("network.bgp", "network.policies", "network.deny", "network.masquerade", "network.masquerade_except"),
     "network.load_balancers",
 )

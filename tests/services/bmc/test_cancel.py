@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
     journal = Journal.open(tmp_path)
     dc = load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
     with ThreadPoolExecutor(2) as pool:
-        turns = Disruptions(Rollout())
+        turns = Disruptions({"lab-ha": Rollout()})
         yield Run("r1", dc, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool, turns)
 
 

@@ -122,6 +122,10 @@ def test_rack_file_that_is_no_list_is_told_there(room):
         ("{vip: 10.1.0.10}", "{external: lb, port: 99999}", "'99999': should be less than or equal to 65535"),
         ("name: d, ", "name: d, uuid: 12, ", "'12' is not a UUID"),
         ("serial: S4", "serial: ''", "'' is not a serial number"),
+        ("  clusters:", "  rollout: {max_unavailable: 0}\n  clusters:", "'0': should be greater than or equal to 1"),
+        ("  clusters:", "  rollout: {soak: 1m}\n  clusters:", "18:19 '1m': should be a valid number"),
+        ("  clusters:", "  rollout: {maxUnavailable: 2}\n  clusters:", "18:13 unknown key 'maxUnavailable'"),
+        ("    one:\n", "    one:\n      rollout: {pause_after: -1}\n", "20:30 '-1': should be greater"),
         ("{role: worker}}\n  cl", "}\n  cl", "nothing stands where a mapping is expected"),
     ],
 )

@@ -26,7 +26,7 @@ from bmk.permit import demand, permitted, unrestricted
 def run(ha: DataCenter, tmp_path: Path) -> Run:
     journal = Journal.open(tmp_path)
     pool = ThreadPoolExecutor(2)
-    turns = Disruptions(Rollout())
+    turns = Disruptions({"lab-ha": Rollout()})
     return Run("r1", ha, journal, cast(Any, None), JournalWatcher(journal), Batches(0.01), pool, turns)
 
 

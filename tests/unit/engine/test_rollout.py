@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.datacenter.load import load_datacenter
-from bmk.engine.rollout import Away, Disruptions, NotBegun, Rollout, permitted, quorum
+from bmk.datacenter.model import RolloutSpec
+from bmk.engine.rollout import Away, Disruptions, NotBegun, Rollout, permitted, quorum, rollouts
 
 DC = load_datacenter(Path(__file__).resolve().parents[3] / "inventories" / "lab-ha" / "dc.yml")
 WORKER = DC.hosts["worker-1"]
@@ -20,7 +23,7 @@ FLEET = {
     for role in ("worker", "control_plane")
     for n in range(12)
 }
-rollouts = st.builds(
+bounds = st.builds(
     Rollout,
     max_unavailable=st.integers(1, 4),
     max_unavailable_rack=st.sampled_from([None, 1, 2]),
@@ -29,31 +32,37 @@ rollouts = st.builds(
 )
 
 
-@given(rollout=rollouts, data=st.data())
-def test_no_bound_is_ever_passed(rollout: Rollout, data: st.DataObject) -> None:
-    """In any order of coming, returning and failing: per cluster, per rack, one control plane, failures, pause."""
-    asyncio.run(_drive(rollout, data))
+@given(one=bounds, other=bounds, data=st.data())
+def test_no_bound_is_ever_passed(one: Rollout, other: Rollout, data: st.DataObject) -> None:
+    """In any order of coming, returning and failing: per cluster, per rack, one control plane, failures, pause.
+
+    Each cluster has bounds of its own; that of racks is the same for both here, so that it can be told from outside.
+    """
+    both = {"c0": one, "c1": replace(other, max_unavailable_rack=one.max_unavailable_rack)}
+    asyncio.run(_drive(both, data))
 
 
-async def _drive(rollout: Rollout, data: st.DataObject) -> None:
-    turns, tasks, begun, failed = Disruptions(rollout), {}, 0, 0
+async def _drive(both: Mapping[str, Rollout], data: st.DataObject) -> None:
+    turns, tasks, failed = Disruptions(both), {}, 0
+    stop_after = min(r.stop_after for r in both.values())
     names = data.draw(st.permutations(list(FLEET)))
     for name in names:
         tasks[name] = asyncio.create_task(turns.begin(FLEET[name]))
         await asyncio.sleep(0)
         away = [FLEET[n] for n in turns.away()]
-        for cluster in ("c0", "c1"):
+        begun = [FLEET[n] for n, t in tasks.items() if t.done() and t.exception() is None]
+        for cluster, rollout in both.items():
             inside = [h for h in away if h.cluster == cluster]
             assert len(inside) <= rollout.max_unavailable
+            ever = [h for h in begun if h.cluster == cluster]
+            assert rollout.pause_after is None or len(ever) <= rollout.pause_after
             assert len([h for h in inside if h.role == "control_plane"]) <= 1
         for rack in ("r0", "r1", "r2"):
-            bound = rollout.max_unavailable_rack
+            bound = both["c0"].max_unavailable_rack
             assert bound is None or len([h for h in away if h.rack == rack]) <= bound
-        begun = sum(1 for t in tasks.values() if t.done() and t.exception() is None)
-        assert rollout.pause_after is None or begun <= rollout.pause_after
         if away and data.draw(st.booleans()):
             host, bad = data.draw(st.sampled_from(away)), data.draw(st.booleans())
-            if bad and failed < rollout.stop_after:
+            if bad and failed < stop_after:
                 turns.failed(host)
                 failed = len([n for n in turns.away() if n == host.name]) + failed
             else:
@@ -67,7 +76,7 @@ def test_who_waits_for_what_failed_is_told_so() -> None:
     """A failed member does not come back: whoever waits for its place ends with its name, and is not touched."""
 
     async def run() -> None:
-        turns = Disruptions(Rollout(stop_after=5))
+        turns = Disruptions({"c0": Rollout(stop_after=5)})
         one, other = FLEET["worker-0"], FLEET["worker-2"]
         await turns.begin(one)
         waiting = asyncio.create_task(turns.begin(other))
@@ -85,7 +94,7 @@ def test_a_turn_that_nobody_takes_goes_on() -> None:
     """Cancelled while it waits, or in the moment it is served: the place is free for the next."""
 
     async def run() -> None:
-        turns = Disruptions(Rollout())
+        turns = Disruptions({"c0": Rollout()})
         one, other, third = (FLEET[f"worker-{n}"] for n in (0, 2, 4))
         await turns.begin(one)
         waiting = asyncio.create_task(turns.begin(other))
@@ -125,3 +134,39 @@ def test_paused_is_no_failure_and_says_how_it_goes_on() -> None:
     away = Away(begun=2)
     assert permitted(WORKER, away, Rollout(pause_after=2)) == "paused"
     assert permitted(WORKER, away, Rollout(pause_after=3)) == "now"
+
+
+said = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_unavailable": st.integers(1, 9),
+        "max_unavailable_rack": st.integers(1, 9),
+        "stop_after": st.integers(1, 9),
+        "pause_after": st.integers(1, 9),
+        "soak": st.floats(0, 99),
+    },
+)
+
+
+@given(everywhere=said, here=said, asked=said)
+def test_the_closest_word_counts(everywhere: dict[str, Any], here: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Field by field: options of the command, then the cluster, then spec.rollout, then the action; a default that
+    nobody wrote never hides what somebody wrote.
+    """
+    one = DC.spec.clusters["lab-ha"]
+    clusters = {"a": one.model_copy(update={"rollout": RolloutSpec.model_validate(here)}), "b": one}
+    spec = DC.spec.model_copy(update={"clusters": clusters, "rollout": RolloutSpec.model_validate(everywhere)})
+    action = Rollout(max_unavailable=20, max_unavailable_rack=21, stop_after=22, pause_after=23, soak=24.0)
+    found = rollouts(spec, action, asked)
+    for field in Rollout.__slots__:
+        mine = getattr(action, field)
+        assert getattr(found["b"], field) == asked.get(field, everywhere.get(field, mine))
+        assert getattr(found["a"], field) == asked.get(field, here.get(field, everywhere.get(field, mine)))
+
+
+def test_what_the_file_takes_is_what_a_run_has() -> None:
+    """Each bound of a run can be written in dc.yml, with the same default, and dc.yml has no other."""
+    empty = RolloutSpec()
+    assert {field: getattr(empty, field) for field in RolloutSpec.model_fields} == {
+        field: getattr(Rollout(), field) for field in Rollout.__slots__
+    }

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bmk.actions.reinstall import order_reinstall, withdraw_order
-from bmk.engine.rollout import Rollout
+from bmk.datacenter.model import RolloutSpec
 from bmk.errors import PreflightRefused
 from bmk.journal.records import InstallationRecord, MembershipRecord, RemovalRecord
 from tests.simulation import FAST
@@ -99,12 +99,25 @@ def test_a_rollout_stops_at_a_failure_and_goes_on_later(simulation: Any) -> None
 def test_a_rollout_pauses_as_asked(simulation: Any) -> None:
     """After one host the run ends; the same command does the other."""
     simulation.provision()
-    pause = Rollout(pause_after=1)
+    pause = {"pause_after": 1}
     first = failures(simulation.reinstall(["worker-1", "worker-2"], rollout=pause))
     assert len(first) == 1
     assert "the rollout is paused" in next(iter(first.values()))
     assert failures(simulation.reinstall(["worker-1", "worker-2"], rollout=pause)) == {}
     assert [simulation.machines[n].wipes for n in ("worker-1", "worker-2")] == [2, 2]
+
+
+def test_the_file_says_how_far_a_run_goes(simulation: Any) -> None:
+    """spec.rollout and that of the cluster hold in a run; an option of the command counts more than both."""
+    simulation.provision()
+    cluster = simulation.dc.spec.clusters["lab-ha"].model_copy(update={"rollout": RolloutSpec(pause_after=1)})
+    update = {"clusters": {"lab-ha": cluster}, "rollout": RolloutSpec(pause_after=5, max_unavailable=2)}
+    simulation.dc = replace(simulation.dc, spec=simulation.dc.spec.model_copy(update=update))
+    names = ["worker-1", "worker-2"]
+    assert len(failures(simulation.reinstall(names))) == 1
+    assert failures(simulation.reinstall(names, rollout={"pause_after": 2})) == {}
+    assert failures(simulation.reinstall(names, rollout={"pause_after": 2})) == {}
+    assert sorted(simulation.machines[n].wipes for n in names) == [3, 3]
 
 
 def test_a_cluster_that_cannot_spare_a_member_keeps_it(simulation: Any) -> None:
