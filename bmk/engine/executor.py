@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from bmk.engine.action import Action
@@ -18,7 +19,6 @@ from bmk.engine.phase import AttemptFailed, Context, GroupContext, GroupPhase, P
 from bmk.engine.rollout import quorum
 from bmk.engine.run import Run
 from bmk.errors import BmkError, DeadlinePassed, PhaseFailed, PreflightRefused
-from bmk.journal import Event
 from bmk.plan import HostPlan, Plan
 from bmk.plan.actual import Observation
 from bmk.plan.build import group_of
@@ -82,7 +82,7 @@ class _Execution:
         finally:
             await self._run.batches.stop()
         alone = [g for g in self._groups.values() if not g.came and g.end.exception() is not None]
-        failed = [Outcome(g.ctx.name, g.phase.name, _known(g.ctx, g.end.exception())) for g in alone]
+        failed = [_failed(g.ctx, g.ctx.name, _known(g.ctx, g.end.exception()), group=g.ctx.name) for g in alone]
         return [*(task.result() for task in tasks), *failed]
 
     def _announce(self, ctx: Context, plan: HostPlan) -> None:
@@ -98,7 +98,7 @@ class _Execution:
         try:
             await self._walk(ctx, pending)
         except Exception as error:
-            return _failed(ctx, _known(ctx, error))
+            return _failed(ctx, ctx.host.name, _known(ctx, error))
         finally:
             self._run.disruptions.failed(ctx.host)  # whatever ended it: if it is still away, it stays away
             self._run.batches.gone(ctx.host.name)
@@ -194,12 +194,17 @@ class _Execution:
         group.changed.set()
 
     async def _run_group(self, group: _Group) -> None:
-        """Run a group phase when its hosts are there; never when all that were to come failed before."""
-        expected = bool(group.coming)
+        """Run a group phase when its hosts are there and what it needs is done; never when all of that failed before.
+
+        Hosts come here by way of what it needs; a cluster without a host in this run has nobody who comes.
+        """
+        expected, needed = bool(group.coming), self._needed(group)
+        if needed:
+            await asyncio.wait([one.end for one in needed])
         while not group.starts:
             await group.changed.wait()
             group.changed.clear()
-        if expected and not group.came:
+        if not group.came and (expected or (needed and all(one.end.exception() for one in needed))):
             group.end.set_result({})
             return
         try:
@@ -207,6 +212,16 @@ class _Execution:
         except Exception as error:
             group.end.set_exception(_known(group.ctx, error))
             group.end.exception()  # seen: nobody may be waiting
+
+    def _needed(self, group: _Group) -> list[_Group]:
+        """Those before it in this run whose phase it needs, of hosts that it works on as well."""
+        hosts, before = (
+            {h.name for h in group.ctx.hosts},
+            takewhile(lambda one: one is not group, self._groups.values()),
+        )
+        return [
+            one for one in before if one.phase.name in group.phase.needs and any(h.name in hosts for h in one.ctx.hosts)
+        ]
 
     async def _group_step(self, group: _Group) -> Mapping[str, BmkError]:
         ctx, phase = group.ctx, group.phase
@@ -294,10 +309,10 @@ def _overdue(ctx: Context, phase: Phase, trouble: list[BmkError]) -> BmkError:
     return DeadlinePassed(cause.what, where=ctx.host.name, why=cause.why, hint=cause.hint)
 
 
-def _failed(ctx: Context, error: BmkError) -> Outcome:
-    data = {"what": error.what, "why": error.why, "hint": error.hint, "code": error.code}
-    ctx.run.emit(Event("bmk", "phase.failed", error.what, ctx.host.name, ctx.phase or None, level="error", data=data))
-    return Outcome(ctx.host.name, ctx.phase, error)
+def _failed(ctx: Work, name: str, error: BmkError, **more: str) -> Outcome:
+    data = {"what": error.what, "why": error.why, "hint": error.hint, "code": error.code, **more}
+    ctx.emit("phase.failed", error.what, "error", **data)
+    return Outcome(name, ctx.phase, error)
 
 
 def _known(ctx: Work, error: BaseException | None) -> BmkError:

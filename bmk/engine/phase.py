@@ -220,7 +220,8 @@ class Phase(_Declared):
 class GroupPhase(_Declared):
     """One step of a whole cluster (or data center). It runs once, and hosts of the group wait for it.
 
-    `starts` when the `first` of these hosts is there, or when `all` of them are that have not failed.
+    `starts` when the `first` of these hosts is there, or when `all` of them are that have not failed; not before the
+    group phases of its hosts' clusters that it `needs`.
     """
 
     scope: ClassVar[Scope] = "cluster"

@@ -26,11 +26,19 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """The whole of a cluster, or of a data center. `members` are the hosts that this run may change."""
+    """The whole of a cluster, or of a data center. `members` are the hosts that this run may change.
+
+    `clusters` is the state of each cluster that has one of them, by name.
+    """
 
     name: str
     members: tuple[GroupMember, ...]
-    cluster: ClusterActual
+    clusters: Mapping[str, ClusterActual]
+
+    @property
+    def cluster(self) -> ClusterActual:
+        """Of a phase whose scope is a cluster."""
+        return self.clusters[self.name]
 
 
 class Planner(Protocol):
@@ -81,7 +89,9 @@ def _scoped(
     found = []
     for name in dict.fromkeys(group for h in hosts if (group := group_of(dc, phase.scope, h)) is not None):
         members = tuple(GroupMember(h, expected[h.name]) for h in hosts if group_of(dc, phase.scope, h) == name)
-        view = GroupView(name, members, seen.clusters.get(name, ClusterActual()))
+        clusters = dict.fromkeys(m.host.cluster for m in members if m.host.cluster is not None)
+        states = {cluster: seen.clusters.get(cluster, ClusterActual()) for cluster in clusters}
+        view = GroupView(name, members, states)
         wanted = tuple(phase.plan(view))
         if wanted:
             found.append(ScopePlan(phase.scope, name, wanted))

@@ -33,7 +33,6 @@ UNTESTED = {
     "bmk.datacenter.checks*": "every wrong file of tests/unit/datacenter/test_checks.py goes through them",
     "bmk.datacenter.source": "reached through loading, in tests/unit/datacenter",
     "bmk.drift.*": "reached through collecting, in tests/unit/drift and tests/services/drift",
-    "bmk.engine.*": "reached through the executor, in tests/unit/engine",
     "bmk.hardening.control*": "each control is tried by its id in tests/unit/hardening",
     "bmk.hardening.on_node": "reads a real node in tests/containers/hardening",
     "bmk.journal.*": "reached through Journal, in tests/unit/journal",
@@ -46,7 +45,6 @@ UNTESTED = {
     "bmk.lab.supervisor": "starts a lab: tests/services/lab",
     "bmk.live.*": "the real services: tests/services and tests/containers",
     "bmk.phases.*": "run by the executor on the data center in memory, in tests/unit/engine and tests/unit/phases",
-    "bmk.plan.*": "reached through building a plan, in tests/unit/plan",
     "bmk.secrets.*": "reached through the secret store, in tests/unit/secrets, and through TLS in services",
     "bmk.verify.*": "runs in the pytest that bmk verify starts: tests/containers/verify",
 }
