@@ -140,7 +140,8 @@ class Disruptions:
         self._decide()
 
     def _of(self, host: Host) -> Rollout:
-        return self._rollouts[host.cluster or ""]
+        """A spare has no bounds, except that one is away at a time: it may still be a node of the cluster it was in."""
+        return self._rollouts.get(host.cluster or "", Rollout())
 
     def _decide(self) -> None:
         left: list[tuple[Host, asyncio.Future[None]]] = []

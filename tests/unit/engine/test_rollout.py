@@ -90,6 +90,14 @@ def test_who_waits_for_what_failed_is_told_so() -> None:
     asyncio.run(run())
 
 
+def test_a_host_without_a_cluster_gets_a_turn() -> None:
+    """One that became a spare in the file may still be a node of its cluster, and its node is drained in a turn."""
+    turns, spare = Disruptions({"c0": Rollout()}), replace(FLEET["worker-0"], cluster=None)
+    asyncio.run(turns.begin(spare))
+    assert spare.name in turns.away()
+    assert turns.soak(spare) == 0
+
+
 def test_a_turn_that_nobody_takes_goes_on() -> None:
     """Cancelled while it waits, or in the moment it is served: the place is free for the next."""
 
