@@ -1,7 +1,7 @@
 """The node image as a Vagrant box for libvirt: the same bytes that data centers install, and a few files on top.
 
 An installed node gets its identity from the install agent. A box has no agent: it asks DHCP for its address, makes its
-own ssh host keys at the first start and says them on the console, and lets in the key that was made with the box.
+own ssh host keys at the first start, prints them on the console, and accepts the key pair that was made with the box.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """`catalog` is what Vagrant's `box_url` names, with the digest of `file`. `key` is the private key that gets in."""
+    """`catalog` is what Vagrant's `box_url` names, with the digest of `file`. `key` is the private key that logs in."""
 
     version: str
     file: Path
@@ -83,7 +83,7 @@ def box_of(mirror: Mirror) -> Box:
 def make_box(mirror: Mirror, say: Callable[[str], None]) -> Box:
     """The box of the mirror's node image; made once (a minute), then found in the cache.
 
-    Two that begin side by side would mix one's key with the other's box.
+    A lock keeps two processes from mixing the key of one with the box of the other.
     """
     box = box_of(mirror)
     if not box.catalog.exists():

@@ -29,7 +29,7 @@ PRODUCT_SPACE, SYSTEM_SPACE, IMAGE_SPACE = 3 * GIB // 2, 4 * GIB, GIB // 4  # by
 
 @dataclass(frozen=True)
 class Job:
-    """What every step needs. `relock`: accept other digests than the pinned ones; they are about to be pinned."""
+    """What every step needs. `relock`: accept other digests than the pinned ones, which the caller then pins."""
 
     lock: Lock
     mirror: Mirror
@@ -106,7 +106,7 @@ def _missing(job: Job, product: Product) -> list[str]:
 
 
 def _obtain(job: Job, name: str, product: Product, work: Path) -> None:
-    """Ask the sources in order for what is missing; the first that gives a file that the lock accepts wins."""
+    """Ask the sources in order for what is missing; the first file that the lock accepts is taken."""
     reasons = []
     for source in job.sources:
         if not (missing := _missing(job, product)):

@@ -1,7 +1,7 @@
 """What Go writes into every program it builds: its version, and each module in it with the sum that go.sum pins.
 
-Read from the file itself, so it is true of builds of upstream as well, and no Go has to be there. Here it is data:
-what is not of this form is no program of Go's, and lengths are bounded by the file.
+Read from the file itself: no Go toolchain is needed, and builds of upstream have it too. Files without this section are
+no Go programs; all lengths are bounded by the size of the file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""One tar with everything: what a data center without internet is carried in.
+"""One tar with everything that a data center without internet needs.
 
-It holds the mirror's files, the images' blobs, the resolved lock and the lock itself. Nothing is compressed again:
-layers and node images are already. Whoever reads it checks every byte against the resolved lock, and that against the
-lock in use; what the lock pins only by input is taken on the bundle's word, so compare the digest that `bundle` prints.
+It holds the mirror's files, the images' blobs, the resolved lock and the lock itself. The tar is not compressed: layers
+and node images are. A reader checks every byte against the resolved lock, and that against the lock in use. What the
+lock pins only by input has no digest there: compare the digest that `bundle` prints.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _mirror_in(root: Path, expected: str | None) -> Mirror | None:
 
 
 def _registry_files(mirror: Mirror) -> Iterator[Path]:
-    """Blobs that the images use. Links are made again on the other side."""
+    """Blobs that the images use. The reader makes the links anew."""
     blobs = {blob for image in mirror.images.values() for blob in mirror.registry.blobs_of(image.digest)}
     return (mirror.registry.blob(blob) for blob in sorted(blobs))
 

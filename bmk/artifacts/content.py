@@ -62,6 +62,6 @@ def place(source: Path, target: Path) -> None:
 
 
 def fingerprint(path: Path) -> list[int]:
-    """Size and modification time (ns): what tells, without reading, that a file is the one that was hashed."""
+    """Size and modification time (ns): recognises a file that was hashed before without reading it again."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]

@@ -1,7 +1,8 @@
 """Programs from Go modules: the source of artifacts that needs nothing but a module proxy and the checksum database.
 
-Each product has a small module of its own below modules/ whose go.sum is committed, so what is compiled is what was
-reviewed, whoever serves it. The Go version is part of the pin: another installed Go fetches the right one as a module.
+Each product has a small module of its own below modules/ whose go.sum is committed, so the compiled sources are the
+reviewed ones, whichever proxy serves them. The Go version is pinned too: an installed Go of another version downloads
+that one as a module.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ MODULES = Path(__file__).with_name("modules")
 Say = Callable[[str], None]
 
 
-# What a build takes from its surroundings: where Go finds modules, keeps caches and how it reaches the network. Nothing
-# that names a compiler, a flag or a program to run, which would be in nobody's review.
+# Variables that a build inherits: places of modules and caches, and how to reach the network. None that names a
+# compiler, a flag or a program to run: those must be reviewed.
 KEPT = frozenset(
     {"PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "GOMAXPROCS"}
@@ -37,9 +38,8 @@ KEPT = frozenset(
 
 
 def go_environment(product: Product, go: str) -> dict[str, str]:
-    """The environment of a build: what could change the bytes is set, the user's proxy and caches are kept.
-
-    Collecting garbage is a seventh of the compiler's time, which few packages are large enough to need.
+    """The environment of a build: what could change the output is set, the user's proxy and caches are kept. Garbage
+    collection is off up to GOMEMLIMIT: it takes a seventh of the compiler's time, and few packages need it.
     """
     return {
         "GOGC": "off",
@@ -104,7 +104,7 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
 
 
 def _require_module(name: str, product: Product) -> None:
-    """What is compiled is what go.mod says: a lock with another version would only give it another name."""
+    """Refuse a lock whose version is not that of go.mod: what go.mod says is compiled under the name of the other."""
     has = module_version(name, product.module) if (MODULES / name / "go.mod").is_file() else ""
     if has != product.version:
         raise ConfigError(

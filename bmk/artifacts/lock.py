@@ -1,6 +1,6 @@
 """artifacts.lock: the version and digest of everything that bmk installs, and how each thing is made.
 
-Three ways of pinning, because three kinds of bytes exist:
+There are three ways of pinning:
 
 * **by output**: a static Go program built with `CGO_ENABLED=0 -trimpath` has the same bytes for one Go version on
   every machine. Its sha256 is in the lock, beside the Go version that it holds for. So has an image made of such
@@ -10,8 +10,7 @@ Three ways of pinning, because three kinds of bytes exist:
   list; the digest of what came out is written to the mirror's own `artifacts.resolved.yml`, and from there on it is
   what plans, grants and downloads name.
 * **upstream's own build** of the same version has other bytes than ours. Its digest (`upstream.sha256`, of the release
-  file as published) is a second pin of the same entry. Where it is null nobody has vouched for it, and bmk does not
-  fetch it.
+  file as published) is a second pin of the same entry. Where it is null nobody has verified it: it is not fetched.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from bmk.errors import ConfigError
 DEFAULT_LOCK = Path(__file__).with_name("artifacts.lock")
 
 
-# What the lock says ends up as arguments of go and mmdebstrap, as paths and URLs. So every word has a form in which it
-# is nothing else: no option, no way out of a directory, no code.
+# Values of the lock become arguments of go and mmdebstrap, paths and URLs. Each type has a pattern that excludes
+# options, `..` and code.
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._+-]*"
 _FILLED = r"\{(version|number)\}"  # what sources.filled puts in
 _VALUE = r"[A-Za-z0-9._/+-]*(\{(version|number|major|minor)\})?[A-Za-z0-9._/+-]*"
@@ -86,7 +85,7 @@ class Upstream(_Entry):
 
     url: Url
     member: Member = ""  # path inside the release's tar; empty: the release is the file
-    sha256: Sha256 | None = None  # of the release; None: not vouched for, never fetched
+    sha256: Sha256 | None = None  # of the release; None: not verified, never fetched
 
 
 class LockedFile(_Entry):
@@ -149,7 +148,7 @@ class Lock(_Entry):
 
     @model_validator(mode="after")
     def _whole(self) -> Lock:
-        """Every file that an image or a system is made of is one that something makes, and only one thing does."""
+        """Every file that images and systems use is the output of exactly one product or system."""
         made = [file for product in self.products.values() for file in product.outputs()]
         if twice := sorted({file for file in made if made.count(file) > 1}):
             raise ValueError(f"made by two products: {', '.join(twice)}")

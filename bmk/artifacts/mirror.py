@@ -108,7 +108,7 @@ class Mirror:
     def intact(self, name: str) -> bool:
         """Whether the file is there as it was recorded.
 
-        Size and time tell without reading; where they do not fit, as in a cache that was copied, the digest does, once.
+        Decided by size and time; where these differ, as in a copied cache, by the digest, once.
         """
         artifact = self.files.get(name)
         if artifact is None or not artifact.local.is_file():
@@ -128,7 +128,7 @@ class Mirror:
             yield image, _problem(partial(self._check_image, image))
 
     def distrust(self, artifact: FileArtifact | ImageArtifact) -> None:
-        """Record that this one is damaged, so that the next build makes it again."""
+        """Record a file or image as damaged, so that the next build makes it again."""
         if isinstance(artifact, FileArtifact):
             self.seen.pop(artifact.name, None)
         else:
@@ -142,7 +142,7 @@ class Mirror:
     def prune(self, before: float) -> list[Path]:
         """Remove files and blobs that nothing here names any more and that were written before a time (epoch seconds).
 
-        The delay is for machines that are being installed with what was current when their run began.
+        The time protects machines that are being installed with the files of an earlier mirror.
         """
         named = {a.local for a in self.files.values()}
         kept = {self.registry.blob(blob) for i in self.images.values() for blob in self.registry.blobs_of(i.digest)}
@@ -199,7 +199,7 @@ class _Image(BaseModel):
 
 
 class _Record(BaseModel):
-    """artifacts.resolved.yml. A bundle brings one, and its words become paths and URLs."""
+    """artifacts.resolved.yml. A bundle contains one, and its values become paths and URLs."""
 
     files: dict[FileName, _File] = {}
     images: dict[ImageName, _Image] = {}
@@ -226,7 +226,7 @@ def open_mirror(root: Path | None = None, registry: Path | None = None) -> Mirro
 
 
 def recorded_at() -> int:
-    """When the mirror was last recorded, in nanoseconds; 0: never. As long as this is the same, so is what it says."""
+    """When the mirror was last recorded, in nanoseconds; 0: never. Its content is unchanged as long as this is."""
     try:
         return (mirror_dir() / RECORD).stat().st_mtime_ns
     except FileNotFoundError:
@@ -234,7 +234,7 @@ def recorded_at() -> int:
 
 
 def load_mirror(lock_path: Path | None = None) -> Mirror:
-    """The mirror, for everybody who serves or installs from it.
+    """The mirror, complete, for serving and installing.
 
     `lock_path`: the data center's own lock (None: the one that bmk ships). Raises PreflightRefused when something that
     the lock names was never built, or was built from another version.

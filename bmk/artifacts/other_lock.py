@@ -1,6 +1,5 @@
-"""What a lock file that is not the shipped one has in other ways: for whoever reviews a plan or a build.
-
-A lock beside dc.yml is taken by itself. It decides every byte that is installed, so nobody should use one unawares.
+"""Differences between a lock file and the shipped one, shown with a plan and a build. A lock beside dc.yml is used
+without an option. It decides every byte that is installed, so its differences are printed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def differences(own: Lock, shipped: Lock) -> list[str]:
 
 
 def other_lock(path: Path | None) -> list[str]:
-    """Lines that say that a lock is not the shipped one and in what; none for the shipped one or a copy of it."""
+    """Lines that name a lock and its differences from the shipped one; none for that or a copy of it."""
     if path is None or path.resolve() == DEFAULT_LOCK.resolve():
         return []
     found = differences(load_lock(path), load_lock())

@@ -1,4 +1,4 @@
-"""What the lock accepts for a file or an image: the one place that decides whether bytes may be used."""
+"""What the lock accepts for a file or an image: the only decision on whether bytes may be used."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a data center serves and what that is made of, as a CycloneDX 1.6 document.
+"""The software bill of materials of what a data center serves, as a CycloneDX 1.6 document.
 
 Files and images of the mirror with their digests; the Go modules in each program, from the program itself; the Debian
-packages of node image, install ramdisk and images. The same mirror gives the same bytes: nothing is a time or random.
+packages of node image, install ramdisk and images. The same mirror gives the same bytes: no times, no random values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where files come from, in order: upstream's releases, a directory or bundle, Go modules.
 
-A source offers bytes; nothing it says is believed. What it hands over is hashed and compared with the lock, and a
-source whose bytes match no pin is refused, naming the file, what was expected and what was seen.
+No source is trusted: each file is hashed and compared with the lock, and refused when it matches no pin; the error
+names the file, what was expected and what was seen.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class ArtifactSource:
     title: str
 
     def needs(self, _product: Product) -> tuple[str, ...] | None:
-        """Tools that it takes to get the product from here; None: it is not to be had here."""
+        """Tools that this source needs for the product; None: it has no such product."""
         return ()
 
     def offer(self, product: str, files: list[str], work: Path) -> Mapping[str, Offer]:
-        """Files by name. Raises BmkError when it should have had one and cannot give it."""
+        """Files by name. Raises BmkError for a file that it should have and cannot provide."""
         raise NotImplementedError
 
     def file(self, _name: str) -> FileArtifact | None:
-        """A file that is ready-made here, with what it was made of."""
+        """A finished file, with its inputs."""
         return None
 
     def image(self, _name: str) -> tuple[ImageArtifact | None, Registry | None]:
-        """An image that is ready-made here, and where."""
+        """A finished image, and the storage that has it."""
         return None, None
 
 
@@ -168,7 +168,7 @@ def fetch(url: str, target: Path) -> None:
 
 
 def _copy(source: Path, work: Path) -> Path:
-    """The source's file stays its own; what is hashed and kept is the copy."""
+    """Copy before hashing: the owner of the source may change its file in between."""
     return Path(shutil.copyfile(source, work / source.name))
 
 

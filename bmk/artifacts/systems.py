@@ -29,7 +29,7 @@ class System:
     tools: tuple[str, ...]
 
     def inputs(self, suite: str) -> str:
-        """Digest of the recipe; the archive's state is not part of it (`bmk image build --refresh` asks for news)."""
+        """Digest of the recipe, without the state of the archive: `bmk image build --refresh` looks for updates."""
         return sha256_of([suite, *(f"{path.relative_to(HERE.parent)}:{sha256_file(path)}" for path in self._sources())])
 
     def _sources(self) -> list[Path]:
@@ -52,7 +52,7 @@ def _install(out: Path, suite: str, say: Say) -> tuple[str, Mapping[str, Path]]:
     }
 
 
-# Not all of node/: what only the ramdisk needs would make the node image again.
+# Not all of node/: a change of what only the ramdisk uses must not rebuild the node image.
 _TREE = tuple(f"artifacts/node/{name}" for name in ("customize.sh", "files", "packages.txt", "tools.txt", "tree.py"))
 _TOOLS = ("mmdebstrap", "zstd")
 _DISK_TOOLS = ("mcopy", "mkfs.vfat", "mmd", "sfdisk")

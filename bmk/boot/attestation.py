@@ -14,11 +14,11 @@ from bmk.errors import PreflightRefused
 
 
 class Unproven(PreflightRefused):
-    """Whoever asks does not know the secret. The text is for the journal: it is told nothing."""
+    """The client does not know the secret. The text is for the journal only."""
 
 
 class NotYet(Exception):
-    """The deployer has not read the machine's console yet: ask again."""
+    """The deployer has not read the machine's console yet: the client asks again."""
 
 
 @dataclass(frozen=True, slots=True)

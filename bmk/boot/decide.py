@@ -14,7 +14,7 @@ class BootFacts:
 
     `complete` is for the ramdisk, which can read everything: there, a fact that the grant names and the machine does
     not report is a mismatch. iPXE may leave UUID and serial empty; its MAC is always known. `own_address`: the request
-    came from an address that speaks for the host's MAC (`Desk.speaks_for`).
+    came from an address that speaks for the host's MAC (`RequestContext.speaks_for`).
     """
 
     macs: tuple[str, ...]
@@ -43,7 +43,7 @@ class Local:
 class Refuse:
     """A grant is open, but not for this machine: boot the local disk and tell people.
 
-    `reason` and `hint` are for the journal: they name what was expected, which a stranger would repeat.
+    `reason` and `hint` are for the journal: they name what was expected, which an attacker could repeat.
     """
 
     reason: str
@@ -65,7 +65,7 @@ def decide(facts: BootFacts, grant: Grant | None, now: float) -> Decision:
 
 
 def may_write(grant: Grant, now: float, claimer: bool) -> Decision:
-    """The image's bytes: only while a grant is open, and only for who claimed it (`claimer`: by address and token)."""
+    """Whether the image may be read: while the grant is open, by its claimer (`claimer`: by address and token)."""
     if grant.claimed is None:
         return Local("nobody claimed this grant")
     if not claimer:
@@ -75,7 +75,7 @@ def may_write(grant: Grant, now: float, claimer: bool) -> Decision:
 
 
 def _closed(grant: Grant | None, now: float) -> str:
-    """Why the grant opens nothing; "" when it is open and nobody took it."""
+    """Why the grant permits nothing; "" when it is open and unclaimed."""
     if grant is None:
         return "no install is granted"
     if grant.ended is not None:
@@ -88,7 +88,7 @@ def _closed(grant: Grant | None, now: float) -> str:
 
 
 def _stranger(facts: BootFacts, grant: Grant) -> str:
-    """Why this is not the machine of the grant; "" when it is."""
+    """Why the facts are not those of the grant's machine; "" when they are."""
     if not facts.own_address:
         return f"the request does not come from an address of {grant.host}"
     macs = set(filter(None, map(mac_of, facts.macs)))
@@ -104,7 +104,7 @@ def _stranger(facts: BootFacts, grant: Grant) -> str:
 
 
 def _hint(facts: BootFacts, grant: Grant) -> str:
-    """What to do about a stranger that may be the machine after all."""
+    """What to do when the refused machine may be the right one."""
     if facts.complete and serials(grant.serial) and not serials(facts.serial):
         return f"if its DMI tables hold no serial: `serial: none` and its uuid for {grant.host} in dc.yml"
     return f"compare the BMC of {grant.host} with dc.yml, then: bmk plan DC"

@@ -1,4 +1,4 @@
-"""What dnsmasq logs, as events per host: the only witness of a machine that never gets as far as HTTP."""
+"""dnsmasq's log as events per host: the only trace of a machine that gets no further than DHCP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DhcpLine:
 
 
 def parse(line: str) -> DhcpLine | None:
-    """The entry of a log line; None for lines about nobody."""
+    """The entry of a log line; None for lines about no machine."""
     if found := _DHCP.search(line):
         what, more = found["what"].removeprefix("DHCP").lower(), (found["more"] or "").strip()
         text = " ".join(filter(None, (found["what"], found["address"], "on", found["link"], more)))

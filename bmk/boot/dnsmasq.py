@@ -1,7 +1,7 @@
 """dnsmasq's files: DHCP and TFTP for machines that boot. Pure.
 
 Hosts and options lie in files of their own, which SIGHUP makes dnsmasq read again: it is never restarted for a host
-(other tools restart per host until the supervisor gives up on them). Watched directories would do without the signal,
+(a restart for each host would run into the limits of its supervisor). Watched directories would do without the signal,
 but take an inotify instance, and where many containers run there is none left.
 """
 
@@ -160,7 +160,7 @@ def _options(dc: DataCenter) -> str:
 
 
 def _network_options(network: Network) -> Iterable[str]:
-    # An empty router option keeps dnsmasq from naming itself as the way out.
+    # An empty router option keeps dnsmasq from naming itself as the router.
     yield f"router,{network.gateway}" if network.gateway else "router"
     yield f"dns-server,{','.join(map(str, network.dns))}" if network.dns else "dns-server"
     if network.ntp_addresses:

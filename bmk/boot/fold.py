@@ -1,4 +1,4 @@
-"""What anybody may ask is not journaled as often as anybody asks it."""
+"""A limit on events that unauthenticated requests cause: repetitions are counted instead of journaled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 Subject = TypeVar("Subject", bound=Hashable)
 
 PERIOD = 60.0  # seconds
-MOST = 30  # different things of one subject that are told in a period
+MOST = 30  # different texts of one subject that are journaled in a period
 
 
 @dataclass(slots=True)
@@ -21,9 +21,8 @@ class _Seen:
 
 @dataclass(slots=True)
 class Fold(Generic[Subject]):
-    """Of each subject the same thing is told once in a period, and no more than `most` things; the rest is counted.
-
-    A subject is a host, or one for all machines that nobody knows: what strangers make up costs no memory.
+    """Admits each text of a subject once in a period, and at most `most` texts; the rest is counted. A subject is a
+    host, or one for all unknown machines, so that invented names take no memory.
     """
 
     most: int = MOST

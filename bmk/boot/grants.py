@@ -37,9 +37,8 @@ class Grant:
     """One host, one attempt, one disk, one image. `opened`, `expires`, `claimed`, `ended`: seconds since the epoch.
 
     A grant is open until `expires`, or until it ended. The first claim takes it; a second machine, or the same one
-    after a reset, gets nothing. `disk` is a DiskSelector as a dict; `confirmed` names the disk (`bmk.disks.names`)
-    whose foreign data a person agreed to lose. `raw_sha256` is what the disk must read back as; empty in grants of
-    earlier versions.
+    after a reset, is refused. `disk` is a DiskSelector as a dict; `confirmed` names the disk (`bmk.disks.names`) whose
+    foreign data a person agreed to lose. `raw_sha256` is what the disk must read back as; empty in older grants.
     """
 
     id: str
@@ -69,13 +68,13 @@ class Grant:
         return self.claimed is not None and running and now < self.expires + GRACE
 
     def ended_as(self, outcome: Outcome, now: float) -> bool:
-        """Whether it ended so just now: a claimer that did not hear the answer reports again, and is answered again."""
+        """Whether it ended with this outcome just now: a claimer that did not receive the answer repeats its report."""
         return self.outcome == outcome and self.ended is not None and now < self.ended + GRACE
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a grant allows, before it is one. `image_sha256` is of the compressed bytes."""
+    """What a grant will permit, before it is opened. `image_sha256` is of the compressed bytes."""
 
     host: str
     macs: tuple[str, ...]
@@ -166,9 +165,8 @@ def listed(journal: Journal, host: str | None = None) -> list[Grant]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How a grant was claimed: from which address, and with which words on both sides, as JSON texts.
-
-    `claim` is what the machine said of itself, without its token; `spec` is what it was answered.
+    """How a grant was claimed: from which address, with which request and answer, as JSON texts. `claim` has the facts
+    of the machine, without its token; `spec` is the answer.
     """
 
     client: str
@@ -179,9 +177,9 @@ class Taken:
 def claim(journal: Journal, grant_id: str, token: str, taken: Taken, now: float) -> Taken:
     """Take an open grant for the machine that made up `token`, of which only the sha256 is kept.
 
-    Atomic: of any number of claims, also from several processes, one succeeds. The very same claim again (token, words
-    and address) is the same machine that did not hear the answer: what was stored is returned, so the answer is the
-    same. PreflightRefused for everybody else.
+    Atomic: of any number of claims, also from several processes, one succeeds. The same claim again (token, body and
+    address) comes from the same machine, which did not receive the answer: the stored answer is returned.
+    PreflightRefused for everybody else.
     """
     with journal.transaction() as db:
         first = db.execute(
@@ -217,8 +215,8 @@ def how_taken(journal: Journal, grant_id: str) -> Taken | None:
 def finish(journal: Journal, grant_id: str, proven: Mapping[str, Any], now: float) -> bool:
     """Spend a grant and begin the record of what its install proved (`installed`, `host_keys`), both or neither.
 
-    False, and nothing is recorded, unless its claimer may still report and it is the newest grant of its host: keys
-    that are pinned are never replaced without a new grant.
+    False, and nothing is recorded, unless its claimer may still report and it is the newest grant of its host: pinned
+    keys are never replaced without a new grant.
     """
     with journal.transaction() as db:
         grant = get(journal, grant_id)

@@ -14,12 +14,12 @@ import uvicorn
 
 BACKLOG = 4096  # connections that wait to be taken
 MOST = 4096  # connections at once; more are answered 503
-IDLE = 75.0  # seconds for which a connection that nobody asks on is kept; nginx closes its own after 60
+IDLE = 75.0  # seconds for which an idle connection is kept; nginx closes its own after 60
 LEAVE = 5.0  # seconds that answers in progress have when the service ends
 
 
 class _Server(uvicorn.Server):
-    """Signals are the service's own: it ends more than this server."""
+    """Leaves signals to the service, which ends more than this server."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -73,7 +73,7 @@ def _listening(listen: str) -> socket.socket:
 
 
 def _say_ready() -> None:
-    """Tell systemd (sd_notify(3)): who starts the unit goes on once questions are taken, not while nginx says 502."""
+    """Tell systemd (sd_notify(3)): the unit is started when requests are accepted, not while nginx answers 502."""
     where = os.environ.pop("NOTIFY_SOCKET", "")
     if where:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:

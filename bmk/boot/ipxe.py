@@ -1,4 +1,4 @@
-"""iPXE scripts: install under a grant, the local disk, or a refusal that explains itself and boots the local disk."""
+"""iPXE scripts: install under a grant, the local disk, or a refusal that prints a notice and boots the local disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def script(decision: Decision, host: str, url: str, committed: str = "") -> str:
     """The script that carries out a decision. `url` is the boot server's, without a slash at its end; `committed`: what
     the ramdisk is to know of the grant's nonce beforehand, where the boot network carries it.
 
-    Whoever is not installed is told the same, whatever the reason: it would teach a stranger what to say next time.
+    A machine that is not installed gets the same text for every reason: a reason would help an attacker.
     """
     if isinstance(decision, Install):
         return _install(decision.grant, host, url, committed)
@@ -29,7 +29,7 @@ def script(decision: Decision, host: str, url: str, committed: str = "") -> str:
 
 
 def discover(url: str) -> str:
-    """The first script of every machine: it comes back and says who it is. `netX` is the NIC that booted."""
+    """The first script of every machine: it asks again with the machine's identity. `netX`: the NIC that booted."""
     query = "mac=${netX/mac}&uuid=${uuid}&serial=${serial:uristring}&platform=${platform}"
     return f"#!ipxe\nchain --replace --autofree {url}/boot/ipxe?{query} || goto local\n{_LOCAL}"
 

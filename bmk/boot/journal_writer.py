@@ -1,4 +1,4 @@
-"""All that the boot service writes to the journal, by one thread: requests that arrive together share a transaction."""
+"""Writes the boot service's events in one thread: those of requests that arrive together share a transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class JournalWriter:
-    """One writer thread for one journal. What `tell` returned from is stored."""
+    """One writer thread for one journal. An event is stored when `tell` returns."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -22,7 +22,7 @@ class JournalWriter:
         self._writer: asyncio.Task[None] | None = None
 
     async def tell(self, event: Event) -> None:
-        """Store an event; while the thread is busy with others, they gather and go together."""
+        """Store an event; those that arrive while the thread is busy are stored together."""
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
         self._waiting.append((event, stored))

@@ -1,7 +1,6 @@
-"""Leases that stand in a host's way: dnsmasq gives an address to nobody else while a NIC that is gone holds it.
-
-Such a lease is given back in the name of that NIC (RFC 2131, DHCPRELEASE): dnsmasq is not restarted for a host, and its
-file of leases is its own. The message counts for dnsmasq only, which is on the same machine: it names its address.
+"""Stale leases: while a NIC that is gone has a lease, dnsmasq gives its address to no other. Such a lease is released
+in the name of that NIC (RFC 2131, DHCPRELEASE): dnsmasq is not restarted for a host, and its file of leases is its own.
+The message names dnsmasq's own address as server, so other servers ignore it.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Lease:
 
 
 def stale(text: str, owner: Callable[[str], Host | None], server: IPv4Address) -> Iterator[Lease]:
-    """What in dnsmasq's file of leases keeps hosts from their addresses. `owner`: whose an address is. Pure."""
+    """Leases in dnsmasq's file that keep hosts from their addresses. `owner`: the host of an address. Pure."""
     for found in _LEASE.finditer(text):
         host = owner(found["address"])
         if host is not None and found["mac"] != host.mac:
@@ -44,7 +43,7 @@ def stale(text: str, owner: Callable[[str], Host | None], server: IPv4Address) -
 
 
 def message(lease: Lease, server: IPv4Address) -> bytes:
-    """What the NIC would have sent before it went. Pure but for its number.
+    """The DHCPRELEASE of the NIC. Pure but for its random transaction number.
 
     Behind a relay that is the server's name for it (`dhcp-proxy` in bmk/boot/dnsmasq.py).
     """
@@ -56,20 +55,20 @@ def message(lease: Lease, server: IPv4Address) -> bytes:
 
 
 def _relay(host: Host, server: IPv4Address) -> IPv4Address:
-    """By way of whom the host's network asks; nobody when the server is on it."""
+    """The relay of the host's network; none when the server is attached to it."""
     relays = host.network.dhcp.relays if host.network.dhcp else ()
     return _NOBODY if server in host.network.cidr or not relays else relays[0]
 
 
 @dataclass(slots=True)
 class LeaseWatch:
-    """Looks what dnsmasq has leased, and gives back what is stale. A message that is lost is sent at the next look."""
+    """Reads dnsmasq's leases and releases stale ones. A lost message is sent again at the next look."""
 
     desk: RequestContext
     _told: set[Lease] = field(default_factory=set)
 
     async def look(self) -> None:
-        """Each lease is told once, as long as it is there."""
+        """Each lease is journaled once, as long as it exists."""
         desk, server = self.desk, self.desk.dc.spec.deployer.address
         found = set(stale(self._read(), desk.host_by_address, server))
         for lease in found:

@@ -1,4 +1,4 @@
-"""Whose address it is, by the kernel's neighbour table: the MAC behind an IPv4 address on an attached network."""
+"""The MAC of an IPv4 address on an attached network, from the kernel's neighbour table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINKS_FOR = 5.0  # seconds for which the list of attached networks is not asked
 
 @dataclass(slots=True)
 class Neighbours:
-    """Asks the kernel for one entry at a time: nothing of it is cached, so nothing of it is stale."""
+    """Asks the kernel for each entry; nothing is cached."""
 
     clock: Callable[[], float] = time.monotonic
     _channel: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

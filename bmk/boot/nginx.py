@@ -1,4 +1,4 @@
-"""nginx's configuration: bytes by nginx, decisions by the boot service. Pure."""
+"""nginx's configuration: nginx sends the files, the boot service decides who gets them. Pure."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class NginxServer:
     """Where nginx listens and what it serves.
 
     `boot`: its own directory; `files`: the mirror's; `loaders`: iPXE's; `service`: host:port or unix:/path.
-    `user` None: workers stay who the master is.
+    `user` None: workers run as the master's user.
     """
 
     address: str

@@ -1,6 +1,6 @@
 """The secrets of grants that are under way: one private file each beside the journal, gone with the grant.
 
-Never in the journal, which is copied and kept: whoever has a grant's nonce is its machine, for as long as it lives.
+Never in the journal, which is copied and kept: a grant's nonce authenticates its machine as long as the grant is open.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Nonces:
         return None
 
     def made(self, grant: str) -> bytes:
-        """The nonce of a grant, made when it has none: a run that was killed goes on with the same."""
+        """The nonce of a grant, made when it has none: a run that is continued after a kill uses the same."""
         return self.keep(grant, secrets.token_bytes(NONCE))
 
     def keep(self, grant: str, nonce: bytes) -> bytes:
-        """Keep the nonce of a grant unless it has one; returns the one that counts. Atomic among processes."""
+        """Store a nonce for a grant unless it has one; returns the stored one. Atomic among processes."""
         private_dir(self._directory)
         fresh = self._directory / f".{secrets.token_hex(8)}"
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -62,7 +62,7 @@ class Nonces:
         self._path(grant).unlink(missing_ok=True)
 
     def sweep(self, journal: Journal, now: float) -> None:
-        """Forget those whose grants are over, and what a process that was killed left half way."""
+        """Remove the nonces of ended grants, and unfinished files of killed processes."""
         for path in self._directory.glob("*") if self._directory.is_dir() else ():
             over = _over(journal, path.name, now) if _GRANT.fullmatch(path.name) else _stale(path, now)
             if over:

@@ -1,10 +1,10 @@
-"""docker-registry over TLS. Nodes get its certificate over ssh, by their pinned keys, and take images from nobody else.
+"""docker-registry over TLS. Nodes get its certificate over ssh and pull images only from a server that has it.
 
 python -m bmk.boot.registry --configuration REGISTRY.YML --address 10.20.0.5
 
-The server makes its own key, where nobody but its user can read it, and becomes docker-registry. The certificate is its
-own authority: what nodes trust is this one and no name. It is made again when the address changes or the file is gone;
-then `bmk plan` shows every host as pending, and the hosts pull images again after their converge.
+Makes a key that only its user can read, then becomes docker-registry. The certificate is self-signed: nodes trust this
+one certificate, and no name. It is made again when the address changes or the file is gone; then `bmk plan` shows every
+host as pending, and the hosts pull images again after their converge.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def certificate(boot: Path, address: str) -> str:
 
 
 def identify(boot: Path, address: str) -> None:
-    """Make sure that there is a key for this address, and the public half of just this key beside it."""
+    """Make a key and certificate for this address, unless there are; the certificate is always that of the key."""
     found = certificate_for(boot / PRIVATE, address)
     found = found or certificate_for(self_signed(boot / PRIVATE, "bmk registry", [address]), address)
     if certificate(boot, address) != found:

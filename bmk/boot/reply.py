@@ -1,4 +1,4 @@
-"""What the boot service answers, before it is HTTP."""
+"""An answer of the boot service, independent of the HTTP library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`headers` are of the service's own making; none carries what a machine sent."""
+    """`headers` are made by the service; none contains text that a machine sent."""
 
     status: int
     body: bytes = b""

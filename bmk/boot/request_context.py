@@ -1,4 +1,4 @@
-"""What the routes of the boot service share: the data center, the journal, and who it is that asks."""
+"""What the routes of the boot service share: the data center, the journal, and the identity of the client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bmk.datacenter.credentials import login_line, login_sources
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.journal import Event, Journal
 
-ARTIFACTS = "artifacts.json"  # below the boot directory; written by whoever knows the mirror
+ARTIFACTS = "artifacts.json"  # below the boot directory; written by the commands that read the mirror
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class RequestContext:
         self.serve(self.dc)
 
     def serve(self, dc: DataCenter) -> None:
-        """Answer for this data center from now on (its file changed)."""
+        """Replace the data center after its file changed."""
         self.dc = dc
         self._by_mac = {nic.mac: host for host in dc.hosts.values() for nic in host.nics}
         self._by_address = {str(host.address): host for host in dc.hosts.values()}
@@ -56,11 +56,9 @@ class RequestContext:
         return self._by_address.get(address)
 
     def speaks_for(self, client: str, host: Host) -> bool:
-        """Whether a request from address `client` can come from this host.
-
-        On a directly attached network the kernel's neighbour table says whose address it is: one of the host's MACs, or
-        it does not speak for it. Elsewhere it must be the host's own address, which DHCP gives to its MAC only. Hosts
-        that the lab plays on this very machine ask from here.
+        """Whether a request from address `client` can come from this host. On a directly attached network the kernel's
+        neighbour table has to show one of the host's MACs for it. On others it must be the host's own address, which
+        DHCP gives to its MAC only. Simulated hosts of a lab on this machine have a local address.
         """
         lab = host.profile.lab
         if lab is not None and lab.kind != "vm" and client == str(self.dc.spec.deployer.address):
@@ -85,7 +83,7 @@ class RequestContext:
         return self._artifacts[1]
 
     def authorized_keys(self, host: Host) -> tuple[str, ...]:
-        """The deployer's public ssh key, good from its addresses only; nothing before it was made."""
+        """The deployer's public ssh key, restricted to its addresses; empty before it was made."""
         try:
             public = (self.state / "ssh" / "id_ed25519.pub").read_text().strip()
         except FileNotFoundError:
@@ -98,9 +96,8 @@ class RequestContext:
         await self.recorder.tell(Event("http", kind, text, host=host, level=level, data=data, at=self.now()))
 
     async def overhear(self, kind: str, text: str, host: Host | None, client: str, **data: Any) -> None:
-        """Like `tell`, for what anybody may ask: the same again within a minute is only counted.
-
-        Who speaks for the host is counted apart from those who only name it: they cannot crowd its own events out.
+        """Like `tell`, for requests that need no proof: repetitions within a minute are only counted. Requests from the
+        host's address have a limit of their own, so that others who name the host cannot use it up.
         """
         name, own = (None, False) if host is None else (host.name, self.speaks_for(client, host))
         if self.fold.worth_telling((name, own), (kind, text, client, data.get("mac"), data.get("grant")), self.now()):

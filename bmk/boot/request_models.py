@@ -1,4 +1,4 @@
-"""Everything that machines send, as models: what does not fit is refused here, what fits is bounded and plain."""
+"""Everything that machines send, as models: bounded in size, free of control characters; anything else is refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SigningKey = Annotated[Public, _key(SIGNER.read)]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks. `client`: its address, which nginx alone says; `token`: the bearer token, empty when it sent none."""
+    """Who asks. `client`: its address, as nginx reports it; `token`: the bearer token, empty when it sent none."""
 
     client: str
     token: str = ""
@@ -64,7 +64,7 @@ class _RequestModel(BaseModel):
 
 
 class BootQuestion(_RequestModel):
-    """What iPXE asks with: its values are a stranger's, so anything is taken and nothing of it is believed."""
+    """The query of iPXE. Unauthenticated: any value is accepted, and none is trusted."""
 
     mac: Annotated[Line, AfterValidator(lambda text: text.lower().replace("-", ":"))] = ""
     uuid: Line | None = None
@@ -94,7 +94,7 @@ class Presented(_RequestModel):
 
 
 class Troubled(_RequestModel):
-    """Why a machine cannot show any of it."""
+    """Why a machine cannot present a TPM."""
 
     problem: Line = Field(min_length=1)
 
@@ -112,13 +112,13 @@ class Evidence(_RequestModel):
 
 
 class Claim(Inspection):
-    """The claim of a grant: what the machine is, and the token that its ramdisk made up to be known by from now on."""
+    """The claim of a grant: the facts of the machine, and the token by which its ramdisk authenticates from then on."""
 
     token: Token
     evidence: Evidence | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What the machine is: without the token, which is kept nowhere, and the evidence, which is checked."""
+        """The facts of the machine, without token (only its hash is stored) and evidence (it is checked)."""
         return self.model_dump(mode="json", exclude={"token", "evidence"})
 
 
@@ -132,7 +132,7 @@ class ProgressReport(_RequestModel):
     seconds_left: Number | None = None
 
 
-# The kinds that an install ramdisk owns. Everything else that it may call an event is only something that it said.
+# The kinds of events that an install ramdisk may write. Any other kind is recorded as a message.
 AgentKind = Literal["image.started", "image.progress", "image.written", "agent.configured", "agent.said"]
 _KINDS = frozenset(get_args(AgentKind))
 
@@ -164,7 +164,7 @@ class Done(_RequestModel):
 
 
 class FailureReport(_RequestModel):
-    """Why the ramdisk gave up. `code`: the kind of failure, which bmk has advice for; the words are the machine's."""
+    """Why the ramdisk gave up. `code`: the kind of failure, for which bmk has a hint; the texts are untrusted."""
 
     code: Line = ""
     what: Text = ""

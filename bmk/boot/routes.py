@@ -19,7 +19,7 @@ from bmk.datacenter.resolve import Host
 from bmk.errors import PreflightRefused
 
 _WORD = {Install: "install", Local: "local", Refuse: "refuse"}
-_NOTHING = Reply(403)  # without a reason: it would teach a stranger what to say
+_NOTHING = Reply(403)  # without a reason: a reason would help an attacker to forge the request
 
 
 async def healthz(desk: RequestContext) -> Reply:
@@ -29,7 +29,7 @@ async def healthz(desk: RequestContext) -> Reply:
 
 
 async def boot(desk: RequestContext, asker: Client, asked: BootQuestion) -> Reply:
-    """The iPXE script of a machine; the script that asks who it is when it did not say."""
+    """The iPXE script of a machine; one that makes it identify itself when the request has no MAC."""
     if not asked.mac:
         await desk.overhear("boot.asked", "asks what to boot", desk.host_by_address(asker.client), asker.client)
         return Reply(200, discover(desk.url).encode())

@@ -84,7 +84,7 @@ def write_hosts(dc: DataCenter, state: Path) -> bool:
 
 
 def registry_certificate(dc: DataCenter, state: Path) -> str:
-    """What nodes know the registry by (PEM); empty as long as it has not run."""
+    """The registry's certificate that nodes pin (PEM); empty as long as it has not run."""
     return registry.certificate(state / "boot", str(dc.spec.deployer.address))
 
 
@@ -105,7 +105,7 @@ def _service(dc: DataCenter, state: Path, artifacts: Artifacts | None, setting: 
 
 
 def _served(mirror_root: Path, artifacts: Artifacts) -> tuple[Path, list[str]]:
-    """The directory of files, and what in it only grants open."""
+    """The directory of files, and those of them that need a grant."""
     paths = (installer_path(artifacts, name) for name in nginx.INSTALLER)
     return mirror_root / "files", [path for path in paths if path]
 
@@ -128,8 +128,8 @@ def _nginx(dc: DataCenter, boot: Path, served: tuple[Path, list[str]], setting: 
 
 def _dnsmasq(dc: DataCenter, boot: Path) -> Process:
     files = {boot / name: text for name, text in dnsmasq.render(dc, boot).items()}
-    # --no-daemon also means: stay who you are. In a user namespace there is nobody else to become; systemd's unit
-    # starts it as an ordinary user with the three capabilities that it needs.
+    # --no-daemon also means: keep the user. A user namespace has no other one;
+    # systemd's unit starts it as an ordinary user with the three capabilities that it needs.
     return Process("dnsmasq", ("dnsmasq", "--no-daemon", f"--conf-file={boot / dnsmasq.CONFIGURATION}"), files=files)
 
 

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         dc = load()
         desk = RequestContext(dc, dc.state, open_journal(dc), JournalWriter(open_journal(dc)))
-        gc.freeze()  # the data center is there to stay: looking through it again and again is a third of an answer
+        gc.freeze()  # the data center stays loaded; scanning it in each collection is a third of an answer
         uvloop.run(run(desk, options.listen, load))
     except BmkError as error:
         sys.stderr.write(f"{error}\n")

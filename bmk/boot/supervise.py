@@ -1,6 +1,5 @@
-"""Tasks beside the answering: one that fails is told, waits and begins again, and never takes another one with it.
-
-How they are is in the journal, so that `bmk status` shows it without asking the service.
+"""Background tasks of the boot service: one that fails is journaled and restarted after a pause; the others go on.
+Their state is in the journal, so that `bmk status` shows it without asking the service.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from bmk.boot.journal_writer import JournalWriter
 from bmk.journal import Event, Journal
 from bmk.journal.host_status import age
 
-OWNER, KEY = "@boot", "tasks"  # the record of how the tasks are
+OWNER, KEY = "@boot", "tasks"  # the record of the tasks' state
 BEAT = 15.0  # seconds between two records
 _SILENT = 4 * BEAT  # seconds without a record after which the service counts as gone
-_FIRST, _LONGEST = 1.0, 60.0  # seconds before a task begins again: doubled each time, from the start after a good while
+_FIRST, _LONGEST = 1.0, 60.0  # seconds before a task begins again: doubled each time; reset when it ran for long
 
 Work = Callable[[], Awaitable[None]]
 
 
 class TaskState(BaseModel):
-    """`restarts` since the service started; `error`: what the last one was about, at `failed` (epoch seconds)."""
+    """`restarts` since the service started; `error`: that of the last failure, at `failed` (epoch seconds)."""
 
     alive: bool = True
     restarts: int = 0
@@ -53,7 +52,7 @@ class ServiceState(BaseModel):
 
 
 def read_state(journal: Journal) -> ServiceState | None:
-    """How the boot service is; None when it was stopped in good order, or never ran."""
+    """The last recorded state; None when the service was stopped properly, or never ran."""
     try:
         return ServiceState.model_validate(journal.facts(OWNER).get(KEY))
     except ValidationError:
@@ -70,13 +69,13 @@ class TaskSupervisor:
     states: dict[str, TaskState] = field(default_factory=dict)
 
     async def run(self, tasks: dict[str, Work]) -> None:
-        """Run all of them, and the record of how they are, for ever."""
+        """Run all tasks and record their state, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for name, work in {**tasks, "state": self._beat}.items():
                 group.create_task(self._keep(name, work))
 
     async def close(self) -> None:
-        """The service ends in good order: nobody need look for it."""
+        """Remove the record: the service was stopped properly."""
         await self.recorder.run(lambda journal: journal.forget(OWNER, KEY))
 
     async def _keep(self, name: str, work: Work) -> None:
@@ -95,7 +94,7 @@ class TaskSupervisor:
             state.alive, state.restarts = True, state.restarts + 1
 
     async def _failed(self, name: str, state: TaskState, problem: str) -> None:
-        """Into the log always, into the journal when it is news: what fails may be the journal."""
+        """Log it always, journal it when the error is a new one: what fails may be the journal."""
         sys.stderr.write(f"bmk: task {name} failed and begins again: {problem}\n")
         news = problem != state.error
         state.alive, state.error, state.failed = False, problem, self.now()

@@ -1,4 +1,4 @@
-"""Beside answering, the boot service follows dnsmasq's log and leases, ends old grants, notices changed files."""
+"""Background tasks of the boot service: dnsmasq's log and leases, expired grants, changed files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from bmk.journal import Event, Journal
 
 _EVERY = 0.25  # seconds between looks at the log
 _SELDOM = 2.0  # seconds between looks at grants, at the data center's files, and at what was folded
-_DHCP_EACH = 100  # messages of one host that are told in a minute: a boot has about twenty
+_DHCP_EACH = 100  # messages of one host that are journaled in a minute: a boot has about twenty
 
 Stamp = frozenset[tuple[str, int, int, int]]
 
 
 def tasks(desk: RequestContext, reload: Callable[[], DataCenter]) -> dict[str, Work]:
-    """What the service does beside answering, by name; each runs for ever. Begun again, it goes on where it was."""
+    """The background tasks by name; each runs until cancelled, and continues where it was when it is restarted."""
     changes = FileWatcher(desk, reload)
     return {
         "dhcp-log": lambda: again(_EVERY, DhcpWatch(desk, _resumed(desk)).look),
@@ -65,8 +65,8 @@ async def _tell_repeats(desk: RequestContext) -> None:
 class DhcpWatch:
     """Turns new lines of dnsmasq's log into events. The place in the log is kept, so that a restart repeats nothing.
 
-    Strangers ask for ever on a shared network: the same message of the same one is told once a minute, of all together
-    not many. Of a host each is told, up to a number that no honest machine reaches.
+    Unknown machines may ask for ever on a shared network: a message of each is journaled once a minute, and few of all
+    together. Of a known host every message is, up to a number that no boot reaches.
     """
 
     desk: RequestContext
@@ -122,7 +122,7 @@ class FileWatcher:
         self._seen = stamp(desk.dc.source.parent)
 
     async def look(self) -> None:
-        """Whatever fails but the file itself is tried again at the next look: the change is not lost."""
+        """Any failure but an invalid file is tried again at the next look: the change is not lost."""
         desk = self._desk
         now = await asyncio.to_thread(stamp, desk.dc.source.parent)
         if now == self._seen:
@@ -142,7 +142,7 @@ class FileWatcher:
 def stamp(directory: Path) -> Stamp:
     """Path, time, size and inode of all YAML files below a data center's directory: racks may have files of their own.
 
-    Hidden files are an editor's, and a file may vanish or be unreadable while one looks: neither is an error.
+    Hidden files belong to editors. A file that vanishes or is unreadable meanwhile is no error.
     """
     found = set()
     for parent, folders, names in os.walk(directory):

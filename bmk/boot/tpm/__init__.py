@@ -1,1 +1,1 @@
-"""Attestation by TPM, on the deployer: which TPM a host has, the challenge that only this can meet, and its quote."""
+"""Attestation by TPM, on the deployer: which TPM a host has, a challenge that only this TPM can answer, its quote."""

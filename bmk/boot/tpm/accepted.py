@@ -17,7 +17,7 @@ _MOST = 8  # presented keys that are kept of a host, the newest
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An endorsement key as something presented it that speaks for the host. `at`: seconds since the epoch.
+    """An endorsement key, presented from an address of the host. `at`: seconds since the epoch.
 
     `ek`: digest of the public key; `issuer`: whom its certificate names, unchecked, "" without one; `client` and `mac`:
     where the question came from.
@@ -54,8 +54,8 @@ def remember(journal: Journal, host: str, new: Seen) -> None:
 
 
 def accept(journal: Journal, host: str, ek: str, now: float) -> None:
-    """From now on the TPM with this endorsement key is this host's, and no other. An open grant that another one might
-    have been proven for is over. PreflightRefused for a key that is another host's.
+    """Accept the TPM with this endorsement key as the host's only one. An open grant ends: another TPM may have been
+    proven for it. PreflightRefused for a key that is another host's.
     """
     with journal.transaction():
         others = (name for name, (digest, _) in accepted_at(journal).items() if digest == ek and name != host)
@@ -77,7 +77,7 @@ def accept(journal: Journal, host: str, ek: str, now: float) -> None:
 
 
 def refuse(journal: Journal, host: str, now: float) -> bool:
-    """Take the acceptance back and forget what was presented; an open grant is over. False: there was nothing."""
+    """Remove the accepted key and all that were presented; an open grant ends. False: there was nothing."""
     with journal.transaction():
         before, known = accepted(journal, host), seen(journal, host)
         journal.forget(host, _ACCEPTED)
@@ -90,7 +90,7 @@ def refuse(journal: Journal, host: str, now: float) -> bool:
 
 
 def _end_unclaimed(journal: Journal, host: str, now: float) -> None:
-    """The TPM that was accepted until now may have met the challenge already."""
+    """End the host's open grant: the TPM that was accepted before may have answered its challenge."""
     grant = grants.current(journal, host, now)
     if grant is not None and grant.attest == "tpm" and grant.claimed is None:
         grants.end(journal, grant.id, "revoked", now)

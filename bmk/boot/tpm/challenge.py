@@ -1,7 +1,7 @@
 """The challenge: the grant's secret, for the TPM that a person accepted as the host's, and for no other.
 
-It may be answered to anybody who speaks for the host. Only that TPM can open it, while the signing key that it names is
-loaded there.
+Any client at the host's address may get it: only that TPM can decrypt it, while the signing key that it names is
+loaded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ISSUER = 200  # characters
 
 
 async def challenge(desk: RequestContext, asker: Client, grant_id: str, said: Presented | Troubled | None) -> Reply:
-    """What the machine's TPM has to open, as JSON of base64; a refusal for every other TPM, and for none."""
+    """What the machine's TPM has to decrypt, as JSON of base64; a refusal unless it is the accepted TPM."""
     kind = "agent.refused"
     try:
         grant = grants.get(desk.reader, grant_id)
@@ -49,7 +49,7 @@ async def challenge(desk: RequestContext, asker: Client, grant_id: str, said: Pr
 
 
 def _host(desk: RequestContext, asker: Client, grant: Grant) -> Host:
-    """The host of a grant that a TPM is to prove, if this may be it that asks. PreflightRefused says why not."""
+    """The host of a grant with attestation by TPM, if the client may be that host. Raises PreflightRefused."""
     host = desk.dc.hosts.get(grant.host)
     if host is None or grant.attest != "tpm":
         raise PreflightRefused("no TPM is asked to prove this grant", where=grant.host)
@@ -61,8 +61,8 @@ def _host(desk: RequestContext, asker: Client, grant: Grant) -> Host:
 
 
 async def _recognise(desk: RequestContext, asker: Client, grant: Grant, said: Presented) -> None:
-    """PreflightRefused unless it is the accepted TPM. While none is, nobody can prove anything: the grant ends, so that
-    whoever waits learns it at once.
+    """PreflightRefused unless it is the accepted TPM. When none is accepted the grant ends, so that the waiting run
+    fails at once.
     """
     wanted, shown = accepted(desk.reader, grant.host), said.ek.digest
     if shown == wanted:

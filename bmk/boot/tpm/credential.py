@@ -54,28 +54,26 @@ def check_quote(key: Public, quoted: bytes, signed: bytes, qualifying: bytes, pc
 
 
 def issuer(certificate: bytes, ek: Public) -> str:
-    """Who says that it made the TPM of `ek`: as its certificate names it, which nobody has checked. "": it has none of
-    this key that can be read.
-    """
+    """The maker of the TPM with `ek`, as its certificate says, unchecked; "": no readable certificate of this key."""
     try:
         found = load_der_x509_certificate(_whole(certificate))
         wanted = _point(ek) if not ek.rsa else _rsa(ek)
         spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         same = found.public_key().public_bytes(*spki) == wanted.public_bytes(*spki)
         return found.issuer.rfc4514_string() if same else ""
-    except Exception:  # a stranger's DER: whatever its parser stumbles over, it names nobody
+    except Exception:  # untrusted DER: any failure of its parser means that it names nobody
         return ""
 
 
 def _rsa_seed(ek: Public) -> tuple[bytes, bytes]:
-    """A seed, and what only the key's TPM can make it of again."""
+    """A seed, and the seed encrypted to the key."""
     seed = secrets.token_bytes(_DIGEST)
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), b"IDENTITY\0")
     return seed, _rsa(ek).encrypt(seed, oaep)
 
 
 def _ecc_seed(ek: Public) -> tuple[bytes, bytes]:
-    """The same by a key that exists for this once."""
+    """The same by an ephemeral key."""
     ours = ec.generate_private_key(ec.SECP256R1())
     shared = ours.exchange(ec.ECDH(), _point(ek))
     numbers = ours.public_key().public_numbers()
@@ -100,6 +98,6 @@ def _point(key: Public) -> ec.EllipticCurvePublicKey:
 
 
 def _whole(certificate: bytes) -> bytes:
-    """Without what is after it: the area that it lies in may be larger."""
+    """The certificate without trailing bytes: the NV area may be larger."""
     more = certificate[1] & 0x7F  # bytes of its length, as DER has it
     return certificate[: 2 + more + int.from_bytes(certificate[2 : 2 + more], "big")]

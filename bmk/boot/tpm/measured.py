@@ -1,6 +1,6 @@
 """How a machine was booted, as its TPM signed it: checked when it claims its grant, and kept as evidence.
 
-Which values are good is not judged: firmware, its settings and each kernel of ours change them.
+No values are required: firmware, its settings and each kernel of ours change them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECORD = "measured"  # of a host: {ek, pcrs: {number: hex}, resets, firmware, gr
 
 
 def check(evidence: Evidence | None, root: bytes | None, grant: Grant) -> None:
-    """Refuse a claim whose quote is not of the TPM that met the challenge: PreflightRefused."""
+    """Raises PreflightRefused for a claim whose quote is not of the TPM that answered the challenge."""
     try:
         if evidence is None or root is None:
             raise ValueError("there is none")
@@ -31,7 +31,7 @@ def check(evidence: Evidence | None, root: bytes | None, grant: Grant) -> None:
 
 
 def remember(journal: Journal, grant: Grant, evidence: Evidence | None, now: float) -> None:
-    """Keep what was checked, and say what differs from the last time."""
+    """Record the checked values, and journal what differs from the last installation."""
     if evidence is None:
         return
     quote, values = Quote.read(evidence.quoted), {str(number): value for number, value in sorted(evidence.pcrs.items())}

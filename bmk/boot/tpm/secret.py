@@ -1,7 +1,7 @@
 """What the deployer derives of a grant's secret where a TPM carries it. Pure.
 
-Two secrets, of which neither tells the other: the nonce, which the kernel's command line commits to before anybody has
-it, and what a credential carries, which is another one for each signing key.
+Two secrets, of which neither reveals the other: the nonce, to which the kernel's command line commits, and the secret
+of a credential, which differs for each signing key.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hmac
 
 
 def nonce(root: bytes) -> bytes:
-    """What deployer and ramdisk prove themselves with."""
+    """The nonce by which deployer and ramdisk authenticate."""
     return hmac.digest(root, b"bmk nonce of a grant", "sha256")
 
 
