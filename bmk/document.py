@@ -131,7 +131,7 @@ def parse_document(text: str, path: Path, tags: Tags | None = None) -> Document:
     return Document(path, text, value, tuple(builder.flaws))
 
 
-class _Writer(Dumper):  # type: ignore[misc]
+class _Writer(Dumper):  # type: ignore[misc]  # PyYAML's C class has no types
     """What JSON for Ansible writes as a mapping, a text that is no template, has a tag in YAML."""
 
     def mapping(self, value: dict[str, Any]) -> Any:

@@ -124,7 +124,7 @@ class _Writer:
                     head += block
                     if len(head) < HEAD and self._download.position != self._download.total:
                         continue  # the connection broke very early
-                    about, block = self._fitting(About.read(head)), memoryview(head)  # noqa: PLW2901
+                    about, block = self._fitting(About.read(head)), memoryview(head)  # noqa: PLW2901 - the rest of the block replaces it
                     mark(self._device, self._size)
                     zstd, mover = self._start()
                 if zstd is not None and not _feed(zstd, block):

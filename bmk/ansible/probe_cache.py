@@ -24,7 +24,7 @@ Result = dict[str, Any]
 _TAIL = 4096  # characters of what a module that broke off had printed
 
 
-class CachedModule(ActionBase):  # type: ignore[misc]
+class CachedModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """Runs the module of its task's own name on the host, by bmk/ansible/module_runner.py."""
 
     supports_raw_params = False

@@ -63,7 +63,11 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One BMC. Safe to print: the password masks itself."""
+    """One BMC. Safe to print: the password masks itself.
+
+    `machine` says which one is meant where a BMC has several behind it. `notify` gets an Event for each write and
+    retry. `logins` remembers refused passwords: give the same to all conversations of a run.
+    """
 
     address: str
     port: int | None

@@ -60,7 +60,7 @@ class OneOrigin(HTTPAdapter):
         kwargs |= {"assert_fingerprint": pin.removeprefix("sha256:")} if pin else {}
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:  # noqa: ARG002
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:  # noqa: ARG002 - signature of requests
         """Certificates are judged by our context alone, whatever the caller or the environment says of `verify`."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {"cert_reqs": self._context.verify_mode}
@@ -68,7 +68,7 @@ class OneOrigin(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: the original would load the authorities that requests knows into our context."""
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ARG002
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ARG002 - signature of requests
         """One exchange. A write that is redirected is not made a read, as requests would, which drops its body.
 
         A BMC that knows the place by another spelling (a slash at the end) gets the write there; else a redirect says

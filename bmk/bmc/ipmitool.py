@@ -139,7 +139,7 @@ def _hear(process: subprocess.Popen[bytes], seconds: float, script: str) -> tupl
 
     `script` is what it is told, less than a pipe holds.
     """
-    assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - for mypy
     with suppress(BrokenPipeError):
         process.stdin.write(script.encode())
         process.stdin.close()

@@ -221,10 +221,10 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
     def _connect(self) -> None:
         """Make ready to send; nothing is sent yet."""
-        import sushy.connector  # noqa: PLC0415
+        import sushy.connector  # noqa: PLC0415 - imported late: slow
 
         from bmk.bmc.https import OneOrigin, go_by  # noqa: PLC0415 - requests costs as much
-        from bmk.bmc.login import Login  # noqa: PLC0415
+        from bmk.bmc.login import Login  # noqa: PLC0415 - imported late: slow
 
         logging.getLogger("sushy").propagate = False  # what it would say there, we say as events
         url = f"https://{self._access.address}:{self._access.port or 443}"
@@ -235,7 +235,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
     def _drive(self, link: str) -> Any:
         """A virtual drive as sushy has it, which knows what each BMC wants to hear."""
-        from sushy.resources.manager.virtual_media import VirtualMedia as Drive  # noqa: PLC0415
+        from sushy.resources.manager.virtual_media import VirtualMedia as Drive  # noqa: PLC0415 - imported late: slow
 
         return Drive(self._conn, link)
 
@@ -271,7 +271,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
 
     def _part(self, path: str) -> Json:
         """A document that may be lacking. Raises Lacking; what is there and cannot be read is an event, once."""
-        import sushy.exceptions as errors  # noqa: PLC0415
+        import sushy.exceptions as errors  # noqa: PLC0415 - imported late: slow
 
         try:
             return self._get(path)
@@ -287,7 +287,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         raise Lacking(why)
 
     def _there(self, link: str | None) -> Json:
-        import sushy.exceptions as errors  # noqa: PLC0415
+        import sushy.exceptions as errors  # noqa: PLC0415 - imported late: slow
 
         try:
             return self._get(link) if link else {}
@@ -301,7 +301,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         return path, answer.headers.get("ETag") or text_at(answer.json(), "@odata.etag")
 
     def _patch(self, path: str, body: Json, etag: str | None) -> None:
-        import sushy.exceptions as errors  # noqa: PLC0415
+        import sushy.exceptions as errors  # noqa: PLC0415 - imported late: slow
 
         try:
             self._conn.patch(path, data=body, etag=etag)
@@ -321,7 +321,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
         """sushy's errors as ours: Busy when trying again may help, BmcError when it will not."""
-        import sushy.exceptions as errors  # noqa: PLC0415
+        import sushy.exceptions as errors  # noqa: PLC0415 - imported late: slow
 
         try:
             yield

@@ -35,52 +35,54 @@ _UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: b
 
 
 async def admit(
-    desk: RequestContext, asker: Client, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]
+    context: RequestContext, asker: Client, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]
 ) -> Reply:
     """Nothing is read before it is proven, where the grant asks for it; then the answer is proven too."""
     try:
-        grant = grants.get(desk.reader, grant_id)
+        grant = grants.get(context.reader, grant_id)
     except PreflightRefused:
         return await handle()  # which says that there is no such grant
     try:
-        key = check(Nonces.of(desk.reader), grant, sent)
+        key = check(Nonces.of(context.reader), grant, sent)
     except NotYet:
-        text = f"asks before its secret was read from the host's console: {desk.whence(asker.client)}"
-        await desk.overhear("attest.unheard", text, desk.dc.hosts.get(grant.host), asker.client)
+        text = f"asks before its secret was read from the host's console: {context.whence(asker.client)}"
+        await context.overhear("attest.unheard", text, context.dc.hosts.get(grant.host), asker.client)
         return _NOT_YET
     except Unproven as error:
-        error.what = f"{error.what}: {desk.whence(asker.client)}"
-        return await refused(desk, asker, grant_id, error, "attest.refused")
+        error.what = f"{error.what}: {context.whence(asker.client)}"
+        return await refused(context, asker, grant_id, error, "attest.refused")
     return proven(await handle(), key, sent)
 
 
-async def claim(desk: RequestContext, asker: Client, grant_id: str, said: Claim | None) -> Reply:
+async def claim(context: RequestContext, asker: Client, grant_id: str, said: Claim | None) -> Reply:
     """Facts against a spec, once, for the machine of the grant; the same claim again is answered the same."""
     try:
         if said is None:
             raise PreflightRefused("the claim cannot be read", hint="is the ramdisk of this version of bmk?")
-        grant = grants.get(desk.reader, grant_id)
-        host = _checked(desk, asker, grant, said)
+        grant = grants.get(context.reader, grant_id)
+        host = _checked(context, asker, grant, said)
         if grant.attest == "tpm":
-            measured.check(said.evidence, Nonces.of(desk.reader).get(grant_id), grant)
-        spec = install_spec(host, grant, desk.artifacts(), InstallServer(desk.dc.name, desk.url, _keys(desk, host)))
+            measured.check(said.evidence, Nonces.of(context.reader).get(grant_id), grant)
+        spec = install_spec(
+            host, grant, context.artifacts(), InstallServer(context.dc.name, context.url, _keys(context, host))
+        )
         taken = Taken(asker.client, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
-        before = await desk.recorder.run(lambda journal: _claimed(journal, grant, said, taken, desk.now()))
+        before = await context.recorder.run(lambda journal: _claimed(journal, grant, said, taken, context.now()))
     except PreflightRefused as error:
-        return await refused(desk, asker, grant_id, error)
+        return await refused(context, asker, grant_id, error)
     return Reply(200, before.spec.encode(), "application/json")
 
 
-def _checked(desk: RequestContext, asker: Client, grant: Grant, said: Claim) -> Host:
+def _checked(context: RequestContext, asker: Client, grant: Grant, said: Claim) -> Host:
     """The host of the grant, if this is it that asks. PreflightRefused says why not."""
-    host = desk.dc.hosts.get(grant.host)
+    host = context.dc.hosts.get(grant.host)
     if host is None:
         raise PreflightRefused("the host is not in the data center file any more", where=grant.host)
     if grant.claimed is not None:
         return host  # grants.claim() lets nobody in but the claimer, who says again what was checked then
-    own_address = desk.speaks_for(asker.client, host)
+    own_address = context.speaks_for(asker.client, host)
     facts = BootFacts(said.macs, said.uuid, said.serial, complete=True, own_address=own_address)
-    decision = decide(facts, grant, desk.now())
+    decision = decide(facts, grant, context.now())
     if not isinstance(decision, Install):
         hint = "" if own_address else "reserve the address for the host's MAC in your DHCP server"
         hint = hint or getattr(decision, "hint", "bmk plan DC")
@@ -88,8 +90,8 @@ def _checked(desk: RequestContext, asker: Client, grant: Grant, said: Claim) -> 
     return host
 
 
-def _keys(desk: RequestContext, host: Host) -> tuple[str, ...]:
-    keys = desk.authorized_keys(host)
+def _keys(context: RequestContext, host: Host) -> tuple[str, ...]:
+    keys = context.authorized_keys(host)
     if not keys:
         # Without a key nobody could log in: better no install than a machine out of reach.
         raise PreflightRefused("the deployer has no ssh key yet", hint="bmk provision DC makes one")
@@ -107,15 +109,15 @@ def _claimed(journal: Journal, grant: Grant, said: Claim, taken: Taken, now: flo
     return before
 
 
-async def events(desk: RequestContext, asker: Client, grant_id: str, said: list[Any] | None) -> Reply:
+async def events(context: RequestContext, asker: Client, grant_id: str, said: list[Any] | None) -> Reply:
     """A list of {kind, text, level, data} from the one who claimed the grant, while it is open."""
-    grant = grants.claimant(desk.reader, grant_id, asker.token, asker.client)
-    if grant is None or not grant.open_at(desk.now()):
-        return await _no_claimer(desk, asker, grant_id)
+    grant = grants.claimant(context.reader, grant_id, asker.token, asker.client)
+    if grant is None or not grant.open_at(context.now()):
+        return await _no_claimer(context, asker, grant_id)
     if said is None:
         return _UNREADABLE
-    found = [_event(grant, one, desk.now()) for one in said]
-    await desk.recorder.run(lambda journal: journal.extend(found))
+    found = [_event(grant, one, context.now()) for one in said]
+    await context.recorder.run(lambda journal: journal.extend(found))
     return json_reply(200, {"stored": len(found)})
 
 
@@ -128,19 +130,19 @@ def _event(grant: Grant, one: Any, now: float) -> Event:
     return Event("agent", told.kind, told.text, grant.host, level=told.level, data={**data, "grant": grant.id}, at=now)
 
 
-async def done(desk: RequestContext, asker: Client, grant_id: str, said: Done | None) -> Reply:
+async def done(context: RequestContext, asker: Client, grant_id: str, said: Done | None) -> Reply:
     """The proof of an install. It spends the grant; the same report again is answered the same for a while."""
-    grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
+    grant, now = grants.claimant(context.reader, grant_id, asker.token, asker.client), context.now()
     if grant is not None and grant.ended_as("spent", now):
         return json_reply(200, {"outcome": "spent"})
     if grant is None or not grant.may_finish(now):
-        return await _no_claimer(desk, asker, grant_id)
+        return await _no_claimer(context, asker, grant_id)
     problem = "it cannot be read" if said is None else _problem(grant, said)
     if said is None or problem:
-        await _end(desk, grant, FailureReport(what=f"the report does not prove the install: {problem}"))
+        await _end(context, grant, FailureReport(what=f"the report does not prove the install: {problem}"))
         return _UNPROVEN
-    if not await desk.recorder.run(lambda journal: _installed(journal, grant, said, now)):
-        return await _no_claimer(desk, asker, grant_id)
+    if not await context.recorder.run(lambda journal: _installed(journal, grant, said, now)):
+        return await _no_claimer(context, asker, grant_id)
     return json_reply(200, {"outcome": "spent"})
 
 
@@ -179,20 +181,20 @@ def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool
     return finished
 
 
-async def failed(desk: RequestContext, asker: Client, grant_id: str, said: FailureReport | None) -> Reply:
+async def failed(context: RequestContext, asker: Client, grant_id: str, said: FailureReport | None) -> Reply:
     """The ramdisk gave up: what and why. The grant is over; the machine stays reachable for a look."""
-    grant, now = grants.claimant(desk.reader, grant_id, asker.token, asker.client), desk.now()
+    grant, now = grants.claimant(context.reader, grant_id, asker.token, asker.client), context.now()
     if grant is not None and grant.ended_as("failed", now):
         return json_reply(200, {"outcome": "failed"})
     if grant is None or not grant.open_at(now):
-        return await _no_claimer(desk, asker, grant_id)
-    await _end(desk, grant, said or FailureReport(what="the ramdisk gave up with words that cannot be read"))
+        return await _no_claimer(context, asker, grant_id)
+    await _end(context, grant, said or FailureReport(what="the ramdisk gave up with words that cannot be read"))
     return json_reply(200, {"outcome": "failed"})
 
 
-async def _end(desk: RequestContext, grant: Grant, said: FailureReport) -> None:
+async def _end(context: RequestContext, grant: Grant, said: FailureReport) -> None:
     """Grant and reason together: who waits for the end of the grant finds the reason."""
-    now, data = desk.now(), {**said.model_dump(exclude={"what"}), "grant": grant.id}
+    now, data = context.now(), {**said.model_dump(exclude={"what"}), "grant": grant.id}
     text = said.what or "the ramdisk gave up"
     told = Event("agent", "agent.failed", text, host=grant.host, level="error", data=data, at=now)
 
@@ -201,22 +203,22 @@ async def _end(desk: RequestContext, grant: Grant, said: FailureReport) -> None:
             if grants.end(journal, grant.id, "failed", now):
                 journal.append(told)
 
-    await desk.recorder.run(end)
+    await context.recorder.run(end)
 
 
-async def _no_claimer(desk: RequestContext, asker: Client, grant_id: str) -> Reply:
+async def _no_claimer(context: RequestContext, asker: Client, grant_id: str) -> Reply:
     what = "this is not the address and the token of the grant's claim, or the grant is over"
-    return await refused(desk, asker, grant_id, PreflightRefused(what, where=grant_id))
+    return await refused(context, asker, grant_id, PreflightRefused(what, where=grant_id))
 
 
 async def refused(
-    desk: RequestContext, asker: Client, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
+    context: RequestContext, asker: Client, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
 ) -> Reply:
     """One text for the machine, all of it for the journal."""
     try:
-        host = desk.dc.hosts.get(grants.get(desk.reader, grant_id).host)
+        host = context.dc.hosts.get(grants.get(context.reader, grant_id).host)
     except PreflightRefused:
         host = None
     data = {"level": "warning", "hint": error.hint, "grant": grant_id if host else None}
-    await desk.overhear(kind, f"refused: {error.what}", host, asker.client, **data)
+    await context.overhear(kind, f"refused: {error.what}", host, asker.client, **data)
     return _REFUSED

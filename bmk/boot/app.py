@@ -33,8 +33,8 @@ class _TooLarge(Exception):
     """The body is longer than any honest one."""
 
 
-def application(desk: RequestContext) -> Router:
-    """All routes of the boot service for one desk. A bare router: what Starlette's middleware would catch is caught."""
+def application(context: RequestContext) -> Router:
+    """All routes of the boot service. A bare router: errors that Starlette's middleware would catch are caught here."""
     agent: dict[str, tuple[Callable[..., Awaitable[Reply]], type[BaseModel] | TypeAdapter[Any]]] = {
         "claim": (agent_routes.claim, Claim),
         "events": (agent_routes.events, Events),
@@ -42,40 +42,42 @@ def application(desk: RequestContext) -> Router:
         "failed": (agent_routes.failed, FailureReport),
     }
     table = [
-        _route(desk, "/boot/ipxe", _boot),
-        _route(desk, "/authorize", _authorize),
-        _route(desk, "/healthz", lambda desk, _: routes.healthz(desk)),
+        _route(context, "/boot/ipxe", _boot),
+        _route(context, "/authorize", _authorize),
+        _route(context, "/healthz", lambda context, _: routes.healthz(context)),
     ]
-    table.append(_route(desk, "/agent/{grant}/challenge", _challenge, "POST"))
+    table.append(_route(context, "/agent/{grant}/challenge", _challenge, "POST"))
     for verb, (handler, model) in agent.items():
-        table.append(_route(desk, f"/agent/{{grant}}/{verb}", _agent(verb, handler, model), "POST"))
+        table.append(_route(context, f"/agent/{{grant}}/{verb}", _agent(verb, handler, model), "POST"))
     return Router(table)
 
 
-async def _boot(desk: RequestContext, request: Request) -> Reply:
+async def _boot(context: RequestContext, request: Request) -> Reply:
     query = request.scope["query_string"].decode("latin-1")
-    return await routes.boot(desk, _asker(request), BootQuestion.model_validate(dict(parse_qsl(query))))
+    return await routes.boot(context, _asker(request), BootQuestion.model_validate(dict(parse_qsl(query))))
 
 
-async def _authorize(desk: RequestContext, request: Request) -> Reply:
-    return await routes.authorize(desk, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", "")))
+async def _authorize(context: RequestContext, request: Request) -> Reply:
+    return await routes.authorize(
+        context, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", ""))
+    )
 
 
-async def _challenge(desk: RequestContext, request: Request) -> Reply:
+async def _challenge(context: RequestContext, request: Request) -> Reply:
     """The one question of a ramdisk that it cannot prove: its answer is what the proof is made of."""
     grant = request.path_params["grant"][:64]
     try:
         said = Challenge.validate_json(await _body(request))
     except ValidationError:
         said = None
-    return await challenge(desk, _asker(request), grant, said)
+    return await challenge(context, _asker(request), grant, said)
 
 
 def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[BaseModel] | TypeAdapter[Any]) -> Answer:
     """A route of the ramdisk. What cannot be read reaches its handler as None: first comes who asks."""
     read = model.validate_json if isinstance(model, TypeAdapter) else model.model_validate_json
 
-    async def answer(desk: RequestContext, request: Request) -> Reply:
+    async def answer(context: RequestContext, request: Request) -> Reply:
         sent = Sent(verb, await _body(request), request.headers.get(HEADER, ""))
         asker, grant = _asker(request), request.path_params["grant"][:64]
 
@@ -84,9 +86,9 @@ def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[Base
                 said = read(sent.body)
             except ValidationError:
                 said = None
-            return await handler(desk, asker, grant, said)
+            return await handler(context, asker, grant, said)
 
-        return await agent_routes.admit(desk, asker, grant, sent, handle)
+        return await agent_routes.admit(context, asker, grant, sent, handle)
 
     return answer
 
@@ -107,15 +109,15 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _route(desk: RequestContext, path: str, answer: Answer, method: str = "GET") -> Route:
-    return Route(path, _Endpoint(desk, answer), methods=[method])
+def _route(context: RequestContext, path: str, answer: Answer, method: str = "GET") -> Route:
+    return Route(path, _Endpoint(context, answer), methods=[method])
 
 
 class _Endpoint:
     """An ASGI application of one route."""
 
-    def __init__(self, desk: RequestContext, answer: Answer) -> None:
-        self._desk, self._answer = desk, answer
+    def __init__(self, context: RequestContext, answer: Answer) -> None:
+        self._desk, self._answer = context, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reply = await _guarded(self._desk, Request(scope, receive, send), self._answer)
@@ -123,11 +125,11 @@ class _Endpoint:
         await Response(reply.body, reply.status, dict(reply.headers), kind)(scope, receive, send)
 
 
-async def _guarded(desk: RequestContext, request: Request, answer: Answer) -> Reply:
+async def _guarded(context: RequestContext, request: Request, answer: Answer) -> Reply:
     """Something wrong with us: an answer without details, and a line in the log. It never ends the service."""
     try:
         async with asyncio.timeout(DEADLINE):
-            return await answer(desk, request)
+            return await answer(context, request)
     except _TooLarge:
         return Reply(413)
     except ClientDisconnect:

@@ -43,7 +43,7 @@ class JournalWriter:
             batch, self._waiting = self._waiting, []
             failure: Exception | None = None
             try:
-                await self.run(lambda journal, events=[e for e, _ in batch]: journal.extend(events))  # type: ignore[misc]
+                await self.run(lambda journal, events=[e for e, _ in batch]: journal.extend(events))  # type: ignore[misc]  # mypy: default
             except Exception as error:
                 failure = error
             _settle([stored for _, stored in batch], failure)

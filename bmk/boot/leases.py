@@ -64,23 +64,23 @@ def _relay(host: Host, server: IPv4Address) -> IPv4Address:
 class LeaseWatch:
     """Reads dnsmasq's leases and releases stale ones. A lost message is sent again at the next look."""
 
-    desk: RequestContext
+    context: RequestContext
     _told: set[Lease] = field(default_factory=set)
 
     async def look(self) -> None:
         """Each lease is journaled once, as long as it exists."""
-        desk, server = self.desk, self.desk.dc.spec.deployer.address
-        found = set(stale(self._read(), desk.host_by_address, server))
+        context, server = self.context, self.context.dc.spec.deployer.address
+        found = set(stale(self._read(), context.host_by_address, server))
         for lease in found:
             _give_back(lease, server)
-        news = [_event(lease, desk.now()) for lease in sorted(found - self._told, key=lambda one: one.address)]
+        news = [_event(lease, context.now()) for lease in sorted(found - self._told, key=lambda one: one.address)]
         self._told = found
         if news:
-            await desk.recorder.run(lambda journal: journal.extend(news))
+            await context.recorder.run(lambda journal: journal.extend(news))
 
     def _read(self) -> str:
         try:
-            return (self.desk.state / "boot" / "dnsmasq.leases").read_text(errors="replace")
+            return (self.context.state / "boot" / "dnsmasq.leases").read_text(errors="replace")
         except FileNotFoundError:
             return ""
 

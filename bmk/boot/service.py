@@ -28,20 +28,22 @@ from bmk.errors import BmkError
 from bmk.journal import Event
 
 
-async def run(desk: RequestContext, listen: str, reload: Callable[[], DataCenter]) -> None:
+async def run(context: RequestContext, listen: str, reload: Callable[[], DataCenter]) -> None:
     """Serve until SIGTERM or SIGINT. A change of the data center's files loads them again."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await desk.recorder.run(lambda journal: grants.expire(journal, desk.now()))
-    await desk.recorder.tell(Event("bmk", "boot.started", f"the boot service of {desk.dc.name} listens on {listen}"))
-    supervisor = TaskSupervisor(desk.recorder, desk.now)
-    beside = loop.create_task(supervisor.run(tasks(desk, reload)))
-    await http.serve(application(desk), listen, stop)
+    await context.recorder.run(lambda journal: grants.expire(journal, context.now()))
+    await context.recorder.tell(
+        Event("bmk", "boot.started", f"the boot service of {context.dc.name} listens on {listen}")
+    )
+    supervisor = TaskSupervisor(context.recorder, context.now)
+    beside = loop.create_task(supervisor.run(tasks(context, reload)))
+    await http.serve(application(context), listen, stop)
     beside.cancel()
     await asyncio.gather(beside, return_exceptions=True)
     await supervisor.close()
-    desk.recorder.close()
+    context.recorder.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,9 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         dc = load()
-        desk = RequestContext(dc, dc.state, open_journal(dc), JournalWriter(open_journal(dc)))
+        context = RequestContext(dc, dc.state, open_journal(dc), JournalWriter(open_journal(dc)))
         gc.freeze()  # the data center stays loaded; scanning it in each collection is a third of an answer
-        uvloop.run(run(desk, options.listen, load))
+        uvloop.run(run(context, options.listen, load))
     except BmkError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

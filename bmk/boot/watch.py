@@ -28,15 +28,15 @@ _DHCP_EACH = 100  # messages of one host that are journaled in a minute: a boot 
 Stamp = frozenset[tuple[str, int, int, int]]
 
 
-def tasks(desk: RequestContext, reload: Callable[[], DataCenter]) -> dict[str, Work]:
+def tasks(context: RequestContext, reload: Callable[[], DataCenter]) -> dict[str, Work]:
     """The background tasks by name; each runs until cancelled, and continues where it was when it is restarted."""
-    changes = FileWatcher(desk, reload)
+    changes = FileWatcher(context, reload)
     return {
-        "dhcp-log": lambda: again(_EVERY, DhcpWatch(desk, _resumed(desk)).look),
-        "leases": lambda: again(_SELDOM, LeaseWatch(desk).look),
-        "grants": lambda: again(_SELDOM, lambda: _expire(desk)),
+        "dhcp-log": lambda: again(_EVERY, DhcpWatch(context, _resumed(context)).look),
+        "leases": lambda: again(_SELDOM, LeaseWatch(context).look),
+        "grants": lambda: again(_SELDOM, lambda: _expire(context)),
         "files": lambda: again(_SELDOM, changes.look),
-        "repeats": lambda: again(_SELDOM, lambda: _tell_repeats(desk)),
+        "repeats": lambda: again(_SELDOM, lambda: _tell_repeats(context)),
     }
 
 
@@ -47,18 +47,18 @@ async def again(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(seconds)
 
 
-async def _expire(desk: RequestContext) -> None:
+async def _expire(context: RequestContext) -> None:
     def over(journal: Journal) -> None:
-        grants.expire(journal, desk.now())
-        Nonces.of(journal).sweep(journal, desk.now())
+        grants.expire(journal, context.now())
+        Nonces.of(journal).sweep(journal, context.now())
 
-    await desk.recorder.run(over)
+    await context.recorder.run(over)
 
 
-async def _tell_repeats(desk: RequestContext) -> None:
-    for (host, _), count in desk.fold.over(desk.now()):
+async def _tell_repeats(context: RequestContext) -> None:
+    for (host, _), count in context.fold.over(context.now()):
         text = f"{count} more questions within a minute were only counted"
-        await desk.tell("boot.repeated", text, host, level="warning", count=count)
+        await context.tell("boot.repeated", text, host, level="warning", count=count)
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class DhcpWatch:
     together. Of a known host every message is, up to a number that no boot reaches.
     """
 
-    desk: RequestContext
+    context: RequestContext
     tail: Tail
     _strangers: Fold[str | None] = field(default_factory=Fold)
     _hosts: Fold[str | None] = field(default_factory=lambda: Fold(most=_DHCP_EACH))
@@ -80,12 +80,12 @@ class DhcpWatch:
         events += self._folded()
         place = {"inode": self.tail.inode, "offset": self.tail.complete}
         if events:
-            await self.desk.recorder.run(lambda journal: _store(journal, events, place))
+            await self.context.recorder.run(lambda journal: _store(journal, events, place))
 
     def _event(self, entry: DhcpLine) -> Event | None:
-        host = self.desk.host_by_mac(entry.mac) if entry.mac else None
-        host = host or (self.desk.host_by_address(entry.address) if entry.address and not entry.mac else None)
-        data, now = {"mac": entry.mac, "address": entry.address}, self.desk.now()
+        host = self.context.host_by_mac(entry.mac) if entry.mac else None
+        host = host or (self.context.host_by_address(entry.address) if entry.address and not entry.mac else None)
+        data, now = {"mac": entry.mac, "address": entry.address}, self.context.now()
         if host is None:
             worth = self._strangers.worth_telling(None, (entry.kind, entry.mac or entry.address), now)
         else:
@@ -93,7 +93,7 @@ class DhcpWatch:
         return Event("dhcp", entry.kind, entry.text, host.name if host else None, data=data, at=now) if worth else None
 
     def _folded(self) -> list[Event]:
-        now = self.desk.now()
+        now = self.context.now()
         counts = [*self._strangers.over(now), *self._hosts.over(now)]
         text = "{} more DHCP messages within a minute were only counted"
         return [
@@ -102,9 +102,9 @@ class DhcpWatch:
         ]
 
 
-def _resumed(desk: RequestContext) -> Tail:
-    place = desk.reader.facts(OWNER).get("dhcp_log", {})
-    path = desk.state / "boot" / "dnsmasq.log"
+def _resumed(context: RequestContext) -> Tail:
+    place = context.reader.facts(OWNER).get("dhcp_log", {})
+    path = context.state / "boot" / "dnsmasq.log"
     return Tail(path, place.get("inode", 0), place.get("offset", 0))
 
 
@@ -117,25 +117,25 @@ def _store(journal: Journal, events: list[Event], place: dict[str, int]) -> None
 class FileWatcher:
     """Loads the data center again when its files changed, also for dnsmasq; a broken one changes nothing."""
 
-    def __init__(self, desk: RequestContext, reload: Callable[[], DataCenter]) -> None:
-        self._desk, self._reload = desk, reload
-        self._seen = stamp(desk.dc.source.parent)
+    def __init__(self, context: RequestContext, reload: Callable[[], DataCenter]) -> None:
+        self._desk, self._reload = context, reload
+        self._seen = stamp(context.dc.source.parent)
 
     async def look(self) -> None:
         """Any failure but an invalid file is tried again at the next look: the change is not lost."""
-        desk = self._desk
-        now = await asyncio.to_thread(stamp, desk.dc.source.parent)
+        context = self._desk
+        now = await asyncio.to_thread(stamp, context.dc.source.parent)
         if now == self._seen:
             return
         try:
-            desk.serve(await asyncio.to_thread(self._reload))
-            await asyncio.to_thread(write_hosts, desk.dc, desk.state)
-            event = Event("bmk", "boot.reloaded", f"{desk.dc.name} was loaded again: {len(desk.dc.hosts)} hosts")
+            context.serve(await asyncio.to_thread(self._reload))
+            await asyncio.to_thread(write_hosts, context.dc, context.state)
+            event = Event("bmk", "boot.reloaded", f"{context.dc.name} was loaded again: {len(context.dc.hosts)} hosts")
         except BmkError as error:
             text = f"the changed data center file is not valid, the old one stays in use: {error.what}"
-            data = {"hint": f"run bmk validate {desk.dc.name}"}
+            data = {"hint": f"run bmk validate {context.dc.name}"}
             event = Event("bmk", "boot.reload_failed", text, level="error", data=data)
-        await desk.recorder.tell(event)
+        await context.recorder.tell(event)
         self._seen = now
 
 

@@ -50,7 +50,7 @@ def command(dc: str, once: bool, every: float) -> None:
 
 
 def _until_ended() -> threading.Event:
-    """Set by SIGTERM and SIGINT, so that a look that is under way comes to its end."""
+    """An event set by SIGTERM and SIGINT, so that the current round of approvals finishes."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

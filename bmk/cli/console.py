@@ -1,4 +1,4 @@
-"""`bmk console`: what a machine says on its serial console."""
+"""`bmk console`: the output of a machine's serial console."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bmk.bmc import Bmc
     from bmk.datacenter.resolve import DataCenter, Host
 
-_BEFORE = 8192  # bytes of the past that are shown before what comes
+_BEFORE = 8192  # bytes of earlier output that are shown first
 
 
 @click.command(name="console", epilog="Example: bmk console lab cp-1 --follow")
@@ -86,7 +86,7 @@ def _record(bmc: Bmc, log: Path, stop: threading.Event, failed: list[Exception])
     try:
         with conversation(bmc):
             bmc.console(log, stop.is_set)
-    except Exception as error:  # told by the main thread
+    except Exception as error:  # reported by the main thread
         failed.append(error)
 
 
@@ -100,8 +100,8 @@ def _start(log: Path, everything: bool) -> int:
 
 
 def _show(log: Path, position: int, go_on: Callable[[], bool]) -> None:
-    """Copy the log to stdout, then what is added to it, as long as wanted. A log that begins anew is followed."""
-    with suppress(KeyboardInterrupt):  # how one stops to look: no failure
+    """Copy the log to stdout, then what is appended to it, until Ctrl-C. A truncated log is read from its start."""
+    with suppress(KeyboardInterrupt):  # the way to stop it: no failure
         while True:
             position = _copy(log, position)
             if not go_on():

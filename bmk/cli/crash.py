@@ -1,4 +1,4 @@
-"""Where a bug leaves its traceback: a private file, so that a terminal shows one line and a report can be exact."""
+"""Writes the traceback of a bug to a private file; the terminal shows one line."""
 
 from __future__ import annotations
 

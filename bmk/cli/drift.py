@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bmk.drift.model import DriftStatus
+    from bmk.live.bmc_facts import Connect
     from bmk.live.workspace import Workspace
 
 _SEVERITIES = ("benign", "degraded", "security", "breaking")
@@ -71,14 +72,14 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     return _exit(shown)
 
 
-def _bmc(workspace: Workspace):  # type: ignore[no-untyped-def]
+def _bmc(workspace: Workspace) -> Connect:
     from bmk.bmc import Timeouts
 
     return lambda host: workspace.services.bmc(host, Timeouts(connect=4, request=30, patience=30))
 
 
 def _exit(standings: Sequence[DriftStatus]) -> int:
-    """`unknown` never hides behind drift, and drift never behind 0."""
+    """Hosts that could not be asked count before drift."""
     from bmk.errors import Exit
 
     unknown = [s for s in standings if s.troubles]
@@ -118,7 +119,7 @@ def _summary(dc: str, standings: Sequence[DriftStatus], seconds: float) -> str:
 
 
 def _leave(workspace: Workspace, directory: Path, began: float, standings: Sequence[DriftStatus]) -> None:
-    """Files are replaced whole: whoever reads them meanwhile sees the old or the new."""
+    """Write a file atomically: a concurrent reader sees the old or the new one."""
     import json
 
     from bmk.cli.records import seen

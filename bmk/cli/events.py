@@ -65,7 +65,7 @@ def command(dc: str, follow: bool, since: float, level: str, output: str, **only
         if not follow:
             return
         journal = open_journal(loaded)
-    with suppress(KeyboardInterrupt):  # how one ends --follow: no failure
+    with suppress(KeyboardInterrupt):  # the way to end --follow: no failure
         for event in _stream(journal, since, only, follow):
             if event.level not in _LEVELS[_LEVELS.index(level) :]:
                 continue

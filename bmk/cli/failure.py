@@ -14,7 +14,7 @@ from bmk.terminal import beneath, guarded, printable
 
 def run(command: click.Command, args: list[str] | None) -> int:
     """Run a click command to its end and return the exit code; what went wrong is printed on stderr."""
-    with nullcontext() if "_BMK_COMPLETE" in os.environ else guarded():  # a shell reads completions, which are bytes
+    with nullcontext() if "_BMK_COMPLETE" in os.environ else guarded():  # completions are bytes for the shell
         return _run(command, args)
 
 
@@ -28,7 +28,7 @@ def _run(command: click.Command, args: list[str] | None) -> int:
         _say("interrupted; the same command continues", "yellow")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough. Python would complain once more when it flushes stdout at exit.
+        # The reader (`| head`) closed the pipe. Python would report it again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.OK
     except Exception as error:
@@ -42,7 +42,7 @@ def _failed(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         return _usage(error)
     if isinstance(error, ExceptionGroup) and (known := error.subgroup(BmkError)) and _leaves(known) == _leaves(error):
-        # Tasks that ran side by side: all of what happened is told, the highest code is returned.
+        # Tasks that ran side by side: every error is printed, the highest code is returned.
         return max(_known(e) for e in _leaves(known) if isinstance(e, BmkError))
     return _bug(error)
 

@@ -59,7 +59,7 @@ def _row(host: Host) -> dict[str, Any]:
 
 
 def standing(tls: str, pinned: str | None, shown: str) -> str:
-    """How the file stands to what a BMC shows."""
+    """Whether the file pins the certificate that a BMC shows."""
     if tls == "ca":
         return "trusts an authority"
     if pinned is None:

@@ -41,7 +41,7 @@ def command(dc: str, limit: tuple[str, ...], controls: tuple[str, ...], output: 
 
 
 def exit_code(report: HardeningReport) -> int:
-    """What fails counts most; then who was silent."""
+    """Failed controls count before hosts that did not answer."""
     from bmk.errors import Exit
 
     counts = report.counts

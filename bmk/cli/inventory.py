@@ -45,7 +45,7 @@ def command(dc: str, listing: bool, host: str | None, output: str) -> None:
 
 
 def _pin(dc: DataCenter) -> None:
-    """What the inventory tells ssh to read, as the journal has it now."""
+    """Write the pinned host keys of the journal to the file that the inventory names."""
     from bmk.datacenter.state import existing_journal, require_own
     from bmk.live.known_hosts import write_known_hosts
 
@@ -56,7 +56,7 @@ def _pin(dc: DataCenter) -> None:
 
 
 def _lab_timing(dc: DataCenter) -> Timing:
-    """What the lab's probe found out when it last came up here; real machines have no such file."""
+    """The timing profile that the lab's probe found at its last start; real machines have no such file."""
 
     try:
         facts = json.loads((dc.state / "lab" / "facts.json").read_text())

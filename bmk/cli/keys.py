@@ -1,4 +1,4 @@
-"""`bmk keys`: the deployer's ssh key, which opens every host of a data center."""
+"""`bmk keys`: the deployer's ssh key, which logs in to every host of a data center."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def show(dc: str, output: str) -> None:
 def rotate(dc: str, public: Path | None, without: tuple[str, ...]) -> int:
     """Replace the key with which bmk logs in, on every installed host of DC.
 
-    Every host first lets the new key in; only when all do, the new one counts and the old one is thrown out. Killed or
+    Every host first accepts the new key; only when all do, bmk uses the new one and removes the old one. Killed or
     with hosts that do not answer (exit code 4), the same command continues.
     """
     from bmk.engine.lock import RunLock

@@ -36,7 +36,7 @@ def command(dc: str, cluster: str | None, path: bool) -> None:
     file = loaded.state / "kubeconfig" / name
     if not _is_ours(loaded, name, file):
         _fetch(loaded, name, dc)
-    file.chmod(0o600)  # whatever wrote it: it opens the whole cluster
+    file.chmod(0o600)  # it gives access to the whole cluster
     click.echo(str(file) if path else file.read_text(), nl=path)
     if is_lab(loaded):
         say(f"its API is inside the lab: bmk ssh {dc} {_first(loaded, name)} {_KUBECTL}")

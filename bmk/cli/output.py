@@ -1,4 +1,4 @@
-"""What goes to the screen: data on stdout in the format asked for, everything else through one console on stderr."""
+"""Output: data on stdout in the requested format, everything else through one console on stderr."""
 
 from __future__ import annotations
 

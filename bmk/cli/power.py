@@ -47,7 +47,9 @@ def command(action: str, dc: str, yes: bool, output: str, **which: tuple[str, ..
     if action != "status" and not (hosts or limit):
         raise click.UsageError(f"name the hosts to switch {action}, or a --limit")
     loaded = load_datacenter(dc)
-    wanted = select_hosts(loaded, hosts, limit)  # before a lab is looked for: a wrong name is a wrong name
+    wanted = select_hosts(
+        loaded, hosts, limit
+    )  # before the lab is looked for, so that a wrong name is reported as that
     workspace = enter(loaded)
     if action not in _HARMLESS and not yes:
         _agree(workspace.journal, action, dc, wanted)

@@ -43,7 +43,7 @@ class RunRequest:
 
 
 def leave() -> NoReturn:
-    """End now. Python would wait for every thread that still waits for a silent BMC; all is in the journal already."""
+    """Exit at once: Python would wait for threads that wait for a silent BMC. The journal has everything already."""
     from bmk.errors import Exit
 
     say("interrupted; the same command continues")
@@ -77,7 +77,7 @@ def run_action(workspace: Workspace, action: Action, hosts: Sequence[Host], wish
     if people:
         say(people)
     if any(change.disk for host in plan.pending for change in host.changes):
-        workspace.services.image()  # refuses now, not host by host, when there is nothing to install
+        workspace.services.image()  # fails once, not for each host, when there is no image
     _agree(plan, wish)
     began = workspace.journal.last_seq()
     outcomes = _perform(workspace, action, plan, seen, wish, lock)
@@ -131,7 +131,7 @@ def _perform(  # noqa: PLR0913, PLR0917 - everything that a run needs
 
 
 def _sinks(workspace: Workspace, plan: Plan, wish: RunRequest, stack: ExitStack) -> list[Sink]:
-    """A live table on a terminal, plain lines elsewhere, few for many hosts; JSON lines where they were asked for."""
+    """A live table on a terminal, else plain lines (fewer for many hosts); JSON lines with -o json."""
     from bmk.cli.output import console
     from bmk.journal.live_table import LiveTable
     from bmk.journal.overview import MANY
@@ -142,7 +142,7 @@ def _sinks(workspace: Workspace, plan: Plan, wish: RunRequest, stack: ExitStack)
     shown: Sink = LiveTable(console(), racks) if sys.stderr.isatty() else plain(sys.stderr, frozenset(racks))
     if wish.events is None:
         return [shown]
-    stream = sys.stdout if wish.events == "-" else stack.enter_context(open(wish.events, "a"))  # noqa: PTH123, SIM115
+    stream = sys.stdout if wish.events == "-" else stack.enter_context(open(wish.events, "a"))  # noqa: PTH123, SIM115 - the stack closes it
     return [shown, JsonLines(stream)]
 
 

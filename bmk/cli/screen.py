@@ -1,4 +1,4 @@
-"""The console of rich for bmk: it draws with a terminal's own means, and what it draws is printable."""
+"""The console of rich for bmk: it uses the terminal's own colours, and removes control characters."""
 
 from __future__ import annotations
 

@@ -95,12 +95,12 @@ def _iso(seconds: float) -> str | None:
 
 
 def _for_any_host(at: HostStatus, dc: str) -> str:
-    """Its next command with HOST for its name, so that equal ones can be told once."""
+    """The next command with HOST for the name, so that equal commands are printed once."""
     return f"bmk why {dc} HOST" if at.hint.startswith("bmk status") else at.hint.replace(f" {at.host}", " HOST")
 
 
 def _say_next(found: Sequence[HostStatus], dc: str) -> None:
-    """How many are where, and what to type for those that nobody is at work on, each command once."""
+    """Print how many hosts are in which phase, and each next command once for hosts that no run works on."""
     counts = Counter[str](at.state for at in found)
     say(f"\n{', '.join(f'{counts[state]} {state}' for state in _STATES if counts[state]) or 'no hosts'}")
     hints: dict[str, list[str]] = {}
@@ -113,7 +113,7 @@ def _say_next(found: Sequence[HostStatus], dc: str) -> None:
 
 
 def _say_kept(journal: Journal, days: int) -> None:
-    """How much of the past there is, so that nobody learns it from a full disk."""
+    """Print the size of the journal, before it fills the disk."""
     from bmk.journal.retention import figures
 
     kept = figures(journal)
@@ -122,7 +122,7 @@ def _say_kept(journal: Journal, days: int) -> None:
 
 
 def _say_service(journal: Journal) -> None:
-    """How the tasks of the boot service are; nothing when it does not run and was not killed."""
+    """Print the state of the boot service's tasks; nothing when it was stopped properly."""
     import time
 
     from bmk.boot.supervise import read_state
@@ -158,9 +158,9 @@ def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
         raise click.UsageError(f"--watch needs a terminal; elsewhere: bmk events {dc} --follow")
     from bmk.datacenter.load import load_datacenter
 
-    journal = journal or open_journal(load_datacenter(dc))  # what is to come is written there
+    journal = journal or open_journal(load_datacenter(dc))  # a later run writes there
     screen = console(stderr=False)
-    # Ctrl-C is how one stops to look: no failure
+    # Ctrl-C is the way to end it: no failure
     with (
         suppress(KeyboardInterrupt),
         Live(_table(_find(journal, hosts, dc), screen.size.height), console=screen, auto_refresh=False) as live,
@@ -171,7 +171,7 @@ def _watch(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:
 
 
 def _table(found: Sequence[HostStatus], height: int) -> Table:
-    """Rows that fit the terminal, those first that somebody should look at."""
+    """As many rows as the terminal has lines, hosts with problems first."""
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -179,7 +179,7 @@ def _table(found: Sequence[HostStatus], height: int) -> Table:
 
     room = max(3, height - 5)
     rows = found if len(found) <= room else sorted(found, key=lambda at: _URGENCY.index(at.state))
-    now = Column("now", no_wrap=True, overflow="ellipsis")  # one line a host, or the table grows out of the screen
+    now = Column("now", no_wrap=True, overflow="ellipsis")  # one line a host, so that the table fits the screen
     table = Table("host", "state", "phase", "for", now, box=None, pad_edge=False, header_style="bold")
     for at in rows[:room]:
         table.add_row(at.host, at.state, at.phase, age(at.since), Text(at.text), style=_COLOURS.get(at.state, ""))

@@ -1,4 +1,4 @@
-"""`bmk tpm`: which TPM is a host's, said by a person once."""
+"""`bmk tpm`: a person accepts a host's TPM once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _digest(text: str) -> str:
 
 
 def _asked(dc: str, host: str, shown: Sequence[Seen], before: str | None) -> str:
-    """The one that was presented, when a person says so."""
+    """The presented key that the user confirms."""
     from bmk.errors import Declined, PreflightRefused
 
     new = [one for one in shown if one.ek != before]

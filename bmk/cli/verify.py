@@ -45,7 +45,7 @@ def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
 
 
 def _suites(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:
-    """Hosts that do not answer are told first, and not asked a hundred times."""
+    """Results of the suites. A host whose ssh does not answer gets one error instead of one for each test."""
     from bmk.datacenter.credentials import ssh_settings
     from bmk.live.known_hosts import write_known_hosts
     from bmk.ssh import deployer_key

@@ -14,12 +14,12 @@ from bmk.errors import ODD, ConfigError
 
 class _Networking(BaseModel):
     podSubnet: Range  # noqa: N815 - kubeadm's names
-    serviceSubnet: Range  # noqa: N815
+    serviceSubnet: Range  # noqa: N815 - kubeadm's name
 
 
 class _Configuration(BaseModel):
-    kubernetesVersion: Annotated[str, Field(pattern=r"^v1\.\d{1,3}\.\d{1,3}$")]  # noqa: N815
-    controlPlaneEndpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}:\d{1,5}$")]  # noqa: N815
+    kubernetesVersion: Annotated[str, Field(pattern=r"^v1\.\d{1,3}\.\d{1,3}$")]  # noqa: N815 - kubeadm's name
+    controlPlaneEndpoint: Annotated[str, Field(pattern=r"^[a-z0-9.-]{1,253}:\d{1,5}$")]  # noqa: N815 - kubeadm's name
     networking: _Networking
 
 

@@ -132,7 +132,7 @@ def _start(api: Api, nodes: Sequence[str], image: str, seconds: float) -> list[P
     wait_for(lambda: _created(api, namespace_manifest()), seconds, "the API takes a namespace")
     wait_for(lambda: _created(api, service_manifest()), seconds, "the namespace takes objects")
     for node in nodes:
-        wait_for(lambda n=node: _created(api, pod_manifest(n, image)), seconds, "the namespace takes pods")  # type: ignore[misc]
+        wait_for(lambda n=node: _created(api, pod_manifest(n, image)), seconds, "the namespace takes pods")  # type: ignore[misc]  # mypy
     with suppress(BmkError):  # a row per pod says which is not ready, and why
         wait_for(lambda: _all_ready(api), seconds, "all pods are ready", pause=1)
     return _patiently(lambda: api.pods.states(NAMESPACE), seconds)
@@ -176,7 +176,7 @@ def _policies(api: Api, webs: Sequence[PodState], image: str, seconds: float) ->
     if not webs:
         return []
     for pod in policy_proof.manifests(pod_manifest(str(webs[0].node), image)):
-        wait_for(lambda p=pod: _created(api, p), seconds, "the namespace takes pods")  # type: ignore[misc]
+        wait_for(lambda p=pod: _created(api, p), seconds, "the namespace takes pods")  # type: ignore[misc]  # mypy
     wrong = policy_proof.prove(api, NAMESPACE, webs, _PORT, seconds)
     return [
         Row(POLICY, not why, why or "the policy admits one pod and blocks the other", node)

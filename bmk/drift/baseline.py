@@ -121,7 +121,7 @@ def store(journal: Journal, baseline: Baseline) -> None:
         row = (host, counter, baseline.at, baseline.digest, signed, packed, baseline.schema, baseline.installation)
         db.execute(f"INSERT INTO baselines ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)", row)  # noqa: S608 - a constant
         kept = "SELECT id FROM baselines WHERE host = ? ORDER BY id DESC LIMIT ?"
-        db.execute(f"DELETE FROM baselines WHERE host = ? AND id NOT IN ({kept})", (host, host, _KEPT))  # noqa: S608
+        db.execute(f"DELETE FROM baselines WHERE host = ? AND id NOT IN ({kept})", (host, host, _KEPT))  # noqa: S608 - constant text
     _count(journal, host, counter)
 
 

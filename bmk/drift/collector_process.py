@@ -11,26 +11,26 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import json  # noqa: E402 - gevent comes before everything that waits
-import logging  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import gevent  # noqa: E402
-from gevent.pool import Pool  # noqa: E402
-from pyinfra.api.config import Config  # noqa: E402
-from pyinfra.api.exceptions import ConnectError  # noqa: E402
-from pyinfra.api.facts import FactBase, get_fact  # noqa: E402
-from pyinfra.api.inventory import Inventory  # noqa: E402
-from pyinfra.api.state import State  # noqa: E402
+import gevent
+from gevent.pool import Pool
+from pyinfra.api.config import Config
+from pyinfra.api.exceptions import ConnectError
+from pyinfra.api.facts import FactBase, get_fact
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
 
-from bmk.drift.facts import ALL, read  # noqa: E402
-from bmk.hardening.evidence import evidence  # noqa: E402
-from bmk.ssh import login_key  # noqa: E402
+from bmk.drift.facts import ALL, read
+from bmk.hardening.evidence import evidence
+from bmk.ssh import login_key
 
 ENOUGH = 8 << 20  # bytes of one answer; our script prints less
 LONGEST_LINE = 60 << 20  # characters of one answer as JSON; its reader takes 64 MiB
@@ -107,10 +107,10 @@ def _state(request: dict[str, Any]) -> State:
         (name, {"ssh_hostname": host["address"], "ssh_paramiko_connect_kwargs": {"pkey": login_key(key), **patience}})
         for name, host in request["hosts"].items()
     ]
-    config = Config(  # type: ignore[no-untyped-call]
+    config = Config(  # type: ignore[no-untyped-call]  # pyinfra has no types
         CONNECT_TIMEOUT=request["limits"]["connect"], PARALLEL=max(1, len(hosts))
     )
-    return State(Inventory((hosts, data)), config)  # type: ignore[no-untyped-call]
+    return State(Inventory((hosts, data)), config)  # type: ignore[no-untyped-call]  # pyinfra has no types
 
 
 def _ask(state: State, host: Any, task: Task) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def runs_as(id_: str, title: str, process: str, account: Account, why: str) -> C
     return Control(id_, title, "high", why, setting, check, "control_plane", ("5.2.7", "5.2.9"))
 
 
-def flag(  # noqa: PLR0913, PLR0917
+def flag(  # noqa: PLR0913, PLR0917 - columns of a table
     id_: str,
     title: str,
     cis: tuple[str, ...],
@@ -139,7 +139,7 @@ def flag(  # noqa: PLR0913, PLR0917
     return Control(id_, title, severity, why, setting, check, scope, cis)
 
 
-def flags(  # noqa: PLR0913, PLR0917
+def flags(  # noqa: PLR0913, PLR0917 - columns of a table
     id_: str, title: str, cis: tuple[str, ...], process: str, names: tuple[str, ...], why: str
 ) -> Control:
     """Several flags that must all be given."""
@@ -156,7 +156,7 @@ def flags(  # noqa: PLR0913, PLR0917
     )
 
 
-def kubelet(  # noqa: PLR0913, PLR0917
+def kubelet(  # noqa: PLR0913, PLR0917 - columns of a table
     id_: str,
     title: str,
     cis: tuple[str, ...],
@@ -179,7 +179,7 @@ def kubelet(  # noqa: PLR0913, PLR0917
     return Control(id_, title, severity, why, setting, check, "node", cis)
 
 
-def runtime(  # noqa: PLR0913, PLR0917
+def runtime(  # noqa: PLR0913, PLR0917 - columns of a table
     id_: str,
     title: str,
     at: tuple[str, ...],

@@ -1,1 +1,1 @@
-"""Part of bmk; see docs/architecture.md."""
+"""The virtual data center: machines, BMCs and networks built from the data center file, in namespaces of this host."""

@@ -1,7 +1,7 @@
 """Faults of machines, BMCs and services, on request.
 
-A new fault is one line in FAULTS and, if it does something, one function. Faults that begin with `bmc-` are
-implemented by the emulated BMCs, which read them from the machine list.
+A new fault is one line in FAULTS and, if it does something, one function. Faults that begin with `bmc-` are implemented
+by the emulated BMCs, which read them from the machine list.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ OF_A_CSM = struct.pack("<IH", 1, len(_BBS)) + "Legacy".encode("utf-16-le") + b"\
 
 
 async def _nothing(machine: Chassis) -> None:
-    """The flag is all there is to it."""
+    """Nothing to do: others read the flag."""
 
 
 async def _unplug(machine: Chassis) -> None:
     if machine.running:
-        await machine.body.link(False)
+        await machine.backend.link(False)
 
 
 async def _plug(machine: Chassis) -> None:
     if machine.running:
-        await machine.body.link(True)
+        await machine.backend.link(True)
 
 
 async def _sign(machine: Chassis) -> None:
@@ -104,7 +104,7 @@ def _disks(machine: Chassis) -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`text` is for people; `start` and `end` do it to one machine. Faults of the whole lab have `lab_wide` set."""
+    """`text` is for people; `start` and `end` apply it to one machine. Faults of the whole lab have `lab_wide` set."""
 
     text: str
     start: Work = _nothing

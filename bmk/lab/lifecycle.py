@@ -28,7 +28,7 @@ def bring_up(dc: DataCenter, reference: str, say: Print, patience: float = 180.0
     """Start the lab and wait (at most `patience` seconds) until all its services answer.
 
     One that is up gets machines for new hosts; one that is still coming up is waited for. One that does not come up is
-    ended: half a lab is none, and the next command begins anew.
+    stopped, so that the next command starts a new one.
     """
     claim(dc)
     preflight(dc)
@@ -65,7 +65,7 @@ def _absolute(reference: str) -> str:
 def _wait_ready(dc: DataCenter, process: subprocess.Popen[bytes] | None, say: Print, patience: float) -> None:
     log, seen, end = launcher.lab_dir(dc.name) / "lab.log", "", time.monotonic() + patience
     while (stage := _stage(dc.name)) != "ready":
-        ended = not _lives(dc.name, process)  # asked first: what it had to say is there by then
+        ended = not _lives(dc.name, process)  # asked first: its error is written before it ends
         if error := _error(dc.name):
             raise error
         if ended:
@@ -79,7 +79,7 @@ def _wait_ready(dc: DataCenter, process: subprocess.Popen[bytes] | None, say: Pr
 
 
 def _lives(dc: str, process: subprocess.Popen[bytes] | None) -> bool:
-    """Whether there is a supervisor, or the launcher that was started still makes one."""
+    """Whether there is a supervisor, or the launcher is still starting one."""
     return launcher.supervisor_pid(dc) is not None or (process is not None and process.poll() is None)
 
 
@@ -91,7 +91,7 @@ def _stage(dc: str) -> str:
 
 
 def _error(dc: str) -> BmkError | None:
-    """What the supervisor ended with."""
+    """The error with which the supervisor ended."""
     told = launcher.lab_dir(dc) / launcher.ERROR
     if not told.exists():
         return None
@@ -115,7 +115,7 @@ def take_down(dc: DataCenter, say: Print, *, delete: bool = False) -> None:
 
 
 def forget(dc: DataCenter) -> None:
-    """Disks go, and with them what the journal believed to be on them."""
+    """Delete the disks, and the journal's records of what was installed on them."""
     shutil.rmtree(launcher.lab_dir(dc.name), ignore_errors=True)
     journal = open_journal(dc)
     for name in (*dc.hosts, *dc.spec.clusters):

@@ -4,7 +4,7 @@ list   bmc (optional: only the machine whose BMC has this address) -> machines: 
 status                                           -> stage, services, machines (power only), limits, timing, pid
 power  machine, action (on off cycle reset press)
 boot   machine, target (pxe http disk), enabled (once continuous disabled)
-medium  machine, url                             -> what the BMC put into the virtual drive; "": it took it out
+medium  machine, url                             -> inserted into the virtual drive by the BMC; "": ejected
 fault  fault, on, machine (not for faults of the whole lab), seconds (optional: heals by itself)
 preseed  machine                                 -> host_keys; containers only, see `preseed.py`
 up                                               -> added: machines for hosts that the file has got since; an error
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from bmk.errors import ConfigError
 from bmk.lab.control import Operation
-from bmk.lab.machines.container import ContainerBody
+from bmk.lab.machines.container import ContainerBackend
 from bmk.lab.machines.machine import Chassis, Enabled, Target
 from bmk.lab.machines.preseed import preseed
 
@@ -92,10 +92,10 @@ class Operations:
 
     async def preseed(self, question: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine(question)
-        if not isinstance(machine.body, ContainerBody):
+        if not isinstance(machine.backend, ContainerBackend):
             raise ConfigError("only system containers can be installed beforehand", where=machine.hardware.name)
         host = self._lab.dc.hosts[machine.hardware.name]
-        keys = preseed(host, self._lab.dc, machine.body.disk)
+        keys = preseed(host, self._lab.dc, machine.backend.disk)
         self._lab.pin(host, keys)
         return {"host_keys": keys}
 

@@ -39,9 +39,7 @@ def _boot_server(dc: DataCenter) -> Iterator[Daemon]:
 
 
 def _name_server(dc: DataCenter) -> Iterator[Daemon]:
-    """Where the file names the lab's own addresses as name servers: it knows the deployer, and of the rest that it is
-    not there.
-    """
+    """A name server on the lab's addresses that the file names as one: it resolves the deployer, nothing else."""
     own = {address for network in bridges(dc) for address in own_addresses(dc, network)}
     asked = sorted(own & {server for network in bridges(dc) for server in dc.spec.networks[network].dns})
     if asked and not has_vagrant(dc):  # libvirtd's own answers there
@@ -66,7 +64,7 @@ def served(dc: DataCenter) -> dict[str, Any]:
     try:
         return dict(load_mirror().as_vars(dc.spec.deployer)[0])
     except BmkError:
-        return {}  # the plan will say what is missing; machines boot their disks meanwhile
+        return {}  # the plan names what is missing; machines boot their disks until then
 
 
 def images() -> list[Path]:

@@ -17,8 +17,8 @@ from bmk.errors import PreflightRefused
 from bmk.lab.machines.machine import Say
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0  # seconds
-_LIFE = 60.0  # seconds after which an end is an accident and not one of a row
-_ROW = 3  # ends in a row after which it will not come up by itself
+_LIFE = 60.0  # seconds of running after which the count of failed starts is reset
+_ROW = 3  # ends in a row after which it counts as failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ async def _answers(where: tuple[str, int] | None) -> bool:
 
 
 def _heard(port: int | None) -> bool:
-    """Whether anybody in this network namespace listens there: UDP cannot be tried."""
+    """Whether a process of this network namespace listens on the UDP port: a connection attempt would not show it."""
     sockets = Path("/proc/net/udp").read_text().splitlines()[1:]
     return port is None or any(line.split()[1].endswith(f":{port:04X}") for line in sockets)
 
 
 class Daemons:
-    """Starts them, keeps them going, says when one ends."""
+    """Starts and restarts daemons, and journals when one ends."""
 
     def __init__(self, logs: Path, say: Say) -> None:
         self._logs, self._say = logs, say
@@ -61,8 +61,8 @@ class Daemons:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self.restarts: dict[str, int] = {}
-        self._row: dict[str, int] = {}  # ends of each since it last lived
-        self._told: set[str] = set()  # those that end because they shall
+        self._row: dict[str, int] = {}  # ends of each since it last ran for `_LIFE`
+        self._told: set[str] = set()  # those that are being stopped
 
     def start(self, service: Daemon) -> None:
         """Start it, unless one of that name is there already."""
@@ -87,7 +87,7 @@ class Daemons:
             await asyncio.sleep(pause)
 
     async def _once(self, service: Daemon) -> str:
-        """Run it to its end, and say how it came to it."""
+        """Run it until it ends; returns how it ended, for the journal."""
         with (self._logs / f"{service.name}.log").open("ab") as log:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -147,7 +147,7 @@ class Daemons:
         return process is not None and process.returncode is None
 
     async def stop(self) -> None:
-        """End all of them, politely for two seconds."""
+        """End all of them: SIGTERM, and SIGKILL after two seconds."""
         for task in self._tasks.values():
             task.cancel()
         living = [p for p in self._processes.values() if p.returncode is None]

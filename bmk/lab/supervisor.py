@@ -36,20 +36,20 @@ from bmk.lab.host.launcher import ERROR, cgroup_name, lab_dir
 from bmk.lab.machines.hardware import bought, hardware_of
 from bmk.lab.machines.machine import Chassis
 from bmk.lab.machines.machine_backends import MachineContext, backend_of
-from bmk.lab.machines.ssh_door import SshDoor
+from bmk.lab.machines.ssh_listener import SshListener
 from bmk.lab.operations import Operations
 from bmk.lab.services import Daemons
 from bmk.lab.vagrant import libvirt
 
 
 class Supervisor:
-    """Everything that one lab owns. `stage` says how far it is, for who waits for it."""
+    """Everything that one lab owns. `stage`: how far its start is, for callers that wait."""
 
     def __init__(self, reference: str, dc: DataCenter, journal: Journal) -> None:
         self.reference, self.dc, self.journal = reference, dc, journal
         self.directory = lab_dir(dc.name)
         self.facts = json.loads((self.directory / "facts.json").read_text())
-        self.floor = MachineContext(self.facts["kvm"], cgroup_name(dc.name), base_url(dc))
+        self.shared = MachineContext(self.facts["kvm"], cgroup_name(dc.name), base_url(dc))
         self.machines: dict[str, Chassis] = {}
         self.by_bmc: dict[str, Chassis] = {}
         self.simulated: dict[str, Chassis] = {}  # by address
@@ -59,7 +59,7 @@ class Supervisor:
         self.ended = asyncio.Event()
 
     def say(self, host: str | None, kind: str, text: str) -> None:
-        """Into the journal, as everything that happens."""
+        """Journal an event of the lab."""
         self.journal.append(Event("lab", kind, text, host))
 
     async def start(self) -> None:
@@ -68,7 +68,7 @@ class Supervisor:
         else:
             await network.apply(network.plan(self.dc))
         await self.add_machines()
-        self.open_ssh_door()
+        self.open_ssh_listener()
         wanted = servers.services_of(self.dc, {n: m.hardware for n, m in self.machines.items()})
         for service in wanted:
             self.services.start(service)
@@ -85,12 +85,12 @@ class Supervisor:
         await self.services.ready(wanted, self._waiting_for)
         await network.until_ours(self.dc.spec.deployer.address, partial(self.services.require, "libvirtd"))
 
-    def open_ssh_door(self) -> None:
+    def open_ssh_listener(self) -> None:
         """ssh to simulated machines, when there are any and sshd can be root here."""
         if self.simulated and self.facts["root"]:
-            door = SshDoor(self.simulated, self.directory)
-            door.prepare()
-            self._door = asyncio.create_task(door.serve())
+            listener = SshListener(self.simulated, self.directory)
+            listener.prepare()
+            self._ssh_listener = asyncio.create_task(listener.serve())
 
     def _waiting_for(self, name: str) -> None:
         self.stage = f"waiting for {name}"
@@ -101,7 +101,7 @@ class Supervisor:
         for name, planned in fresh.items():
             directory = self.directory / "machines" / name
             chassis = Chassis(bought(planned, directory), directory, partial(self.say, name))
-            chassis.body = backend_of(chassis, self.floor)
+            chassis.backend = backend_of(chassis, self.shared)
             self.machines[name] = self.by_bmc[chassis.hardware.bmc.address] = chassis
             if chassis.hardware.kind == "simulated":
                 self.simulated[chassis.hardware.address] = chassis
@@ -144,15 +144,15 @@ async def run(reference: str) -> None:
     operations = Operations(supervisor)
     server = await ControlSocket(supervisor.directory / "control.sock", operations.table()).serve()
     try:
-        await _up_until_told(supervisor)
+        await _run_until_ended(supervisor)
     finally:
         await supervisor.stop()
         server.close()
         supervisor.say(None, "lab.down", f"lab {dc.name} is down")
 
 
-async def _up_until_told(supervisor: Supervisor) -> None:
-    """Come up and stay. Told to end it does so at once, however far it has come."""
+async def _run_until_ended(supervisor: Supervisor) -> None:
+    """Start and run until `ended` is set, which also stops a start that is under way."""
     coming, told = asyncio.create_task(supervisor.start()), asyncio.create_task(supervisor.ended.wait())
     await asyncio.wait((coming, told), return_when=asyncio.FIRST_COMPLETED)
     if coming.done():
@@ -163,7 +163,7 @@ async def _up_until_told(supervisor: Supervisor) -> None:
 
 
 def _own_mounts() -> None:
-    """/proc of our own PID namespace; no mount made here is ever seen outside."""
+    """Mount /proc of our own PID namespace; mounts are private from here on."""
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
 

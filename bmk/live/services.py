@@ -14,7 +14,7 @@ from bmk.agent.errors import AgentError
 from bmk.agent.stream import HEAD, About
 from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
 from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
-from bmk.bmc import Logins, Machine, Timeouts, conversation, open_bmc
+from bmk.bmc import Access, Logins, Machine, Timeouts, conversation, open_bmc
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.grants import GrantedImage
 from bmk.boot.server import registry_certificate, write_artifacts
@@ -57,17 +57,17 @@ class LiveServices:
 
     def bmc(self, host: Host, patience: Timeouts = Timeouts()) -> Bmc:  # noqa: B008 - frozen
         """A BMC whose writes and retries are journaled under this host's name."""
-        return open_bmc(
-            host.profile.bmc.kind,
+        access = Access(
             str(host.bmc_address),
             host.profile.bmc.port,
             self._secrets.resolve(host.bmc_secret),
             bmc_trust(self.dc, host),
+            Machine(host.serial, host.uuid, host.bmc_system, tuple(nic.mac for nic in host.nics)),
             notify=lambda event: self._tell(event, host),
             timing=patience,
-            machine=Machine(host.serial, host.uuid, host.bmc_system, tuple(nic.mac for nic in host.nics)),
             logins=self._logins,
         )
+        return open_bmc(host.profile.bmc.kind, access)
 
     def power(self, host: Host) -> Power:
         with conversation(self.bmc(host, Timeouts(connect=4, request=8, patience=4, call=30))) as bmc:

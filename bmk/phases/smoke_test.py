@@ -54,4 +54,4 @@ def _event(check: Check) -> Event:
     data = {"name": check.name, "ok": check.ok, "detail": check.detail}
     text = f"smoke test: {check.name}: {'ok' if check.ok else 'FAILED'} {check.detail}".rstrip()
     level = "info" if check.ok else "error"
-    return Event("cluster", "smoke.check", text, check.host, "smoke_test", level=level, data=data)  # type: ignore[arg-type]
+    return Event("cluster", "smoke.check", text, check.host, "smoke_test", level=level, data=data)  # type: ignore[arg-type]  # a Literal

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bmk.drift.model import SEVERITIES, DriftStatus, Finding, Severity
 from bmk.journal.host_status import age
-from bmk.report.junit import TestCase, junit
+from bmk.report.junit import JunitCase, junit
 from bmk.report.prometheus import Gauge, metrics
 
 SCHEMA = 1
@@ -168,20 +168,20 @@ def _lines(finding: Finding, *, wide: bool) -> Iterator[str]:
 def as_junit(dc: str, standings: Sequence[DriftStatus]) -> str:
     """A case for each difference and each trouble; a host without either is one case that passed."""
     return junit(
-        f"bmk drift {dc}", ((s.name, list(_cases(s)) or [TestCase("no drift", seconds=s.seconds)]) for s in standings)
+        f"bmk drift {dc}", ((s.name, list(_cases(s)) or [JunitCase("no drift", seconds=s.seconds)]) for s in standings)
     )
 
 
-def _cases(standing: DriftStatus) -> Iterator[TestCase]:
+def _cases(standing: DriftStatus) -> Iterator[JunitCase]:
     for trouble in standing.troubles:
-        yield TestCase(f"unknown: {trouble.cause}", error=trouble.text or trouble.cause, text=trouble.next)
+        yield JunitCase(f"unknown: {trouble.cause}", error=trouble.text or trouble.cause, text=trouble.next)
     for finding in standing.findings:
         difference = finding.difference
         if finding.expected:
-            yield TestCase(f"{difference.key} (expected)")
+            yield JunitCase(f"{difference.key} (expected)")
         else:
             text = "\n".join(filter(None, (finding.note, finding.diff, f"next: {finding.next}")))
-            yield TestCase(difference.key, failure=f"{finding.severity}: {difference.text}", text=text)
+            yield JunitCase(difference.key, failure=f"{finding.severity}: {difference.text}", text=text)
 
 
 def as_metrics(dc: str, at: float, seconds: float, standings: Sequence[DriftStatus]) -> str:

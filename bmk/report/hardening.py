@@ -6,7 +6,7 @@ from itertools import groupby
 
 from bmk.hardening.assess import STATES, ControlResult, HardeningReport
 from bmk.report.html import render
-from bmk.report.junit import TestCase, junit
+from bmk.report.junit import JunitCase, junit
 
 _WORDS = {"fail": "fails", "unknown": "unknown", "waived": "waived", "na": "not applicable", "pass": "holds"}
 _SIGNS = {"fail": "✗", "unknown": "?", "waived": "~", "na": "-", "pass": "✓"}
@@ -44,8 +44,8 @@ def as_junit(report: HardeningReport) -> str:
     return junit(f"hardening {report.dc}", ((where, [_case(r) for r in results]) for where, results in places))
 
 
-def _case(result: ControlResult) -> TestCase:
-    return TestCase(
+def _case(result: ControlResult) -> JunitCase:
+    return JunitCase(
         result.control,
         failure=result.title if result.state == "fail" else "",
         error=result.seen or "unknown" if result.state == "unknown" else "",

@@ -11,7 +11,7 @@ _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 @dataclass(frozen=True, slots=True)
-class TestCase:
+class JunitCase:
     """One check. It passed unless one of `failure`, `error` (the result is unknown) or `skipped` holds a message.
 
     `text` explains a failure or an error; `output` is the evidence, whatever the result.
@@ -26,7 +26,7 @@ class TestCase:
     output: str = ""
 
 
-def junit(name: str, suites: Iterable[tuple[str, Sequence[TestCase]]]) -> str:
+def junit(name: str, suites: Iterable[tuple[str, Sequence[JunitCase]]]) -> str:
     """The document; `suites` are names of hosts or clusters with their cases."""
     listed = list(suites)
     root = ElementTree.Element("testsuites", _counts(name, [c for _, cases in listed for c in cases]))
@@ -46,7 +46,7 @@ def junit(name: str, suites: Iterable[tuple[str, Sequence[TestCase]]]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
-def _counts(name: str, cases: Sequence[TestCase]) -> dict[str, str]:
+def _counts(name: str, cases: Sequence[JunitCase]) -> dict[str, str]:
     numbers = {
         "tests": len(cases),
         "failures": sum(bool(c.failure) for c in cases),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bmk.report.html import render
-from bmk.report.junit import TestCase, junit
+from bmk.report.junit import JunitCase, junit
 from bmk.report.prometheus import Gauge, metrics
 from bmk.verify.run import VerifyResult
 
@@ -74,7 +74,7 @@ def summary(dc: str, seconds: float, results: Sequence[VerifyResult]) -> str:
 
 
 def as_junit(dc: str, results: Sequence[VerifyResult]) -> str:
-    places: dict[str, list[TestCase]] = {}
+    places: dict[str, list[JunitCase]] = {}
     for r in results:
         places.setdefault(r.where, []).append(_case(r))
     return junit(f"bmk verify {dc}", places.items())
@@ -93,10 +93,10 @@ def as_html(dc: str, seconds: float, results: Sequence[VerifyResult]) -> str:
     return render("verify", dc=dc, summary=summary(dc, seconds, results), results=ordered)
 
 
-def _case(r: VerifyResult) -> TestCase:
+def _case(r: VerifyResult) -> JunitCase:
     first = r.text.split("\n")[0] or r.outcome
     message = {tag: first for tag in ("failure", "error", "skipped") if r.outcome.startswith(tag[:4])}
-    return TestCase(f"{r.suite}: {r.test}", text=r.text, seconds=r.seconds, **message)
+    return JunitCase(f"{r.suite}: {r.test}", text=r.text, seconds=r.seconds, **message)
 
 
 def _counts(results: Sequence[VerifyResult]) -> dict[str, int]:

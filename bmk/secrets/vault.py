@@ -22,7 +22,7 @@ class Vault:
     def decrypt(self, text: str) -> str:
         """Plain text of vaulted text. Raises ConfigError, which never quotes either."""
         # Imported here: 0.4 s that a data center without a vault file need not pay.
-        from ansible.errors import AnsibleError  # noqa: PLC0415
+        from ansible.errors import AnsibleError  # noqa: PLC0415 - Ansible takes long to import
 
         try:
             self._lib = self._lib or self._open()
@@ -37,8 +37,8 @@ class Vault:
         return plain.decode()
 
     def _open(self) -> Any:
-        from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
-        from ansible.parsing.vault import VaultLib, get_file_vault_secret  # noqa: PLC0415
+        from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415 - Ansible takes long to import
+        from ansible.parsing.vault import VaultLib, get_file_vault_secret  # noqa: PLC0415 - Ansible takes long to import
 
         file = os.environ.get(VARIABLE)
         if not file or not Path(file).is_file():

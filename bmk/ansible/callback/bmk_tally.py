@@ -32,7 +32,7 @@ DOCUMENTATION = """
 """
 
 
-class CallbackModule(Default):  # type: ignore[misc]
+class CallbackModule(Default):  # type: ignore[misc]  # Ansible has no types
     """One for each run of ansible-playbook."""
 
     CALLBACK_VERSION = 2.0

@@ -26,7 +26,7 @@ _BLOCK = 1 << 16
 _LAST = 0.2  # seconds for what is still in a pipe when ssh has ended; its master keeps stderr open
 
 
-class Connection(ssh.Connection):  # type: ignore[misc]
+class Connection(ssh.Connection):  # type: ignore[misc]  # Ansible has no types
     """One ssh for one task. bmk logs in with its key only, so there is no password to be asked for."""
 
     def _bare_run(
@@ -67,14 +67,14 @@ def _read(process: subprocess.Popen[bytes], host: str) -> tuple[bytes, bytes]:
     ended: float | None = None
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
-            selector.register(stream, selectors.EVENT_READ)  # type: ignore[arg-type]
+            selector.register(stream, selectors.EVENT_READ)  # type: ignore[arg-type]  # a pipe, by Popen's arguments
         while selector.get_map() and (ended is None or time.monotonic() < ended + _LAST):
             for key, _ in selector.select(_LAST):
                 block = os.read(key.fd, _BLOCK)
                 if not block:
                     selector.unregister(key.fileobj)
-                output[key.fileobj] += block  # type: ignore[index]
-                if len(output[key.fileobj]) > _LONGEST:  # type: ignore[index]
+                output[key.fileobj] += block  # type: ignore[index]  # as registered above
+                if len(output[key.fileobj]) > _LONGEST:  # type: ignore[index]  # as registered above
                     raise AnsibleConnectionFailure(
                         f"{host} printed more than {LONGEST >> 20} MiB: our modules print less"
                     )

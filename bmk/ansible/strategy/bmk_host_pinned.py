@@ -13,7 +13,7 @@ from ansible.plugins.strategy import host_pinned
 DOCUMENTATION = host_pinned.DOCUMENTATION.replace("name: host_pinned\n", "name: bmk_host_pinned\n", 1)
 
 
-class StrategyModule(host_pinned.StrategyModule):  # type: ignore[misc]
+class StrategyModule(host_pinned.StrategyModule):  # type: ignore[misc]  # Ansible has no types
     """Checks for dead workers whenever it reads results."""
 
     def _process_pending_results(self, iterator: Any, *how: Any, **more: Any) -> list[Any]:

@@ -1,1 +1,1 @@
-"""Part of bmk; see docs/architecture.md."""
+"""Emulated BMCs of the lab: Redfish by sushy-tools, IPMI by ipmi_sim."""

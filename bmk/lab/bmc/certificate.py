@@ -1,4 +1,4 @@
-"""The self-signed certificate of the lab's BMCs, like that of a BMC from the factory."""
+"""The self-signed certificate of the lab's BMCs, like the factory default of real ones."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ class Conversation(WSGIRequestHandler):
     """One connection, one request after the other. werkzeug's own closes after each: it leaves bodies unread."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16  # head and body leave together: apart, the second waits for the other side's acknowledgement
+    wbufsize = (
+        1 << 16
+    )  # head and body are sent together: a second packet would wait for the acknowledgement of the first
     server: TlsServer
 
     def run_wsgi(self) -> None:

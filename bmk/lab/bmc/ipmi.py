@@ -32,7 +32,9 @@ WATCH = 1.0  # seconds between looks at the machines' faults
 
 
 class ConsoleBridge(socketserver.ThreadingTCPServer):
-    """Sends what a console file gains to whoever is connected; ipmi_sim passes it on as serial-over-LAN."""
+    """Sends what is appended to a console file to connected clients; ipmi_sim is one and passes it on as
+    serial-over-LAN.
+    """
 
     daemon_threads = True
 
@@ -77,7 +79,7 @@ class Simulator:
         self._directory: Path = state_dir(dc) / "lab" / "ipmi" / machine["name"]
         shutil.rmtree(
             self._directory, ignore_errors=True
-        )  # ipmi_sim would prefer users it remembers over those it is told
+        )  # remembered users would take precedence over the configured ones
         self._directory.mkdir(parents=True, mode=0o700)
         self._bridge = ConsoleBridge(Path(machine["console"]))
         self.update(machine)
@@ -85,7 +87,7 @@ class Simulator:
         self.process = self._start()
 
     def update(self, machine: Machine) -> None:
-        """Rewrite what ipmi_sim reads at each request."""
+        """Rewrite the files that ipmi_sim reads at each request."""
         _replace(self._directory / "fru.bin", fru_data(machine))
         _replace(Path(machine["mailbox"] + ".stores"), f"{mailbox_limit(machine)}\n".encode())
 
@@ -100,7 +102,7 @@ class Simulator:
     def _start(self) -> subprocess.Popen[bytes]:
         state = self._directory / "state"
         state.mkdir()
-        # setpriv: the simulator must not outlive us, even when we are killed
+        # setpriv: the simulator ends with this process, even when that is killed
         argv = ["setpriv", "--pdeathsig", "KILL", "ipmi_sim", "-n", "-s", str(state)]
         argv += ["-c", str(self._directory / "lan.conf"), "-f", str(self._directory / "start.emu")]
         with (self._directory / "ipmi_sim.log").open("wb") as log:

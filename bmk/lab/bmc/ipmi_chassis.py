@@ -1,7 +1,7 @@
-"""What `ipmi_sim` runs for power and boot device: `ipmi_chassis <dc> <machine> get|set <what> [value]`.
+"""The command that `ipmi_sim` runs for power and boot device: `ipmi_chassis <dc> <machine> get|set <what> [value]`.
 
-It is started for every command that the simulated BMC gets, so it imports little. Output and words are those that
-ipmi_sim expects (lanserv/bmc_chassis.c): `power:1`, `boot:pxe`, and for a failure any text and exit status 1.
+It is started for every command that the simulated BMC gets, so it imports little. Its output is what ipmi_sim expects
+(lanserv/bmc_chassis.c): `power:1`, `boot:pxe`, and for a failure any text and exit status 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from bmk.errors import BmkError
 from bmk.lab.client import request
 
-SLOW = 2.0  # seconds that a slow BMC thinks about each command; ipmi_sim does nothing else meanwhile
+SLOW = 2.0  # seconds that a slow BMC takes for each command; ipmi_sim does nothing else meanwhile
 FROM_LAB = {"pxe": "pxe", "http": "pxe", "disk": "default"}
 TO_LAB = {"pxe": ("pxe", "once"), "default": ("disk", "once"), "none": ("disk", "disabled")}
 

@@ -81,13 +81,13 @@ def commands(fru: str) -> str:
 
 
 def mailbox_limit(machine: Machine) -> int:
-    """How many bytes of each write to the mailbox the BMC really stores; a block has 16."""
+    """How many bytes of each write to the mailbox the BMC stores; a block has 16."""
     limits = {"bmc-forgets-mailbox": 0, "bmc-truncates-mailbox": 8}
     return min((limit for fault, limit in limits.items() if fault in machine["faults"]), default=16)
 
 
 def fru_data(machine: Machine) -> bytes:
-    """The FRU inventory: who made the machine, and its serial. IPMI Platform Management FRU, product info area."""
+    """The FRU inventory: manufacturer, model and serial. IPMI Platform Management FRU, product info area."""
     serial = "WRONG0001" if "bmc-wrong-serial" in machine["faults"] else machine["serial"]
     fields = b"".join(_field(text) for text in (MAKER, MODEL, "", "", serial, "", "")) + b"\xc1"
     area = bytes([1, 0, 25]) + fields

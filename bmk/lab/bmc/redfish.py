@@ -41,7 +41,7 @@ from bmk.secrets import Secret, SecretStore
 Machine = dict[str, Any]
 STORAGE, DRIVE = "1", "Cd"
 OPEN = frozenset({"/redfish", "/redfish/v1"})
-SLOW = 8.0  # seconds that a slow BMC thinks about each request
+SLOW = 8.0  # seconds that a slow BMC takes for each request
 RESETS = {
     "On": "on",
     "ForceOn": "on",
@@ -52,12 +52,12 @@ RESETS = {
 }
 
 
-# Its clock stands at the beginning, as that of a BMC does that nobody set.
+# Its clock starts at the epoch, like that of a BMC without a set clock.
 FAN_FAILED = {"Id": "f", "Created": "1970-01-01T00:00:41Z", "Severity": "Critical", "Message": "Fan 3 failed"}
 
 
 class LabBmcs:
-    """What all requests share: the lab's name, who may log in, the event logs."""
+    """What all requests share: the lab's name, credentials, event logs."""
 
     def __init__(self, dc: str, secrets: SecretStore) -> None:
         self.dc, self._secrets = dc, secrets
@@ -129,7 +129,7 @@ class Systems(AbstractSystemsDriver):  # type: ignore[misc] # sushy-tools is not
     def get_boot_device(self, identity: str) -> str:
         return REDFISH_TARGETS[self._get(identity)["boot"]["target"]]
 
-    def set_boot_device(self, identity: str, boot_source: str) -> None:  # noqa: ARG002
+    def set_boot_device(self, identity: str, boot_source: str) -> None:  # noqa: ARG002 - signature of the emulator
         raise error.BadRequest(f"{boot_source}: the boot device is set by PATCH, which is served before this driver")
 
     def get_boot_mode(self, identity: str) -> str:
@@ -181,10 +181,10 @@ class EmulatedMedia:
             raise error.NotFound(f"there is no virtual drive {device}")
         return "Virtual CD"
 
-    def get_device_media_types(self, identity: str, device: str) -> list[str]:  # noqa: ARG002
+    def get_device_media_types(self, identity: str, device: str) -> list[str]:  # noqa: ARG002 - signature of the emulator
         return ["CD", "DVD"]
 
-    def get_device_image_info(self, identity: str, device: str) -> DeviceInfo:  # noqa: ARG002
+    def get_device_image_info(self, identity: str, device: str) -> DeviceInfo:  # noqa: ARG002 - signature of the emulator
         url = self._bmcs.here()["medium"]["url"]
         return DeviceInfo(url.rpartition("/")[2], url, bool(url), True, "", "", False)
 
@@ -242,7 +242,7 @@ def lab_application(bmcs: LabBmcs) -> LabApplication:
     app = cast(LabApplication, emulator.app)
     app.__class__ = LabApplication  # the routes are bound to that object, so it cannot be a new one
     app.bmcs = bmcs
-    # Else it is one place in /tmp for all labs, which belongs to the user who had the first one.
+    # By default one directory in /tmp serves all labs and belongs to the user of the first one.
     app.config["SUSHY_EMULATOR_STATE_DIR"] = str(state_dir(bmcs.dc) / "lab" / "redfish")
     app.before_request(lambda: gate(bmcs))
     app.register_error_handler(Refused, lambda refusal: _error(400, str(refusal)))
@@ -256,7 +256,7 @@ def lab_application(bmcs: LabBmcs) -> LabApplication:
 
 
 def gate(bmcs: LabBmcs) -> flask.Response | None:
-    """Before each request: faults, login, and the boot override, which the emulator itself knows no `Once` for."""
+    """Before each request: faults, login, and the boot override, for which the emulator has no `Once`."""
     machine = bmcs.here()
     if "bmc-slow" in machine["faults"]:
         time.sleep(SLOW)
@@ -286,22 +286,22 @@ def log_services(identity: str) -> flask.Response:  # noqa: ARG001 - one system 
     return flask.jsonify({"Members": [{"@odata.id": f"{flask.request.path.rstrip('/')}/SEL"}]})
 
 
-def log_service(identity: str) -> flask.Response:  # noqa: ARG001
+def log_service(identity: str) -> flask.Response:  # noqa: ARG001 - part of the route
     return flask.jsonify({"Id": "SEL", "Entries": {"@odata.id": f"{flask.request.path.rstrip('/')}/Entries"}})
 
 
-def log_entries(identity: str) -> flask.Response:  # noqa: ARG001
+def log_entries(identity: str) -> flask.Response:  # noqa: ARG001 - part of the route
     bmcs = cast(LabApplication, emulator.app).bmcs
     machine = bmcs.here()
     broken = [FAN_FAILED] if "bmc-fan" in machine["faults"] else []
     return flask.jsonify({"Members": [*bmcs.log(machine), *broken]})
 
 
-def future_state(identity: str) -> flask.Response:  # noqa: ARG001
+def future_state(identity: str) -> flask.Response:  # noqa: ARG001 - part of the route
     return flask.jsonify(settings(cast(LabApplication, emulator.app).bmcs.here()))
 
 
-def serial_console(identity: str) -> flask.Response:  # noqa: ARG001
+def serial_console(identity: str) -> flask.Response:  # noqa: ARG001 - part of the route
     """What the console has said since byte `offset`."""
     log = Path(cast(LabApplication, emulator.app).bmcs.here()["console"])
     offset = flask.request.args.get("offset", 0, type=int)

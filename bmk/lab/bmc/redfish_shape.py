@@ -1,4 +1,4 @@
-"""How the lab's Redfish BMCs look: documents, and the habits of vendors that `quirk-...` faults put on. Pure."""
+"""Documents of the lab's Redfish BMCs, and vendors' deviations, which the faults `quirk-...` switch on. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Personality:
-    """A vendor's BMC. Each habit was seen on real ones: bmk/bmc/quirks.py names the reports."""
+    """Deviations of a vendor's BMCs. Each was seen on real ones: bmk/bmc/quirks.py names the reports."""
 
     manufacturer: str
     model: str
@@ -81,7 +81,7 @@ def _check(who: Personality, boot: Mapping[str, Any], mode: str | None, machine:
 
 
 def amend(template: str, document: Document, machine: Machine) -> Document:
-    """A document of the emulator, with what the lab knows better."""
+    """A document of the emulator, with values of the lab's machine."""
     if template == "system.json":
         return {**document, **_system(machine, document)}
     if template == "drive.json":
@@ -105,7 +105,7 @@ def _system(machine: Machine, document: Document) -> Document:
 
 
 def settings(machine: Machine) -> Document:
-    """The resource that holds what will be after the next reset."""
+    """The resource with the settings for the next reset."""
     return {"Boot": _boot(machine, personality(machine))}
 
 

@@ -1,1 +1,1 @@
-"""Part of bmk; see docs/architecture.md."""
+"""What a lab takes of the host: namespaces, cgroups, bridges, the unpacked node root; and what the host lacks."""

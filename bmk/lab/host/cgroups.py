@@ -60,7 +60,7 @@ def make(cgroups: Cgroups, lab: str, machine: str) -> list[Path]:
 
 
 def _inherit(cgroups: Cgroups, group: Path) -> None:
-    """A new cpuset (v1) is empty and takes no process; a v2 child has only the controllers its parent hands on."""
+    """A new cpuset (v1) is empty and accepts no process; a v2 child has only controllers that its parent enables."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if cgroups.version == 1 and (group / name).exists():
             (group / name).write_text((group.parent / name).read_text())
@@ -74,7 +74,7 @@ def _inherit(cgroups: Cgroups, group: Path) -> None:
 def step_aside(cgroups: Cgroups, lab: str, pid: int) -> None:
     """Move a process out of its machine's group (v2):
 
-    systemd hands on controllers only from a group without processes.
+    systemd can enable controllers only in a group without processes.
     """
     if cgroups.version == 2:
         for group in cgroups.groups(lab, "outside"):

@@ -1,4 +1,4 @@
-"""Starts a lab and stays outside of it: makes its namespaces, waits for their end, and removes its control groups.
+"""Starts a lab from outside of its namespaces: makes them, waits for their end, and removes its control groups.
 
 When the launcher is killed, its lab ends; the next `lab up` or `lab down` then removes the control groups.
 """
@@ -29,7 +29,7 @@ def lab_dir(dc: str) -> Path:
 
 
 def cgroup_name(dc: str) -> str:
-    """The lab's cgroup: two labs of one name in different state directories are different labs."""
+    """The lab's cgroup: it differs between labs of one name in different state directories."""
     return f"bmk-{dc}-{hashlib.sha256(str(lab_dir(dc).resolve()).encode()).hexdigest()[:8]}"
 
 
@@ -62,7 +62,7 @@ def start(dc: str, inventory: str) -> subprocess.Popen[bytes]:
 
 
 def stop(dc: str, seconds: float = 30.0) -> bool:
-    """Ask the lab to end, kill it if it does not, clean up. False when there was none."""
+    """Ask the lab to end, kill it when it does not, clean up. False when there was none."""
     pid = supervisor_pid(dc)
     if pid is not None:
         with contextlib.suppress(BmkError):
@@ -82,12 +82,12 @@ def _wait_gone(dc: str, pid: int, seconds: float) -> None:
 
 
 def clean(dc: str, seconds: float = 10.0) -> None:
-    """Remove what a dead lab left: cgroups, sockets. Refuses while one lives."""
+    """Remove what an ended lab left: cgroups, sockets. Refuses while one runs."""
     if supervisor_pid(dc) is not None:
         raise PreflightRefused(f"the lab of {dc} is up", hint=f"bmk lab down {dc}")
     end = time.monotonic() + seconds
     while left := cgroups.remove(cgroups.find(), cgroup_name(dc)):
-        if time.monotonic() > end:  # dying processes leave their group a moment later than they die
+        if time.monotonic() > end:  # processes leave their group a moment after they ended
             raise PreflightRefused("control groups of a dead lab are still in use", where=str(left[0]))
         time.sleep(0.02)
     for name in ("control.sock", "supervisor.json"):

@@ -36,7 +36,7 @@ def _from_deployer(dc: DataCenter) -> str:
 
 
 def own(addresses: Iterable[str]) -> list[str]:
-    """These are the lab's own: whoever connects to a simulated machine is answered by `SshDoor`."""
+    """Addresses of simulated machines are the lab's own: `SshListener` answers there."""
     return [f"route replace local {address}/32 dev lo" for address in addresses]
 
 
@@ -90,9 +90,8 @@ async def apply(lines: Iterable[str]) -> None:
 
 
 async def until_ours(address: IPv4Address, require: Callable[[], None]) -> None:
-    """Wait until somebody else, whom `require` looks after, has given us this address; who started us has the patience.
-
-    A bridge is there before its address, and what listens too early ends.
+    """Wait until another process has set this address on a bridge; servers that bind to it earlier would end. `require`
+    raises when that process failed. Without a time limit of its own: the caller of `lab up` has one.
     """
     while not _is_ours(address):
         require()

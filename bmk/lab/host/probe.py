@@ -1,4 +1,4 @@
-"""What this machine can and cannot do for a lab: tried, not guessed. Each limit is named with its reason.
+"""What this machine can do for a lab, by trying it. Each limit is named with its reason.
 
 A device file proves nothing (`/dev/kvm` may open and QEMU abort a moment later, or its processor stop), so KVM counts
 when real firmware got to its boot menu on it.
@@ -97,7 +97,7 @@ def why_no_kvm() -> str:
 def try_firmware(*accelerator: str, patience: float = 20.0) -> str:
     """Start a machine that has nothing but UEFI firmware: why it does not get to its boot menu in `patience` seconds.
 
-    Less proves nothing: there is KVM on which a BIOS runs, and UEFI stops at an instruction that it does not know.
+    A BIOS is no test: with some KVM a BIOS runs, and UEFI stops at an instruction that is not emulated.
     """
     code = next((path for path in OVMF_CODE if Path(path).exists()), None)
     if code is None:
@@ -118,7 +118,7 @@ def try_firmware(*accelerator: str, patience: float = 20.0) -> str:
 
 
 def verdict(lines: Iterable[str]) -> str:
-    """Why firmware got no further, of what it and QEMU said to their end; empty when it got to its boot menu. Pure."""
+    """Why firmware did not get to its boot menu, from its and QEMU's output; empty when it did. Pure."""
     words = ""
     for line in lines:
         if "BdsDxe: " in line:
@@ -145,7 +145,7 @@ def _has_capability(number: int) -> bool:
 
 
 def write_facts(facts: HostCapabilities, lab: Path) -> None:
-    """Keep what was found in `lab/facts.json`, for whoever chooses a timing profile."""
+    """Write what was found to `lab/facts.json`, from which the timing profile is chosen."""
     private_dir(lab)
     found = {**asdict(facts), "timing": facts.timing, "limits": facts.limits}
     (lab / "facts.json").write_text(json.dumps(found, indent=1))

@@ -1,4 +1,4 @@
-"""The node image's root, unpacked once for all system containers; each machine lays its own disk over it.
+"""The node image's root, unpacked once for all system containers; each mounts its own disk over it (overlayfs).
 
 A root that no process uses any more is removed when the next one is unpacked: each is more than a gigabyte.
 """
@@ -40,7 +40,7 @@ def base_root() -> Path:
 
 
 def _use(root: Path) -> None:
-    """Tell other processes that it is in use, until this one ends."""
+    """Mark it as in use (a shared lock) until this process ends."""
     if root not in _IN_USE:
         root.parent.mkdir(parents=True, exist_ok=True)
         _IN_USE[root] = root.with_suffix(".used").open("w")

@@ -1,1 +1,1 @@
-"""Part of bmk; see docs/architecture.md."""
+"""Machines of the lab: virtual (QEMU), system containers, simulated; their consoles, TPMs and firmware variables."""

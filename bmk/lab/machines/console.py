@@ -28,7 +28,9 @@ class Terminal:
 
     def __init__(self, log: Path, socket: Path) -> None:
         self._log_path, self._socket = log, socket
-        self._master, self._held = os.openpty()  # the slave stays open, or a reader would see the end at every exit
+        self._master, self._held = (
+            os.openpty()
+        )  # the slave stays open: else a reader sees end of file whenever the machine's process ends
         tty.setraw(self._held)
         self.slave = Path(os.ttyname(self._held))
         self._clients: set[asyncio.StreamWriter] = set()
@@ -42,7 +44,7 @@ class Terminal:
             self._server = await asyncio.start_unix_server(self._client, path)
 
     def write(self, text: str) -> None:
-        """What the firmware prints, before there is an operating system."""
+        """Append output of the firmware, before an operating system runs."""
         self._out(text.replace("\n", "\r\n").encode())
 
     def _readable(self) -> None:
@@ -64,7 +66,7 @@ class Terminal:
         self._clients.add(writer)
         try:
             while data := await reader.read(4096):
-                with contextlib.suppress(BlockingIOError):  # nobody reads on the other side: typed into the void
+                with contextlib.suppress(BlockingIOError):  # nobody reads on the other side: the input is dropped
                     os.write(self._master, data)
         finally:
             self._clients.discard(writer)

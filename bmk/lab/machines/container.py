@@ -1,9 +1,9 @@
 """A system container: the node image's root with systemd as PID 1 in namespaces and cgroups of its own. Needs root,
 as kind does.
 
-Its "firmware" is here too: told to boot from the network it asks the boot service as iPXE would, and an `install`
-answer runs the same install agent as the ramdisk, on a directory instead of a disk. Without that it boots its disk,
-or says that there is nothing.
+Its firmware is emulated here: to boot from the network it asks the boot service as iPXE would; on an `install` answer
+it runs the same install agent as the ramdisk, on a directory instead of a disk. Else it boots its disk, if there is a
+system on it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bmk.lab.machines.machine import Chassis, Target
 _REAL_DIRECTORIES = ("var/lib/containerd", "var/lib/etcd", "var/lib/kubelet", "var/log/pods")
 # The kernel's audit trail and its NVMe fabrics belong to the machine that runs the lab.
 _SKIP_UNITS = ("auditd.service", "audit-rules.service", "nvmf-autoconnect.service")
-# systemd's words for "cgroup v1, all of it": without the last it would use the host's v2 tree beside it.
+# systemd's options for cgroup v1 only: without the last it would use the host's v2 tree beside it.
 _LEGACY = (
     "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
     "systemd.unified_cgroup_hierarchy=0",
@@ -40,8 +40,8 @@ _LEGACY = (
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class ContainerBody:
-    """See `machine.Body`. `lab` names the lab's cgroup."""
+class ContainerBackend:
+    """See `machine.MachineBackend`. `lab` names the lab's cgroup."""
 
     def __init__(self, chassis: Chassis, lab: str, url: str) -> None:
         self._chassis, self._lab, self._url = chassis, lab, url
@@ -209,7 +209,7 @@ class ContainerBody:
         self._aim = target
 
     async def change_medium(self) -> None:
-        """The agent asks what is in the drive when it wants to know."""
+        """Nothing to do: the agent reads the drive when it needs it."""
 
     async def link(self, up: bool) -> None:
         for port in self._chassis.hardware.ports:
@@ -224,6 +224,6 @@ class ContainerBody:
 
 
 def _install(order: Order, hardware: ContainerHardware) -> None:
-    """The install agent, as the ramdisk runs it. A power cut ends it in silence."""
+    """Run the install agent, as the ramdisk does. A power cut ends it without a report."""
     with contextlib.suppress(PowerCut):
         install(order, hardware)

@@ -25,18 +25,17 @@ from bmk.lab.host.rootfs import base_root
 from bmk.lab.machines import signature
 from bmk.lab.machines.hardware import MachineHardware
 
-# Directories whose content a person would miss, and what to call it.
+# Directories with data that a wipe would lose, and their names for people.
 _PRECIOUS = {"real/var-lib-etcd/member": "a live etcd", "real/var-lib-kubelet/pki": "the data of a kubelet"}
 
 
 class PowerCut(BaseException):
-    """The machine lost power while it was installing. No report, no clean-up: as it is in a rack."""
+    """The machine lost power while it was installing: no report and no clean-up, as with a real one."""
 
 
 class ContainerHardware(DirectoryHardware):
-    """`disk` is the directory that stands for the first drive; `off` is set when the plug is pulled.
-
-    `left` is what the BMC was given for the machine, by way.
+    """`disk` is the directory that stands for the first drive; `off` is set when power is cut. `left`: bytes that the
+    BMC has for the machine, by way of attestation.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class ContainerHardware(DirectoryHardware):
 
 
 def facts_of(hardware: MachineHardware, disk: Path) -> MachineFacts:
-    """What the machine knows of itself; the first drive is the one that `disk` stands for."""
+    """The facts of the machine; `disk` stands for the first drive."""
     disks = []
     for number, drive in enumerate(hardware.drives):
         path = f"/dev/{drive.name}"
@@ -126,7 +125,7 @@ def facts_of(hardware: MachineHardware, disk: Path) -> MachineFacts:
 
 
 def wipe(disk: Path) -> None:
-    """An empty disk: no layer, no data, nothing that boots. What boots goes first, so a kill half way boots nothing."""
+    """Empty the disk. The bootable marker goes first, so that after a kill half way nothing boots."""
     (disk / "installed").unlink(missing_ok=True)
     shutil.rmtree(disk, ignore_errors=True)
     disk.mkdir()
@@ -138,7 +137,7 @@ def make_bootable(disk: Path, lower: Path) -> None:
 
 
 def findings(disk: Path, device: str) -> list[DiskContent]:
-    """What is on a container's disk that an installer must know of."""
+    """Foreign data on a container's disk, for the install agent."""
     found = [DiskContent(device, what, True) for path, what in _PRECIOUS.items() if (disk / path).exists()]
     if signature.is_there(disk / "sectors"):
         found.append(DiskContent(device, "an LVM physical volume", True))

@@ -109,7 +109,7 @@ def mount_kernel(root: Path, spec: dict[str, Any]) -> None:
 
 
 def show_whole(place: Path) -> None:
-    """A user namespace may mount proc and sysfs only where one is to be seen already that has nothing over it."""
+    """A user namespace may mount proc and sysfs only while another one is visible that nothing is mounted over."""
     place.mkdir(mode=0o700)
     for kind, flags in (("proc", 0), ("sysfs", MS_RDONLY)):
         (place / kind).mkdir()
@@ -125,7 +125,7 @@ def skip_units(run: Path, units: list[str]) -> None:
 
 
 def shadow_sysctls(sys_dir: Path, copies: Path) -> None:
-    """Settings of the whole machine become the container's own copies: kubelet and sysctl write them, the host stays.
+    """Replace settings of the whole machine by copies: kubelet and sysctl of the container write these, not the host's.
 
     The boot id is new, as after a real boot. `net` and a few others are the container's own in the kernel already.
     """
@@ -147,7 +147,7 @@ def shadow_sysctls(sys_dir: Path, copies: Path) -> None:
 def _copy_sysctl(source: Path, target: Path) -> None:
     try:
         target.write_bytes(source.read_bytes())
-    except OSError:  # some can only be written, some need a capability: an empty file is what there is to know
+    except OSError:  # some can only be written, some need a capability: they become an empty file
         target.touch()
 
 

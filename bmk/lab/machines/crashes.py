@@ -1,7 +1,5 @@
-"""QEMU that ends by a fault of its own while machines come up: they are started again, and it is said.
-
-Seen with 10.0.2, which emulates with a race between processors: "iotlb_to_section: Assertion". Vagrant would wait for a
-machine that is no more until its patience ends.
+"""Restarts machines whose QEMU crashed while they come up, and reports it. Seen with QEMU 10.0.2, whose emulation has a
+race between processors ("iotlb_to_section: Assertion"). Vagrant would wait for such a machine until its time-out.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
-STARTS = 3  # again, of all machines together: what always crashes is no accident
+STARTS = 3  # restarts of all machines together: beyond it the crash is not a race
 _PAUSE = 5.0  # seconds between looks
 _CRASHED = {"state.state=5", "state.reason=3"}  # libvirt's VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_CRASHED
 
@@ -27,7 +25,7 @@ def crashed(stats: str) -> list[str]:
 def started_again(
     virsh: Sequence[str], logs: Path, say: Callable[[str], None], pause: float = _PAUSE
 ) -> Iterator[None]:
-    """While it lasts, a crashed domain is started again.
+    """Within the context, a crashed domain is started again.
 
     `virsh` is the command that reaches its libvirtd, `logs` has what each QEMU said; `pause` in seconds.
     """
@@ -52,6 +50,6 @@ def _watch(virsh: Sequence[str], logs: Path, say: Callable[[str], None], ended: 
 
 
 def _last_words(log: Path) -> str:
-    """An assertion, as the C library says it: libvirt's lines, and the command line among them, begin otherwise."""
+    """The last failed assertion in the C library's form; libvirt's own lines, such as the command line, are skipped."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return next((line for line in reversed(lines) if line.startswith("qemu-system")), "it said nothing")

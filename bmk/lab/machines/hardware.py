@@ -1,9 +1,6 @@
-"""What the virtual data center builds for each host: the "bought" machine. Pure, except for the two functions that
-keep it.
-
-A machine is bought once, on the first `lab up`: serial, UUID, MACs and disk serials then stay what they are in
-`lab/machines/<name>/hardware.json`, as real machines do. A `dc.yml` that says otherwise later is simply wrong about
-its machine.
+"""The hardware of each host's machine. Pure, except for the two functions that read and write files. Made once, on the
+first `lab up`: serial, UUID, MACs and disk serials are then kept in `lab/machines/<name>/hardware.json`, as with real
+machines. A later change of `dc.yml` does not change them: the file then differs from its machine.
 """
 
 from __future__ import annotations
@@ -32,8 +29,8 @@ _KCS_PORTS = 10_000  # the first; one for each machine, on the lab's own loopbac
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """`size` in bytes, `sector` in bytes of a logical one. `bus` is what it hangs on: virtio, or for drives with a WWN
-    or spindles ahci, which knows sectors of 512 bytes only, else scsi.
+    """`size` in bytes, `sector` in bytes of a logical one. `bus`: virtio; for drives with a WWN or spindles ahci, which
+    has sectors of 512 bytes only, else scsi.
     """
 
     name: str
@@ -65,9 +62,8 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class BmcPlate:
-    """What is printed on the BMC: kind, address, port, and the reference to its credentials.
-
-    `kcs`: the port, on the lab's loopback, where it answers its own machine (IPMI); 0: nobody answers there.
+    """The BMC: kind, address, port, and the reference to its credentials. `kcs`: the port on the lab's loopback where
+    its own machine reaches it (IPMI); 0: none.
     """
 
     kind: Literal["redfish", "ipmi"]
@@ -162,7 +158,7 @@ def _drive(host: Host, lab: LabMachine) -> Drive:
 
 
 def bought(planned: MachineHardware, machine_dir: Path) -> MachineHardware:
-    """The machine as it was first made: identity from `hardware.json` when there is one, sizes and plugs as planned."""
+    """The machine with the identity of `hardware.json`, if there is one, and the planned sizes and networks."""
     path = machine_dir / "hardware.json"
     if path.exists():
         return _with_identity(planned, json.loads(path.read_text()))
@@ -181,7 +177,7 @@ def _with_identity(planned: MachineHardware, kept: Mapping[str, Any]) -> Machine
 
 
 def swapped(bought: MachineHardware, faults: Collection[str]) -> MachineHardware:
-    """What is in the case when somebody put other parts there: mainboard, disks, NIC, settings of firmware. Pure."""
+    """The hardware after parts were replaced by a fault: mainboard, disks, NIC, firmware settings. Pure."""
     serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
     drives = bought.drives
     if "wrong-disk" in faults:

@@ -1,4 +1,4 @@
-"""One machine of the lab as its BMC sees it: power, boot override, faults. What is inside is a `Body`: vm, container
+"""One machine of the lab as its BMC sees it: power, boot override, faults. It runs on a `MachineBackend`: vm, container
 or simulated.
 
 Boot override, as real firmware treats it: `once` is used up by the next start of the firmware (power on or reset,
@@ -36,14 +36,14 @@ class Boot:
 
     @property
     def after_start(self) -> Boot:
-        """What is left of the override when the firmware has started once."""
+        """The override after a start of the firmware."""
         return Boot(self.target, "disabled") if self.enabled == "once" else self
 
 
 class MachineBackend(Protocol):
-    """What a power cord and a network cable can be plugged into.
+    """What runs as the machine: it is switched on and off, and has network links.
 
-    `start` and `reset` begin with the firmware; when it has taken its boot order, the body calls `firmware_started`.
+    `start` and `reset` begin with the firmware; when it has taken its boot order, the backend calls `firmware_started`.
     """
 
     async def start(self, target: Target) -> None: ...
@@ -73,7 +73,9 @@ class Chassis:
         self.boot = Boot()
         self.running = False
         self.inserted = ""  # where the medium in the virtual drive came from; "": there is none
-        self.body: MachineBackend = cast(MachineBackend, None)  # set right after, because a body needs its chassis
+        self.backend: MachineBackend = cast(
+            MachineBackend, None
+        )  # set right after, because a backend needs its chassis
         self.faults: set[str] = set()
         self._turn = asyncio.Lock()
         self._pending: set[asyncio.Task[None]] = set()
@@ -93,7 +95,9 @@ class Chassis:
         return None if not self.inserted or self.has("media-unplugged") else self.directory / MEDIUM
 
     def left(self) -> dict[str, bytes]:
-        """What the deployer left with the BMC for the machine to read: way -> bytes. For bodies without KCS or USB."""
+        """Bytes that the deployer stored in the BMC for the machine, by way of attestation. For backends without KCS or
+        USB.
+        """
         kept = self.mailbox.read_bytes() if self.mailbox.exists() and self.fitted.bmc.kcs else b""
         volume = self.medium.read_bytes() if self.medium else b""
         found = {"mailbox": mailbox.content(kept.ljust(mailbox.SIZE, b"\0")), "media": media.file_of(volume)}
@@ -101,23 +105,23 @@ class Chassis:
 
     @property
     def fitted(self) -> MachineHardware:
-        """What is in the case now, which faults may have swapped since it was bought."""
+        """The present hardware: faults may have replaced parts."""
         return swapped(self.hardware, self.faults)
 
     async def power(self, action: str) -> None:
-        """`on`, `off`, `cycle`, `reset`, `press`. Being there already is fine."""
+        """`on`, `off`, `cycle`, `reset`, `press`. No error when it is in that state already."""
         async with self._turn:
             if action in ("off", "cycle") and self.running:
                 self.say("lab.power", "power off")
-                await self.body.stop()
+                await self.backend.stop()
                 self.running = False
             if action in ("on", "cycle") and not self.running:
                 await self._start()
             elif action == "reset" and self.running:
                 self.say("lab.power", "reset")
-                await self.body.reset()
+                await self.backend.reset()
             elif action == "press" and self.running and not self.has("system-hangs"):
-                await self.body.press()
+                await self.backend.press()
 
     async def _start(self, how: str = "power on") -> None:
         target = self.boot.next
@@ -126,27 +130,27 @@ class Chassis:
             log.write(f"\r\n=== {self.hardware.name}: {how}, boot from {target}\r\n".encode())
         self.running = True
         try:
-            await self.body.start(target)
+            await self.backend.start(target)
         except BaseException:
             self.running = False
             raise
-        await self.body.link(not self.has("no-dhcp"))
+        await self.backend.link(not self.has("no-dhcp"))
 
     def firmware_started(self) -> None:
-        """The body says that its firmware has begun: a boot-once override is used up now."""
+        """The backend reports that its firmware has started: a boot-once override ends."""
         left = self.boot.after_start
         if left != self.boot:
             self.boot = left
-            self._later(self.body.aim(left.next))
+            self._later(self.backend.aim(left.next))
 
     def went_off(self) -> None:
-        """The body says that it has switched itself off."""
+        """The backend reports that it has switched itself off."""
         if self.running:
             self.running = False
             self.say("lab.power", "the machine switched itself off")
 
     def was_reset(self, still: Callable[[], bool]) -> None:
-        """The body says that it ended to start again. When its turn comes, `still` says that nobody else started it."""
+        """The backend reports that it ended for a restart. Start it, unless `still` is False when the lock is free."""
         self._later(self._restart(still))
 
     async def _restart(self, still: Callable[[], bool]) -> None:
@@ -161,14 +165,14 @@ class Chassis:
                 return
             self.boot = Boot(target, enabled)
             if self.running:
-                await self.body.aim(self.boot.next)
+                await self.backend.aim(self.boot.next)
 
     async def insert(self, url: str) -> None:
         """Say that the BMC has put a medium from `url` at MEDIUM; "": it took the medium out."""
         async with self._turn:
             self.inserted = url
             if self.running:
-                await self.body.change_medium()
+                await self.backend.change_medium()
 
     def has(self, fault: str) -> bool:
         return fault in self.faults

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
-from bmk.lab.machines.container import ContainerBody
+from bmk.lab.machines.container import ContainerBackend
 from bmk.lab.machines.machine import Chassis, MachineBackend
-from bmk.lab.machines.simulated import THREADS, SimulatedBody
-from bmk.lab.machines.vm import VmBody
+from bmk.lab.machines.simulated import THREADS, SimulatedBackend
+from bmk.lab.machines.vm import VmBackend
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class MachineContext:
         return ThreadPoolExecutor(THREADS, thread_name_prefix="install")
 
 
-_BODIES: dict[str, Callable[[Chassis, MachineContext], MachineBackend]] = {
-    "vm": lambda chassis, floor: VmBody(chassis, floor.kvm),
-    "container": lambda chassis, floor: ContainerBody(chassis, floor.cgroup, floor.url),
-    "simulated": lambda chassis, floor: SimulatedBody(chassis, floor.url, floor.pool),
+_BACKENDS: dict[str, Callable[[Chassis, MachineContext], MachineBackend]] = {
+    "vm": lambda chassis, shared: VmBackend(chassis, shared.kvm),
+    "container": lambda chassis, shared: ContainerBackend(chassis, shared.cgroup, shared.url),
+    "simulated": lambda chassis, shared: SimulatedBackend(chassis, shared.url, shared.pool),
 }
 
 
-def backend_of(chassis: Chassis, floor: MachineContext) -> MachineBackend:
-    return _BODIES[chassis.hardware.kind](chassis, floor)
+def backend_of(chassis: Chassis, shared: MachineContext) -> MachineBackend:
+    return _BACKENDS[chassis.hardware.kind](chassis, shared)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bmk.errors import PreflightRefused
 
 GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")  # whose variables are the boot entries
-LEFT = 3000  # bytes that `filled` leaves: firmware still works, and Linux, which keeps 5 KiB free, writes nothing more
+LEFT = 3000  # bytes that `filled` leaves: firmware still works; Linux, which keeps 5 KiB free, writes no variable
 FIRST_START = 13_300  # bytes that OVMF takes when it starts for the first time; without them it finds nothing to boot
 
 _FILLER = uuid.UUID("6b6d6b00-0000-4000-8000-00000000f177")  # vendor of what `filled` adds

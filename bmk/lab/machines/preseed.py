@@ -1,6 +1,6 @@
 """Installs a system container in a second, without the boot service: for tests of the phases after the installation.
 
-It writes what the install agent would write. Containers only: a virtual machine's disk is written by its own installer.
+It writes the files that the install agent would write. Containers only: virtual machines write their own disks.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Qmp:
             self._answer.set_result({"error": {"desc": "the machine went away"}})
 
     async def ended(self) -> None:
-        """Return when QEMU has said all: its process may be gone before its last event is read."""
+        """Return when the last event was read: QEMU's process may end earlier."""
         if self._reading is not None:
             await asyncio.wait([self._reading])
 

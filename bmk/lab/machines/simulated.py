@@ -1,7 +1,7 @@
 """A simulated machine: the real install agent and boot service without hardware; its disk is a marker file.
 
 Thousands fit into one lab: installs run in a pool of threads. A real sshd answers with the reported host keys and
-refuses every command (`ssh_door.py`).
+refuses every command (`ssh_listener.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ THREADS = 16  # installations at a time; more would only wait for each other
 
 
 class _Hardware(SimulatedHardware):
-    """Facts without hardware, and host keys that sshd can use."""
+    """The hardware of the install agent, without any: facts, and host keys that sshd can use."""
 
     def __init__(self, chassis: Chassis, off: threading.Event) -> None:
         super().__init__(facts_of(chassis.fitted, chassis.directory / "disk"), opened(chassis.left()))
@@ -67,8 +67,8 @@ def _make_key(root: Path, hostname: str) -> str:
     return f"{public} {hostname}"
 
 
-class SimulatedBody:
-    """See `machine.Body`. `pool` is shared by all of a lab; `url` is the boot server's."""
+class SimulatedBackend:
+    """See `machine.MachineBackend`. `pool` is shared by all of a lab; `url` is the boot server's."""
 
     def __init__(self, chassis: Chassis, url: str, pool: ThreadPoolExecutor) -> None:
         self._chassis, self._url, self._pool = chassis, url, pool
@@ -77,7 +77,7 @@ class SimulatedBody:
         self._off = threading.Event()
         self._aim: Target = "disk"
         self._running: asyncio.Task[None] | None = None
-        self.booted = False  # from its disk: whoever connects is answered by `SshDoor`
+        self.booted = False  # from its disk: `SshListener` answers connections
 
     async def start(self, target: Target) -> None:
         self._aim, self._off = target, threading.Event()
@@ -92,7 +92,7 @@ class SimulatedBody:
             except (Unreachable, AgentError) as error:
                 self._chassis.say("lab.error", f"cannot go on: {error}")
                 return
-            self._chassis.firmware_started()  # the restart into what was installed, or the disk after all
+            self._chassis.firmware_started()  # the restart into the installed system, or the local disk
         self.booted = (self._disk / "installed").exists() and not self._off.is_set()
 
     def _network_boot(self, off: threading.Event) -> None:
@@ -120,7 +120,7 @@ class SimulatedBody:
         self._aim = target
 
     async def link(self, up: bool) -> None:
-        """The cable is looked at when it boots."""
+        """Nothing to do: link states are read at boot."""
 
     async def change_medium(self) -> None:
-        """The agent asks what is in the drive when it wants to know."""
+        """Nothing to do: the agent reads the drive when it needs it."""

@@ -1,6 +1,6 @@
-"""A machine's TPM 2.0: swtpm. What it keeps (keys, counters) is the machine's own.
+"""A machine's TPM 2.0: swtpm. Its state (keys, counters) belongs to the machine.
 
-`arguments()` is pure; `Tpm` starts and ends the process for a life of QEMU; `opened()` is that of a simulated machine.
+`arguments()` is pure; `SoftwareTpm` runs as long as a QEMU; `opened()` is for a simulated machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROGRAM = ("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={STATE}")
 
 
 def arguments(firmware: Firmware) -> list[str]:
-    """QEMU's words for it."""
+    """QEMU's arguments for it."""
     device = ["-device", f"{_DEVICES[firmware]},tpmdev=tpm"]
     return ["-chardev", f"socket,id=tpm,path={SOCKET}", "-tpmdev", "emulator,id=tpm,chardev=tpm", *device]
 
@@ -59,7 +59,7 @@ class SoftwareTpm:
             raise PreflightRefused("the machine's TPM did not start", where=str(self._directory), why=why)
 
     async def stop(self) -> None:
-        """It ends by itself with QEMU; when QEMU never came, not."""
+        """End the process: it ends by itself with QEMU only when QEMU had connected."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -69,7 +69,9 @@ class SoftwareTpm:
 
 @contextlib.contextmanager
 def opened(directory: Path) -> Iterator[Exchange]:
-    """The TPM of the machine in `directory`, as after a restart of the machine; it goes off with the context."""
+    """The TPM of the machine in `directory`, as after a restart of the machine; it is switched off at the end of the
+    context.
+    """
     (directory / STATE).mkdir(mode=0o700, exist_ok=True)
     ours, theirs = socket.socketpair()
     with ours, theirs, (directory / "swtpm.log").open("wb") as log:

@@ -1,4 +1,4 @@
-"""A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBody` starts it and talks to it over QMP.
+"""A virtual machine: QEMU with real firmware. `arguments()` is pure; `VmBackend` starts it and talks to it over QMP.
 
 A reset, whoever asks for it, ends QEMU and starts another one. QEMU 7.2, Debian 12's own, keeps what it translated of
 memory that has other content since, and looks through all of it at each byte that is written there: after a reset in
@@ -100,7 +100,7 @@ def _drive(drive: Drive, number: int, index: int) -> list[str]:
 
 
 def _kcs(hardware: MachineHardware) -> list[str]:
-    """The machine's own door to its IPMI BMC, which SMBIOS (type 38) and ACPI tell of.
+    """The KCS interface to the machine's IPMI BMC, announced by SMBIOS (type 38) and ACPI.
 
     With `reconnect` QEMU connects later than at once, when it would end with a segmentation fault (seen with 10.0).
     """
@@ -120,11 +120,11 @@ def _virtual_drive(_hardware: MachineHardware) -> list[str]:
 
 
 _DRIVE = "virtual-drive"
-_SILENCE = "kcs.sock"  # where somebody listens and never says a word
+_SILENCE = "kcs.sock"  # a socket that accepts connections and sends nothing
 _DOORS = {
     "ipmi": _kcs,
     "redfish": _virtual_drive,
-}  # how a machine reads what its BMC was given; last, so nothing else moves
+}  # by which a machine reads bytes from its BMC; last, so that no other device changes its place
 
 
 def _first(candidates: tuple[str, ...]) -> str:
@@ -137,7 +137,7 @@ def _first(candidates: tuple[str, ...]) -> str:
 
 
 def firmware_variables(directory: Path) -> Path:
-    """The file in which UEFI firmware keeps its variables; a new machine has those that it was delivered with."""
+    """The file in which UEFI firmware keeps its variables; a new machine starts with OVMF's defaults."""
     path = directory / "vars.fd"
     if not path.exists():
         shutil.copyfile(_first(OVMF_VARS), path)
@@ -145,15 +145,15 @@ def firmware_variables(directory: Path) -> Path:
 
 
 def make_disks(hardware: MachineHardware, directory: Path) -> None:
-    """Blank disks, sparse, for drives that have no image yet; a bigger size in the file makes a disk bigger."""
+    """Make blank sparse disks for drives without an image; grow those whose size in the file was raised."""
     for number, drive in enumerate(hardware.drives):
         with (directory / f"disk{number}.img").open("ab") as image:
             if image.tell() < drive.size:
                 image.truncate(drive.size)
 
 
-class VmBody:
-    """See `machine.Body`."""
+class VmBackend:
+    """See `machine.MachineBackend`."""
 
     def __init__(self, chassis: Chassis, kvm: bool) -> None:
         self._chassis, self._kvm = chassis, kvm
@@ -220,7 +220,7 @@ class VmBody:
     def _event(self, name: str, data: dict[str, Any]) -> None:
         if name == "SHUTDOWN":
             self._reset = data.get("reason") in RESETS
-        elif name == "STOP":  # nobody here asks for it
+        elif name == "STOP":  # not requested by the lab
             why = (self._chassis.directory / "qemu.log").read_text(errors="replace").partition("\n")[0]
             self._chassis.say("lab.note", f"QEMU stopped the processors: {why}")
 
@@ -259,7 +259,7 @@ class VmBody:
         await self._command("system_reset")
 
     async def aim(self, target: Target) -> None:
-        """Nothing: the next start is told."""
+        """Nothing to do: each start gets the boot order."""
 
     async def link(self, up: bool) -> None:
         for number in range(len(self._chassis.hardware.ports)):

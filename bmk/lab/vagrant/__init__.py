@@ -1,1 +1,1 @@
-"""Part of bmk; see docs/architecture.md."""
+"""Machines of a lab that Vagrant makes by libvirt, for molecule."""

@@ -34,7 +34,7 @@ def inventory(reference: str) -> dict[str, Any]:
 
 
 def only(found: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """The groups without the other hosts; their variables stay, as a role may name its neighbours. Pure."""
+    """The groups without the other hosts; their variables stay, because roles refer to other hosts. Pure."""
     groups = {name: group for name, group in found.items() if name != "_meta"}
     kept = {
         name: {**group, "hosts": [host for host in group.get("hosts", ()) if host in names]}

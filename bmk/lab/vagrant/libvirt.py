@@ -1,8 +1,8 @@
 """libvirtd in a lab's namespaces, for machines that Vagrant makes: no systemd, no user, nothing on the host.
 
-libvirtd has fixed places for configuration, sockets and state. The supervisor's mount namespace has directories of the
-lab there, so each lab has a libvirtd of its own and labs do not see each other. `files()` is pure: network and storage
-pool are files that libvirtd starts by itself.
+libvirtd has fixed directories for configuration, sockets and state. In the supervisor's mount namespace these are
+directories of the lab, so each lab has its own libvirtd. `files()` is pure: libvirtd starts the network and the storage
+pool from files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PLACES = {
     "/var/log/libvirt": "log",
 }
 
-# Everyone in the namespaces is the one user (mapped) root, and there is nobody else to protect against.
+# All processes in the namespaces run as (mapped) root, so access control has no effect.
 _QEMU = """\
 user = "root"
 group = "root"
@@ -67,7 +67,7 @@ def files(dc: DataCenter, disks: Path) -> dict[str, str]:
 def _network(dc: DataCenter) -> str:
     """The deployer's network: it is the bridge's address, and each host gets the address of the file by its MAC.
 
-    Others get none, so that a machine can be another's to boot.
+    Unknown MACs get none, so that a machine can boot from another server.
     """
     name, bridge = next(iter(bridges(dc).items()))
     spec, deployer = dc.spec.networks[name], dc.spec.deployer.address
@@ -118,7 +118,7 @@ def _start_by_itself(definition: Path) -> None:
 
 
 def _make_place(place: Path, layers: Path) -> None:
-    """A host without libvirt has no such directory, and gets none: a layer above its parent has."""
+    """A host without libvirt has no such directory: it is made in an overlay over its parent."""
     if place.is_dir():
         return
     upper, work = (layers / place.parent.name / name for name in ("upper", "work"))

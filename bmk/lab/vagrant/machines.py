@@ -95,7 +95,7 @@ def up(reference: str, names: Sequence[str]) -> None:
 
 
 def snapshot(reference: str, names: Sequence[str]) -> None:
-    """Keep the machines, memory and all, as they are now."""
+    """Save the machines, including memory."""
     dc = load_datacenter(reference)
     for name in names:
         _virsh(dc, "snapshot-create-as", _domain(name), SNAPSHOT)
@@ -115,13 +115,13 @@ def netboot(reference: str, macs: Sequence[str]) -> None:
     for mac in macs:
         description = lab_dir(dc.name) / f"netboot-{mac.replace(':', '')}.xml"
         description.write_text(_DISKLESS.format(kind="kvm" if kvm else "qemu", name=description.stem, mac=mac))
-        with suppress(BmkError):  # one from before, that boots already
+        with suppress(BmkError):  # a domain of an earlier call
             _virsh(dc, "destroy", description.stem)
         _virsh(dc, "create", str(description))
 
 
 def down(reference: str, names: Sequence[str]) -> None:
-    """Destroy them, and the lab that they were in."""
+    """Destroy the machines and stop their lab."""
     dc = load_datacenter(reference)
     if supervisor_pid(dc.name) is not None and names:
         _vagrant(dc, make_box(load_mirror(), say), names, "destroy", "--force", *names)
@@ -133,7 +133,7 @@ def _domain(name: str) -> str:
 
 
 def _let_in(dc: DataCenter, box: Box) -> None:
-    """The box knows its own key: it is this data center's deployer key."""
+    """Use the key of the box as the deployer's key of this data center."""
     identity = dc.state / "ssh" / "id_ed25519"
     private_dir(identity.parent)
     shutil.copyfile(box.key, identity)
@@ -141,7 +141,7 @@ def _let_in(dc: DataCenter, box: Box) -> None:
 
 
 def _home(dc: DataCenter) -> Path:
-    """Vagrant's records of machines are the lab's own, or labs side by side lock each other out. Boxes are shared."""
+    """Vagrant's data directory of this lab: a shared one would be locked by another lab. Boxes are shared."""
     home, boxes = lab_dir(dc.name) / "vagrant-home", _boxes()
     boxes.mkdir(parents=True, exist_ok=True)
     home.mkdir(exist_ok=True)
@@ -217,7 +217,7 @@ def _inside(dc: DataCenter, command: list[str], environment: dict[str, str]) -> 
 
 
 def _pin(dc: DataCenter, host: Host, patience: float = 60.0) -> None:
-    """The host key that the machine said on its console, where nobody else can speak: no trust on first use."""
+    """Pin the host key that the machine printed on its console, which no other machine can write to."""
     end = time.monotonic() + patience
     while not (keys := _said(_console(dc, host.name))):
         if time.monotonic() > end:

@@ -15,7 +15,7 @@ import pytest
 
 from bmk.artifacts.mirror import open_mirror
 from bmk.artifacts.node.cpio import File, write_cpio
-from bmk.bmc import open_bmc
+from bmk.bmc import Access, open_bmc
 from bmk.bmc.nonce_volume import volume
 from bmk.datacenter.load import load_datacenter
 from bmk.lab.bmc import ipmi
@@ -23,7 +23,7 @@ from bmk.lab.host.probe import why_no_kvm
 from bmk.lab.machines import vm
 from bmk.lab.machines.hardware import hardware_of
 from bmk.lab.machines.machine import MEDIUM, Chassis
-from bmk.secrets import SecretStore, write_generated
+from bmk.secrets import Credentials, Secret, SecretStore, write_generated
 
 pytestmark = pytest.mark.machines
 DEADLINE = 300  # seconds until the ramdisk has looked, under emulation beside other tests
@@ -84,7 +84,7 @@ class Place:
         hardware = hardware_of(load_datacenter(root))[name]
         self.chassis = Chassis(replace(hardware, ports=()), root / "machine", lambda kind, text: None)
         self.chassis.directory.mkdir()
-        self.chassis.body = vm.VmBody(self.chassis, kvm=not why_no_kvm())
+        self.chassis.backend = vm.VmBackend(self.chassis, kvm=not why_no_kvm())
         initrd = root / "initrd"
         with initrd.open("wb") as out:
             files = {name: open_mirror().files[name].local for name in ("install-kernel", "install-initrd")}
@@ -139,7 +139,7 @@ def simulator(place: Place, tmp_path: Path) -> Iterator[ipmi.Simulator]:
 def test_the_mailbox_is_read_by_kcs(place: Place, simulator: ipmi.Simulator) -> None:
     """What ipmitool wrote over the LAN comes out of /dev/ipmi0 in the machine, with ipmi_sim between them."""
     plate = place.chassis.hardware.bmc
-    open_bmc("ipmi", plate.address, plate.port, (USER, PASSWORD)).write_mailbox(SECRET)
+    open_bmc("ipmi", Access(plate.address, plate.port, Credentials(USER, Secret(PASSWORD)))).write_mailbox(SECRET)
     seen = place.look()
     assert bytes.fromhex(seen["mailbox"]).rstrip(b"\0") == SECRET
     assert (seen["media"], seen["disks"], seen["tpm"]) == ("", ["NDISK2"], True)

@@ -21,7 +21,7 @@ from bmk.lab.host import network
 from bmk.lab.host.probe import why_no_kvm
 from bmk.lab.machines.hardware import BmcPlate, MachineHardware, hardware_of
 from bmk.lab.machines.machine import MEDIUM, Boot, Chassis
-from bmk.lab.machines.vm import VmBody
+from bmk.lab.machines.vm import VmBackend
 
 TAP = "stranger"
 
@@ -36,7 +36,7 @@ def hardware(case: dict[str, Any]) -> MachineHardware:
 
 async def boot(case: dict[str, Any]) -> None:
     chassis = Chassis(hardware(case), Path(case["directory"]), lambda kind, text: None)
-    chassis.body = VmBody(chassis, kvm=not why_no_kvm())
+    chassis.backend = VmBackend(chassis, kvm=not why_no_kvm())
     chassis.boot = Boot("pxe", "continuous")
     if case["guess"]:
         (chassis.directory / MEDIUM).write_bytes(volume(pack(bytes.fromhex(case["guess"]))))

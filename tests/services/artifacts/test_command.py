@@ -51,7 +51,7 @@ def test_damage_is_named_with_exit_6_and_repaired_by_the_next_sync(
     assert bmk("artifacts", "verify", "--lock", lock).returncode == 0
 
 
-def test_what_was_never_built_is_no_success(cache: Path, write_lock: WriteLock) -> None:
+def test_verify_of_an_empty_mirror_fails(cache: Path, write_lock: WriteLock) -> None:
     """An empty mirror is not verified: exit 6 names what the lock pins and nobody has made."""
     missing = bmk("artifacts", "verify", "--lock", write_lock(sha256=sha256_bytes(TOOL)))
     assert missing.returncode == 6

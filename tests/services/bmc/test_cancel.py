@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, Bmc, Timeouts, Trust, open_bmc
 from bmk.datacenter.load import load_datacenter
 from bmk.engine.batches import Batches
 from bmk.engine.journal_watcher import JournalWatcher
@@ -20,6 +20,7 @@ from bmk.engine.run import Run
 from bmk.errors import LockHeld
 from bmk.journal import Journal
 from bmk.permit import permitted
+from bmk.secrets import Credentials, Secret
 from tests.services.bmc.conftest import until
 
 pytestmark = pytest.mark.services
@@ -45,7 +46,9 @@ def run(tmp_path: Path) -> Iterator[Run]:
 def connect(lab: Any, name: str) -> Bmc:
     plate = lab[name]["bmc"]
     trust = Trust(authorities=lab.state / "lab" / "bmc.pem")
-    return open_bmc(plate["kind"], plate["address"], None, (USER, PASSWORD), trust, timing=FAST)
+    return open_bmc(
+        plate["kind"], Access(plate["address"], None, Credentials(USER, Secret(PASSWORD)), trust, timing=FAST)
+    )
 
 
 def cancelled_at(run: Run, lab: Any, asked: int, order: Callable[[], None]) -> None:

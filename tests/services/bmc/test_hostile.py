@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Logins, Machine, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, Bmc, Logins, Machine, Timeouts, Trust, open_bmc
 from bmk.bmc.https import LONGEST_ANSWER
 from bmk.errors import BmcError, BmcRefuses
 from bmk.journal.events import Event
+from bmk.secrets import Credentials, Secret
 
 from .hostile import ROOT, SESSIONS, SYSTEM, Hostile, serving, slowly
 
@@ -44,7 +45,9 @@ def other(tmp_path: Path) -> Iterator[Hostile]:
 
 def bmc(server: Hostile, timing: Timeouts = FAST, **more: Any) -> Bmc:
     trust = more.pop("trust", Trust(authorities=server.certificate))
-    return open_bmc("redfish", "127.0.0.1", server.port, (USER, PASSWORD), trust, timing=timing, **more)
+    return open_bmc(
+        "redfish", Access("127.0.0.1", server.port, Credentials(USER, Secret(PASSWORD)), trust, timing=timing, **more)
+    )
 
 
 def _reset_elsewhere(server: Hostile, url: str) -> None:
@@ -377,7 +380,10 @@ def test_a_failure_of_tls_says_which(server: Hostile, kind: str, says: str) -> N
         threading.Thread(target=serve, daemon=True).start()
         trust = Trust(authorities=server.certificate)
         port = listener.getsockname()[1]
-        machine = open_bmc("redfish", "127.0.0.1", port, (USER, PASSWORD), trust, timing=FAST, notify=events.append)
+        machine = open_bmc(
+            "redfish",
+            Access("127.0.0.1", port, Credentials(USER, Secret(PASSWORD)), trust, timing=FAST, notify=events.append),
+        )
         with pytest.raises(BmcError, match=says) as caught:
             machine.power()
         listener.shutdown(socket.SHUT_RDWR)
@@ -392,7 +398,12 @@ def test_a_password_of_any_script_is_sent_as_it_is(server: Hostile, password: st
     if not sessions:
         del server.pages[ROOT]["Links"]
     trust = Trust(authorities=server.certificate)
-    assert open_bmc("redfish", "127.0.0.1", server.port, (USER, password), trust, timing=FAST).power() == "off"
+    assert (
+        open_bmc(
+            "redfish", Access("127.0.0.1", server.port, Credentials(USER, Secret(password)), trust, timing=FAST)
+        ).power()
+        == "off"
+    )
     asked = server.secrets()[0]
     sent = json.loads(asked.body)["Password"] if sessions else base64.b64decode(asked.proof[6:]).decode()
     assert sent == (password if sessions else f"{USER}:{password}")

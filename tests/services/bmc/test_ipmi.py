@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timeouts, open_bmc
+from bmk.bmc import Access, Bmc, Timeouts, open_bmc
 from bmk.errors import BmcError, ConfigError
 from bmk.journal.events import Event
+from bmk.secrets import Credentials, Secret
 
 pytestmark = pytest.mark.services
 USER, PASSWORD = "operator", "right-horse-battery"
@@ -31,7 +32,14 @@ def bmc(ipmi: Any, events: list[Event]) -> Connect:
     def connect(name: str = "worker-1", password: str = PASSWORD, **timing: float) -> Bmc:
         seconds = Timeouts(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
         return open_bmc(
-            "ipmi", ipmi[name]["bmc"]["address"], None, (USER, password), notify=events.append, timing=seconds
+            "ipmi",
+            Access(
+                ipmi[name]["bmc"]["address"],
+                None,
+                Credentials(USER, Secret(password)),
+                notify=events.append,
+                timing=seconds,
+            ),
         )
 
     return connect
@@ -144,7 +152,9 @@ def test_a_wrong_password_is_not_retried(bmc: Connect, events: list[Event]) -> N
 
 def test_a_silent_address_is_given_up(ipmi: Any) -> None:
     """Nobody at the address: unreachable within the patience."""
-    silent = open_bmc("ipmi", "10.78.0.99", None, (USER, PASSWORD), timing=Timeouts(request=3, patience=1))
+    silent = open_bmc(
+        "ipmi", Access("10.78.0.99", None, Credentials(USER, Secret(PASSWORD)), timing=Timeouts(request=3, patience=1))
+    )
     with pytest.raises(BmcError, match="did not report its power state"):
         silent.power()
 

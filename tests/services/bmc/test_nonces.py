@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bmk.agent.nonces import mailbox, media
-from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, Bmc, Timeouts, Trust, open_bmc
 from bmk.bmc.media_server import CONNECTIONS
 from bmk.errors import BmcError
 from bmk.journal.events import Event
+from bmk.secrets import Credentials, Secret
 
 from .conftest import PASSWORD, USER, Lab, until
 
@@ -33,8 +34,8 @@ def events() -> list[Event]:
 def connect(lab: Lab, events: list[Event]) -> Connect:
     def open_(name: str) -> Bmc:
         plate, whom = lab[name]["bmc"], Trust(authorities=lab.state / "lab" / "bmc.pem")
-        login = (USER, PASSWORD)
-        return open_bmc(plate["kind"], plate["address"], None, login, whom, notify=events.append, timing=FAST)
+        login = Credentials(USER, Secret(PASSWORD))
+        return open_bmc(plate["kind"], Access(plate["address"], None, login, whom, notify=events.append, timing=FAST))
 
     return open_
 

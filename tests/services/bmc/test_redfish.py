@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, Bmc, Timeouts, Trust, open_bmc
 from bmk.errors import BmcError, ConfigError
 from bmk.journal.events import Event
+from bmk.secrets import Credentials, Secret
 
 pytestmark = pytest.mark.services
 USER, PASSWORD = "operator", "right-horse-battery"
@@ -31,7 +32,12 @@ def bmc(redfish: Any, events: list[Event]) -> Connect:
         plate = redfish[name]["bmc"]
         whom = trust or Trust(authorities=redfish.state / "lab" / "bmc.pem")
         seconds = Timeouts(**{**{f: getattr(FAST, f) for f in FAST.__slots__}, **timing})
-        return open_bmc("redfish", plate["address"], None, (USER, password), whom, notify=events.append, timing=seconds)
+        return open_bmc(
+            "redfish",
+            Access(
+                plate["address"], None, Credentials(USER, Secret(password)), whom, notify=events.append, timing=seconds
+            ),
+        )
 
     return connect
 
@@ -166,7 +172,10 @@ def test_a_slow_bmc_is_waited_for(redfish: Any, bmc: Connect) -> None:
 
 def test_a_silent_address_is_given_up(redfish: Any, bmc: Connect) -> None:
     """Nobody at the address: unreachable within the patience, with the reason."""
-    silent = open_bmc("redfish", "10.78.0.99", 444, (USER, PASSWORD), timing=Timeouts(connect=1, patience=1))
+    silent = open_bmc(
+        "redfish",
+        Access("10.78.0.99", 444, Credentials(USER, Secret(PASSWORD)), timing=Timeouts(connect=1, patience=1)),
+    )
     with pytest.raises(BmcError, match="did not") as caught:
         silent.power()
     assert "no answer" in caught.value.why

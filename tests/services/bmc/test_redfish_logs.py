@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import LogEntry, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, LogEntry, Timeouts, Trust, open_bmc
 from bmk.bmc.protocol import LOG_LIMIT
 from bmk.journal.events import Event
+from bmk.secrets import Credentials, Secret
 
 from .hostile import ROOT, SYSTEM, Hostile, serving
 
@@ -29,7 +30,9 @@ def server(tmp_path: Path) -> Iterator[Hostile]:
 def log(server: Hostile, events: list[Event] | None = None) -> list[LogEntry]:
     notify = (events if events is not None else []).append
     trust = Trust(authorities=server.certificate)
-    bmc = open_bmc("redfish", "127.0.0.1", server.port, ("u", "p"), trust, notify=notify, timing=FAST)
+    bmc = open_bmc(
+        "redfish", Access("127.0.0.1", server.port, Credentials("u", Secret("p")), trust, notify=notify, timing=FAST)
+    )
     return bmc.event_log()
 
 

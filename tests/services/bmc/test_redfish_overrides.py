@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, Bmc, Timeouts, Trust, open_bmc
 from bmk.errors import BmcError
+from bmk.secrets import Credentials, Secret
 
 from .hostile import SYSTEM, Asked, Hostile, serving
 
@@ -27,7 +28,12 @@ def server(tmp_path: Path) -> Iterator[Hostile]:
 
 
 def bmc(server: Hostile) -> Bmc:
-    return open_bmc("redfish", "127.0.0.1", server.port, ("u", "p"), Trust(authorities=server.certificate), timing=FAST)
+    return open_bmc(
+        "redfish",
+        Access(
+            "127.0.0.1", server.port, Credentials("u", Secret("p")), Trust(authorities=server.certificate), timing=FAST
+        ),
+    )
 
 
 def boots(server: Hostile, boot: Boot, refuses: Refuses = lambda boot, asked: False) -> Boot:

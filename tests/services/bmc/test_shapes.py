@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from bmk.bmc import Bmc, Machine, Timeouts, Trust, open_bmc
+from bmk.bmc import Access, Bmc, Machine, Timeouts, Trust, open_bmc
 from bmk.errors import BmcError, ConfigError
+from bmk.secrets import Credentials, Secret
 
 from .recorded import Shape, ipmitool, redfish, shapes
 
@@ -36,9 +37,14 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         if "redfish" in shape:
             server = stack.enter_context(redfish(shape, place))
             trust = Trust(authorities=server.certificate)
-            bmc = open_bmc("redfish", "127.0.0.1", server.port, ("u", "p"), trust, timing=FAST, machine=machine)
+            bmc = open_bmc(
+                "redfish",
+                Access("127.0.0.1", server.port, Credentials("u", Secret("p")), trust, timing=FAST, machine=machine),
+            )
         else:
-            bmc = open_bmc("ipmi", "192.0.2.1", None, ("u", "p"), timing=FAST, machine=machine)
+            bmc = open_bmc(
+                "ipmi", Access("192.0.2.1", None, Credentials("u", Secret("p")), timing=FAST, machine=machine)
+            )
         yield shape, bmc
         bmc.hang_up()
 

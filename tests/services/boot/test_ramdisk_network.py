@@ -72,7 +72,7 @@ def test_a_network_without_the_deployer_is_left_again(boot: Boot, machine: Room)
     assert "10.77." not in said
 
 
-def test_nobody_there_is_said_of_each_nic(boot: Boot, machine: Room) -> None:
+def test_each_nic_without_an_answer_is_named(boot: Boot, machine: Room) -> None:
     """With the deployer gone no NIC keeps an address, each is named, and init begins again."""
     boot.running["nginx"].terminate()
     boot.running["nginx"].wait()

@@ -81,7 +81,7 @@ def test_a_node_takes_an_image_from_the_registry_that_it_knows(pull: Pull, boot:
 
 
 @pytest.mark.parametrize("speaks", ["http", "https"])
-def test_a_node_takes_nothing_from_who_answers_for_the_registry(pull: Pull, boot: Boot, speaks: str) -> None:
+def test_a_node_pulls_nothing_from_another_server_at_the_registrys_address(pull: Pull, boot: Boot, speaks: str) -> None:
     """Who has the registry's address, in the clear or with a certificate of his own for it, gives a node no byte."""
     running = boot.running.pop("registry")
     running.kill()

@@ -85,7 +85,7 @@ def test_with_a_secret_in_the_bmc_it_gets_nothing(boot: Boot, tmp_path: Path, wa
     assert pinned(boot) == real["keys"]
 
 
-def test_what_it_prints_on_its_own_console_nobody_reads(boot: Boot, tmp_path: Path) -> None:
+def test_a_stranger_cannot_prove_itself_by_its_own_console(boot: Boot, tmp_path: Path) -> None:
     """By console: the deployer reads the console of the BMC that it identified, and there the real machine prints."""
     boot.start("boot-service", "nginx")
     grant = opened(boot, "console")

@@ -241,7 +241,7 @@ def test_the_registry_serves_and_takes_nothing(boot: Boot, monkeypatch: pytest.M
     assert get(machine, f"{url}pause/blobs/uploads/", *known, "-X", "POST")[0] in (405, 503)
 
 
-def test_an_address_is_its_machines_and_nobody_elses(boot: Boot) -> None:
+def test_a_request_counts_for_the_machine_that_has_the_address(boot: Boot) -> None:
     """A machine that gives its own NIC cp-1's address gets nothing of cp-1's: the kernel knows whose MAC it is."""
     boot.start("boot-service", "nginx")
     grant = boot.grant("cp-1")

@@ -165,7 +165,7 @@ def test_a_stranger_with_a_tpm_of_its_own_gets_nothing(boot: Boot, tmp_path: Pat
     assert played(boot, tmp_path / "real.log", own)["keys"] == pinned(boot)
 
 
-def test_a_tpm_is_one_hosts(boot: Boot, tmp_path: Path, own: Path, strange: Path) -> None:
+def test_a_tpm_is_accepted_for_one_host_only(boot: Boot, tmp_path: Path, own: Path, strange: Path) -> None:
     """The TPM that was accepted for another host proves nothing here, and cannot be accepted here too."""
     boot.start("boot-service", "nginx")
     accept(boot.journal, HOST, digest(own), time.time())

@@ -122,7 +122,7 @@ def test_a_lab_that_is_coming_up_is_waited_for(lab: Lab) -> None:
     assert supervisor_pid(lab) == first
 
 
-def test_half_a_lab_is_not_taken_for_one(lab: Lab) -> None:
+def test_a_lab_without_all_services_is_not_up(lab: Lab) -> None:
     """nginx runs and answers nobody: the next command says so when its patience ends, the one after it has a lab."""
     nginx_is(lab, PLAYS_DEAD)
     killed_while_it_waits(lab)

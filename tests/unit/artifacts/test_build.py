@@ -219,7 +219,7 @@ def test_a_damaged_mirror_is_not_bundled(filled: Mirror, lock_file: Path, tmp_pa
     assert not (tmp_path / "bundle.tar").exists()
 
 
-def test_what_nothing_names_any_more_goes_after_a_day(filled: Mirror) -> None:
+def test_unused_files_and_blobs_are_removed_after_a_day(filled: Mirror) -> None:
     """Old versions and images do not fill the disk; what is current, or was until just now, stays."""
     old, young = filled.root / "files/tools/v1.0.0/tool", filled.root / "files/tools/v1.1.0/tool"
     for path, age in ((old, 100_000), (young, 10)):

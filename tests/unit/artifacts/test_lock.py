@@ -125,7 +125,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize(("old", "new"), SPOILED.values(), ids=SPOILED)
-def test_no_word_of_a_lock_is_more_than_it_says(lock_file: Path, old: str, new: str) -> None:
+def test_values_of_a_lock_cannot_be_options_paths_or_code(lock_file: Path, old: str, new: str) -> None:
     """A lock may come with a pull request: what would be an option, a way out of a directory or code is refused."""
     text = lock_file.read_text()
     assert old in text

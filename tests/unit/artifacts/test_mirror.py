@@ -104,7 +104,7 @@ def test_the_environment_of_a_build_leaves_nothing_to_the_user(monkeypatch: pyte
     assert environment["GOPROXY"] == "https://proxy.example.org"
 
 
-def test_compilers_keep_their_garbage_unless_the_user_has_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compilers_collect_no_garbage_unless_the_user_limits_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What changes no bytes is ours to propose and the user's to say."""
     product = Product(version="v1.0.0", module="example.net/m")
     monkeypatch.delenv("GOGC", raising=False)
@@ -129,7 +129,7 @@ def test_inputs_change_with_recipe_version_and_toolchain() -> None:
 @pytest.mark.parametrize(
     "name", ["GOFLAGS", "CC", "CGO_CFLAGS", "GOTOOLDIR", "GOENV", "GCCGO", "LD_PRELOAD", "GIT_SSH_COMMAND"]
 )
-def test_nothing_that_names_code_reaches_a_build(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_no_variable_that_names_a_program_reaches_a_build(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Of the environment a build sees what is on a list; what is not known is not passed."""
     monkeypatch.setenv(name, "/tmp/x")
     product = Product(version="v1.0.0", module="example.net/m")
@@ -146,7 +146,7 @@ def test_nothing_that_names_code_reaches_a_build(monkeypatch: pytest.MonkeyPatch
         ("size", "-1"),
     ],
 )
-def test_the_record_of_a_bundle_is_no_way_out(tmp_path: Path, field: str, value: str) -> None:
+def test_the_record_of_a_bundle_cannot_name_paths_outside(tmp_path: Path, field: str, value: str) -> None:
     """A bundle's words become paths and URLs: what is not of a record's form is refused."""
     entry = {"version": "v1", "path": "a/v1/a", "sha256": "0" * 64, "size": "1", "source": "s", "inputs": ""}
     (tmp_path / "artifacts.resolved.yml").write_text(to_yaml({"files": {"a": entry}}))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bmk.bmc import Bmc, Logins, Timeouts, open_bmc
+from bmk.bmc import Access, Bmc, Logins, Timeouts, open_bmc
 from bmk.errors import BmcError, BmcRefuses, ConfigError
+from bmk.secrets import Credentials, Secret
 
 FAST = Timeouts(request=1, patience=1, first_pause=0.1)
 REFUSES = 'echo "Error: Unable to establish IPMI v2 / RMCP+ session" >&2; echo "RAKP 2 HMAC is invalid" >&2; exit 1'
@@ -24,7 +25,7 @@ def bmc(says: Path, script: str, **more: Logins) -> Bmc:
     tool = says / "ipmitool"
     tool.write_text(f"#!/bin/sh\necho x >> {says}/calls\n{script}\n")
     tool.chmod(0o755)
-    return open_bmc("ipmi", "192.0.2.1", None, ("root", "calvin"), timing=FAST, **more)  # type: ignore[arg-type]
+    return open_bmc("ipmi", Access("192.0.2.1", None, Credentials("root", Secret("calvin")), timing=FAST, **more))  # type: ignore[arg-type]
 
 
 def calls(says: Path) -> int:
@@ -74,7 +75,7 @@ def test_too_few_bytes_are_no_uuid(says: Path, answer: str) -> None:
 def test_a_password_is_measured_in_bytes() -> None:
     """IPMI has 20 bytes for it: what is longer would be cut off in silence."""
     with pytest.raises(ConfigError, match="20 bytes"):
-        open_bmc("ipmi", "192.0.2.1", None, ("root", "€" * 7))
+        open_bmc("ipmi", Access("192.0.2.1", None, Credentials("root", Secret("€" * 7))))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_it_runs_in_one_language_and_zone(says: Path, monkeypatch: pytest.Monkey
 
 def test_a_password_goes_in_as_utf_8(says: Path) -> None:
     """`€` is three bytes of the twenty."""
-    machine = open_bmc("ipmi", "192.0.2.1", None, ("root", "a€b"), timing=FAST)
+    machine = open_bmc("ipmi", Access("192.0.2.1", None, Credentials("root", Secret("a€b")), timing=FAST))
     tool = says / "ipmitool"
     tool.write_text(
         f'#!/bin/sh\nwhile [ "$1" != -f ]; do shift; done\ncat "$2" > {says}/password\necho Chassis Power is on\n'

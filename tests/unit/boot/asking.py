@@ -25,7 +25,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def send(desk: RequestContext, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
+def send(context: RequestContext, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Answer:
     """Any request at all."""
     where, sent, heard = urlsplit(target), [body], []
     scope = {
@@ -46,15 +46,17 @@ def send(desk: RequestContext, method: str, target: str, headers: dict[str, str]
     async def take(message: Any) -> None:
         heard.append(message)
 
-    asyncio.run(application(desk)(scope, receive, take))
+    asyncio.run(application(context)(scope, receive, take))
     found = {name.decode(): value.decode() for name, value in heard[0]["headers"]}
     return Answer(heard[0]["status"], b"".join(part.get("body", b"") for part in heard[1:]), found)
 
 
-def ask(desk: RequestContext, target: str, *, client: str = "10.20.0.11", body: Any = None, token: str = "") -> Answer:
+def ask(
+    context: RequestContext, target: str, *, client: str = "10.20.0.11", body: Any = None, token: str = ""
+) -> Answer:
     """As a machine at address `client` asks; POST when there is a body."""
     headers = {"x-real-ip": client, "authorization": f"Bearer {token}"}
     method, content = ("GET", b"") if body is None else ("POST", json.dumps(body).encode())
     if target.startswith("/install/"):
         headers["x-original-uri"], target = target, "/authorize"
-    return send(desk, method, target, headers, content)
+    return send(context, method, target, headers, content)

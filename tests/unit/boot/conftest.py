@@ -38,7 +38,7 @@ def wanted(hall: DataCenter) -> Callable[[str], Permission]:
 
 
 @pytest.fixture
-def desk(hall: DataCenter, tmp_path: Path) -> Iterator[RequestContext]:
+def context(hall: DataCenter, tmp_path: Path) -> Iterator[RequestContext]:
     """The boot service without its sockets: a mirror, a deployer key, a journal; the clock stands at 1000 s."""
     (tmp_path / "ssh").mkdir()
     (tmp_path / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAdeployer bmk\n")

@@ -64,23 +64,23 @@ def test_the_tail_follows_rotation_and_truncation(tmp_path: Path) -> None:
     assert list(tail.lines()) == ["4"]
 
 
-def _look(desk: RequestContext) -> list[tuple[str | None, str]]:
-    asyncio.run(DhcpWatch(desk, _resumed(desk)).look())
-    return [(event.host, event.kind) for event in desk.reader.since(kind="dhcp.")]
+def _look(context: RequestContext) -> list[tuple[str | None, str]]:
+    asyncio.run(DhcpWatch(context, _resumed(context)).look())
+    return [(event.host, event.kind) for event in context.reader.since(kind="dhcp.")]
 
 
-def test_a_restart_of_the_service_repeats_and_loses_nothing(desk: RequestContext) -> None:
+def test_a_restart_of_the_service_repeats_and_loses_nothing(context: RequestContext) -> None:
     """The place in the log is kept in the journal; a half-written line is read by the next process."""
-    log = desk.state / "boot" / "dnsmasq.log"
+    log = context.state / "boot" / "dnsmasq.log"
     log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) {MAC} \n{STAMP} DHCPOFFER(bmk0) 10.20.0.11 {MAC[:2]}")
-    assert _look(desk) == [("cp-1", "dhcp.discover")]
+    assert _look(context) == [("cp-1", "dhcp.discover")]
     with log.open("a") as more:
         more.write(f"{MAC[2:]} \n")
-    assert _look(desk) == [("cp-1", "dhcp.discover"), ("cp-1", "dhcp.offer")]
+    assert _look(context) == [("cp-1", "dhcp.discover"), ("cp-1", "dhcp.offer")]
 
 
-def test_strangers_are_told_once_a_minute(desk: RequestContext) -> None:
+def test_strangers_are_told_once_a_minute(context: RequestContext) -> None:
     """A machine that nobody knows and that asks every few seconds does not fill the journal."""
-    log = desk.state / "boot" / "dnsmasq.log"
+    log = context.state / "boot" / "dnsmasq.log"
     log.write_text(f"{STAMP} DHCPDISCOVER(bmk0) 02:00:00:00:00:99 no address available\n" * 50)
-    assert _look(desk) == [(None, "dhcp.exhausted")]
+    assert _look(context) == [(None, "dhcp.exhausted")]

@@ -19,7 +19,7 @@ Wanted = Callable[[str], Permission]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 100)), max_size=300))
-def test_no_subject_is_told_of_more_than_a_few_things_and_all_is_counted(asked: list[tuple[str | None, int]]) -> None:
+def test_events_of_a_subject_are_limited_and_the_rest_is_counted(asked: list[tuple[str | None, int]]) -> None:
     """Of each subject at most MOST different things in a period; what is told and what is counted add up."""
     fold: Fold[str | None] = Fold()
     told = [(subject, thing) for subject, thing in asked if fold.worth_telling(subject, thing, 1.0)]
@@ -31,27 +31,27 @@ def test_no_subject_is_told_of_more_than_a_few_things_and_all_is_counted(asked: 
     assert fold.worth_telling("a", 1, 2.0 + PERIOD)
 
 
-def test_a_flood_of_strangers_is_a_few_events_and_a_count(desk: RequestContext) -> None:
+def test_a_flood_of_strangers_is_a_few_events_and_a_count(context: RequestContext) -> None:
     """3,000 questions with 3,000 MACs, serials and addresses: some events, then how many more there were."""
     for number in range(3000):
         mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
         target = f"/boot/ipxe?mac={mac}&serial=S{number}&platform=efi"
-        ask(desk, target, client=f"10.20.{number >> 8}.{number & 255}")
-    assert len(desk.reader.since(kind="boot.answered")) == MOST
-    desk.now = lambda: 1000.0 + PERIOD
-    asyncio.run(_tell_repeats(desk))
-    (told,) = desk.reader.since(kind="boot.repeated")
+        ask(context, target, client=f"10.20.{number >> 8}.{number & 255}")
+    assert len(context.reader.since(kind="boot.answered")) == MOST
+    context.now = lambda: 1000.0 + PERIOD
+    asyncio.run(_tell_repeats(context))
+    (told,) = context.reader.since(kind="boot.repeated")
     assert told.data["count"] == 3000 - MOST
-    assert desk.reader.size() < 1 << 20
+    assert context.reader.size() < 1 << 20
 
 
-def test_who_only_names_a_host_does_not_crowd_its_own_events_out(desk: RequestContext, wanted: Wanted) -> None:
+def test_requests_from_other_addresses_do_not_use_up_a_hosts_limit(context: RequestContext, wanted: Wanted) -> None:
     """A stranger asks as cp-1 from ever other addresses; what cp-1 itself asks is journaled all the same."""
-    asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, wanted("cp-1"), desk.now())))
+    asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, wanted("cp-1"), context.now())))
     for number in range(500):
-        ask(desk, f"/boot/ipxe?mac=52:54:00:20:00:11&serial=X{number}", client=f"10.20.9.{number % 250}")
-        ask(desk, "/agent/0123/claim", client=f"10.20.9.{number % 250}", body={"n": number})
-    ask(desk, "/boot/ipxe?mac=52:54:00:20:00:11&serial=SN-0001")
-    events = [event for event in desk.reader.since() if event.kind.startswith(("boot.", "agent.", "install."))]
+        ask(context, f"/boot/ipxe?mac=52:54:00:20:00:11&serial=X{number}", client=f"10.20.9.{number % 250}")
+        ask(context, "/agent/0123/claim", client=f"10.20.9.{number % 250}", body={"n": number})
+    ask(context, "/boot/ipxe?mac=52:54:00:20:00:11&serial=SN-0001")
+    events = [event for event in context.reader.since() if event.kind.startswith(("boot.", "agent.", "install."))]
     assert MOST < len(events) <= 2 * MOST + 1
     assert events[-1].data["client"] == "10.20.0.11"

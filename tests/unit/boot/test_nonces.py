@@ -33,7 +33,7 @@ def test_a_secret_is_made_once_and_private(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "boot" / "nonces").iterdir()] == [ID]
 
 
-def test_of_many_that_keep_one_counts(tmp_path: Path) -> None:
+def test_of_many_writers_one_stores_its_nonce(tmp_path: Path) -> None:
     """Two processes that keep a secret at once agree on one of them."""
     nonces, seen = Nonces(tmp_path), []
     threads = [threading.Thread(target=lambda: seen.append(nonces.made(ID))) for _ in range(16)]
@@ -51,7 +51,7 @@ def test_only_a_grant_names_a_file(tmp_path: Path, odd: str) -> None:
         Nonces(tmp_path).get(odd)
 
 
-def test_secrets_go_with_their_grants(journal: Journal, wanted: Wanted) -> None:
+def test_secrets_are_removed_with_their_grants(journal: Journal, wanted: Wanted) -> None:
     """Kept while the grant is open and for a last repeated report; gone afterwards, and when there is no grant."""
     nonces = Nonces.of(journal)
     grant = grants.open_grant(journal, wanted("cp-1"), 100.0)
@@ -73,7 +73,7 @@ def _grant(journal: Journal, wanted: Wanted, way: str) -> Grant:
 
 
 @pytest.mark.parametrize("way", ["mailbox", "media", "console"])
-def test_only_who_knows_the_secret_is_the_machine(journal: Journal, wanted: Wanted, way: str) -> None:
+def test_a_request_is_proven_by_the_secret_only(journal: Journal, wanted: Wanted, way: str) -> None:
     """The right proof of these very bytes; no proof, an odd one, one of other bytes, another verb or another secret."""
     nonces, grant = Nonces.of(journal), _grant(journal, wanted, way)
     key = ProofKey.derive(nonces.made(grant.id), grant.id)
@@ -86,7 +86,7 @@ def test_only_who_knows_the_secret_is_the_machine(journal: Journal, wanted: Want
 
 
 @pytest.mark.parametrize(("way", "refusal"), [("mailbox", Unproven), ("media", Unproven), ("console", NotYet)])
-def test_without_a_secret_nobody_is_the_machine(
+def test_without_a_secret_no_request_is_proven(
     journal: Journal, wanted: Wanted, way: str, refusal: type[Exception]
 ) -> None:
     """Nothing was delivered: nothing proves anything. By console it may still come, so the machine asks again."""
@@ -97,6 +97,6 @@ def test_without_a_secret_nobody_is_the_machine(
         )
 
 
-def test_where_no_proof_is_asked_none_is_given(journal: Journal, wanted: Wanted) -> None:
+def test_a_grant_without_attestation_has_no_proofs(journal: Journal, wanted: Wanted) -> None:
     """The exception: answers are not proven either, so that nobody takes them for it."""
     assert check(Nonces.of(journal), _grant(journal, wanted, "none"), Sent("claim", b"facts", "")) is None

@@ -32,89 +32,89 @@ REPORT: dict[str, Any] = {
 Wanted = Callable[[str], Permission]
 
 
-def boot(desk: RequestContext, mac: str, client: str = "10.20.0.11", **facts: str) -> str:
+def boot(context: RequestContext, mac: str, client: str = "10.20.0.11", **facts: str) -> str:
     query = "".join(f"&{key}={quote(value)}" for key, value in facts.items())
-    return ask(desk, f"/boot/ipxe?mac={mac}{query}&platform=efi", client=client).body.decode()
+    return ask(context, f"/boot/ipxe?mac={mac}{query}&platform=efi", client=client).body.decode()
 
 
-def open_for(desk: RequestContext, wanted: Wanted, host: str = "cp-1") -> Grant:
-    return asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, wanted(host), desk.now())))
+def open_for(context: RequestContext, wanted: Wanted, host: str = "cp-1") -> Grant:
+    return asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, wanted(host), context.now())))
 
 
-def claimed(desk: RequestContext, grant: Grant) -> str:
-    reply = ask(desk, f"/agent/{grant.id}/claim", body=CLAIM)
+def claimed(context: RequestContext, grant: Grant) -> str:
+    reply = ask(context, f"/agent/{grant.id}/claim", body=CLAIM)
     assert reply.status == 200, reply.body
     return TOKEN
 
 
-def test_a_machine_that_says_nothing_is_asked_who_it_is(desk: RequestContext) -> None:
+def test_a_machine_that_says_nothing_is_asked_who_it_is(context: RequestContext) -> None:
     """The first script brings the machine back with MAC, UUID, serial and platform."""
-    script = ask(desk, "/boot/ipxe").body.decode()
+    script = ask(context, "/boot/ipxe").body.decode()
     assert "${netX/mac}" in script
     assert "kernel" not in script
 
 
-def test_unknown_machines_boot_their_disk_and_are_journaled(desk: RequestContext) -> None:
+def test_unknown_machines_boot_their_disk_and_are_journaled(context: RequestContext) -> None:
     """A MAC that is in no data center file gets the local disk, and people can see that it asked."""
-    assert "kernel" not in boot(desk, "02:00:00:00:00:99", serial="evil; rm")
-    event = desk.reader.since(kind="boot.answered")[-1]
+    assert "kernel" not in boot(context, "02:00:00:00:00:99", serial="evil; rm")
+    event = context.reader.since(kind="boot.answered")[-1]
     assert (event.host, event.level, event.data["mac"]) == (None, "warning", "02:00:00:00:00:99")
 
 
-def test_the_host_of_an_open_grant_gets_the_installer(desk: RequestContext, wanted: Wanted) -> None:
+def test_the_host_of_an_open_grant_gets_the_installer(context: RequestContext, wanted: Wanted) -> None:
     """With a grant: install script, kernel and initrd; and each answer is journaled with the grant's host."""
-    grant = open_for(desk, wanted)
-    assert f"kernel http://10.20.0.2:8080/install/{grant.id}/vmlinuz" in boot(desk, CP1["macs"][0])
-    served = ask(desk, f"/install/{grant.id}/vmlinuz")
+    grant = open_for(context, wanted)
+    assert f"kernel http://10.20.0.2:8080/install/{grant.id}/vmlinuz" in boot(context, CP1["macs"][0])
+    served = ask(context, f"/install/{grant.id}/vmlinuz")
     assert (served.status, served.headers["x-bmk-file"]) == (204, "install-kernel/1/vmlinuz")
-    assert ask(desk, f"/install/{grant.id}/initrd.img").status == 204
-    assert [event.kind for event in desk.reader.since(host="cp-1")] == [
+    assert ask(context, f"/install/{grant.id}/initrd.img").status == 204
+    assert [event.kind for event in context.reader.since(host="cp-1")] == [
         "grant.opened", "boot.answered", "install.served", "install.served"
     ]  # fmt: skip
 
 
-def test_other_hosts_are_not_helped_by_a_grant(desk: RequestContext, wanted: Wanted) -> None:
+def test_other_hosts_are_not_helped_by_a_grant(context: RequestContext, wanted: Wanted) -> None:
     """A grant of one host is none for the next one, neither for its script nor for its address."""
-    grant = open_for(desk, wanted)
-    assert "kernel" not in boot(desk, "52:54:00:20:00:21")
-    assert ask(desk, f"/install/{grant.id}/vmlinuz", client="10.20.0.21").status == 403
-    assert ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.21", body=CLAIM).status == 403
-    assert "kernel" not in boot(desk, CP1["macs"][0], client="10.20.0.21")
+    grant = open_for(context, wanted)
+    assert "kernel" not in boot(context, "52:54:00:20:00:21")
+    assert ask(context, f"/install/{grant.id}/vmlinuz", client="10.20.0.21").status == 403
+    assert ask(context, f"/agent/{grant.id}/claim", client="10.20.0.21", body=CLAIM).status == 403
+    assert "kernel" not in boot(context, CP1["macs"][0], client="10.20.0.21")
 
 
-def test_the_image_is_served_after_the_claim_only(desk: RequestContext, wanted: Wanted) -> None:
+def test_the_image_is_served_after_the_claim_only(context: RequestContext, wanted: Wanted) -> None:
     """Before the claim: kernel and initrd. After it: the image, and no second boot of the installer."""
-    grant = open_for(desk, wanted)
+    grant = open_for(context, wanted)
     image = f"/install/{grant.id}/image.zst"
-    assert ask(desk, image, token=TOKEN).status == 403
-    token = claimed(desk, grant)
-    assert ask(desk, image, token=token).headers["x-bmk-file"] == "node-image/1/image.zst"
-    assert ask(desk, image).status == 403
-    assert ask(desk, image, token=token, client="10.20.0.21").status == 403
-    assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 403
-    assert "kernel" not in boot(desk, CP1["macs"][0])
+    assert ask(context, image, token=TOKEN).status == 403
+    token = claimed(context, grant)
+    assert ask(context, image, token=token).headers["x-bmk-file"] == "node-image/1/image.zst"
+    assert ask(context, image).status == 403
+    assert ask(context, image, token=token, client="10.20.0.21").status == 403
+    assert ask(context, f"/install/{grant.id}/vmlinuz").status == 403
+    assert "kernel" not in boot(context, CP1["macs"][0])
 
 
-def test_an_image_that_changed_in_the_mirror_is_not_served(desk: RequestContext, wanted: Wanted) -> None:
+def test_an_image_that_changed_in_the_mirror_is_not_served(context: RequestContext, wanted: Wanted) -> None:
     """What was granted is what is written: another digest in the mirror is refused with the reason."""
     permission = wanted("cp-1")
     other = Permission(**{**{f: getattr(permission, f) for f in permission.__slots__}, "image_sha256": "f" * 64})
-    grant = asyncio.run(desk.recorder.run(lambda journal: grants.open_grant(journal, other, desk.now())))
-    assert ask(desk, f"/install/{grant.id}/image.zst", token=claimed(desk, grant)).status == 403
-    assert desk.reader.since(kind="install.refused")[-1].text.endswith("another image than the one that was granted")
+    grant = asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, other, context.now())))
+    assert ask(context, f"/install/{grant.id}/image.zst", token=claimed(context, grant)).status == 403
+    assert context.reader.since(kind="install.refused")[-1].text.endswith("another image than the one that was granted")
 
 
 @pytest.mark.parametrize("path", ["/install//vmlinuz", "/install/x/../../etc/passwd", "/install/nope/vmlinuz", "/x"])
-def test_odd_paths_name_no_file(desk: RequestContext, path: str) -> None:
+def test_odd_paths_name_no_file(context: RequestContext, path: str) -> None:
     """What is no file of a known grant is refused before anything is looked up on disk."""
     headers = {"x-original-uri": path, "x-real-ip": "10.20.0.11"}
-    assert send(desk, "GET", "/authorize", headers).status == 403
+    assert send(context, "GET", "/authorize", headers).status == 403
 
 
-def test_the_spec_is_computed_from_the_data_center(desk: RequestContext, wanted: Wanted) -> None:
+def test_the_spec_is_computed_from_the_data_center(context: RequestContext, wanted: Wanted) -> None:
     """A claim returns network, disk, image and the deployer's key; the disks seen are kept as inspection."""
-    grant = open_for(desk, wanted)
-    spec = ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, "disks": [{"name": "sda"}]}).json
+    grant = open_for(context, wanted)
+    spec = ask(context, f"/agent/{grant.id}/claim", body={**CLAIM, "disks": [{"name": "sda"}]}).json
     assert spec["network"] == {
         "address": "10.20.0.11",
         "prefix": 16,
@@ -126,43 +126,43 @@ def test_the_spec_is_computed_from_the_data_center(desk: RequestContext, wanted:
     }
     assert spec["disk"] == {"serial": "DISK-0001"}
     assert spec["image"] == {
-        "url": f"{desk.url}/install/{grant.id}/image.zst",
+        "url": f"{context.url}/install/{grant.id}/image.zst",
         "sha256": IMAGE,
         "raw_sha256": RAW,
         "size": 7,
     }
     (line,) = spec["authorized_keys"]
-    assert line.startswith(f'from="{desk.dc.spec.deployer.address}')
+    assert line.startswith(f'from="{context.dc.spec.deployer.address}')
     assert line.endswith('" ssh-ed25519 AAAAdeployer bmk')
-    assert [disk["name"] for disk in desk.reader.facts("cp-1")["inspection"]["disks"]] == ["sda"]
+    assert [disk["name"] for disk in context.reader.facts("cp-1")["inspection"]["disks"]] == ["sda"]
 
 
 @pytest.mark.parametrize(
     "wrong", [{"serial": "SN-0002"}, {"serial": None}, {"uuid": "x"}, {"macs": []}, {"macs": None}]
 )
 def test_a_claim_by_another_machine_is_refused_and_costs_nothing(
-    desk: RequestContext, wanted: Wanted, wrong: Any
+    context: RequestContext, wanted: Wanted, wrong: Any
 ) -> None:
     """Wrong or missing facts: 403 with the reason; the grant is still there for the right machine."""
-    grant = open_for(desk, wanted)
-    reply = ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, **wrong})
+    grant = open_for(context, wanted)
+    reply = ask(context, f"/agent/{grant.id}/claim", body={**CLAIM, **wrong})
     assert reply.status == 403
     assert reply.json["reason"]
-    assert claimed(desk, grant)
+    assert claimed(context, grant)
 
 
-def test_without_a_deployer_key_nothing_is_claimed(desk: RequestContext, wanted: Wanted) -> None:
+def test_without_a_deployer_key_nothing_is_claimed(context: RequestContext, wanted: Wanted) -> None:
     """A machine that nobody could log in to is not installed."""
-    (desk.state / "ssh" / "id_ed25519.pub").unlink()
-    grant = open_for(desk, wanted)
-    assert ask(desk, f"/agent/{grant.id}/claim", body=CLAIM).status == 403
-    assert grants.get(desk.reader, grant.id).claimed is None
+    (context.state / "ssh" / "id_ed25519.pub").unlink()
+    grant = open_for(context, wanted)
+    assert ask(context, f"/agent/{grant.id}/claim", body=CLAIM).status == 403
+    assert grants.get(context.reader, grant.id).claimed is None
 
 
-def test_events_need_the_token_and_keep_to_their_names(desk: RequestContext, wanted: Wanted) -> None:
+def test_events_need_the_token_and_keep_to_their_names(context: RequestContext, wanted: Wanted) -> None:
     """Only who claimed the grant writes events; kinds of bmk itself cannot be forged; odd input is stored as text."""
-    grant = open_for(desk, wanted)
-    token = claimed(desk, grant)
+    grant = open_for(context, wanted)
+    token = claimed(context, grant)
     told = [
         {"kind": "image.progress", "text": "10 %", "data": {"bytes": 5}},
         {"kind": "grant.spent", "level": "error"},
@@ -171,10 +171,10 @@ def test_events_need_the_token_and_keep_to_their_names(desk: RequestContext, wan
         {"kind": "image.progress", "data": {"bytes": "many"}},
         7,
     ]
-    assert ask(desk, f"/agent/{grant.id}/events", body=told).status == 403
-    assert ask(desk, f"/agent/{grant.id}/events", body=told, token="x" * 43).status == 403
-    assert ask(desk, f"/agent/{grant.id}/events", body=told, token=token).status == 200
-    events = [e for e in desk.reader.since(host="cp-1") if e.source == "agent"]
+    assert ask(context, f"/agent/{grant.id}/events", body=told).status == 403
+    assert ask(context, f"/agent/{grant.id}/events", body=told, token="x" * 43).status == 403
+    assert ask(context, f"/agent/{grant.id}/events", body=told, token=token).status == 200
+    events = [e for e in context.reader.since(host="cp-1") if e.source == "agent"]
     assert [(e.kind, e.level) for e in events] == [
         ("image.progress", "info"),
         ("agent.said", "error"),
@@ -187,17 +187,17 @@ def test_events_need_the_token_and_keep_to_their_names(desk: RequestContext, wan
     assert all(event.data == {"grant": grant.id} for event in events[1:])
 
 
-def test_done_records_the_proof_and_spends_the_grant(desk: RequestContext, wanted: Wanted) -> None:
+def test_done_records_the_proof_and_spends_the_grant(context: RequestContext, wanted: Wanted) -> None:
     """The report becomes the host's `installed` and `host_keys`; repeated soon, it is answered and changes nothing."""
-    grant = open_for(desk, wanted)
-    token = claimed(desk, grant)
+    grant = open_for(context, wanted)
+    token = claimed(context, grant)
     for _ in range(2):
-        assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
-    facts = desk.reader.facts("cp-1")
+        assert ask(context, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
+    facts = context.reader.facts("cp-1")
     assert facts["host_keys"] == [KEY]
     assert (facts["installed"]["image_sha256"], facts["installed"]["grant"]) == (IMAGE, grant.id)
-    assert grants.get(desk.reader, grant.id).outcome == "spent"
-    assert len(desk.reader.since(kind="agent.done")) == 1
+    assert grants.get(context.reader, grant.id).outcome == "spent"
+    assert len(context.reader.since(kind="agent.done")) == 1
 
 
 @pytest.mark.parametrize(
@@ -212,61 +212,61 @@ def test_done_records_the_proof_and_spends_the_grant(desk: RequestContext, wante
         {"host_keys": ["x"]},
     ],
 )
-def test_a_report_that_proves_nothing_fails_the_attempt(desk: RequestContext, wanted: Wanted, wrong: Any) -> None:
+def test_a_report_that_proves_nothing_fails_the_attempt(context: RequestContext, wanted: Wanted, wrong: Any) -> None:
     """Another image, another disk, no read-back or no host keys: the grant ends as failed and nothing is recorded."""
-    grant = open_for(desk, wanted)
-    token = claimed(desk, grant)
-    assert ask(desk, f"/agent/{grant.id}/done", body={**REPORT, **wrong}, token=token).status == 409
-    assert grants.get(desk.reader, grant.id).outcome == "failed"
-    assert "installed" not in desk.reader.facts("cp-1")
-    assert "kernel" not in boot(desk, CP1["macs"][0])
+    grant = open_for(context, wanted)
+    token = claimed(context, grant)
+    assert ask(context, f"/agent/{grant.id}/done", body={**REPORT, **wrong}, token=token).status == 409
+    assert grants.get(context.reader, grant.id).outcome == "failed"
+    assert "installed" not in context.reader.facts("cp-1")
+    assert "kernel" not in boot(context, CP1["macs"][0])
 
 
-def test_a_failure_ends_the_attempt_with_its_words(desk: RequestContext, wanted: Wanted) -> None:
+def test_a_failure_ends_the_attempt_with_its_words(context: RequestContext, wanted: Wanted) -> None:
     """What the ramdisk says about its failure is an error event of the host; the grant is over."""
-    grant = open_for(desk, wanted)
-    token = claimed(desk, grant)
+    grant = open_for(context, wanted)
+    token = claimed(context, grant)
     said = {"what": "disk DISK-0001 holds LVM", "why": "volume group vg0", "hint": "bmk provision hall --confirm cp-1"}
-    assert ask(desk, f"/agent/{grant.id}/failed", body=said, token=token).status == 200
-    event = desk.reader.since(kind="agent.failed")[-1]
+    assert ask(context, f"/agent/{grant.id}/failed", body=said, token=token).status == 200
+    event = context.reader.since(kind="agent.failed")[-1]
     assert (event.text, event.level, event.data["why"]) == (said["what"], "error", said["why"])
-    assert grants.get(desk.reader, grant.id).outcome == "failed"
+    assert grants.get(context.reader, grant.id).outcome == "failed"
 
 
-def test_hosts_that_the_lab_plays_may_ask_from_the_deployer(desk: RequestContext, wanted: Wanted) -> None:
+def test_hosts_that_the_lab_plays_may_ask_from_the_deployer(context: RequestContext, wanted: Wanted) -> None:
     """Simulated machines and containers live on this machine; real and virtual ones never ask from its address."""
-    played, real = open_for(desk, wanted, "played-1"), open_for(desk, wanted, "cp-1")
-    assert ask(desk, f"/install/{played.id}/vmlinuz", client="10.20.0.2").status == 204
-    assert ask(desk, f"/install/{real.id}/vmlinuz", client="10.20.0.2").status == 403
+    played, real = open_for(context, wanted, "played-1"), open_for(context, wanted, "cp-1")
+    assert ask(context, f"/install/{played.id}/vmlinuz", client="10.20.0.2").status == 204
+    assert ask(context, f"/install/{real.id}/vmlinuz", client="10.20.0.2").status == 403
 
 
-def test_a_broken_journal_is_an_error_and_never_an_install(desk: RequestContext, wanted: Wanted) -> None:
+def test_a_broken_journal_is_an_error_and_never_an_install(context: RequestContext, wanted: Wanted) -> None:
     """When a request cannot be journaled it is not answered with an install."""
-    grant = open_for(desk, wanted)
-    desk.recorder._journal.close()
-    assert ask(desk, f"/boot/ipxe?mac={CP1['macs'][0]}").status == 500
-    assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 500
+    grant = open_for(context, wanted)
+    context.recorder._journal.close()
+    assert ask(context, f"/boot/ipxe?mac={CP1['macs'][0]}").status == 500
+    assert ask(context, f"/install/{grant.id}/vmlinuz").status == 500
 
 
-def test_after_success_every_route_answers_local_disk_for_every_host(desk: RequestContext, wanted: Wanted) -> None:
+def test_after_success_every_route_answers_local_disk_for_every_host(context: RequestContext, wanted: Wanted) -> None:
     """All hosts installed: every request of the whole way, replayed, gives no host an installer or a byte of it."""
     asked: list[dict[str, Any]] = []
-    for host in desk.dc.hosts.values():
-        asked += _install(desk, wanted, host.name)
-    assert {event.host for event in desk.reader.since(kind="grant.spent")} == set(desk.dc.hosts)
+    for host in context.dc.hosts.values():
+        asked += _install(context, wanted, host.name)
+    assert {event.host for event in context.reader.since(kind="grant.spent")} == set(context.dc.hosts)
     for request in asked:
-        reply = ask(desk, **request)
+        reply = ask(context, **request)
         assert b"kernel" not in reply.body
         assert "x-bmk-file" not in reply.headers
         assert reply.status == 403 or not request["target"].endswith("/claim")
-    for host in desk.dc.hosts.values():
+    for host in context.dc.hosts.values():
         for nic in host.nics:
-            assert "sanboot --no-describe --drive 0x80" in boot(desk, nic.mac, str(host.address), serial=host.serial)
+            assert "sanboot --no-describe --drive 0x80" in boot(context, nic.mac, str(host.address), serial=host.serial)
 
 
-def _install(desk: RequestContext, wanted: Wanted, name: str) -> list[dict[str, Any]]:
+def _install(context: RequestContext, wanted: Wanted, name: str) -> list[dict[str, Any]]:
     """Install one host; returns all that was asked."""
-    host, grant = desk.dc.hosts[name], open_for(desk, wanted, name)
+    host, grant = context.dc.hosts[name], open_for(context, wanted, name)
     client = str(host.address)
     facts = {"uuid": host.uuid, "serial": host.serial, "macs": [host.mac], "token": TOKEN}
     way: list[dict[str, Any]] = [
@@ -281,7 +281,7 @@ def _install(desk: RequestContext, wanted: Wanted, name: str) -> list[dict[str, 
     ]
     for request in way:
         request["client"] = client
-        reply = ask(desk, **request, token=TOKEN)
+        reply = ask(context, **request, token=TOKEN)
         assert reply.status in (200, 204), (request, reply)
     return way + [{**request, "token": TOKEN} for request in way]
 
@@ -296,13 +296,13 @@ _STEPS = st.lists(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
-def test_no_order_of_requests_installs_twice(desk: RequestContext, wanted: Wanted, steps: list[str]) -> None:
+def test_no_order_of_requests_installs_twice(context: RequestContext, wanted: Wanted, steps: list[str]) -> None:
     """Whatever a machine asks in whatever order, a grant has one claimer, and opens nothing once it ended."""
-    asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
-    grant = open_for(desk, wanted)
+    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    grant = open_for(context, wanted)
     for step in steps:
-        over = grants.get(desk.reader, grant.id)
-        reply = _step(desk, grant, step)
+        over = grants.get(context.reader, grant.id)
+        reply = _step(context, grant, step)
         if over.ended is not None or over.claimed is not None:
             assert b"kernel" not in reply.body
             assert not (step in ("vmlinuz", "initrd.img") and reply.status == 204)
@@ -313,132 +313,134 @@ def test_no_order_of_requests_installs_twice(desk: RequestContext, wanted: Wante
             assert reply.status == 403
 
 
-def _step(desk: RequestContext, grant: Grant, step: str) -> Answer:
+def _step(context: RequestContext, grant: Grant, step: str) -> Answer:
     if step == "boot":
-        return ask(desk, f"/boot/ipxe?mac={CP1['macs'][0]}")
+        return ask(context, f"/boot/ipxe?mac={CP1['macs'][0]}")
     if step in ("vmlinuz", "initrd.img", "image.zst"):
-        return ask(desk, f"/install/{grant.id}/{step}", token=TOKEN)
-    if step == "again" and grants.get(desk.reader, grant.id).claimed is None:
-        claimed(desk, grant)
+        return ask(context, f"/install/{grant.id}/{step}", token=TOKEN)
+    if step == "again" and grants.get(context.reader, grant.id).claimed is None:
+        claimed(context, grant)
     if step == "again":
-        return ask(desk, f"/agent/{grant.id}/claim", body={**CLAIM, "token": "u" * 43})
+        return ask(context, f"/agent/{grant.id}/claim", body={**CLAIM, "token": "u" * 43})
     if step == "stranger":
-        return ask(desk, f"/agent/{grant.id}/claim", client="10.20.0.66", body=CLAIM)
+        return ask(context, f"/agent/{grant.id}/claim", client="10.20.0.66", body=CLAIM)
     bodies = {"claim": CLAIM, "events": [], "done": REPORT, "failed": {"what": "no"}}
-    return ask(desk, f"/agent/{grant.id}/{step}", body=bodies[step], token=TOKEN)
+    return ask(context, f"/agent/{grant.id}/{step}", body=bodies[step], token=TOKEN)
 
 
 _EXPECTED = ("SN-0001", CP1["uuid"], "52:54:00:20:0", "10.20.0.", "DISK-0001", "cp-1")
 
 
-def _wrong_claims(desk: RequestContext, grant: Grant) -> list[Answer]:
+def _wrong_claims(context: RequestContext, grant: Grant) -> list[Answer]:
     """A stranger's attempts: from elsewhere, with other facts, after the claim, with a body that is no claim."""
     there = f"/agent/{grant.id}/claim"
     wrong = [{"serial": "SN-9"}, {"uuid": None}, {"macs": ["02:00:00:00:00:01"]}, {"disks": ["x"]}, {"token": ""}]
-    asked = [ask(desk, there, body={**CLAIM, **one}) for one in wrong]
-    asked += [ask(desk, there, body=CLAIM, client="10.20.9.9"), ask(desk, "/agent/nope/claim", body=CLAIM)]
-    claimed(desk, grant)
-    return [*asked, ask(desk, there, body={**CLAIM, "token": "u" * 43}), ask(desk, there, body=7)]
+    asked = [ask(context, there, body={**CLAIM, **one}) for one in wrong]
+    asked += [ask(context, there, body=CLAIM, client="10.20.9.9"), ask(context, "/agent/nope/claim", body=CLAIM)]
+    claimed(context, grant)
+    return [*asked, ask(context, there, body={**CLAIM, "token": "u" * 43}), ask(context, there, body=7)]
 
 
-def test_a_refusal_tells_nothing_that_was_expected(desk: RequestContext, wanted: Wanted) -> None:
+def test_a_refusal_tells_nothing_that_was_expected(context: RequestContext, wanted: Wanted) -> None:
     """One text for every machine and every reason, without a value of the grant; the journal has all of it."""
-    grant = open_for(desk, wanted)
-    answers = _wrong_claims(desk, grant)
+    grant = open_for(context, wanted)
+    answers = _wrong_claims(context, grant)
     assert {(answer.status, answer.body) for answer in answers} == {(403, answers[0].body)}
     assert not [value for value in (*_EXPECTED, grant.id) if str(value).encode() in answers[0].body]
-    told = " ".join(event.text for event in desk.reader.since(kind="agent.refused"))
+    told = " ".join(event.text for event in context.reader.since(kind="agent.refused"))
     assert "SN-0001" in told
     assert "SN-9" in told
 
 
-def test_a_script_and_a_file_refuse_without_a_reason(desk: RequestContext, wanted: Wanted) -> None:
+def test_a_script_and_a_file_refuse_without_a_reason(context: RequestContext, wanted: Wanted) -> None:
     """Whatever is wrong, firmware is told the same script and nginx is given no reason: no grant, no value, no id."""
-    before = boot(desk, CP1["macs"][0])
-    grant = open_for(desk, wanted)
-    assert boot(desk, CP1["macs"][0], serial="SN-9") == before
-    assert boot(desk, CP1["macs"][0], client="10.20.9.9") == before
-    refused = ask(desk, f"/install/{grant.id}/vmlinuz", client="10.20.9.9")
+    before = boot(context, CP1["macs"][0])
+    grant = open_for(context, wanted)
+    assert boot(context, CP1["macs"][0], serial="SN-9") == before
+    assert boot(context, CP1["macs"][0], client="10.20.9.9") == before
+    refused = ask(context, f"/install/{grant.id}/vmlinuz", client="10.20.9.9")
     assert (refused.status, refused.body) == (403, b"")
     assert not [name for name in refused.headers if name.startswith("x-")]
-    claimed(desk, grant)
-    assert boot(desk, CP1["macs"][0]) == before
+    claimed(context, grant)
+    assert boot(context, CP1["macs"][0]) == before
 
 
-def test_a_claim_whose_answer_was_lost_is_answered_again(desk: RequestContext, wanted: Wanted) -> None:
+def test_a_claim_whose_answer_was_lost_is_answered_again(context: RequestContext, wanted: Wanted) -> None:
     """The same start of the same machine gets the same bytes; every other start, address or word gets nothing."""
-    grant = open_for(desk, wanted)
+    grant = open_for(context, wanted)
     there = f"/agent/{grant.id}/claim"
-    first = ask(desk, there, body=CLAIM)
-    (desk.state / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAother bmk\n")
-    assert ask(desk, there, body=CLAIM).body == first.body
-    assert ask(desk, there, body={**CLAIM, "token": "u" * 43}).status == 403
-    assert ask(desk, there, body={**CLAIM, "firmware": "bios"}).status == 403
-    assert ask(desk, there, body=CLAIM, client="10.20.0.21").status == 403
-    asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
-    assert ask(desk, there, body=CLAIM).status == 403
+    first = ask(context, there, body=CLAIM)
+    (context.state / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAAother bmk\n")
+    assert ask(context, there, body=CLAIM).body == first.body
+    assert ask(context, there, body={**CLAIM, "token": "u" * 43}).status == 403
+    assert ask(context, there, body={**CLAIM, "firmware": "bios"}).status == 403
+    assert ask(context, there, body=CLAIM, client="10.20.0.21").status == 403
+    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    assert ask(context, there, body=CLAIM).status == 403
 
 
 _LATER = {"events": [{"kind": "image.progress"}], "done": REPORT, "failed": {"what": "no"}}
 
 
 @pytest.mark.parametrize("verb", [*_LATER, "image.zst"])
-def test_after_the_claim_only_the_claimer_is_heard(desk: RequestContext, wanted: Wanted, verb: str) -> None:
+def test_after_the_claim_only_the_claimer_is_heard(context: RequestContext, wanted: Wanted, verb: str) -> None:
     """The right token from another address, and the right address with another token, change and get nothing."""
-    grant = open_for(desk, wanted)
-    token = claimed(desk, grant)
+    grant = open_for(context, wanted)
+    token = claimed(context, grant)
     target = f"/install/{grant.id}/{verb}" if verb == "image.zst" else f"/agent/{grant.id}/{verb}"
     body = _LATER.get(verb)
-    assert ask(desk, target, body=body, token=token, client="10.20.0.21").status == 403
-    assert ask(desk, target, body=body, token="u" * 43).status == 403
-    assert grants.get(desk.reader, grant.id).ended is None
-    assert not [event for event in desk.reader.since(host="cp-1") if event.source == "agent"]
-    assert ask(desk, target, body=body, token=token).status in (200, 204)
+    assert ask(context, target, body=body, token=token, client="10.20.0.21").status == 403
+    assert ask(context, target, body=body, token="u" * 43).status == 403
+    assert grants.get(context.reader, grant.id).ended is None
+    assert not [event for event in context.reader.since(host="cp-1") if event.source == "agent"]
+    assert ask(context, target, body=body, token=token).status in (200, 204)
 
 
 @pytest.mark.parametrize("outcome", ["failed", "revoked", "expired", "spent"])
 @pytest.mark.parametrize("verb", [*_LATER, "image.zst"])
-def test_a_token_ends_with_its_grant(desk: RequestContext, wanted: Wanted, verb: str, outcome: grants.Outcome) -> None:
+def test_a_token_ends_with_its_grant(
+    context: RequestContext, wanted: Wanted, verb: str, outcome: grants.Outcome
+) -> None:
     """Once there is another attempt, the token of the first one gets and changes nothing, whatever became of that."""
-    old = open_for(desk, wanted)
-    token = claimed(desk, old)
-    asyncio.run(desk.recorder.run(lambda journal: grants.end(journal, old.id, outcome, desk.now())))
-    desk.now = lambda: 1000.0 + grants.GRACE
-    new = open_for(desk, wanted)
-    asyncio.run(desk.recorder.run(lambda journal: journal.record("cp-1", "host_keys", ["of the new one"])))
+    old = open_for(context, wanted)
+    token = claimed(context, old)
+    asyncio.run(context.recorder.run(lambda journal: grants.end(journal, old.id, outcome, context.now())))
+    context.now = lambda: 1000.0 + grants.GRACE
+    new = open_for(context, wanted)
+    asyncio.run(context.recorder.run(lambda journal: journal.record("cp-1", "host_keys", ["of the new one"])))
     target = f"/install/{old.id}/{verb}" if verb == "image.zst" else f"/agent/{old.id}/{verb}"
-    assert ask(desk, target, body=_LATER.get(verb), token=token).status == 403
-    assert desk.reader.facts("cp-1")["host_keys"] == ["of the new one"]
-    assert grants.get(desk.reader, new.id).ended is None
-    assert not [event for event in desk.reader.since(host="cp-1") if event.source == "agent"]
+    assert ask(context, target, body=_LATER.get(verb), token=token).status == 403
+    assert context.reader.facts("cp-1")["host_keys"] == ["of the new one"]
+    assert grants.get(context.reader, new.id).ended is None
+    assert not [event for event in context.reader.since(host="cp-1") if event.source == "agent"]
 
 
-def test_an_install_that_outlives_its_grant_a_little_is_believed(desk: RequestContext, wanted: Wanted) -> None:
+def test_an_install_that_outlives_its_grant_a_little_is_believed(context: RequestContext, wanted: Wanted) -> None:
     """Expired while the image was being written: `done` is heard for a while, events and the image are over."""
-    grant = open_for(desk, wanted)
-    token = claimed(desk, grant)
-    desk.now = lambda: grant.expires + 1.0
-    asyncio.run(desk.recorder.run(lambda journal: grants.expire(journal, desk.now())))
-    assert ask(desk, f"/agent/{grant.id}/events", body=[], token=token).status == 403
-    assert ask(desk, f"/install/{grant.id}/image.zst", token=token).status == 403
-    assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
-    assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
-    desk.now = lambda: grant.expires + 2.0 + grants.GRACE
-    assert ask(desk, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 403
-    assert desk.reader.facts("cp-1")["host_keys"] == [KEY]
+    grant = open_for(context, wanted)
+    token = claimed(context, grant)
+    context.now = lambda: grant.expires + 1.0
+    asyncio.run(context.recorder.run(lambda journal: grants.expire(journal, context.now())))
+    assert ask(context, f"/agent/{grant.id}/events", body=[], token=token).status == 403
+    assert ask(context, f"/install/{grant.id}/image.zst", token=token).status == 403
+    assert ask(context, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
+    assert ask(context, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
+    context.now = lambda: grant.expires + 2.0 + grants.GRACE
+    assert ask(context, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 403
+    assert context.reader.facts("cp-1")["host_keys"] == [KEY]
 
 
-def test_an_address_that_another_machine_took_speaks_for_nobody(desk: RequestContext, wanted: Wanted) -> None:
+def test_an_address_that_another_machine_took_speaks_for_nobody(context: RequestContext, wanted: Wanted) -> None:
     """On an attached network the kernel says whose MAC is behind an address: another one gets nothing of the host's."""
-    grant = open_for(desk, wanted)
+    grant = open_for(context, wanted)
     behind = {"10.20.0.11": "02:00:00:00:00:66", "10.20.250.7": CP1["macs"][0]}
-    desk.neighbours = SimpleNamespace(mac=behind.get)  # type: ignore[assignment]
-    assert "kernel" not in boot(desk, CP1["macs"][0])
-    assert ask(desk, f"/install/{grant.id}/vmlinuz").status == 403
-    assert ask(desk, f"/agent/{grant.id}/claim", body=CLAIM).status == 403
-    assert "kernel" in boot(desk, CP1["macs"][0], client="10.20.250.7")
-    assert ask(desk, f"/agent/{grant.id}/claim", body=CLAIM, client="10.20.250.7").status == 200
-    assert ask(desk, f"/agent/{grant.id}/events", body=[], token=TOKEN).status == 403
+    context.neighbours = SimpleNamespace(mac=behind.get)  # type: ignore[assignment]
+    assert "kernel" not in boot(context, CP1["macs"][0])
+    assert ask(context, f"/install/{grant.id}/vmlinuz").status == 403
+    assert ask(context, f"/agent/{grant.id}/claim", body=CLAIM).status == 403
+    assert "kernel" in boot(context, CP1["macs"][0], client="10.20.250.7")
+    assert ask(context, f"/agent/{grant.id}/claim", body=CLAIM, client="10.20.250.7").status == 200
+    assert ask(context, f"/agent/{grant.id}/events", body=[], token=TOKEN).status == 403
 
 
 _ANYTHING = st.recursive(
@@ -451,34 +453,34 @@ _ANYTHING = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from(["claim", "events", "done", "failed"]), changes=_ANYTHING)
 @example(verb="events", changes=[{"kind": []}])
-def test_no_body_breaks_the_service(desk: RequestContext, wanted: Wanted, verb: str, changes: Any) -> None:
+def test_no_body_breaks_the_service(context: RequestContext, wanted: Wanted, verb: str, changes: Any) -> None:
     """Whatever JSON a claimer sends: an answer that is none of our errors, and a journal that everybody can read."""
-    asyncio.run(desk.recorder.run(lambda journal: grants.revoke(journal, "cp-1", desk.now())))
-    grant = open_for(desk, wanted)
-    token = "" if verb == "claim" else claimed(desk, grant)
+    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    grant = open_for(context, wanted)
+    token = "" if verb == "claim" else claimed(context, grant)
     base: Any = {"claim": CLAIM, "events": [], "done": REPORT, "failed": {}}[verb]
     body = {**base, **changes} if isinstance(base, dict) and isinstance(changes, dict) else changes
     text = json.dumps(body).encode()
     headers = {"x-real-ip": "10.20.0.11", "authorization": f"Bearer {token}"}
-    assert send(desk, "POST", f"/agent/{grant.id}/{verb}", headers, text).status in (200, 400, 403, 409)
-    for event in desk.reader.since(host="cp-1"):
+    assert send(context, "POST", f"/agent/{grant.id}/{verb}", headers, text).status in (200, 400, 403, 409)
+    for event in context.reader.since(host="cp-1"):
         assert event.text.isprintable()
         assert len(event.text) < 3000
-    choose_disk(desk.dc.hosts["cp-1"].disk, desk.reader.facts("cp-1").get("inspection"))
-    assert project(desk.reader, "hall", None).status("cp-1").state == "new"
+    choose_disk(context.dc.hosts["cp-1"].disk, context.reader.facts("cp-1").get("inspection"))
+    assert project(context.reader, "hall", None).status("cp-1").state == "new"
 
 
-def test_a_body_that_is_too_long_is_refused_before_it_is_read(desk: RequestContext) -> None:
+def test_a_body_that_is_too_long_is_refused_before_it_is_read(context: RequestContext) -> None:
     """More than a megabyte is no honest report."""
-    assert send(desk, "POST", "/agent/x/done", {"x-real-ip": "10.20.0.11"}, b"[" * (MOST_BYTES + 1)).status == 413
+    assert send(context, "POST", "/agent/x/done", {"x-real-ip": "10.20.0.11"}, b"[" * (MOST_BYTES + 1)).status == 413
 
 
-def test_a_request_that_takes_too_long_ends(desk: RequestContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_takes_too_long_ends(context: RequestContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal that never answers costs one request its time and the service nothing."""
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr("bmk.boot.app.DEADLINE", 0.01)
-    monkeypatch.setattr(desk.recorder, "tell", never, raising=False)
-    assert ask(desk, "/boot/ipxe").status == 500
+    monkeypatch.setattr(context.recorder, "tell", never, raising=False)
+    assert ask(context, "/boot/ipxe").status == 500

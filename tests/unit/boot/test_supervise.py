@@ -31,7 +31,7 @@ async def _until(supervisor: TaskSupervisor, work: dict[str, Callable[[], object
     await asyncio.gather(running, return_exceptions=True)
 
 
-def test_a_task_that_fails_begins_again_alone(desk: RequestContext) -> None:
+def test_a_task_that_fails_begins_again_alone(context: RequestContext) -> None:
     """It waits longer each time, is told once per problem, and its state is in the journal; another one runs on."""
     waits: list[float] = []
     turns = {"good": 0, "bad": 0}
@@ -49,20 +49,20 @@ def test_a_task_that_fails_begins_again_alone(desk: RequestContext) -> None:
         turns["bad"] += 1
         raise OSError("No space left on device")
 
-    supervisor = TaskSupervisor(desk.recorder, desk.now, pause)
+    supervisor = TaskSupervisor(context.recorder, context.now, pause)
     asyncio.run(_until(supervisor, {"good": good, "bad": bad}, lambda: turns["bad"] >= 8 and turns["good"] >= 8))
-    state = read_state(desk.reader)
+    state = read_state(context.reader)
     assert state is not None
     assert state.tasks["bad"].restarts >= 6
     assert state.tasks["bad"].error == "OSError: No space left on device"
     assert (state.tasks["good"].alive, state.tasks["good"].restarts) == (True, 0)
     assert [seconds for seconds in waits if seconds != 15.0][:4] == [1.0, 2.0, 4.0, 8.0]
     assert max(waits) <= 60.0
-    assert len(desk.reader.since(kind="boot.task_failed")) == 1
+    assert len(context.reader.since(kind="boot.task_failed")) == 1
 
 
 def test_a_journal_that_cannot_be_written_ends_no_task(
-    desk: RequestContext, capsys: pytest.CaptureFixture[str]
+    context: RequestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A full disk fails the record of states too: the log says so, and the supervisor goes on."""
     turns = 0
@@ -75,49 +75,49 @@ def test_a_journal_that_cannot_be_written_ends_no_task(
     async def pause(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    desk.recorder._journal.close()
-    asyncio.run(_until(TaskSupervisor(desk.recorder, desk.now, pause), {"bad": bad}, lambda: turns >= 5))
+    context.recorder._journal.close()
+    asyncio.run(_until(TaskSupervisor(context.recorder, context.now, pause), {"bad": bad}, lambda: turns >= 5))
     assert "the journal cannot be written" in capsys.readouterr().err
 
 
-def test_a_service_that_ends_in_good_order_is_not_missed(desk: RequestContext) -> None:
+def test_a_service_that_ends_in_good_order_is_not_missed(context: RequestContext) -> None:
     """Stopped, it leaves no state that grows old; a record that is none is no state either."""
-    supervisor = TaskSupervisor(desk.recorder, desk.now, states={"files": TaskState()})
-    asyncio.run(desk.recorder.run(supervisor._record))
-    assert read_state(desk.reader) is not None
+    supervisor = TaskSupervisor(context.recorder, context.now, states={"files": TaskState()})
+    asyncio.run(context.recorder.run(supervisor._record))
+    assert read_state(context.reader) is not None
     asyncio.run(supervisor.close())
-    assert read_state(desk.reader) is None
-    asyncio.run(desk.recorder.run(lambda journal: journal.record(OWNER, KEY, ["odd"])))
-    assert read_state(desk.reader) is None
+    assert read_state(context.reader) is None
+    asyncio.run(context.recorder.run(lambda journal: journal.record(OWNER, KEY, ["odd"])))
+    assert read_state(context.reader) is None
 
 
 @pytest.fixture
-def copied(desk: RequestContext, tmp_path: Path) -> Path:
-    """The desk serves a data center whose files may be changed."""
+def copied(context: RequestContext, tmp_path: Path) -> Path:
+    """The context serves a data center whose files may be changed."""
     room = tmp_path / "copy"
     room.mkdir()
     for name in ("dc.yml", "addresses.yml"):
         (room / name).write_text((HALL / name).read_text())
-    desk.serve(load_datacenter(room))
+    context.serve(load_datacenter(room))
     return room
 
 
-def test_files_that_cannot_be_looked_at_stop_no_reload(desk: RequestContext, copied: Path) -> None:
+def test_files_that_cannot_be_looked_at_stop_no_reload(context: RequestContext, copied: Path) -> None:
     """An editor's dangling lock link, a loop of links and a link to nowhere are not the end of noticing changes."""
-    changes = FileWatcher(desk, lambda: load_datacenter(copied))
+    changes = FileWatcher(context, lambda: load_datacenter(copied))
     (copied / ".#dc.yml").symlink_to("somebody@nowhere.1234")
     (copied / "gone.yml").symlink_to("nowhere")
     (copied / "round.yml").symlink_to("round.yml")
     (copied / "round").symlink_to(".", target_is_directory=True)
     asyncio.run(changes.look())
-    assert desk.reader.since(kind="boot.reloaded") == []
+    assert context.reader.since(kind="boot.reloaded") == []
     text = (copied / "dc.yml").read_text()
     (copied / "dc.yml").write_text(text.replace("52:54:00:20:00:21", "52:54:00:20:00:99"))
     asyncio.run(changes.look())
-    assert desk.host_by_mac("52:54:00:20:00:99") is not None
+    assert context.host_by_mac("52:54:00:20:00:99") is not None
 
 
-def test_a_change_is_not_lost_when_reloading_fails_otherwise(desk: RequestContext, copied: Path) -> None:
+def test_a_change_is_not_lost_when_reloading_fails_otherwise(context: RequestContext, copied: Path) -> None:
     """What is not the file's fault (a full disk, no memory) fails the task and is tried again at the next look."""
     troubles: list[Exception] = [OSError("No space left on device")]
 
@@ -126,12 +126,12 @@ def test_a_change_is_not_lost_when_reloading_fails_otherwise(desk: RequestContex
             raise troubles.pop()
         return load_datacenter(copied)
 
-    changes = FileWatcher(desk, reload)
+    changes = FileWatcher(context, reload)
     (copied / "dc.yml").write_text((copied / "dc.yml").read_text() + "# changed\n")
     with pytest.raises(OSError, match="No space"):
         asyncio.run(changes.look())
     asyncio.run(changes.look())
-    assert len(desk.reader.since(kind="boot.reloaded")) == 1
+    assert len(context.reader.since(kind="boot.reloaded")) == 1
 
 
 def test_a_file_that_goes_or_comes_back_older_is_a_change(copied: Path) -> None:
@@ -143,11 +143,11 @@ def test_a_file_that_goes_or_comes_back_older_is_a_change(copied: Path) -> None:
     assert len({before, older, stamp(copied)}) == 3
 
 
-def test_every_task_of_the_service_is_supervised(desk: RequestContext) -> None:
+def test_every_task_of_the_service_is_supervised(context: RequestContext) -> None:
     """The four of them run beside each other, and none ends by itself."""
-    supervisor = TaskSupervisor(desk.recorder, desk.now)
+    supervisor = TaskSupervisor(context.recorder, context.now)
     asyncio.run(
-        _until(supervisor, tasks(desk, lambda: desk.dc), lambda: desk.reader.facts(OWNER).get(KEY) is not None)  # type: ignore[arg-type]
+        _until(supervisor, tasks(context, lambda: context.dc), lambda: context.reader.facts(OWNER).get(KEY) is not None)  # type: ignore[arg-type]
     )
     assert set(supervisor.states) == {"dhcp-log", "leases", "grants", "files", "repeats", "state"}
     assert all(state.restarts == 0 for state in supervisor.states.values())

@@ -196,25 +196,27 @@ def test_what_is_presented_is_kept_once_and_bounded(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("change", ["replaced", "refused"])
-def test_the_open_grant_of_a_tpm_that_counts_no_more_is_over(desk: RequestContext, wanted: Wanted, change: str) -> None:
+def test_the_open_grant_of_a_tpm_that_counts_no_more_is_over(
+    context: RequestContext, wanted: Wanted, change: str
+) -> None:
     """It may have met the challenge already; the first acceptance ends nothing."""
-    accept(desk.reader, "cp-1", EK, 1)
-    grant = _open(desk, wanted)
-    accept(desk.reader, "cp-1", EK, 2)
-    assert grants.get(desk.reader, grant.id).ended is None
-    _ = accept(desk.reader, "cp-1", OTHER, 3) if change == "replaced" else refuse(desk.reader, "cp-1", 3)
-    assert grants.get(desk.reader, grant.id).outcome == "revoked"
+    accept(context.reader, "cp-1", EK, 1)
+    grant = _open(context, wanted)
+    accept(context.reader, "cp-1", EK, 2)
+    assert grants.get(context.reader, grant.id).ended is None
+    _ = accept(context.reader, "cp-1", OTHER, 3) if change == "replaced" else refuse(context.reader, "cp-1", 3)
+    assert grants.get(context.reader, grant.id).outcome == "revoked"
 
 
-def test_whom_people_have_to_look_at_is_said(desk: RequestContext) -> None:
+def test_whom_people_have_to_look_at_is_said(context: RequestContext) -> None:
     """Hosts that are to be proven by a TPM and have none accepted, by name and with the command; nobody else."""
-    hosts = [desk.dc.hosts[name] for name in ("cp-1", "worker-1") if name in desk.dc.hosts]
-    assert waiting(desk.reader, hosts, "hall") == ""
+    hosts = [context.dc.hosts[name] for name in ("cp-1", "worker-1") if name in context.dc.hosts]
+    assert waiting(context.reader, hosts, "hall") == ""
     by_tpm = [replace(h, profile=h.profile.model_copy(update={"attest": _way(h)})) for h in hosts]
     assert "bmk tpm accept hall HOST" in waiting(None, by_tpm, "hall")
     for host in by_tpm:
-        accept(desk.reader, host.name, hashlib.sha256(host.name.encode()).hexdigest(), 1)
-    assert waiting(desk.reader, by_tpm, "hall") == ""
+        accept(context.reader, host.name, hashlib.sha256(host.name.encode()).hexdigest(), 1)
+    assert waiting(context.reader, by_tpm, "hall") == ""
 
 
 def _way(host: Any) -> Any:
@@ -231,44 +233,44 @@ def test_registers_that_changed_are_named() -> None:
     assert "no SHA-256" in changes(None, {})
 
 
-def _open(desk: RequestContext, wanted: Wanted, attest: str = "tpm") -> Grant:
-    return open_for(desk, lambda host: replace(wanted(host), attest=attest))
+def _open(context: RequestContext, wanted: Wanted, attest: str = "tpm") -> Grant:
+    return open_for(context, lambda host: replace(wanted(host), attest=attest))
 
 
 def _presented(tpm: SoftTpm) -> dict[str, str]:
     return {"ek": base64.b64encode(tpm.ek().raw).decode(), "ak": base64.b64encode(AK).decode(), "certificate": ""}
 
 
-def test_the_route_answers_the_accepted_tpm_only(desk: RequestContext, wanted: Wanted) -> None:
+def test_the_route_answers_the_accepted_tpm_only(context: RequestContext, wanted: Wanted) -> None:
     """At the host's address, while its grant is open; what it answers opens in that TPM, to what the deployer knows."""
     tpm, stranger = TPMS
-    accept(desk.reader, "cp-1", tpm.ek().digest, 1)
-    grant = _open(desk, wanted)
+    accept(context.reader, "cp-1", tpm.ek().digest, 1)
+    grant = _open(context, wanted)
     where = f"/agent/{grant.id}/challenge"
-    assert ask(desk, where, body=_presented(stranger)).status == 403
-    assert ask(desk, where, body=_presented(tpm), client="10.20.0.99").status == 403
-    answer = ask(desk, where, body=_presented(tpm))
+    assert ask(context, where, body=_presented(stranger)).status == 403
+    assert ask(context, where, body=_presented(tpm), client="10.20.0.99").status == 403
+    answer = ask(context, where, body=_presented(tpm))
     parts = {name: base64.b64decode(text) for name, text in answer.json.items()}
     opened = tpm.activate(SIGNER.read(AK).name, parts["credential"], parts["secret"])
     assert opened is not None
-    asyncio.run(desk.recorder.run(lambda journal: grants.end(journal, grant.id, "revoked", desk.now())))
-    assert ask(desk, where, body=_presented(tpm)).status == 403
+    asyncio.run(context.recorder.run(lambda journal: grants.end(journal, grant.id, "revoked", context.now())))
+    assert ask(context, where, body=_presented(tpm)).status == 403
 
 
 @pytest.mark.parametrize("body", [{}, {"ek": "AA=="}, {"problem": ""}, {"ek": 1, "ak": 2}, [], {"problem": "\x1b]0;x"}])
-def test_what_cannot_be_read_is_refused(desk: RequestContext, wanted: Wanted, body: Any) -> None:
+def test_what_cannot_be_read_is_refused(context: RequestContext, wanted: Wanted, body: Any) -> None:
     """With the one text that all refusals have; the journal shows nothing that a terminal would obey."""
-    accept(desk.reader, "cp-1", EK, 1)
-    grant = _open(desk, wanted)
-    answer = ask(desk, f"/agent/{grant.id}/challenge", body=body)
+    accept(context.reader, "cp-1", EK, 1)
+    grant = _open(context, wanted)
+    answer = ask(context, f"/agent/{grant.id}/challenge", body=body)
     assert answer.status == 403
     assert b"bmk why" in answer.body
-    assert all(event.text.isprintable() for event in desk.reader.since(host="cp-1"))
+    assert all(event.text.isprintable() for event in context.reader.since(host="cp-1"))
 
 
-def test_a_grant_that_is_proven_otherwise_has_no_challenge(desk: RequestContext, wanted: Wanted) -> None:
+def test_a_grant_that_is_proven_otherwise_has_no_challenge(context: RequestContext, wanted: Wanted) -> None:
     """Its nonce came by the BMC, and is not given away over the network too; a grant that is none neither."""
-    accept(desk.reader, "cp-1", TPMS[0].ek().digest, 1)
-    grant = _open(desk, wanted, "mailbox")
+    accept(context.reader, "cp-1", TPMS[0].ek().digest, 1)
+    grant = _open(context, wanted, "mailbox")
     for name in (grant.id, "f" * 32, "nonsense"):
-        assert ask(desk, f"/agent/{name}/challenge", body=_presented(TPMS[0])).status == 403
+        assert ask(context, f"/agent/{name}/challenge", body=_presented(TPMS[0])).status == 403

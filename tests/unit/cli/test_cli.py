@@ -209,7 +209,7 @@ def test_every_command_has_help(name):
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_a_lock_that_is_no_lock_is_not_called_good(tmp_path, output):
+def test_an_invalid_lock_is_a_problem(tmp_path, output):
     """A lock beside dc.yml is taken by itself, so `validate` reads it too; a program is told as well as a person."""
     directory = tmp_path / "evil"
     shutil.copytree(content_dir() / "inventories" / "lab", directory)

@@ -141,7 +141,7 @@ def test_open_grants_are_listed(cli, grant):
     assert (row["host"], row["state"], row["disk"], row["ends"]) == ("cp-1", "open", "serial D", "in 60 min")
 
 
-def test_a_revoked_grant_is_history(cli, grant, journal):
+def test_a_revoked_grant_is_not_listed_as_open(cli, grant, journal):
     """Revoked at once; then only --all shows it, and a second revoke is refused."""
     assert cli("grant", "revoke", "lab", "cp-1").code == 0
     assert grants.current(journal, "cp-1", time.time()) is None
@@ -150,7 +150,7 @@ def test_a_revoked_grant_is_history(cli, grant, journal):
     assert cli("grant", "revoke", "lab", "cp-1").code == 6
 
 
-def test_an_installation_is_not_cut_off_without_a_word(cli, grant, journal):
+def test_revoking_a_claimed_grant_asks_first(cli, grant, journal):
     """A claimed grant is asked about: exit code 8 without a terminal, done with --yes."""
     grants.claim(journal, grant.id, "t" * 43, grants.Taken("10.77.0.11", "{}", "{}"), time.time())
     assert cli("grant", "revoke", "lab", "cp-1").code == 8

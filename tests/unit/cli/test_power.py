@@ -38,7 +38,7 @@ def test_only_what_would_be_interrupted_counts(journal):
 
 
 @pytest.mark.parametrize("action", ["off", "cycle", "shutdown", "restart"])
-def test_nodes_are_not_interrupted_without_a_word(cli, journal, real_lab, action):
+def test_interrupting_nodes_asks_first(cli, journal, real_lab, action):
     """Without a terminal and without --yes, what interrupts a node ends with exit code 8 and say what to type."""
     journal.record("cp-1", "joined", {"cluster": "lab"})
     said = cli("power", action, real_lab, "cp-1")
@@ -48,7 +48,7 @@ def test_nodes_are_not_interrupted_without_a_word(cli, journal, real_lab, action
 
 
 @pytest.mark.parametrize("action", ["on", "off", "cycle", "shutdown", "restart"])
-def test_no_whole_data_center_by_accident(cli, state, action):
+def test_switching_off_all_hosts_needs_their_names(cli, state, action):
     """Switching needs names; only asking may be about all hosts."""
     said = cli("power", action, "lab")
     assert (said.code, "name the hosts" in said.err) == (64, True)

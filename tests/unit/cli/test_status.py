@@ -50,13 +50,13 @@ def test_a_failed_host_says_what_why_and_next(cli, teller):
     assert (row["why"], row["next"], row["since"]) == ("cabling", "bmk console lab cp-1", "2100-01-01T00:00:02Z")
 
 
-def test_a_hint_never_leads_back_here(cli, teller):
+def test_a_hint_never_names_the_command_that_printed_it(cli, teller):
     """An error that recommends bmk status becomes bmk why."""
     teller.failed("cp-1", "joined", "no API server answers", hint="bmk status lab")
     assert "next (cp-1): bmk why lab HOST" in cli("status", "lab").err
 
 
-def test_what_a_dead_run_left_is_interrupted(cli, teller):
+def test_a_host_of_a_killed_run_is_shown_as_interrupted(cli, teller):
     """A phase that nobody carries on is interrupted, and provision continues it."""
     teller.phase("cp-1", "configured", "Configure it", done=False)
     assert where(cli)["cp-1"][:2] == ("interrupted", "configured")
@@ -76,7 +76,7 @@ def test_the_last_phase_ends_ready(cli, teller, at_work):
     assert where(cli)["cp-1"][0] == "ready"
 
 
-def test_a_deleted_machine_is_new_again(cli, teller):
+def test_a_deleted_machine_starts_over(cli, teller):
     """What was deleted with its lab is not called ready for ever."""
     teller.phase("cp-1", "ready", "Prove that it works")
     teller.tell("cp-1", "lab", "host.forgotten", "its machine was deleted")

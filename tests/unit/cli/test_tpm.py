@@ -34,7 +34,7 @@ def shown(journal: Journal, ek: str, issuer: str = "") -> None:
     remember(journal, "cp-1", Seen(ek, issuer, "10.77.0.11", "52:54:00:77:00:11", time.time()))
 
 
-def test_what_was_presented_is_shown_and_nothing_is_believed(cli: Cli, journal: Journal, hosts: str) -> None:
+def test_listing_a_presented_tpm_does_not_accept_it(cli: Cli, journal: Journal, hosts: str) -> None:
     """Digest, whom its certificate names (in quotation marks), where it came from; without a terminal, no more."""
     shown(journal, ONE, 'O=Maker"; rm')
     said = cli("tpm", "accept", hosts, "cp-1")
@@ -68,7 +68,7 @@ def test_several_that_were_presented_have_to_be_told_apart(cli: Cli, journal: Jo
     assert accepted(journal, "cp-1") == OTHER
 
 
-def test_a_digest_needs_no_machine_and_has_to_be_one(cli: Cli, journal: Journal, hosts: str) -> None:
+def test_a_digest_is_accepted_unseen_and_has_to_be_well_formed(cli: Cli, journal: Journal, hosts: str) -> None:
     """From the papers of the vendor; anything else than 64 hex digits is a mistake."""
     assert cli("tpm", "accept", hosts, "cp-1", "--ek", ONE[:-1]).code == 64
     assert cli("tpm", "accept", hosts, "cp-1").code == 6  # nothing was presented

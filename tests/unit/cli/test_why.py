@@ -36,7 +36,7 @@ def silent(teller, state):
     console.write_bytes(b"\x1b[2J\x1b[01;01HBdsDxe: loading\r\n\x1b[0m\r\nKernel panic - not syncing\r\n\xff\xfe")
 
 
-def test_the_story_is_as_reviewed(cli, silent, golden):
+def test_the_timeline_is_as_reviewed(cli, silent, golden):
     """Sources in one timeline, repetition folded, console, cause and next command at the end."""
     said = cli("why", "lab", "cp-1")
     assert said.code == 0
@@ -83,7 +83,7 @@ def test_events_of_others_get_the_phase_of_their_time(cli, teller):
     assert why(cli)["timeline"][-1]["phase"] == "booting"
 
 
-def test_a_hint_never_leads_back_here(cli, teller):
+def test_a_hint_never_names_the_command_that_printed_it(cli, teller):
     """An error that says `bmk why` is told with a command that leads on."""
     teller.phase("cp-1", "joined", "Join the cluster", done=False)
     teller.tell("cp-1", "ansible", "task.failed", "boom", phase="joined", run="r1", level="error", task="Join")
@@ -114,7 +114,7 @@ def test_a_host_on_its_way_is_no_failure(cli, teller, at_work):
     }
 
 
-def test_a_host_that_fell_silent_gets_a_guess(cli, teller, at_work):
+def test_a_host_that_stopped_reporting_gets_a_likely_cause(cli, teller, at_work):
     """While a run is at work but nothing is heard for a minute, the likely cause so far is told."""
     teller.now = 1e9
     teller.phase("cp-1", "booting", "Boot the installer", done=False)
@@ -145,7 +145,7 @@ def test_earlier_runs_are_left_out_unless_asked_for(cli, teller):
     assert [row["text"] for row in why(cli, "--all")["timeline"]] == ["old", "new", "waits"]
 
 
-def test_long_stories_show_their_end(cli, teller):
+def test_long_timelines_show_their_end(cli, teller):
     """The newest rows are shown, and how many came before."""
     for number in range(50):
         teller.tell("cp-1", "lab", "lab.note", f"note {number}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bmk.lab.host.rootfs import base_root
 from bmk.lab.machines.machine import Chassis
-from bmk.lab.machines.simulated import SimulatedBody
+from bmk.lab.machines.simulated import SimulatedBackend
 
 _SHELL = """\
 case "$SSH_ORIGINAL_COMMAND" in
@@ -26,7 +26,7 @@ esac
 """
 
 
-class SshDoor:
+class SshListener:
     """`machines` are the simulated machines by address, also those that are added later. Only root can answer."""
 
     def __init__(self, machines: Mapping[str, Chassis], directory: Path) -> None:
@@ -41,7 +41,9 @@ class SshDoor:
         for path, mode in ((self._root / "run/sshd", 0o755), (self._root / "run/bmk", 0o700)):
             path.mkdir(mode=mode)
         (self._root / "run/bmk/shell").write_text(_SHELL)
-        (self._root / "run/bmk/shadow").write_text("root:*:1:0:99999:7:::\n")  # not locked, and no password opens it
+        (self._root / "run/bmk/shadow").write_text(
+            "root:*:1:0:99999:7:::\n"
+        )  # not locked, and without a valid password
         _mount("--bind", f"{self._root}/run/bmk/shadow", f"{self._root}/etc/shadow")
         for source, target in (("/dev", "dev"), ("/proc", "proc"), (self._home, "mnt")):
             _mount("--bind", str(source), f"{self._root}/{target}")
@@ -91,7 +93,7 @@ class SshDoor:
 
 def is_up(machine: Chassis) -> bool:
     """Whether the machine runs and has booted from its disk."""
-    return machine.running and isinstance(machine.body, SimulatedBody) and machine.body.booted
+    return machine.running and isinstance(machine.backend, SimulatedBackend) and machine.backend.booted
 
 
 def _mount(*words: str) -> None:
