@@ -138,6 +138,13 @@ http {{
 """
 
 
+_DENIED = """\
+            location = "/files/{path}" {{
+                return 403;
+            }}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class NginxServer:
     """Where nginx listens and what it serves.
@@ -167,9 +174,5 @@ def render(server: NginxServer, installer_paths: Iterable[str] = ()) -> str:
         names="|".join(re.escape(name) for name in INSTALLER),
         artifacts="|".join(INSTALLER.values()),
         files=server.files,
-        denied="".join(_denied(path) for path in sorted(installer_paths)),
+        denied="".join(_DENIED.format(path=path) for path in sorted(installer_paths)),
     )
-
-
-def _denied(path: str) -> str:
-    return f'            location = "/files/{path}" {{\n                return 403;\n            }}\n'

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bmk.datacenter.resolve import Host
-    from bmk.errors import BmkError
     from bmk.journal import Journal
     from bmk.live.workspace import Workspace
 
@@ -117,11 +116,8 @@ def _one(workspace: Workspace, host: Host, action: str) -> dict[str, Any]:
                 bmc.set_power(action)  # type: ignore[arg-type] # one of the choices, as mypy cannot see
             return {**row, "power": bmc.power()}
     except BmkError as error:
-        return {**row, **_problem(error)}
-
-
-def _problem(error: BmkError) -> dict[str, str | None]:
-    return {"problem": error.what + (f" ({error.why})" if error.why else ""), "next": error.hint or None}
+        problem = error.what + (f" ({error.why})" if error.why else "")
+        return {**row, "problem": problem, "next": error.hint or None}
 
 
 def _end(rows: Sequence[Mapping[str, Any]], action: str, dc: str) -> None:

@@ -24,7 +24,8 @@ def check(evidence: Evidence | None, root: bytes | None, grant: Grant) -> None:
         if evidence is None or root is None:
             raise ValueError("there is none")
         about = qualifying(secret.carried(root, evidence.key.name), grant.id)
-        check_quote(evidence.key, evidence.quoted, evidence.signature, about, _values(evidence))
+        values = {number: bytes.fromhex(value) for number, value in evidence.pcrs.items()}
+        check_quote(evidence.key, evidence.quoted, evidence.signature, about, values)
     except ValueError as error:
         hint = "boot the install ramdisk of this version of bmk; if that is what ran, its TPM or its memory is at fault"
         raise PreflightRefused(f"the quote of its TPM is not good: {error}", where=grant.host, hint=hint) from None
@@ -51,7 +52,3 @@ def changes(before: dict[str, str] | None, now: dict[str, str]) -> str:
         return f"PCRs {', '.join(now)}, for the first time"
     other = [number for number in {**before, **now} if before.get(number) != now.get(number)]
     return f"PCRs {', '.join(sorted(other, key=int))} are others than the last time" if other else "as the last time"
-
-
-def _values(evidence: Evidence) -> dict[int, bytes]:
-    return {number: bytes.fromhex(value) for number, value in evidence.pcrs.items()}
