@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bmk.actions.certs_renew import RENEW, new_orders, order_renewal
 from bmk.actions.provision import PROVISION
 from bmk.actions.reinstall import order_reinstall
 from bmk.agent import AgentError
@@ -26,20 +27,27 @@ from bmk.boot import grants
 from bmk.boot.attestation import NotYet, Sent, Unproven, check
 from bmk.boot.grants import GrantedImage, Taken
 from bmk.boot.nonces import Nonces
+from bmk.certificates.certificate import Certificate
+from bmk.certificates.kinds.deployer import KUBECONFIG
+from bmk.certificates.renewal import RenewStep
+from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertificates, Sighting, judge
 from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.baseline import Baseline, store
+from bmk.engine.action import Action
 from bmk.engine.executor import Outcome
 from bmk.engine.run import RunLimits
 from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, RunSetup, new_run_id, perform
-from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PreflightRefused, Unreachable
+from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PhaseFailed, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
-from bmk.journal.records import ReinstallOrder
+from bmk.journal.records import ReinstallOrder, RenewalOrder
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
+from bmk.live.observe_certificates import certificates_look
 from bmk.plan import Plan, build_plan
 from bmk.plan.actual import Observation
+from tests.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = GrantedImage("node-image", "f" * 64, "e" * 64)
@@ -107,6 +115,12 @@ class Machine:
     console: bytes = b""
     spare: dict[str, bytes] = field(default_factory=dict)  # nonces that it made itself, by grant
     faults: set[str] = field(default_factory=set)
+    pki: Pki = field(default_factory=Pki)
+
+    @property
+    def votes(self) -> bool:
+        """Its member of etcd runs."""
+        return self.serves and self.pki.up("etcd")
 
     @property
     def serves(self) -> bool:
@@ -227,11 +241,12 @@ class FakeCluster:
         return [m for m in self._simulation.machines.values() if m.host.cluster == self._name]
 
     def live(self) -> Sequence[str]:
-        return [m.host.name for m in self._machines() if m.host.role == "control_plane" and m.serves]
+        planes = [m for m in self._machines() if m.host.role == "control_plane" and m.serves]
+        return [m.host.name for m in planes if m.pki.up("kube-apiserver")]
 
     def etcd(self) -> Mapping[str, bool]:
         self.nodes()
-        return {name: self._simulation.machines[name].serves for name in self._simulation.etcd}
+        return {name: self._simulation.machines[name].votes for name in self._simulation.etcd}
 
     def drain(self, host: Host, seconds: float) -> None:
         self._simulation.life.spend()
@@ -267,6 +282,11 @@ class FakeCluster:
                 m.approved = True
                 answers.append(Decision(f"serving-{m.host.name}", m.host.name, "serving"))
         return answers
+
+    def waiting(self) -> Sequence[Decision]:
+        self.nodes()
+        asking = [m for m in self._machines() if m.node and m.serves and not m.approved]
+        return [Decision(f"serving-{m.host.name}", m.host.name, "serving") for m in asking]
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
         return frozenset(h.name for h in hosts if self._simulation.machines[h.name].approved)
@@ -316,6 +336,7 @@ class Simulation:
         self.stale: tuple[Plan, Observation] | None = None  # what was seen earlier, for a run that is late
         self.etcd: set[str] = set()  # members of the one cluster's etcd
         self.odd: set[str] = set()  # clusters whose API answers what nobody understands
+        self.kubeconfig: Certificate | None = None  # the deployer's
         self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
     # Services
@@ -343,6 +364,42 @@ class Simulation:
 
     def cluster(self, name: str) -> FakeCluster:
         return FakeCluster(self, name)
+
+    def certificates(self, host: Host) -> HostCertificates:
+        m = self.machines[host.name]
+        return m.pki.look(host.name, m.faults)
+
+    def renew_certificates(self, host: Host, step: RenewStep) -> None:
+        self.life.spend()
+        m = self.machines[host.name]
+        if "kubeadm-fails" in m.faults:
+            raise PhaseFailed("apiserver was not renewed", where=host.name, why="no space left on device")
+        away = [o.host.name for o in self.machines.values() if o is not m and o.pki.down]
+        assert not (step.program and away), f"{host.name} begins while {away} are away"
+        assert not (step.program and m.pki.down), "two static pods at a time"
+        for name in step.renew:
+            m.pki.renew(name)
+            self.life.spend()
+        if step.program:
+            m.pki.restart(step.program)
+            if not self.alone:
+                self.check_quorum()
+        self.life.spend()
+
+    @property
+    def alone(self) -> bool:
+        """A cluster of which one control plane is all: its restart is a pause."""
+        return len(self.etcd) == 1
+
+    def kubeconfig_standing(self, cluster: str) -> CertificateStanding | None:
+        seen = Sighting(FileSeen(self.kubeconfig)) if self.kubeconfig is not None else Sighting()
+        return judge(self.dc.name, cluster, KUBECONFIG, seen, time.time())
+
+    def renew_kubeconfig(self, cluster: str) -> None:
+        self.life.spend()
+        found = [m.pki.files["admin.conf"] for m in self.machines.values() if m.host.name in self.etcd]
+        self.kubeconfig = max(found, key=lambda one: one.ends)
+        self.life.spend()
 
     def sign_baselines(self, hosts: Sequence[str]) -> Mapping[str, None]:
         """What a real seal leaves in the journal."""
@@ -414,7 +471,7 @@ class Simulation:
         assert self.has_quorum(), f"etcd has lost its quorum: members are {sorted(self.etcd)}"
 
     def has_quorum(self) -> bool:
-        return sum(self.machines[name].serves for name in self.etcd) >= len(self.etcd) // 2 + 1
+        return sum(self.machines[name].votes for name in self.etcd) >= len(self.etcd) // 2 + 1
 
     def begins_anew(self) -> bool:
         """Every member of etcd is to be installed again: nothing goes on."""
@@ -558,13 +615,44 @@ class Simulation:
         order_reinstall(self.dc, self.service, [self.dc.hosts[name] for name in names])
         return self.provision(names, kill_after=kill_after, confirmed=frozenset(names), **more)
 
+    def renew(
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        everything: bool = False,
+        kill_after: int | None = None,
+        **more: Any,
+    ) -> list[Outcome]:
+        """One run of `bmk certs renew`."""
+        chosen = [self.dc.hosts[name] for name in hosts or self.dc.hosts]
+        known = RenewalOrder.load_all(self.service)
+        orders = new_orders(self.service, chosen) if everything else known
+        order_renewal(self.service, orders)
+        plan, seen = self.renewal_plan(hosts, orders)
+        wish = {"limits": FAST, "poll": 0.005, **more}
+        return asyncio.run(self._perform(RENEW, plan, seen, kill_after, Options(**wish)))
+
+    def renewal_plan(
+        self, hosts: Sequence[str] | None = None, orders: Mapping[str, RenewalOrder] | None = None
+    ) -> tuple[Plan, Observation]:
+        names = list(hosts or self.dc.hosts)
+        known = RenewalOrder.load_all(self.service) if orders is None else orders
+        look = certificates_look(self, [self.dc.hosts[name] for name in names], known)
+        seen = look(observe(self.dc, self.service, self, names, threads=4))
+        return build_plan(self.dc, RENEW.name, RENEW.phases, names, seen), seen
+
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
         plan, seen = self.stale or self.look(hosts)
+        return await self._perform(PROVISION, plan, seen, kill_after, options)
+
+    async def _perform(
+        self, action: Action, plan: Plan, seen: Observation, kill_after: int | None, options: Options
+    ) -> list[Outcome]:
         journal = MortalJournal.open(self.path)
         self.life = journal.life = Life(kill_after)
         ticking = asyncio.create_task(self._ticking())
         try:
-            return await perform(RunSetup(new_run_id(), self.dc, self, journal), PROVISION, plan, seen, options)
+            return await perform(RunSetup(new_run_id(), self.dc, self, journal), action, plan, seen, options)
         except BaseExceptionGroup as group:
             raise Killed from group
         finally:

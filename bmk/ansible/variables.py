@@ -283,8 +283,11 @@ class DriftTimer(Variables):
     """A nightly `bmk drift`: a hardened systemd service with its timer, which leaves page, JSON, metrics and rules."""
 
     drift_timer_calendar: str = Field("*-*-* 02:00:00", description="When to scan, as systemd writes times.")
-    drift_timer_jitter: str = Field("30min", description="Scans begin at random within this time.")
-    drift_timer_longest: str = Field("4h", description="A scan that takes longer is ended.")
+    drift_timer_certificates: str = Field(
+        "*-*-* 04:00:00", description="When to look at certificates and renew those that end soon."
+    )
+    drift_timer_jitter: str = Field("30min", description="Both begin at random within this time.")
+    drift_timer_longest: str = Field("4h", description="What takes longer is ended.")
     drift_timer_user: str = Field(
         "bmk", description="Runs the scan: the owner of journal and keys. playbooks/boot.yml makes it."
     )

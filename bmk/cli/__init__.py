@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "provision": ("bmk.cli.provision", "Turn powered-off machines into Ready clusters"),
     "reinstall": ("bmk.cli.reinstall", "Have hosts installed anew by the next provision"),
     "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
+    "certs": ("bmk.cli.certs", "Show when certificates end, and renew those that end soon"),
     "keys": ("bmk.cli.keys", "Show or replace the ssh key with which bmk logs in to hosts"),
     "status": ("bmk.cli.status", "Show where each host is"),
     "drift": ("bmk.cli.drift", "Compare hosts with what the last converge left, and say what to do"),

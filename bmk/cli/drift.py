@@ -119,9 +119,9 @@ def _summary(dc: str, standings: Sequence[DriftStatus], seconds: float) -> str:
 
 
 def _leave(workspace: Workspace, directory: Path, began: float, standings: Sequence[DriftStatus]) -> None:
-    """Write a file atomically: a concurrent reader sees the old or the new one."""
     import json
 
+    from bmk.cli.output import replace_whole
     from bmk.cli.records import seen
     from bmk.report.drift import as_metrics, document
     from bmk.report.site import write_page
@@ -135,7 +135,4 @@ def _leave(workspace: Workspace, directory: Path, began: float, standings: Seque
         ("drift.prom", as_metrics(workspace.dc.name, now, now - began, standings)),
         ("index.html", page),
     ):
-        fresh = directory / f".{name}.new"
-        fresh.write_text(text)
-        fresh.chmod(0o644)
-        fresh.replace(directory / name)
+        replace_whole(directory / name, text)

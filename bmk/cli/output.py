@@ -13,6 +13,8 @@ import click
 from bmk.terminal import beneath
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 Row = Mapping[str, Any]
@@ -67,6 +69,14 @@ def dump(value: Any, output: str) -> None:
 
         text = to_yaml(json.loads(text)).rstrip("\n")
     click.echo(text)
+
+
+def replace_whole(path: Path, text: str) -> None:
+    """Write a file for others: whoever reads it meanwhile sees the old or the new."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text)
+    fresh.chmod(0o644)
+    fresh.replace(path)
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bmk.engine.rollout import Asked
     from bmk.errors import PreflightRefused
     from bmk.journal.sinks import Sink
-    from bmk.live.workspace import Workspace
+    from bmk.live.workspace import Look, Workspace
     from bmk.plan import Plan
     from bmk.plan.actual import Observation
 
@@ -32,7 +32,10 @@ _NAMED = 20  # hosts to confirm that an error names; the plan above it names all
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asked for. `again`: the command that continues this one; `rollout`: as in `Options`."""
+    """What the user asked for. `again`: the command that continues this one; `rollout`: as in `Options`.
+
+    `look`: what the action has to know besides what every action sees.
+    """
 
     again: str
     yes: bool
@@ -40,6 +43,7 @@ class RunRequest:
     plan: Path | None = None
     events: str | None = None
     rollout: Asked = field(default_factory=dict)
+    look: Look | None = None
 
 
 def leave() -> NoReturn:
@@ -63,7 +67,7 @@ def run_action(workspace: Workspace, action: Action, hosts: Sequence[Host], wish
 
     workspace.select((), wish.confirm)
     hosts, refused = workspace.allowed(hosts)
-    plan, seen = workspace.plan(hosts, action)
+    plan, seen = workspace.plan(hosts, action, wish.look)
     if wish.plan is not None:
         check_against(wish.plan, plan)
     notes = egress_lines(workspace.dc, [h.host for h in plan.pending])

@@ -53,6 +53,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
         _say_unproven(journal, hosts, dc)
         if journal is not None:
             _say_service(journal)
+            _say_certificates(journal, loaded.name, dc)
             _say_kept(journal, loaded.spec.retention_days)
 
 
@@ -119,6 +120,22 @@ def _say_kept(journal: Journal, days: int) -> None:
     kept = figures(journal)
     since = f" since {_iso(kept.oldest)}" if kept.oldest else ""
     say(f"journal: {kept.events} events{since}, {kept.size / 1e6:.1f} MB; {kept.runs} runs; kept for {days} days")
+
+
+def _say_certificates(journal: Journal, name: str, dc: str) -> None:
+    """Which certificate ends first, as `bmk certs` saw it last; nothing when nobody looked."""
+    from bmk.certificates.standing import moment
+    from bmk.journal.host_status import age
+    from bmk.journal.records import CertificatesRecord
+
+    seen = CertificatesRecord.load(journal, name)
+    if seen is None or not seen.soonest:
+        return
+    where, kind, ends = seen.soonest[0]
+    wrong = ", ".join(f"{n} {state}" for state, n in sorted(seen.counts.items()) if state != "ok")
+    say(f"certificates: first ends {kind} of {where}, {moment(ends)} UTC; looked {age(seen.at)} ago")
+    if wrong:
+        say(f"  {wrong}; next: bmk certs show {dc}")
 
 
 def _say_service(journal: Journal) -> None:

@@ -62,6 +62,27 @@ def approve(api: Approver, nodes: Nodes, addresses: Mapping[str, str]) -> list[D
     return [answer for answer in answers if answer is not None]
 
 
+def waiting(api: Approver, nodes: Nodes, addresses: Mapping[str, str]) -> list[Decision]:
+    """What `approve` would decide now; nothing is approved. Raises Unreachable."""
+    return approve(_Reader(api), nodes, addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """An API to which nothing is written."""
+
+    api: Approver
+
+    def waiting_requests(self) -> list[SigningRequest]:
+        return self.api.waiting_requests()
+
+    def approve(self, name: str, reason: str, message: str) -> None:
+        pass
+
+    def ticket(self, token_id: str) -> str | None:
+        return self.api.ticket(token_id)
+
+
 def _is_ours(request: SigningRequest) -> bool:
     """Not a node's renewal of its client certificate, which Kubernetes is about to approve."""
     return request.signer == SERVING or (request.signer == CLIENT and not request.username.startswith(_NODE))

@@ -70,6 +70,11 @@ def kubeconfig(cluster: str, endpoint: tuple[str, int], found: ClusterCredential
     )
 
 
+def client_certificate(text: str) -> str:
+    """PEM of the holder's certificate. Raises ValueError when it is not one of kubeadm's or ours."""
+    return _part(text, _PARTS[1]).decode(errors="replace")
+
+
 def _part(text: str, name: str) -> bytes:
     """The one value of this name. YAML is not parsed: what kubeadm writes has a value on one line."""
     if len(text) > LONGEST:

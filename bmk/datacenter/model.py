@@ -350,6 +350,10 @@ class JournalSpec(Spec):
     )
 
 
+class CertificatesSpec(Spec):
+    nightly: bool = Field(True, description="whether the nightly job renews certificates that end within 30 days")
+
+
 class DataCenterSpec(Spec):
     artifacts: BesideFile = Field(
         "artifacts.lock", description="lock file beside this file; by default the one bmk ships"
@@ -367,6 +371,7 @@ class DataCenterSpec(Spec):
     expected: tuple[Expected, ...] = Field((), description="intended differences that drift does not count")
     journal: JournalSpec | None = None
     rollout: RolloutSpec = Field(RolloutSpec(), description="bounds of every cluster that has none of its own")
+    certificates: CertificatesSpec = CertificatesSpec()
 
 
 class DataCenterFile(Spec):

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.grants import GrantedImage
+from bmk.certificates.renewal import RenewStep
+from bmk.certificates.standing import CertificateStanding, HostCertificates
 from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import Host
 from bmk.errors import BmkError
@@ -82,6 +84,9 @@ class ClusterServices(Protocol):
     def approve(self) -> Sequence[Decision]:
         """Approve certificates of its nodes that the inventory confirms; what became of each request that waited."""
 
+    def waiting(self) -> Sequence[Decision]:
+        """What `approve` would decide about each request that waits; changes nothing. Raises Unreachable."""
+
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
         """Hosts whose kubelet shows a certificate that the cluster signed.
 
@@ -129,5 +134,20 @@ class Services(Protocol):
 
     def sign_baselines(self, hosts: Sequence[str]) -> Mapping[str, BmkError | None]:
         """Write down, signed, what the converge left on these hosts: what drift is compared with. None: done."""
+
+    def certificates(self, host: Host) -> HostCertificates:
+        """How certificates on this host stand, in their files and as served. What it does not say is unknown."""
+
+    def renew_certificates(self, host: Host, step: RenewStep) -> None:
+        """Renew what a step names, and let its static pod start again; does not wait for it. Raises PhaseFailed."""
+
+    def kubeconfig_standing(self, cluster: str) -> CertificateStanding | None:
+        """How the certificate in the deployer's kubeconfig of a cluster stands; None: there is no file."""
+
+    def renew_kubeconfig(self, cluster: str) -> None:
+        """Write the deployer's kubeconfig anew from the control plane whose administrator's lasts longest.
+
+        Raises Unreachable when none gives one.
+        """
 
     def cluster(self, name: str) -> ClusterServices: ...

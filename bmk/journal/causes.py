@@ -277,6 +277,21 @@ RULES: tuple[CauseRule, ...] = (
         phases=("verified", "smoke_test", "ready"),
     ),
     CauseRule(
+        "certificate_not_used",  # renewed, and what reads it does not come back with it
+        "{program} does not use its new certificate | a new certificate is not used",
+        "{text}",
+        "bmk ssh {dc} {host} crictl ps --all shows whether it starts; then: bmk certs renew {dc}",
+        phases=("certificates_renewed",),
+        seen=("certificates.waiting",),
+    ),
+    CauseRule(
+        "renewal_silent",  # the host was asked to renew, and neither did nor said why not
+        "the host did not say that its certificates are renewed",
+        "the last thing heard was: {last} | nothing was heard of it",
+        "bmk ssh {dc} {host} kubeadm certs check-expiration; then: bmk certs renew {dc}",
+        phases=("ended_renewed", "certificates_renewed"),
+    ),
+    CauseRule(
         "unknown",
         "{phase} did not end within {seconds} s",
         "the last thing heard was: {last} | nothing was heard of it",

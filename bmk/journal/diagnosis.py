@@ -49,12 +49,12 @@ def find_cause(events: Sequence[Event], host: str, seen: Projection) -> Cause | 
     """The cause of the trouble of a host and the next command, from its events; None when all is well."""
     at = seen.status(host)
     if at.state == "new":
-        return Cause(_verdict(at), "", seen.again)
+        return Cause(_verdict(at), "", seen.again(at.phase))
     if at.state == "failed":
         return _told(events, at, seen)
     if at.state == "interrupted":
         run = seen.newest[host].run
-        return Cause("the run was interrupted", f"run {run} is over, nobody is at work", seen.again)
+        return Cause("the run was interrupted", f"run {run} is over, nobody is at work", seen.again(at.phase))
     return _running(events, at, seen) if at.state == "running" else drift_cause(events, seen.dc, host)
 
 
@@ -84,7 +84,7 @@ def _onward(hint: str, at: HostStatus, seen: Projection) -> str:
     if hint and not hint.startswith("bmk why"):
         return hint
     look = "ssh" if at.phase in ("configured", "joined", "verified", "ready") else "console"
-    return f"bmk {look} {seen.dc} {at.host} to look; when it is corrected: {seen.again}"
+    return f"bmk {look} {seen.dc} {at.host} to look; when it is corrected: {seen.again(at.phase)}"
 
 
 def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:

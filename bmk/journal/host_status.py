@@ -16,6 +16,11 @@ from bmk.journal.store import Journal
 State = Literal["new", "running", "failed", "interrupted", "ready"]
 STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "ready")
 
+RENEWING = (
+    "ended_renewed",
+    "certificates_renewed",
+    "credentials_renewed",
+)  # phases of `bmk certs renew`; all others are of provision
 WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.forgotten")
 
 
@@ -50,10 +55,9 @@ class Projection:
     newest: Mapping[str, Event] = field(default_factory=dict)
     proven: Set[str] = frozenset()
 
-    @property
-    def again(self) -> str:
-        """The command that continues."""
-        return f"bmk provision {self.dc}"
+    def again(self, phase: str = "") -> str:
+        """The command that continues a host that stopped in this phase."""
+        return f"bmk certs renew {self.dc}" if phase in RENEWING else f"bmk provision {self.dc}"
 
     def status(self, host: str) -> HostStatus:
         return status_of(host, self.newest.get(host), self.live_run, proven=host in self.proven)
@@ -98,7 +102,7 @@ def _completed(journal: Journal | None, at: HostStatus, seen: Projection) -> Hos
     if at.state == "running" and event is not None and journal is not None:
         state = reduce(step, journal.since(event.seq - 1, host=at.host), HostState())
         return replace(at, text=line(state), image=state.image)
-    return replace(at, hint=at.hint or seen.again) if at.state in ("new", "interrupted", "failed") else at
+    return replace(at, hint=at.hint or seen.again(at.phase)) if at.state in ("new", "interrupted", "failed") else at
 
 
 def age(since: float, now: float | None = None) -> str:

@@ -132,3 +132,21 @@ class ReinstallProgress(JournalRecord):
     KEY = "reinstalling"
     hosts: tuple[str, ...] = ()
     done: bool = False
+
+
+class RenewalOrder(JournalRecord):
+    """All certificates of this host are to be renewed, however long they last; `done`: names of those that are."""
+
+    KEY = "renewal"
+    done: tuple[str, ...] = ()
+
+
+class CertificatesRecord(JournalRecord):
+    """Of a data center: which certificates end first (where, kind, seconds since the epoch), and how many stand how.
+
+    As `bmk certs` saw them last, at `at`.
+    """
+
+    KEY = "certificates"
+    soonest: tuple[tuple[str, str, float], ...] = ()
+    counts: dict[str, int] = {}

@@ -63,7 +63,7 @@ class LiveCluster:
 
     def etcd(self) -> Mapping[str, bool]:
         names = {str(h.address): h.name for h in self._dc.members(self._name, "control_plane")}
-        return etcd.healthy(self._etcd_list(etcd.health_command(), ()), names)
+        return etcd.healthy(self._etcd_list(etcd.health_command(), (), last=tuple(names.values())), names)
 
     def drain(self, host: Host, seconds: float) -> None:
         with self._api() as api:
@@ -82,17 +82,20 @@ class LiveCluster:
         with self._api() as api:
             api.nodes.delete(host.name)
 
-    def _etcd_list(self, command: list[str], without: Sequence[str]) -> str:
+    def _etcd_list(self, command: list[str], without: Sequence[str], last: Sequence[str] = ()) -> str:
         """What etcdctl lists. Unreachable when it prints nothing, as while a leader is elected: trying again helps."""
-        done = self._on_control_plane(command, without)
+        done = self._on_control_plane(command, without, last)
         if not done.out.strip():
             why = done.err.strip()[-300:] or f"etcdctl printed nothing; exit code {done.code}"
             raise Unreachable(f"etcd of cluster {self._name} does not answer", why=why)
         return done.out
 
-    def _on_control_plane(self, command: list[str], without: Sequence[str]) -> CommandResult:
-        """Run a command on a control plane whose API server is ready; Unreachable when there is none."""
-        hosts = [name for name in self.live() if name not in without]
+    def _on_control_plane(self, command: list[str], without: Sequence[str], last: Sequence[str] = ()) -> CommandResult:
+        """Run a command on a control plane whose API server is ready; Unreachable when there is none.
+
+        `last`: hosts that are tried where no API server is: etcd may be well without one.
+        """
+        hosts = [name for name in self.live() if name not in without] or list(last)
         for name in hosts:
             try:
                 return self._ssh(self._dc.hosts[name], command)
@@ -111,9 +114,15 @@ class LiveCluster:
 
     def approve(self) -> Sequence[csr.Decision]:
         with self._api() as api:
-            return csr.approve(
-                api.approvals, api.nodes.readiness, {h.name: str(h.address) for h in self._dc.members(self._name)}
-            )
+            return csr.approve(api.approvals, api.nodes.readiness, self._addresses)
+
+    def waiting(self) -> Sequence[csr.Decision]:
+        with self._api() as api:
+            return csr.waiting(api.approvals, api.nodes.readiness, self._addresses)
+
+    @property
+    def _addresses(self) -> dict[str, str]:
+        return {h.name: str(h.address) for h in self._dc.members(self._name)}
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
         with self._api() as api:

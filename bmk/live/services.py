@@ -18,11 +18,16 @@ from bmk.bmc import Access, Logins, Machine, Timeouts, conversation, open_bmc
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.grants import GrantedImage
 from bmk.boot.server import registry_certificate, write_artifacts
+from bmk.certificates.kinds.control_plane import ADMIN
+from bmk.certificates.kinds.deployer import KUBECONFIG
+from bmk.certificates.renewal import RenewStep
+from bmk.certificates.standing import CertificateStanding, HostCertificates
 from bmk.cluster.kubeconfig import credentials, kubeconfig
 from bmk.datacenter.credentials import vip_keys
 from bmk.datacenter.inventory import ansible_inventory, endpoint
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.source import lock_path
+from bmk.drift.collector import Keys
 from bmk.drift.repair import repair_variables
 from bmk.engine.run import Timing
 from bmk.engine.services import ClusterServices, Converge, Converged
@@ -30,6 +35,7 @@ from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.live import bmc_facts
 from bmk.live.bmc_trust import bmc_trust
+from bmk.live.certificate_service import Hosts, host_certificates, own_certificates, renew_on
 from bmk.live.cluster import ClusterAccess, LiveCluster
 from bmk.live.drift_service import Asked, sign_baselines
 from bmk.live.known_hosts import write_known_hosts
@@ -106,6 +112,15 @@ class LiveServices:
         errors = [line.partition("] ")[2] for line in said.splitlines() if line[:1] == "E" and line[1:5].isdigit()]
         return errors[-1] if errors else ""
 
+    @property
+    def certificate_hosts(self) -> Hosts:
+        """How certificates of hosts are looked at and renewed."""
+        installed = frozenset(self.journal.records("host_keys"))
+        return Hosts(self.dc, self.target, self._keys, self.timing, installed)
+
+    def _keys(self) -> Keys:
+        return Keys(deployer_key(self.dc.state), write_known_hosts(self.dc, self.journal))
+
     def target(self, host: Host) -> Target:
         """How to log in to a host, by the keys that its installation reported."""
         keys = tuple(self.journal.facts(host.name).get("host_keys") or ())
@@ -170,8 +185,28 @@ class LiveServices:
         text = kubeconfig(cluster, endpoint(self.dc, cluster), credentials(answer.out))
         path = self.kubeconfig(cluster)
         private_dir(path.parent)
-        path.touch(mode=0o600)
-        path.write_text(text)
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(text)
+        fresh.replace(path)  # whoever reads it meanwhile has one or the other
+
+    def certificates(self, host: Host) -> HostCertificates:
+        return host_certificates(self.certificate_hosts, host)
+
+    def renew_certificates(self, host: Host, step: RenewStep) -> None:
+        renew_on(self.certificate_hosts, host, step)
+
+    def kubeconfig_standing(self, cluster: str) -> CertificateStanding | None:
+        found = own_certificates(self.dc, (cluster,))
+        return next((s for s in found if s.kind is KUBECONFIG), None)
+
+    def renew_kubeconfig(self, cluster: str) -> None:
+        found = [(h, s) for h in self.dc.members(cluster, "control_plane") for s in self.certificates(h).standings]
+        ends = [(s.file.ends, host.name) for host, s in found if s.kind is ADMIN and s.file is not None]
+        if not ends:
+            hint = f"bmk status {self.dc.name}"
+            raise Unreachable(f"no control plane of {cluster} shows its administrator's kubeconfig", hint=hint)
+        self.fetch_kubeconfig(self.dc.hosts[max(ends)[1]])
 
     def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))

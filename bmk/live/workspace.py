@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from bmk.plan.actual import Observation
 from bmk.plan.guards import Refusal
 from bmk.ssh import deployer_key
 
+Look = Callable[[Observation], Observation]  # adds to what was seen of hosts and clusters
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -45,10 +47,11 @@ class Workspace:
         alone = {one.cluster for one in found}
         return [host for host in hosts if host.cluster not in alone], found
 
-    def plan(self, hosts: Sequence[Host], action: Action) -> tuple[Plan, Observation]:
-        """Look at these hosts and say what an action would change."""
+    def plan(self, hosts: Sequence[Host], action: Action, look: Look | None = None) -> tuple[Plan, Observation]:
+        """Look at these hosts and say what an action would change. `look`: what only this action has to know."""
         names = [h.name for h in hosts]
         seen = observe(self.dc, self.journal, self.services, names)
+        seen = seen if look is None else look(seen)
         return build_plan(self.dc, action.name, action.phases, names, seen), seen
 
     @property

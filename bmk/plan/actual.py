@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bmk.certificates.renewal import RenewStep
 from bmk.journal.records import InstallationRecord, MembershipRecord, ProofRecord
 
 PowerState = Literal["on", "off", "unknown"]
@@ -45,7 +46,8 @@ class Actual:
     `suspect`: what a check found wrong since the last converge; `drift`: what was found since the last repair;
     `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `removed`: it
     was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
-    cluster that are members and stay it. `trouble`: which probes failed and why, for people.
+    cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `ended` which have
+    ended, at which only `bmk certs renew` looks. `trouble`: which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -65,6 +67,8 @@ class Actual:
     again: bool = False
     removed: bool = False
     remaining: tuple[str, ...] = ()
+    renewal: tuple[RenewStep, ...] = ()
+    ended: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
 
     def is_member_of(self, cluster: str | None) -> bool:
@@ -79,9 +83,15 @@ class Actual:
 
 @dataclass(frozen=True, slots=True)
 class ClusterActual:
-    """The state of one cluster. `policies`: whether its API has what the file says."""
+    """The state of one cluster. `policies`: whether its API has what the file says.
+
+    `kubeconfig`: why the deployer's kubeconfig is to be renewed; `requests`: hosts whose certificates wait for an
+    approval that they should get. `bmk certs renew` looks at these two.
+    """
 
     policies: Policies = "unknown"
+    kubeconfig: str = ""
+    requests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,12 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "kubelet_complains": ("verified", [START, event("kubelet.error", "the kubelet says: x")], "did not become Ready"),
     "node_unseen": ("verified", [START], "did not become Ready"),
     "node_not_ready": ("verified", [START, event("node.state", "node is absent")], "did not become Ready"),
+    "certificate_not_used": (
+        "certificates_renewed",
+        [START, event("certificates.waiting", "apiserver: shows another certificate", program="kube-apiserver")],
+        "kube-apiserver does not use its new certificate",
+    ),
+    "renewal_silent": ("certificates_renewed", [START, event("certificates.renewing")], "did not say that its cert"),
     "unknown": ("joined", [START], "joined did not end within 180 s"),
 }
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bmk.drift.classify import classify
 from bmk.drift.model import Desired, Difference, DriftStatus, Finding, Trouble
-from bmk.report import drift, verify
+from bmk.report import certificates, drift, verify
 from bmk.report.drift import as_junit, as_metrics, table
 from bmk.report.html import render
 from bmk.verify.run import VerifyResult
@@ -37,11 +37,11 @@ STANDINGS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["drift", "verify"])
+@pytest.mark.parametrize("kind", ["drift", "verify", "certs"])
 def test_the_published_schema_is_the_models(kind: str) -> None:
     """docs/schema is what the code says; scripts/models writes it."""
     published = json.loads((ROOT / f"docs/schema/{kind}.schema.json").read_text())
-    assert published == {"drift": drift, "verify": verify}[kind].schema()
+    assert published == {"drift": drift, "verify": verify, "certs": certificates}[kind].schema()
 
 
 def test_documents_are_as_their_schemas_say() -> None:
