@@ -13,7 +13,7 @@ from bmk.cli.options import complete_hosts, dc_argument, limit_option, output_op
 from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bmk.certificates.standing import CertificateStanding
     from bmk.datacenter.resolve import Host
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bmk.journal import Journal
     from bmk.journal.records import RenewalOrder
     from bmk.live.workspace import Workspace
-    from bmk.plan import Plan
     from bmk.plan.actual import Observation
 
 _FORMATS = ("table", "wide", "json", "yaml", "junit", "prom")
@@ -162,13 +161,12 @@ def _plan(workspace: Workspace, hosts: Sequence[Host], *, everything: bool) -> i
     """Nothing is written down, also with --all."""
     from bmk.actions.certs_renew import RENEW, new_orders
     from bmk.errors import Exit
-    from bmk.live.observe_certificates import certificates_look
     from bmk.plan.show import lines
 
-    orders = new_orders(workspace.journal, hosts) if everything else {}
-    plan, _ = workspace.plan(hosts, RENEW, certificates_look(workspace.services, hosts, orders))
+    look = _Look(workspace, hosts, new_orders(workspace.journal, hosts) if everything else {})
+    plan, _ = workspace.plan(hosts, RENEW, look)
     click.echo("\n".join(lines(plan, workspace.dc.hosts, verbose=True)))
-    return _end(plan, Exit.OK if plan.empty else Exit.PENDING)
+    return look.end(Exit.OK if plan.empty else Exit.PENDING)
 
 
 def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Wish, lock: RunLock) -> int:
@@ -176,30 +174,48 @@ def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Wish, lock: RunLo
     from bmk.cli.records import seen as projection
     from bmk.cli.running import RunRequest, run_action
     from bmk.errors import ConfigError, Declined, PreflightRefused
-    from bmk.live.observe_certificates import certificates_look
     from bmk.plan import build_plan
 
     journal = workspace.journal
-    observed: list[Observation] = []
     orders = new_orders(journal, hosts) if wish.everything else _under_way(journal, hosts)
     new = order_renewal(journal, orders)
-    look = certificates_look(workspace.services, hosts, orders)
-
-    def looked(seen: Observation) -> Observation:
-        observed.append(look(seen))
-        return observed[-1]
-
+    look = _Look(workspace, hosts, orders)
     try:
-        code = run_action(workspace, RENEW, hosts, RunRequest(wish.again, wish.yes, (), look=looked), lock)
+        code = run_action(workspace, RENEW, hosts, RunRequest(wish.again, wish.yes, (), look=look), lock)
     except (Declined, PreflightRefused, ConfigError):  # nothing has begun
         withdraw_renewal(journal, new)
         raise
-    names = list(observed[-1].hosts)
-    plan = build_plan(workspace.dc, RENEW.name, RENEW.phases, names, observed[-1])
-    settle(
-        journal, projection(journal, workspace.dc.name), [h.host for h in plan.hosts if not (h.changes or h.trouble)]
-    )
-    return _end(plan, code)
+    plan = build_plan(workspace.dc, RENEW.name, RENEW.phases, list(look.seen.hosts), look.seen)
+    over = [h.host for h in plan.hosts if not h.changes and h.host not in look.blind]
+    settle(journal, projection(journal, workspace.dc.name), over)
+    return look.end(code)
+
+
+class _Look:
+    """Adds what this action has to see, and remembers it. `blind`: hosts that could not all be looked at."""
+
+    def __init__(self, workspace: Workspace, hosts: Sequence[Host], orders: Mapping[str, RenewalOrder]) -> None:
+        from bmk.live.observe_certificates import certificates_look
+        from bmk.plan.actual import Observation
+
+        self._dc, self._look = workspace.dc.name, certificates_look(workspace.services, hosts, orders)
+        self.seen, self.blind = Observation(), list[str]()
+
+    def __call__(self, before: Observation) -> Observation:
+        from bmk.live.observe_certificates import blind
+
+        self.seen = self._look(before)
+        self.blind = blind(before, self.seen)
+        return self.seen
+
+    def end(self, code: int) -> int:
+        """Raises SomeHostsFailed when hosts could not be looked at: nobody knows what they need."""
+        from bmk.errors import SomeHostsFailed
+
+        if self.blind:
+            what = f"certificates of {', '.join(self.blind)} could not all be looked at"
+            raise SomeHostsFailed(what, hint=f"bmk certs show {self._dc} says why")
+        return code
 
 
 def _under_way(journal: Journal, hosts: Sequence[Host]) -> dict[str, RenewalOrder]:
@@ -208,14 +224,3 @@ def _under_way(journal: Journal, hosts: Sequence[Host]) -> dict[str, RenewalOrde
 
     known = RenewalOrder.load_all(journal)
     return {host.name: known[host.name] for host in hosts if host.name in known}
-
-
-def _end(plan: Plan, code: int) -> int:
-    """Raises SomeHostsFailed when hosts could not be looked at: nobody knows what they need."""
-    from bmk.errors import SomeHostsFailed
-
-    blind = [host.host for host in plan.hosts if host.trouble]
-    if blind:
-        what = f"certificates of {', '.join(blind)} could not all be looked at"
-        raise SomeHostsFailed(what, hint=f"bmk certs show {plan.dc} says why")
-    return code

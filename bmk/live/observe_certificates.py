@@ -45,6 +45,11 @@ def certificates_look(
     return look
 
 
+def blind(before: Observation, after: Observation) -> list[str]:
+    """Hosts of whose certificates some could not be looked at. Other probes that failed are no matter of these."""
+    return [name for name, actual in after.hosts.items() if actual.trouble != before.hosts[name].trouble]
+
+
 def _unknown(known: HostCertificates) -> tuple[str, ...]:
     """Of what kubeadm would renew: each reason once, with what it is about."""
     why: dict[str, list[str]] = {}

@@ -13,6 +13,8 @@ from bmk.certificates.kind import DAY, STATIC_PODS
 from bmk.journal.diagnosis import find_cause
 from bmk.journal.host_status import project
 from bmk.journal.records import RenewalOrder
+from bmk.live.observe import observe
+from bmk.live.observe_certificates import blind, certificates_look
 from tests.pki import MINE
 
 PLANES = ["cp-1", "cp-2", "cp-3"]
@@ -176,3 +178,16 @@ def test_requests_of_kubelets_are_approved(simulation: Any) -> None:
     simulation.renew()
     assert simulation.machines["worker-1"].approved
     assert left(simulation) == []
+
+
+def test_only_what_hides_certificates_is_blindness(simulation: Any) -> None:
+    """A BMC that is silent is no matter of certificates; an API server that shows none is."""
+    simulation.provision()
+    hosts = [simulation.dc.hosts[name] for name in ("cp-1", "worker-1")]
+    simulation.machines["worker-1"].faults |= {"bmc-dead", "no-ssh"}
+    before = observe(simulation.dc, simulation.service, simulation, [h.name for h in hosts], threads=2)
+    look = certificates_look(simulation, hosts, {})
+    assert before.hosts["worker-1"].trouble
+    assert blind(before, look(before)) == []
+    simulation.machines["cp-1"].pki.down["kube-apiserver"] = 10**6
+    assert blind(before, look(before)) == ["cp-1"]
