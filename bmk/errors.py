@@ -8,7 +8,8 @@ BmkError                     1   failed for a reason not listed
 │       ├── BmcIgnores       5   it said yes, was asked twice and does not do it: no patience helps
 │       └── BmcRefuses       5   it refuses our user: asking again would lock the account
 ├── PreflightRefused         6   doing it would be unsafe, or this machine cannot
-│   └── DigestMismatch       6   bytes are not those that the lock names
+│   ├── DigestMismatch       6   bytes are not those that the lock names
+│   └── BackupRefused        6   a backup is not whole, not this cluster's, or does not restore
 ├── LockHeld                 7   somebody else is at work on this data center
 ├── Revoked                  1   what asked for it was cancelled: nothing was sent any more
 ├── Declined                 8   a person (or a missing --yes/--confirm) said no
@@ -141,6 +142,16 @@ class DigestMismatch(PreflightRefused):
     """Bytes are not those that the lock names."""
 
     code = "digest"
+
+
+class BackupRefused(PreflightRefused):
+    """A backup does not count. `reason` is one of `bmk.journal.backup_causes.REASONS`."""
+
+    code = "backup"
+
+    def __init__(self, what: str, *, reason: str = "", where: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, why=why, hint=hint)
+        self.reason = reason
 
 
 class LockHeld(BmkError):

@@ -25,6 +25,7 @@ PROGRAMS: Mapping[str, Mapping[str, str]] = {
     "box": {
         "dd": "coreutils", "qemu-img": "qemu-utils", "sgdisk": "gdisk", "ssh-keygen": "openssh-client", "zstd": "zstd",
     },
+    "backups": {"setpriv": "util-linux"},
     "boot server": {
         "docker-registry": "docker-registry", "dnsmasq": "dnsmasq-base", "nginx": "nginx-light",
         "/usr/lib/ipxe/snponly.efi": "ipxe", "/usr/lib/ipxe/undionly.kpxe": "ipxe",

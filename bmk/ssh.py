@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import paramiko
 
@@ -37,7 +37,7 @@ class WrongKey(PreflightRefused):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to log in as root: address, the deployer's private key, the pinned host keys as openssh lines.
+    """Where to log in: address, the deployer's private key, the pinned host keys as openssh lines; as root, port 22.
 
     `timeout` is for a host that is silent, `patience` for one that answered and is slow: an emulated machine under load
     takes more than 15 s for a handshake. Both in seconds.
@@ -48,6 +48,13 @@ class Target:
     host_keys: tuple[str, ...]
     timeout: float = 15.0
     patience: float = 60.0
+    user: str = "root"
+    port: int = 22
+
+    @property
+    def known_as(self) -> str:
+        """What its host keys are kept under, as OpenSSH writes it."""
+        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,80 @@ def _hear(channel: paramiko.Channel, end: float) -> CommandResult:
     return CommandResult(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
 
 
+class CommandOutput:
+    """What a command says, read while it runs; `finish` after its end. Bounded in time and size, stderr too."""
+
+    def __init__(self, channel: paramiko.Channel, what: str, where: str, bounds: tuple[float, int]) -> None:
+        self._channel, self._what, self._where = channel, what, where
+        self._end, self._left_over = time.monotonic() + bounds[0], bounds[1]
+        self._said = bytearray()
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes; none at the end. Raises Unreachable when it takes too long or says too much."""
+        while True:
+            if self._channel.recv_stderr_ready():
+                self._said = (self._said + self._channel.recv_stderr(_BLOCK))[-_BLOCK:]
+            if self._channel.recv_ready():
+                block: bytes = self._channel.recv(min(size, _BLOCK))
+                self._left_over -= len(block)
+                if self._left_over < 0:
+                    raise Unreachable(f"{self._what} says too much", where=self._where)
+                return block
+            if self._channel.eof_received and not self._channel.recv_stderr_ready():
+                return b""
+            self._wait()
+
+    def finish(self) -> tuple[int, str]:
+        """Its exit code and the last of what it said on stderr."""
+        while self.read(_BLOCK):
+            pass
+        if not self._channel.status_event.wait(max(0.0, self._end - time.monotonic())):
+            self._late()
+        return self._channel.recv_exit_status(), self._said.decode(errors="replace")
+
+    def _wait(self) -> None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            self._late()
+        select.select([self._channel], [], [], min(left, 1.0))
+        if self._channel.closed and not (self._channel.eof_received or self._channel.recv_ready()):
+            raise Unreachable(f"the connection ended before {self._what} did", where=self._where)
+
+    def _late(self) -> NoReturn:
+        raise Unreachable(f"{self._what} did not end in time", where=self._where)
+
+
+@contextmanager
+def streamed(
+    target: Target, command: Sequence[str], *, send: bytes, seconds: float, most: int
+) -> Iterator[CommandOutput]:
+    """Run one command and read what it says as it comes: `most` bytes at most, all of it within `seconds`.
+
+    As `run`: nothing secret in `command`. The command is ended by the connection that ends with this.
+    """
+    with connected(target) as client:
+        try:
+            stdin, stdout, _ = client.exec_command(shlex.join(command), timeout=seconds)
+            stdin.write(send)
+            stdin.channel.shutdown_write()
+        except (OSError, paramiko.SSHException) as error:
+            raise Unreachable(f"{command[0]} did not begin", where=target.address, why=str(error)) from error
+        yield CommandOutput(stdout.channel, command[0], target.address, (seconds, most))
+
+
+@contextmanager
+def files_of(target: Target) -> Iterator[paramiko.SFTPClient]:
+    """The files of another machine, by sftp. OSError is what its server says of a file; raises Unreachable when the
+    connection ends.
+    """
+    with connected(target) as client:
+        try:
+            with client.open_sftp() as sftp:
+                yield sftp
+        except (EOFError, paramiko.SSHException) as error:
+            raise Unreachable("sftp ended", where=target.address, why=str(error)) from error
+
+
 def _left(end: float) -> float:
     """Seconds until then. Raises TimeoutError when there are none."""
     left = end - time.monotonic()
@@ -125,9 +206,9 @@ def connected(target: Target) -> Iterator[paramiko.SSHClient]:
     for line in target.host_keys:
         kind, key = line.split()[:2]
         with suppress(paramiko.SSHException, ValueError):  # the host made it: one that is none pins nothing
-            entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.address} {kind} {key}")
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.known_as} {kind} {key}")
             if entry is not None and entry.key is not None:
-                client.get_host_keys().add(target.address, kind, entry.key)
+                client.get_host_keys().add(target.known_as, kind, entry.key)
     try:
         _connect(client, target)
         yield client
@@ -144,9 +225,10 @@ def _connect(client: paramiko.SSHClient, target: Target) -> None:
     try:
         client.connect(
             target.address,
-            username="root",
+            port=target.port,
+            username=target.user,
             pkey=login_key(target.identity),
-            sock=socket.create_connection((target.address, 22), timeout=target.timeout),
+            sock=socket.create_connection((target.address, target.port), timeout=target.timeout),
             transport_factory=patient,
             timeout=target.patience,
             banner_timeout=target.patience,

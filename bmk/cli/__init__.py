@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
     "certs": ("bmk.cli.certs", "Show when certificates end, and renew those that end soon"),
     "keys": ("bmk.cli.keys", "Show or replace the ssh key with which bmk logs in to hosts"),
+    "backup": ("bmk.cli.backup", "Take proven, encrypted backups of clusters"),
+    "restore": ("bmk.cli.restore", "Prove that a cluster could be restored from a backup"),
     "status": ("bmk.cli.status", "Show where each host is"),
     "drift": ("bmk.cli.drift", "Compare hosts with what the last converge left, and say what to do"),
     "verify": ("bmk.cli.verify", "Prove that hosts and clusters work as they should"),

@@ -64,6 +64,18 @@ def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return _items(_known_hosts(ctx), incomplete)
 
 
+def complete_clusters(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Clusters of the data center that is the command's first argument."""
+    from bmk.datacenter.load import load_datacenter
+    from bmk.errors import BmkError
+
+    try:
+        names = list(load_datacenter(str(ctx.params.get("dc") or next(iter(ctx.args), ""))).spec.clusters)
+    except (BmkError, OSError):
+        return []
+    return _items(names, incomplete)
+
+
 def _selectors(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     done, comma, last = incomplete.rpartition(",")
     return [CompletionItem(done + comma + item.value) for item in _items([*_known_hosts(ctx), *ROLES], last)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from bmk.datacenter.resolve import Host
+    from bmk.datacenter.resolve import DataCenter, Host
     from bmk.journal import Journal
     from bmk.journal.host_status import HostStatus
 
@@ -51,6 +51,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
     if output in ("table", "wide"):
         _say_next([at for _, at in found], dc)
         _say_unproven(journal, hosts, dc)
+        _say_backups(loaded, journal)
         if journal is not None:
             _say_service(journal)
             _say_certificates(journal, loaded.name, dc)
@@ -150,6 +151,19 @@ def _say_service(journal: Journal) -> None:
         return
     heard = f"heard {age(state.at)} ago" if not state.silent(time.time()) else f"NOT heard for {age(state.at)}"
     say(f"boot service: {heard}; {', '.join(f'{name} {task.words}' for name, task in sorted(state.tasks.items()))}")
+
+
+def _say_backups(loaded: DataCenter, journal: Journal | None) -> None:
+    """How old the newest proven backup of each cluster is that the file wants backups of."""
+    import time
+
+    from bmk.journal.records import BackupRecord
+    from bmk.report.backup import lines
+
+    found = BackupRecord.load_all(journal) if journal is not None else {}
+    wanted = [name for name, cluster in loaded.spec.clusters.items() if cluster.backup or loaded.spec.backup]
+    for line in lines({name: found.get(name) or BackupRecord() for name in wanted}, time.time()):
+        say(line)
 
 
 def _say_unproven(journal: Journal | None, hosts: Sequence[Host], dc: str) -> None:

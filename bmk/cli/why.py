@@ -30,17 +30,20 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     """Show what happened to HOST, the likely cause, and what to type next.
 
     One timeline of BMC, DHCP, HTTP, install ramdisk, ssh, Ansible, kubeadm and serial console, since the newest run
-    began; what repeats is one row. Asks no machine.
+    began; what repeats is one row. Asks no machine. The name of a cluster shows its backups in the same way.
     """
     from bmk.cli.records import open_records, seen
     from bmk.datacenter.hosts import host_named
     from bmk.journal import serial
-    from bmk.journal.diagnosis import diagnose
+    from bmk.journal.diagnosis import diagnose, diagnose_cluster
     from bmk.journal.timeline import timeline
 
     loaded, journal = open_records(dc)
-    host_named(loaded, host)
-    story = diagnose(journal, host, seen(journal, dc), everything=everything)
+    if host in loaded.spec.clusters and host not in loaded.hosts:
+        story = diagnose_cluster(journal, host, dc)
+    else:
+        host_named(loaded, host)
+        story = diagnose(journal, host, seen(journal, dc), everything=everything)
     rows = timeline(story.events, debug=everything)
     log = serial.found(loaded.state, host)
     console = serial.tail(log, _CONSOLE) if log else []

@@ -53,6 +53,11 @@ class _Health(BaseModel):
 _HEALTH = TypeAdapter(Annotated[tuple[_Health, ...], Field(max_length=_MOST)])
 
 
+def etcdctl() -> list[str]:
+    """etcdctl on a control plane, with its own member and its keys; a command follows."""
+    return [*_ETCDCTL]
+
+
 def health_command() -> list[str]:
     """Asks every member. The list is printed even when a member is unhealthy and the exit code is not 0."""
     return [*_ETCDCTL, "endpoint", "health", "--cluster", "--write-out", "json"]

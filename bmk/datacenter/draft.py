@@ -17,10 +17,10 @@ from bmk.datacenter.model import (
     HostSpec,
     Network,
     Profile,
-    Spec,
     Waiver,
 )
 from bmk.datacenter.scalars import Name
+from bmk.datacenter.spec import Spec
 from bmk.document import Loc
 
 M = TypeVar("M", bound=BaseModel)

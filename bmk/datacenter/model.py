@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from bmk.datacenter.backup_spec import BackupSpec
 from bmk.datacenter.scalars import (
     Address,
     BesideFile,
@@ -33,15 +34,12 @@ from bmk.datacenter.scalars import (
     Version,
     Wwn,
 )
+from bmk.datacenter.spec import Spec
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=100_000)]  # of hosts
 Labels = dict[LabelKey, LabelValue]
 Mode = Literal["audit", "warn", "deny"]
-
-
-class Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Dhcp(Spec):
@@ -310,6 +308,7 @@ class RolloutSpec(Spec):
 
 
 class Cluster(Spec):
+    backup: BackupSpec | None = Field(None, description="for this cluster instead of that of the data center")
     kubernetes: KubernetesSpec
     endpoint: Endpoint = Endpoint()
     control_plane: ControlPlane
@@ -369,6 +368,7 @@ class DataCenterSpec(Spec):
         400, description="days for which events, findings that are gone and files of runs are kept"
     )
     expected: tuple[Expected, ...] = Field((), description="intended differences that drift does not count")
+    backup: BackupSpec | None = Field(None, description="for whom and where `bmk backup` keeps backups of clusters")
     journal: JournalSpec | None = None
     rollout: RolloutSpec = Field(RolloutSpec(), description="bounds of every cluster that has none of its own")
     certificates: CertificatesSpec = CertificatesSpec()

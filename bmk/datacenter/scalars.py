@@ -75,6 +75,24 @@ def _usable(at: IPv4Address | IPv4Network) -> Any:
     return at
 
 
+_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_CHECKSUM = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+
+
+def _checked_recipient(text: str) -> str:
+    """Its letters have a checksum (Bech32, BIP 173): a key with a typing error would encrypt for nobody."""
+    check = 1
+    expanded = [*(ord(c) >> 5 for c in "age"), 0, *(ord(c) & 31 for c in "age")]
+    for value in (*expanded, *(_BECH32.index(c) for c in text[4:])):
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate(_CHECKSUM):
+            check ^= generator if top >> bit & 1 else 0
+    if check != 1:
+        raise ValueError("this is no recipient of age: a character of it is wrong")
+    return text
+
+
 Address = Annotated[IPv4Address, AfterValidator(_usable)]
 Range = Annotated[IPv4Network, AfterValidator(_usable)]
 
@@ -137,6 +155,34 @@ Fingerprint = Annotated[
 ]
 SystemId = Annotated[str, word(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", "an id such as Self or System.Embedded.1")]
 DatabaseUrl = Annotated[str, word(SERVER_URL, SERVER_URL_MEANING)]
+AbsolutePath = Annotated[str, word(rf"(/{_PART}){{1,16}}", "a path that begins with /, without blanks and ..", 240)]
+UserName = Annotated[str, word(r"[a-z_][a-z0-9_-]{0,31}", "the name of a user, such as backup")]
+HostKey = Annotated[
+    str,
+    word(
+        r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,3}",
+        "a public host key as ssh-keyscan prints it, without the host's name, such as ssh-ed25519 AAAA...",
+        1200,
+    ),
+]
+Recipient = Annotated[
+    str,
+    word(rf"age1[{_BECH32}]{{58}}", "a public key as age-keygen prints it, age1 and 58 letters and digits"),
+    AfterValidator(_checked_recipient),
+]
+ServerUrl = Annotated[
+    str,
+    word(
+        rf"https?://{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?",
+        "a server such as https://s3.example.net, with or without a port",
+    ),
+]
+Bucket = Annotated[
+    str, word(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket: lower-case letters, digits, dots and dashes, 3 to 63")
+]
+Prefix = Annotated[
+    str, word(rf"{_PART}(/{_PART}){{0,7}}", "a path in the bucket without slashes around it, such as bmk/par")
+]
 BesideFile = Annotated[str, word(rf"{_PART}(/{_PART}){{0,7}}", "a file beside or below this one, without ..")]
 Selection = Annotated[str, word(r"[a-z0-9][a-z0-9_-]{0,62}", "the name of a host, rack, role, profile or cluster")]
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bmk.journal.backup_causes import BEGUN, backup_cause
 from bmk.journal.causes import SINCE, Cause, drift_cause, likely_cause
 from bmk.journal.events import Event
-from bmk.journal.host_status import HostStatus, Projection
+from bmk.journal.host_status import HostStatus, Projection, State
 from bmk.journal.progress import HostState, line, step
 from bmk.journal.store import Journal
 from bmk.journal.timeline import newest_run
@@ -43,6 +44,19 @@ def diagnose(journal: Journal | None, host: str, seen: Projection, *, everything
     events = journal.since(host=host) if journal is not None else []
     shown = events if everything else newest_run(events)
     return Diagnosis(host, shown, seen.status(host), find_cause(events, host, seen))
+
+
+def diagnose_cluster(journal: Journal | None, cluster: str, dc: str) -> Diagnosis:
+    """The events of a cluster since its newest backup began, and why that did not come about; None when it did."""
+    events = journal.since(host=cluster) if journal is not None else []
+    began = [n for n, e in enumerate(events) if e.kind == BEGUN]
+    shown = events[began[-1] :] if began else events
+    cause, last = backup_cause(events, dc, cluster), next((e for e in reversed(shown) if e.phase == "backup"), None)
+    if last is None:
+        none = Cause("no backup was ever taken", "", f"bmk backup {dc} {cluster}")
+        return Diagnosis(cluster, shown, HostStatus(cluster, "new", "", 0.0, ""), none)
+    state: State = "ready" if cause is None else "failed"
+    return Diagnosis(cluster, shown, HostStatus(cluster, state, "backup", last.at, last.text), cause)
 
 
 def find_cause(events: Sequence[Event], host: str, seen: Projection) -> Cause | None:
@@ -98,7 +112,7 @@ def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:
 def _verdict(at: HostStatus) -> str:
     words = {
         "new": at.text if at.since else "nothing was done with it yet",
-        "ready": "ready",
+        "ready": "proven" if at.phase == "backup" else "ready",
         "failed": f"failed in {at.phase or 'the beginning'}",
         "interrupted": f"interrupted in {at.phase}",
     }

@@ -150,3 +150,37 @@ class CertificatesRecord(JournalRecord):
     KEY = "certificates"
     soonest: tuple[tuple[str, str, float], ...] = ()
     counts: dict[str, int] = {}
+
+
+class ProvenBackup(BaseModel):
+    """A backup that was restored and compared: its file and what is known of it.
+
+    `at`: when it was begun; `sha256` and `size` (bytes) of the encrypted file; `revision` and `keys` of the etcd with
+    `cluster_id`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    name: str
+    at: float
+    sha256: str
+    size: int
+    revision: int
+    keys: int
+    cluster_id: str
+    objects: int = 0
+    secrets: int = 0
+
+
+class BackupRecord(JournalRecord):
+    """Proven backups of a cluster that are kept, the newest last. `at`: when the newest was proven.
+
+    `pending` is the name of one that is being stored. It is not kept yet: a run that was killed may have finished it.
+    """
+
+    KEY = "backups"
+    kept: tuple[ProvenBackup, ...] = ()
+    pending: str | None = None
+
+    @property
+    def newest(self) -> ProvenBackup | None:
+        return self.kept[-1] if self.kept else None

@@ -83,6 +83,7 @@ CONVERGED = (
     *("control_plane.hosts", "workers.hosts", "workers.select", "hardening", "rollout"),
     *("network.bgp", "network.policies", "network.deny", "network.masquerade", "network.masquerade_except"),
     "network.load_balancers",
+    "backup",  # `bmk backup` reads it each time: nothing of it is on a node
 )
 
 

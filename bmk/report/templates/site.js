@@ -111,6 +111,7 @@
     if (from) { from.item.firstChild.focus(); from = null; }
   }
   function clusters() {
+    data.backups.forEach(function (line) { $('clusters').append(make('p', { 'class': 'soft' }, line)); });
     data.clusters.forEach(function (c) {
       $('clusters').append(make('h2', { 'class': 'cluster s-' + (c.state || 'unknown') }, [
         make('span', {}, 'Cluster ' + c.name), make('span', { 'class': 'word' }, c.state || 'unknown')]));

