@@ -1,7 +1,7 @@
 """Certificates that have ended already are renewed at once, everywhere, and nothing is started again yet.
 
 A cluster whose certificates have ended cannot say whether etcd is well, and so gives no control plane its turn. etcd
-the API server read their files at each handshake: with new ones they speak with each other again.
+and the API server read their files at each handshake: with new ones they speak with each other again.
 """
 
 from __future__ import annotations
