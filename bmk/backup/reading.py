@@ -18,7 +18,8 @@ from bmk.errors import ODD
 _LARGEST = 256 << 20  # bytes of one answer
 _PAGE = 200  # objects of one answer
 _SECONDS = 120.0
-_BUILT_IN = ("k8s.io",)  # other groups with a dot are of extensions, whose webhooks are not here
+_SERVERS = "/apis/apiregistration.k8s.io/v1/apiservices"
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,12 @@ class ScratchApi:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A resource: where its objects are listed, and its group."""
+    """A resource: where its objects are listed. `converted`: by a webhook of the cluster, which is not here."""
 
     root: str
     name: str
     namespaced: bool
-    group: str
-
-    @property
-    def foreign(self) -> bool:
-        return "." in self.group and not self.group.endswith(_BUILT_IN)
+    converted: bool
 
     def path(self, meta: Mapping[str, Any]) -> str:
         place = f"/namespaces/{meta['namespace']}" if self.namespaced else ""
@@ -110,13 +107,30 @@ def read_objects(api: ScratchApi, revision: int, wanted: int, encrypted: Callabl
 
 
 def _kinds(api: ScratchApi) -> Iterator[_Kind]:
+    """All that this etcd holds: not what servers of the cluster answer for, as metrics-server does."""
+    elsewhere, converted = _elsewhere(api), _converted(api)
     groups = [("", "/api/v1")]
-    groups += [(g["name"], f"/apis/{g['preferredVersion']['groupVersion']}") for g in _ask(api, "/apis")["groups"]]
-    for group, root in groups:
-        foreign = _Kind(root, "", False, group).foreign
-        for one in (_ask(api, root, foreign=foreign) or {}).get("resources", ()):
+    for group in _ask(api, "/apis")["groups"]:
+        version = group["preferredVersion"]["groupVersion"]
+        if version not in elsewhere:
+            groups.append((group["name"], f"/apis/{version}"))
+    for name, root in groups:
+        for one in _ask(api, root)["resources"]:
             if "/" not in one["name"] and {"list", "get"} <= set(one["verbs"]):
-                yield _Kind(root, one["name"], one["namespaced"], group)
+                yield _Kind(root, one["name"], one["namespaced"], (name, one["name"]) in converted)
+
+
+def _elsewhere(api: ScratchApi) -> set[str]:
+    """Versions of groups for which a Service of the cluster answers."""
+    specs = [one["spec"] for one in _ask(api, _SERVERS)["items"]]
+    return {f"{spec['group']}/{spec['version']}" for spec in specs if spec.get("service")}
+
+
+def _converted(api: ScratchApi) -> set[tuple[str, str]]:
+    """Group and name of the resources that a webhook converts between their versions."""
+    specs = [one["spec"] for one in _ask(api, _DEFINITIONS)["items"]]
+    by_webhook = [spec for spec in specs if spec.get("conversion", {}).get("strategy") == "Webhook"]
+    return {(spec["group"], spec["names"]["plural"]) for spec in by_webhook}
 
 
 def _decrypt(api: ScratchApi, revision: int, encrypted: Callable[[str, str], bool]) -> Iterator[int]:
@@ -133,7 +147,7 @@ def _decrypt(api: ScratchApi, revision: int, encrypted: Callable[[str, str], boo
 
 
 def _listed(api: ScratchApi, kind: _Kind, revision: int) -> list[Mapping[str, Any]]:
-    page = _ask(api, f"{kind.root}/{kind.name}?limit={_PAGE}", foreign=kind.foreign)
+    page = _ask(api, f"{kind.root}/{kind.name}?limit={_PAGE}", converted=kind.converted)
     return [one["metadata"] for one in (page or {}).get("items", ()) if _old(one["metadata"], revision)]
 
 
@@ -143,16 +157,16 @@ def _old(meta: Mapping[str, Any], revision: int) -> bool:
 
 
 def _meta(api: ScratchApi, path: str, kind: _Kind) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (_ask(api, path, foreign=kind.foreign) or {})["metadata"]
+    found: Mapping[str, Any] = (_ask(api, path, converted=kind.converted) or {})["metadata"]
     return found
 
 
-def _ask(api: ScratchApi, path: str, *, foreign: bool = False) -> Any:
-    """An answer; None where an extension's own server or webhook would be asked, which is not here."""
+def _ask(api: ScratchApi, path: str, *, converted: bool = False) -> Any:
+    """An answer; None where a webhook of the cluster would be asked, which is not here."""
     try:
         return api.get(path)
     except urllib.error.HTTPError as error:
-        if foreign:
+        if converted:
             return None
         why = error.read(2000).decode(errors="replace")
         said = "decrypted" if "/secrets" in path else "read"

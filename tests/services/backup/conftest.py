@@ -19,6 +19,7 @@ import pytest
 from bmk.backup.collect import MemberRequest, program, receive
 from bmk.backup.manifest import REQUIRED, EtcdState
 from bmk.backup.targets import TargetAccess, open_target
+from bmk.cluster.api import wait_for
 from bmk.datacenter.backup_spec import BackupSpec
 from bmk.datacenter.load import load_datacenter
 from bmk.errors import BackupRefused
@@ -124,6 +125,37 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
         stop(running)
 
 
+# What a cluster has and a scratch API server has not: a server for a group of its own, and a webhook that converts.
+_EXTENSION = {
+    "apiVersion": "apiregistration.k8s.io/v1",
+    "kind": "APIService",
+    "metadata": {"name": "v1beta1.metrics.k8s.io"},
+    "spec": {
+        **{"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100},
+        **{"service": {"name": "metrics-server", "namespace": "kube-system"}, "insecureSkipTLSVerify": True},
+    },
+}
+_CONVERTED = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "racks.example.k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}},
+    "spec": {
+        **{"group": "example.k8s.io", "scope": "Cluster", "names": {"plural": "racks", "kind": "Rack"}},
+        "versions": [
+            {"name": n, "served": True, "storage": n == "v1", "schema": {"openAPIV3Schema": {"type": "object"}}}
+            for n in ("v1", "v2")
+        ],
+        "conversion": {
+            "strategy": "Webhook",
+            "webhook": {
+                "conversionReviewVersions": ["v1"],
+                "clientConfig": {"service": {"name": "gone", "namespace": "default"}},
+            },
+        },
+    },
+}
+
+
 def _fill(server: Server) -> None:
     content = [("Secret", "stringData", f"s{n}", f"v{n}") for n in range(SECRETS)]
     content += [("ConfigMap", "data", f"m{n}", "v" * n) for n in range(MAPS)]
@@ -131,8 +163,11 @@ def _fill(server: Server) -> None:
         {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}, field: {"k": value}}
         for kind, field, name, value in content
     ]
+    items += [_EXTENSION, _CONVERTED]
     done = server.kubectl("create", "-f", "-", send={"apiVersion": "v1", "kind": "List", "items": items})
     assert done.returncode == 0, done.stderr
+    rack = {"apiVersion": "example.k8s.io/v1", "kind": "Rack", "metadata": {"name": "r1"}}
+    wait_for(lambda: server.kubectl("create", "-f", "-", send=rack).returncode == 0, 60, "the API takes racks")
 
 
 @pytest.fixture(scope="module")
