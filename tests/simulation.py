@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -161,6 +162,13 @@ class FakeBmc:
         self._reach()
         self._simulation.life.spend()
         had = self._simulation.has_quorum()
+        with self._simulation.moving:
+            self._change_power(action)
+        if had and not self._simulation.begins_anew():
+            self._simulation.check_quorum()
+        self._simulation.life.spend()
+
+    def _change_power(self, action: str) -> None:
         self._m.cycles += action == "cycle" or (action == "off" and self._m.power == "on")
         if action == "off" and "claims-as-it-goes-off" in self._m.faults:
             self._m.faults.discard("claims-as-it-goes-off")
@@ -168,9 +176,6 @@ class FakeBmc:
         if action != "on" or self._m.power != "on":
             self._m.power, self._m.system = ("off", "") if action == "off" else ("on", "firmware")
             self._m.steps = 0
-        if had and not self._simulation.begins_anew():
-            self._simulation.check_quorum()
-        self._simulation.life.spend()
 
     def set_boot_once(self, target: str, firmware: str) -> None:
         self._reach()
@@ -337,6 +342,7 @@ class Simulation:
         self.etcd: set[str] = set()  # members of the one cluster's etcd
         self.odd: set[str] = set()  # clusters whose API answers what nobody understands
         self.kubeconfig: Certificate | None = None  # the deployer's
+        self.moving = threading.RLock()  # a BMC changes no machine in the middle of one of its steps
         self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
     # Services
@@ -487,8 +493,9 @@ class Simulation:
     # the machines' own life
     def tick(self) -> None:
         for m in self.machines.values():
-            if m.power == "on":
-                self._step(m)
+            with self.moving:
+                if m.power == "on":
+                    self._step(m)
 
     def _step(self, m: Machine) -> None:
         m.steps += 1
