@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bmk.backup.refusal import refused
 from bmk.errors import ODD
@@ -83,8 +84,9 @@ class _Kind:
     converted: bool
 
     def path(self, meta: Mapping[str, Any]) -> str:
-        place = f"/namespaces/{meta['namespace']}" if self.namespaced else ""
-        return f"{self.root}{place}/{self.name}/{meta['name']}"
+        """Of one of its objects. Names of roles may have blanks and any letter."""
+        place = f"/namespaces/{quote(meta['namespace'], safe='')}" if self.namespaced else ""
+        return f"{self.root}{place}/{self.name}/{quote(meta['name'], safe='')}"
 
 
 def read_objects(api: ScratchApi, revision: int, wanted: int, encrypted: Callable[[str, str], bool]) -> Reading:
