@@ -2,10 +2,14 @@
 
 etcd serves on sockets in the scratch directory. The API server needs a port: it listens on the loopback, with a
 certificate and a token that live as long as the proof, and lets nobody in without it.
+
+Files and objects come from a control plane, and may be somebody's who took it over. No file of it is given to the API
+server but keys, and what objects make it call (webhooks, extensions) goes to a socket that nobody serves.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -16,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmk.backup import snapshot
-from bmk.backup.manifest import ENCRYPTION, SNAPSHOT, TOKENS, EtcdState, ProofSummary
+from bmk.backup.encryption import inline_keys
+from bmk.backup.manifest import SNAPSHOT, TOKENS, EtcdState, ProofSummary
 from bmk.backup.pairs import check_pairs
 from bmk.backup.reading import ScratchApi, read_objects
 from bmk.backup.refusal import refused
@@ -48,11 +53,12 @@ def prove(wish: ProofRequest, tell: Callable[[str], None]) -> ProofSummary:
     began = time.monotonic()
     snapshot.check_hash(wish.root / SNAPSHOT)
     check_pairs(wish.root / "files")
+    encryption = inline_keys(wish.root / "files")
     _restore(wish)
     with _etcd(wish):
         compare(wish.source, _state(wish))
         tell(f"etcd restored: revision {wish.source.revision}, {wish.source.keys} keys, hash {wish.source.hash}")
-        with _api(wish) as api:
+        with _api(wish, encryption) as api:
             read = read_objects(api, wish.source.revision, wish.objects, _encrypted(wish))
             tell(f"{read.objects} objects of {read.kinds} kinds read, {read.secrets} secrets decrypted")
     return ProofSummary(
@@ -135,12 +141,12 @@ def _words(wish: ProofRequest, name: str) -> list[str]:
 
 
 @contextmanager
-def _api(wish: ProofRequest) -> Iterator[ScratchApi]:
+def _api(wish: ProofRequest, encryption: str) -> Iterator[ScratchApi]:
     """The API server over the restored etcd, with the keys of the backup."""
     token, pem = secrets.token_urlsafe(32), self_signed(wish.root / "serving.pem", "bmk proof", ["127.0.0.1"])
-    tokens = wish.root / "tokens.csv"
-    with os.fdopen(os.open(tokens, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{token},proof,1,system:masters\n")
+    _keep(wish.root / "tokens.csv", f"{token},proof,1,system:masters\n")
+    _keep(wish.root / "encryption.json", encryption)
+    _keep(wish.root / "egress.json", _egress(wish.root / "nobody"))
     port = _free_port()
     api = ScratchApi(port, token, pem)
     argv = [str(wish.programs["kube-apiserver"]), *(f"--{name}={value}" for name, value in _flags(wish, port).items())]
@@ -151,13 +157,28 @@ def _api(wish: ProofRequest) -> Iterator[ScratchApi]:
         raise error if error.code == "backup" else refused("api", f"{error.what}: {error.why}") from error
 
 
+def _keep(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _egress(nobody: Path) -> str:
+    """Whatever the API server would connect to, besides etcd, is asked of a proxy at a socket that is not there."""
+    connection = {"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": str(nobody)}}}
+    ways = [{"name": name, "connection": connection} for name in ("cluster", "controlplane")]
+    kind = {"apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration"}
+    return json.dumps(kind | {"egressSelections": ways})
+
+
 def _flags(wish: ProofRequest, port: int) -> dict[str, str]:
     files = wish.root / "files"
     public, private = (str(files / path.lstrip("/")) for path in TOKENS)
     pem = str(wish.root / "serving.pem")
     return {
         "etcd-servers": _CLIENTS,
-        "encryption-provider-config": str(files / ENCRYPTION.lstrip("/")),
+        "encryption-provider-config": str(wish.root / "encryption.json"),
+        "egress-selector-config-file": str(wish.root / "egress.json"),
+        "disable-admission-plugins": "MutatingAdmissionWebhook,ValidatingAdmissionWebhook",
         "service-account-key-file": public,
         "service-account-signing-key-file": private,
         "service-account-issuer": "https://kubernetes.default.svc",

@@ -49,6 +49,10 @@ REASONS: Mapping[str, BackupReason] = {
     ),
     "snapshot-damaged": BackupReason("the snapshot is damaged: the hash at its end is not that of its bytes", _AGAIN),
     "keys": BackupReason("keys of the backup do not belong together", "bmk drift {dc} shows who changed them"),
+    "encryption": BackupReason(
+        "the settings of encryption at rest are not as bmk writes them: keys in the file itself, and nothing else",
+        "bmk hardening {dc} compares them with other control planes; then: bmk backup {dc} {cluster}",
+    ),
     "unrestorable": BackupReason("etcd does not come back from this snapshot", _AGAIN),
     "differs": BackupReason(
         "what etcd came back with is not what the member had", "bmk verify {dc}; then: bmk backup {dc} {cluster}"

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
@@ -62,11 +63,16 @@ spec:
 
 @dataclass
 class Member:
-    """The control plane: its API server, and `root`, which holds its /etc/kubernetes."""
+    """The control plane: its API server (`process`), and `root`, which holds its /etc/kubernetes.
+
+    `calls`: ports of the loopback that objects of it make an API server call, by why.
+    """
 
     server: Server
     root: Path
     work: Path
+    process: subprocess.Popen[bytes]
+    calls: Mapping[str, int]
 
     @property
     def request(self) -> MemberRequest:
@@ -116,8 +122,9 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
         for path in REQUIRED:
             if path.startswith("/etc/kubernetes/bmk/"):
                 shutil.copy(directory / Path(path).name, settings)
-        found = Member(server, root, tmp_path_factory.mktemp("work") / "backup")
-        _fill(server)
+        calls = {why: free_port() for why in ("aggregated", "conversion", "admission")}
+        found = Member(server, root, tmp_path_factory.mktemp("work") / "backup", running[1], calls)
+        _fill(server, calls)
         at = json.loads(found.etcdctl("endpoint", "status", "-w", "json"))[0]["Status"]["header"]["revision"]
         found.etcdctl("compaction", str(at - 5))
         yield found
@@ -125,48 +132,86 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Member]:
         stop(running)
 
 
-# What a cluster has and a scratch API server has not: a server for a group of its own, and a webhook that converts.
-_EXTENSION = {
-    "apiVersion": "apiregistration.k8s.io/v1",
-    "kind": "APIService",
-    "metadata": {"name": "v1beta1.metrics.k8s.io"},
-    "spec": {
-        **{"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100},
-        **{"service": {"name": "metrics-server", "namespace": "kube-system"}, "insecureSkipTLSVerify": True},
-    },
-}
-_CONVERTED = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "racks.example.k8s.io", "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}},
-    "spec": {
-        **{"group": "example.k8s.io", "scope": "Cluster", "names": {"plural": "racks", "kind": "Rack"}},
-        "versions": [
-            {"name": n, "served": True, "storage": n == "v1", "schema": {"openAPIV3Schema": {"type": "object"}}}
-            for n in ("v1", "v2")
-        ],
-        "conversion": {
-            "strategy": "Webhook",
-            "webhook": {
-                "conversionReviewVersions": ["v1"],
-                "clientConfig": {"service": {"name": "gone", "namespace": "default"}},
-            },
+def _callers(ports: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What a cluster has and a scratch API server has not: servers for groups of their own, one of them a name outside
+    of the cluster; webhooks that convert and admit. Whoever writes to the cluster chooses whom they call."""
+    aggregated = {"groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": True}
+    metrics = {
+        "group": "metrics.k8s.io",
+        "version": "v1beta1",
+        "service": {"name": "metrics-server", "namespace": "kube-system"},
+    }
+    outside = {
+        "group": "outside.example.com",
+        "version": "v1",
+        "service": {"name": "outside", "namespace": "default", "port": ports["aggregated"]},
+    }
+    convert, admit = ({"url": f"https://127.0.0.1:{ports[why]}/"} for why in ("conversion", "admission"))
+    leases = {"apiGroups": ["coordination.k8s.io"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["leases"]}
+    return [
+        _object("apiregistration.k8s.io/v1", "APIService", "v1beta1.metrics.k8s.io", spec=metrics | aggregated),
+        _object("apiregistration.k8s.io/v1", "APIService", "v1.outside.example.com", spec=outside | aggregated),
+        _object(
+            "v1",
+            "Service",
+            "outside",
+            namespace="default",
+            spec={"type": "ExternalName", "externalName": "localhost", "ports": [{"port": ports["aggregated"]}]},
+        ),
+        {
+            **_object("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "leases"),
+            "webhooks": [
+                {
+                    "name": "leases.example.com",
+                    "clientConfig": admit,
+                    "rules": [leases],
+                    "failurePolicy": "Ignore",
+                    "sideEffects": "None",
+                    "admissionReviewVersions": ["v1"],
+                    "timeoutSeconds": 1,
+                }
+            ],
         },
-    },
-}
+        _object(
+            "apiextensions.k8s.io/v1",
+            "CustomResourceDefinition",
+            "racks.example.com",
+            spec={
+                "group": "example.com",
+                "scope": "Cluster",
+                "names": {"plural": "racks", "kind": "Rack"},
+                "versions": [
+                    {"name": n, "served": True, "storage": n == "v1", "schema": {"openAPIV3Schema": {"type": "object"}}}
+                    for n in ("v1", "v2")
+                ],
+                "conversion": {
+                    "strategy": "Webhook",
+                    "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": convert},
+                },
+            },
+        ),
+    ]
 
 
-def _fill(server: Server) -> None:
+def _object(version: str, kind: str, name: str, *, namespace: str | None = None, **more: Any) -> dict[str, Any]:
+    place = {"namespace": namespace} if namespace else {}
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **place}, **more}
+
+
+def _fill(server: Server, calls: Mapping[str, int]) -> None:
     content = [("Secret", "stringData", f"s{n}", f"v{n}") for n in range(SECRETS)]
     content += [("ConfigMap", "data", f"m{n}", "v" * n) for n in range(MAPS)]
     items = [
         {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}, field: {"k": value}}
         for kind, field, name, value in content
     ]
-    items += [_EXTENSION, _CONVERTED]
+    items += [
+        *_callers(calls),
+        _object("rbac.authorization.k8s.io/v1", "ClusterRole", "with blanks, ü and ?", rules=[]),
+    ]
     done = server.kubectl("create", "-f", "-", send={"apiVersion": "v1", "kind": "List", "items": items})
     assert done.returncode == 0, done.stderr
-    rack = {"apiVersion": "example.k8s.io/v1", "kind": "Rack", "metadata": {"name": "r1"}}
+    rack = _object("example.com/v1", "Rack", "r1")
     wait_for(lambda: server.kubectl("create", "-f", "-", send=rack).returncode == 0, 60, "the API takes racks")
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -136,6 +140,15 @@ def _other_key(root: Path) -> None:
     path.write_text(json.dumps(text))
 
 
+def _kms(root: Path) -> None:
+    """Their API server would open a socket of this machine, and send what it is to decrypt."""
+    path = root / "files/etc/kubernetes/bmk/encryption.yaml"
+    text = json.loads(path.read_text())
+    kms = {"apiVersion": "v2", "name": "x", "endpoint": f"unix://{root}/socket", "timeout": "1s"}
+    text["resources"][0]["providers"].append({"kms": kms})
+    path.write_text(json.dumps(text))
+
+
 def _other_signer(root: Path) -> None:
     (root / "files/etc/kubernetes/pki/sa.key").write_bytes((root / "files/etc/kubernetes/pki/ca.key").read_bytes())
 
@@ -188,6 +201,7 @@ WITHIN: dict[str, tuple[Callable[[Path], None], dict[str, object], str]] = {
     "without its hash": (_cut(SNAPSHOT, 32), {}, "hashless"),
     "a flipped page": (_flip(SNAPSHOT, 9000), {}, "snapshot-damaged"),
     "another encryption key": (_other_key, {}, "unreadable"),
+    "a KMS": (_kms, {}, "encryption"),
     "another signing key": (_other_signer, {}, "keys"),
     "without an authority": (_gone("files/etc/kubernetes/pki/ca.key"), {}, "incomplete"),
     "of another cluster": (_nothing, {"cluster": "other"}, "wrong-cluster"),
@@ -202,6 +216,18 @@ def test_a_backup_that_is_damaged_within_is_refused(two: BackupSite, tmp_path: P
     _repacked(two, two.record.kept[-1].name, change, tmp_path, **manifest)
     assert reason(lambda: try_restore(two, WISH)) == expected
     assert left_in_memory() == []
+
+
+def test_a_restored_cluster_calls_nobody(taken: Taken, member: Member) -> None:
+    """Its extensions and webhooks name addresses: whoever may write them would let the deployer connect there. The
+    cluster itself stands still meanwhile, so whoever calls is the scratch API server."""
+    with ExitStack() as stack:
+        doors = {why: stack.enter_context(socket.create_server(("127.0.0.1", p))) for why, p in member.calls.items()}
+        member.process.send_signal(signal.SIGSTOP)
+        stack.callback(member.process.send_signal, signal.SIGCONT)
+        try_restore(taken.site, WISH)
+        waiting = select.select(list(doors.values()), [], [], 0)[0]
+        assert [why for why, door in doors.items() if door in waiting] == []
 
 
 def test_a_manifest_that_says_more_than_there_is(two: BackupSite, tmp_path: Path) -> None:
