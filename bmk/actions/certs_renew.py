@@ -12,9 +12,9 @@ from bmk.journal.host_status import RENEWING, Projection
 from bmk.journal.records import MembershipRecord, RenewalOrder
 from bmk.phases.certificates_renewed import CertificatesRenewed
 from bmk.phases.credentials_renewed import CredentialsRenewed
-from bmk.phases.ended_renewed import EndedRenewed
+from bmk.phases.urgent_renewed import UrgentRenewed
 
-RENEW = Action("certs renew", (EndedRenewed(), CertificatesRenewed(), CredentialsRenewed()))
+RENEW = Action("certs renew", (UrgentRenewed(), CertificatesRenewed(), CredentialsRenewed()))
 
 
 def new_orders(journal: Journal, hosts: Sequence[Host]) -> dict[str, RenewalOrder]:

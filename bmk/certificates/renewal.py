@@ -9,6 +9,10 @@ from bmk.certificates.kind import STATIC_PODS
 from bmk.certificates.standing import CertificateStanding, HostCertificates
 
 _RENEW = ("due", "expired", "broken", "missing")
+# Seconds that a run may take until it comes to its last control plane: of five, each with four static pods that take
+# three minutes. When etcd's certificates end in the middle of a run, it cannot say any more that etcd is well, and no
+# further control plane gets its turn: what ends that soon is urgent.
+A_RUN = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,14 @@ def _unread(s: CertificateStanding) -> bool:
     return s.state == "stale" or (s.state == "expired" and s.file is not None and s.file.ends > s.ends)
 
 
-def ended(standings: Sequence[CertificateStanding], now: float) -> tuple[str, ...]:
-    """kubeadm's names of certificates that have ended in their files, those of administrators first."""
-    over = [s.kind for s in standings if s.kind.renewal == "kubeadm" and s.file is not None and s.file.ends <= now]
-    return tuple(kind.name for kind in sorted(over, key=lambda kind: bool(kind.program)))
+def urgent(standings: Sequence[CertificateStanding], now: float, ahead: float = A_RUN) -> tuple[str, ...]:
+    """kubeadm's names of what has ended in its file, or is due and ends within `ahead` seconds; administrators first.
+
+    What is made for less than that and is not due yet is not urgent: another would end as soon.
+    """
+    mine = [s for s in standings if s.kind.renewal == "kubeadm" and s.file is not None]
+    due = [s.kind for s in mine if s.file and s.file.ends <= now + (0.0 if s.state in ("ok", "unknown") else ahead)]
+    return tuple(kind.name for kind in sorted(due, key=lambda kind: bool(kind.program)))
 
 
 def arrived(now: HostCertificates, before: HostCertificates, step: RenewStep) -> bool:

@@ -289,7 +289,7 @@ RULES: tuple[CauseRule, ...] = (
         "the host did not say that its certificates are renewed",
         "the last thing heard was: {last} | nothing was heard of it",
         "bmk ssh {dc} {host} kubeadm certs check-expiration; then: bmk certs renew {dc}",
-        phases=("ended_renewed", "certificates_renewed"),
+        phases=("urgent_renewed", "certificates_renewed"),
     ),
     CauseRule(
         "unknown",

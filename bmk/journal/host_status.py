@@ -17,7 +17,7 @@ State = Literal["new", "running", "failed", "interrupted", "ready"]
 STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "ready")
 
 RENEWING = (
-    "ended_renewed",
+    "urgent_renewed",
     "certificates_renewed",
     "credentials_renewed",
 )  # phases of `bmk certs renew`; all others are of provision

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from bmk.certificates.renewal import ended, steps
+from bmk.certificates.renewal import steps, urgent
 from bmk.certificates.standing import HostCertificates
 from bmk.datacenter.resolve import Host
 from bmk.engine.services import Services
@@ -38,8 +38,8 @@ def certificates_look(
         for name, known in found.items():
             actual, left = seen.hosts[name], names_left(orders.get(name))
             trouble = (*actual.trouble, *_unknown(known))
-            due, over = steps(known.standings, left), ended(known.standings, time.time())
-            actuals[name] = replace(actual, renewal=due, ended=over, trouble=trouble)
+            due, soon = steps(known.standings, left), urgent(known.standings, time.time())
+            actuals[name] = replace(actual, renewal=due, urgent=soon, trouble=trouble)
         return Observation(actuals, {**seen.clusters, **asked})
 
     return look

@@ -46,8 +46,8 @@ class Actual:
     `suspect`: what a check found wrong since the last converge; `drift`: what was found since the last repair;
     `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `removed`: it
     was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
-    cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `ended` which have
-    ended, at which only `bmk certs renew` looks. `trouble`: which probes failed and why, for people.
+    cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `urgent` which at
+    once, at which only `bmk certs renew` looks. `trouble`: which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -68,7 +68,7 @@ class Actual:
     removed: bool = False
     remaining: tuple[str, ...] = ()
     renewal: tuple[RenewStep, ...] = ()
-    ended: tuple[str, ...] = ()
+    urgent: tuple[str, ...] = ()
     trouble: tuple[str, ...] = ()
 
     def is_member_of(self, cluster: str | None) -> bool:

@@ -132,6 +132,8 @@ def test_all_is_renewed_under_a_clients_load(lab: Lab, record_property: Any) -> 
     all_well(lab)
     away: list[tuple[str, str]] = []
     for event in lab.journal.since(began):
+        if not event.data.get("program"):  # nothing is started again: what ends within the hour, everywhere at once
+            continue
         if event.kind == "certificates.renewing":
             away.append((str(event.host), str(event.data["program"])))
             assert len(away) == 1, away

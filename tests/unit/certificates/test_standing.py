@@ -19,7 +19,7 @@ from bmk.certificates.answer import HostAnswer, RenewalAnswer, look_program, rea
 from bmk.certificates.certificate import Certificate, all_of, from_der, from_pem
 from bmk.certificates.kind import DAY, STATIC_PODS, CertificateKind
 from bmk.certificates.kinds import BY_NAME, KINDS
-from bmk.certificates.renewal import arrived, steps
+from bmk.certificates.renewal import arrived, steps, urgent
 from bmk.certificates.standing import STATES, FileSeen, HostCertificates, Sighting, judge
 from bmk.errors import BmkError
 
@@ -144,6 +144,24 @@ def test_what_shows_an_ended_one_and_has_a_good_file_is_only_started_again() -> 
     assert s is not None
     assert s.state == "expired"
     assert [(step.program, step.renew) for step in steps([s])] == [("kube-apiserver", ())]
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (one(-1), True),
+        (one(3500), True),
+        (one(3700), False),
+        (one(1700, 1800), False),
+        (one(500, 1800), True),
+    ],
+)
+def test_what_ends_before_a_run_does_is_urgent(seen: Certificate, expected: bool) -> None:
+    """But not what is made for half an hour and new: another would end as soon, and every plan would have it."""
+    found = [
+        judge("par", "cp-1", kind, Sighting(FileSeen(seen), seen), NOW) for kind in KINDS if kind.program == "etcd"
+    ]
+    assert urgent([s for s in found if s], NOW) == (("etcd-server", "etcd-peer") if expected else ())
 
 
 def test_kinds_are_whole() -> None:

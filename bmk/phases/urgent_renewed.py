@@ -1,4 +1,4 @@
-"""Certificates that have ended already are renewed at once, everywhere, and nothing is started again yet.
+"""Certificates that have ended, or would end while a run goes on, are renewed at once, everywhere, without a restart.
 
 A cluster whose certificates have ended cannot say whether etcd is well, and so gives no control plane its turn. etcd
 and the API server read their files at each handshake: with new ones they speak with each other again.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 
-from bmk.certificates.renewal import RenewStep, ended
+from bmk.certificates.renewal import RenewStep, urgent
+from bmk.certificates.standing import CertificateStanding
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
@@ -16,22 +17,25 @@ from bmk.errors import PhaseFailed
 from bmk.plan import Actual, Change
 
 
-class EndedRenewed(Phase):
-    name = "ended_renewed"
-    title = "Renew what has ended"
+class UrgentRenewed(Phase):
+    name = "urgent_renewed"
+    title = "Renew what has ended or is about to"
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        names = ", ".join(actual.ended)
-        return [self.change("renew", f"renew {names}, without a restart", "they have ended")] if names else []
+        names = ", ".join(actual.urgent)
+        why = "they have ended, or end within the hour that a run may take"
+        return [self.change("renew", f"renew {names}, without a restart", why)] if names else []
 
     async def run(self, ctx: Context) -> None:
         services = ctx.run.services
-        names = await _ended(ctx)
+        names = urgent(await _standings(ctx), time.time())
         if not names:
             return
-        ctx.emit("certificates.renewing", f"renew {', '.join(names)}", names=list(names), program="")
-        await ctx.call(services.renew_certificates, ctx.host, RenewStep("", names))
-        left = await _ended(ctx)
+        step = RenewStep("", names)
+        ctx.emit("certificates.renewing", str(step), names=list(names), program="")
+        await ctx.call(services.renew_certificates, ctx.host, step)
+        left = urgent(await _standings(ctx), time.time(), 0)
+        ctx.emit("certificates.renewed", f"done: {step}", names=list(names), program="")
         if left:
             raise PhaseFailed(
                 f"renewed, and ended all the same: {', '.join(left)}",
@@ -44,5 +48,5 @@ class EndedRenewed(Phase):
         return {"standard": 600, "emulated": 1800}[timing]
 
 
-async def _ended(ctx: Context) -> tuple[str, ...]:
-    return ended((await ctx.call(ctx.run.services.certificates, ctx.host)).standings, time.time())
+async def _standings(ctx: Context) -> tuple[CertificateStanding, ...]:
+    return (await ctx.call(ctx.run.services.certificates, ctx.host)).standings
