@@ -6,6 +6,7 @@ This package is the only place that knows lightkube; everything else works with 
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from lightkube.core.resource import NamespacedResource
 from bmk import permit
 from bmk.errors import ODD, BmkError, Unreachable
 
+_DENIED = re.compile(r'is forbidden: User "[^"]*" cannot ')  # by who authorizes requests
 LONGEST_ANSWER = 256 << 20  # bytes; a list of 10,000 pods has about 100 MiB
 
 
@@ -94,7 +96,7 @@ class ApiConnection:
                 "the Kubernetes API does not answer", where=self._where, why=str(error) or type(error).__name__
             ) from error
         except ApiError as error:
-            if error.response is not None and error.response.status_code >= 500:
+            if error.response is not None and _passes(error.response.status_code, str(error)):
                 raise Unreachable("the Kubernetes API is not ready", where=self._where, why=str(error)) from error
             raise BmkError("the Kubernetes API refused", where=self._where, why=str(error)) from error
         except (ConfigError, OSError) as error:
@@ -132,6 +134,15 @@ class _BoundedBody(httpx2.SyncByteStream):
 
     def close(self) -> None:
         self._body.close()
+
+
+def _passes(status: int, text: str) -> bool:
+    """Whether the same request may succeed later.
+
+    An API server that has just started knows no roles yet and denies everything to its administrator, who else may do
+    everything. What admission refuses is worded otherwise, and stays refused.
+    """
+    return status >= 500 or (status == 403 and _DENIED.search(text) is not None)
 
 
 def _check_request(request: httpx2.Request) -> None:

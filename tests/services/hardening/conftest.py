@@ -31,7 +31,7 @@ if _UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_UTILS)
 GROUPS = {"default": "warn", "namespaces": {"named": "deny"}, "exempt": ["kube-system"]}
 SETTINGS = {"groups": GROUPS, "pod_security": {"enforce": "privileged", "exempt": ["kube-system"]}}
-ADMIN = "admin-token"
+ADMIN, NOBODY = "admin-token", "token-without-roles"
 
 
 @dataclass
@@ -157,7 +157,7 @@ def _write(server: Server) -> None:
     for path, document in apiserver.files(server.version, SETTINGS).items():
         (server.directory / Path(path).name).write_text(json.dumps(document))
     (server.directory / "encryption.yaml").write_text(encryption(os.urandom(32)))
-    (server.directory / "tokens.csv").write_text(f"{ADMIN},admin,1,system:masters\n")
+    (server.directory / "tokens.csv").write_text(f"{ADMIN},admin,1,system:masters\n{NOBODY},nobody,2\n")
     key = server.directory / "sa.key"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     cluster = {"server": f"https://127.0.0.1:{server.port}", "insecure-skip-tls-verify": True}

@@ -7,13 +7,16 @@ import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bmk.cluster.api import Api
+from bmk.errors import BmkError, Unreachable
 from bmk.hardening import policy
 from bmk.hardening.policy import LABEL, POLICY, violations
-from tests.services.hardening.conftest import GROUPS, Server
+from tests.services.hardening.conftest import ADMIN, GROUPS, NOBODY, Server
 
 pytestmark = pytest.mark.services
 STRICT = {"runAsUser": 1000, "runAsGroup": 3000, "supplementalGroups": [4000], "supplementalGroupsPolicy": "Strict"}
@@ -194,6 +197,26 @@ def test_a_good_template_is_silent(server: Server, space: Space) -> None:
     admitted, said = server.apply({**body, "spec": spec})
     assert admitted
     assert "bmk:" not in said
+
+
+def test_an_api_that_knows_no_roles_yet_is_asked_again_and_what_admission_refuses_is_not(
+    server: Server, space: Space, tmp_path: Path
+) -> None:
+    """An API server that has just started denies all to its administrator, in the words for a user without roles."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(server.kubeconfig.read_text().replace(ADMIN, NOBODY))
+    with Api(kubeconfig) as api:
+        for ask in (
+            api.approvals.waiting_requests,
+            api.nodes.readiness,
+            lambda: api.create(pod("default", context=STRICT)),
+        ):
+            with pytest.raises(Unreachable, match="not ready") as passing:
+                ask()
+            assert "nobody" in (passing.value.why or "")
+    with server.api() as api, pytest.raises(BmkError) as refusal:
+        api.create(pod(space("deny")))
+    assert not refusal.value.retryable
 
 
 def test_policies_are_upgraded_in_place(server: Server) -> None:
