@@ -320,7 +320,9 @@ class FakeCluster:
 
     def smoke(self) -> Sequence[Check]:
         self._simulation.smokes += 1
-        return [Check("dns", "dns-broken" not in self._simulation.faults, "as it should be")]
+        whole = Check("dns", "dns-broken" not in self._simulation.faults, "as it should be")
+        nodes = [m for m in self._simulation.machines.values() if m.node]
+        return [whole, *(Check("pod", "pods-broken" not in m.faults, "of this node", m.host.name) for m in nodes)]
 
 
 class Simulation:

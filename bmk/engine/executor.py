@@ -67,7 +67,10 @@ class _Execution:
         return _Group(phase, GroupContext(self._run, name, hosts, phase=phase.name), coming)
 
     async def run(self) -> list[Outcome]:
-        """Outcomes of hosts with changes, in the order of the plan; then of groups that failed without a host."""
+        """Outcomes of hosts with changes, in the order of the plan.
+
+        Then those of groups that failed without such a host, and of other hosts for which their group failed.
+        """
         contexts = [
             Context(self._run, self._run.dc.hosts[h.host], self._seen.hosts[h.host]) for h in self._plan.pending
         ]
@@ -83,6 +86,14 @@ class _Execution:
             await self._run.batches.stop()
         alone = [g for g in self._groups.values() if not g.came and g.end.exception() is not None]
         failed = [_failed(g.ctx, g.ctx.name, _known(g.ctx, g.end.exception()), group=g.ctx.name) for g in alone]
+        mine = {ctx.host.name for ctx in contexts}
+        found = [(g.ctx, g.end.result()) for g in self._groups.values() if g.end.exception() is None]
+        failed += [
+            _failed(ctx, host, error, group=ctx.name)
+            for ctx, errors in found
+            for host, error in errors.items()
+            if host not in mine
+        ]
         return [*(task.result() for task in tasks), *failed]
 
     def _announce(self, ctx: Context, plan: HostPlan) -> None:

@@ -204,6 +204,16 @@ def test_changed_roles_configure_again_and_nothing_else(simulation: Any) -> None
     assert [m.cycles for m in simulation.machines.values()] == [0] * 5
 
 
+def test_a_smoke_test_that_fails_for_a_host_without_changes_is_not_passed_over(simulation: Any) -> None:
+    """One worker joins, and pods of another node that was there before fail: the run says so, and does not end well."""
+    assert failures(simulation.provision(["cp-1", "cp-2", "cp-3", "worker-1"])) == {}
+    simulation.machines["worker-1"].faults.add("pods-broken")
+    bad = failures(simulation.provision(["worker-2"]))
+    assert bad == {"worker-1": bad["worker-1"]}
+    assert "the smoke test failed: pod" in bad["worker-1"]
+    assert [e.text for e in simulation.service.since(kind="phase.failed")] == ["the smoke test failed: pod"]
+
+
 def test_failed_smoke_test_fails_all_its_hosts(simulation: Any) -> None:
     """A cluster-wide check that fails is nobody's success; the next run proves again."""
     simulation.faults.add("dns-broken")
