@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bmk.cli.options import dc_argument
+from bmk.cli.options import AmountRange, dc_argument
 from bmk.cli.output import say
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 @click.command(name="approve", epilog="Example: bmk approve par --once")
 @dc_argument
 @click.option("--once", is_flag=True, help="Look once at every cluster, and end.")
-@click.option(
-    "--every", type=click.FloatRange(min=1), default=5.0, show_default=True, help="Seconds between two looks."
-)
+@click.option("--every", type=AmountRange(min=1), default=5.0, show_default=True, help="Seconds between two looks.")
 def command(dc: str, once: bool, every: float) -> None:
     """Approve certificates of the nodes of DC that the data center file confirms, and nothing else, until it is ended.
 

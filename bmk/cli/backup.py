@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bmk.cli.options import complete_clusters, dc_argument, output_option
+from bmk.cli.options import AmountRange, complete_clusters, dc_argument, output_option
 from bmk.cli.output import emit, say
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _HOUR = 3600.0
 @dc_argument
 @click.argument("clusters", metavar="[CLUSTER]...", nargs=-1, shell_complete=complete_clusters)
 @click.option("--list", "listing", is_flag=True, help="Only show what is kept; asks no machine.")
-@click.option("--unless-younger", type=click.FloatRange(0), metavar="HOURS", help="Not when the last is younger.")
+@click.option("--unless-younger", type=AmountRange(0), metavar="HOURS", help="Not when the last is younger.")
 @click.option("--older", is_flag=True, help="Also when etcd is older than the last proven backup of it.")
 @click.option(
     "--write", type=click.Path(file_okay=False, path_type=Path), help="Also leave backup.prom in this directory."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bmk.cli.options import dc_argument, host_argument
+from bmk.cli.options import AmountRange, dc_argument, host_argument
 from bmk.cli.output import say
 from bmk.paths import private_dir
 from bmk.terminal import console_text
@@ -32,7 +32,7 @@ _BEFORE = 8192  # bytes of earlier output that are shown first
     "--follow/--no-follow", default=None, help="Go on with what comes, until Ctrl-C; the default on a terminal."
 )
 @click.option("--all", "everything", is_flag=True, help="All that was kept, not only the newest part.")
-@click.option("--seconds", type=click.FloatRange(min=0), help="Stop following after this time.")
+@click.option("--seconds", type=AmountRange(min=0), help="Stop following after this time.")
 def command(dc: str, host: str, follow: bool | None, everything: bool, seconds: float | None) -> None:
     """Show what HOST says on its serial console.
 

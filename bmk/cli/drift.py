@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bmk.cli.options import dc_argument, limit_option, output_option
+from bmk.cli.options import AmountRange, dc_argument, limit_option, output_option
 from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FORMATS = ("table", "wide", "json", "yaml", "junit", "html", "prom")
 @click.option("--only", multiple=True, type=click.Choice(_SEVERITIES), help="Only this class; several times.")
 @click.option("--since", metavar="TIME", default="", help="Only what was not there before: 90s, 15m, 24h, 7d.")
 @click.option("--bmc/--no-bmc", default=True, show_default=True, help="Ask BMCs too: identity, power, next boot.")
-@click.option("--deadline", default=120.0, show_default=True, help="Seconds for one host.")
+@click.option("--deadline", type=AmountRange(1), default=120.0, show_default=True, help="Seconds for one host.")
 @click.option("--parallel", default=64, show_default=True, help="Hosts at once.")
 @click.option(
     "--write",

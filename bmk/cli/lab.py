@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bmk.cli.options import dc_argument, host_argument, hosts_argument, output_option
+from bmk.cli.options import AmountRange, dc_argument, host_argument, hosts_argument, output_option
 from bmk.cli.output import emit, say
 from bmk.terminal import console_text
 
@@ -84,7 +84,7 @@ def _fault_names() -> list[str]:
 @dc_argument
 @click.argument("fault", shell_complete=lambda *_: _fault_names())
 @hosts_argument
-@click.option("--seconds", type=float, help="Heal by itself after this time.")
+@click.option("--seconds", type=AmountRange(0), help="Heal by itself after this time.")
 def break_(dc: str, fault: str, hosts: tuple[str, ...], seconds: float | None) -> None:
     """Break something: inject FAULT into HOSTs. `bmk lab faults` lists them."""
     from bmk.datacenter.load import load_datacenter

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+
+class AmountRange(click.FloatRange):
+    """A number within bounds. `nan` is within all of them for click, and `inf` is no amount of anything."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no amount", param, ctx)
+        return number
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 ROLES = ("control_plane", "worker", "spare")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bmk.cli.options import complete_hosts, dc_argument, hosts_argument, limit_option, yes_option
+from bmk.cli.options import AmountRange, complete_hosts, dc_argument, hosts_argument, limit_option, yes_option
 from bmk.cli.output import say
 
 
@@ -27,7 +27,7 @@ from bmk.cli.output import say
 @click.option("--max-unavailable-rack", type=click.IntRange(1), help="The same, of a rack.")
 @click.option("--stop-after", type=click.IntRange(1), help="Failures; then none begins.")
 @click.option("--pause-after", type=click.IntRange(1), help="Hosts; then it ends, and the same command goes on.")
-@click.option("--soak", type=click.FloatRange(0), help="Seconds to serve before the next one begins.")
+@click.option("--soak", type=AmountRange(0), help="Seconds to serve before the next one begins.")
 @click.option("--cancel", is_flag=True, help="Take the order back, as long as it did not leave its cluster.")
 def command(dc: str, hosts: tuple[str, ...], limit: tuple[str, ...], cancel: bool, **wish: Any) -> int:
     """Take each HOST out of its cluster, wipe and install it, and bring it back.

@@ -37,6 +37,16 @@ def test_every_option_is_explained(typed, command):
     assert typed.count(" ") == 1 or not command.get_short_help_str(60).endswith("...")
 
 
+@pytest.mark.parametrize("odd", ["nan", "inf", "-1"])
+@pytest.mark.parametrize(("typed", "command"), commands(bmk))
+def test_no_option_takes_what_is_no_amount(typed: str, command: click.Command, odd: str) -> None:
+    """Seconds and hours are finite and not negative: `nan` is neither below nor above any bound."""
+    for option in command.params:
+        if option.type.name.startswith("float"):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(odd, option, click.Context(command))
+
+
 def test_the_table_knows_every_module():
     """Every command of the table exists."""
     assert all((ROOT / (module.replace(".", "/") + ".py")).is_file() for module, _ in COMMANDS.values())
