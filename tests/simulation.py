@@ -659,14 +659,18 @@ class Simulation:
     ) -> list[Outcome]:
         journal = MortalJournal.open(self.path)
         self.life = journal.life = Life(kill_after)
-        ticking = asyncio.create_task(self._ticking())
+        run, ticking = asyncio.current_task(), asyncio.create_task(self._ticking())
+        assert run is not None
+        ticking.add_done_callback(lambda done: done.cancelled() or run.cancel())  # a run would wait for its machines
         try:
             return await perform(RunSetup(new_run_id(), self.dc, self, journal), action, plan, seen, options)
         except BaseExceptionGroup as group:
             raise Killed from group
         finally:
-            ticking.cancel()
             self.life = Life()
+            if ticking.done():
+                ticking.result()  # raises what went wrong in the simulation itself
+            ticking.cancel()
 
     async def _ticking(self) -> None:
         while True:
