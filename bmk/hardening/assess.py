@@ -103,27 +103,26 @@ def assess_node(node: NodeEvidence, waivers: Sequence[WaiverRow]) -> Iterator[Co
 
 def assess_cluster(cluster: ClusterEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
     """Every control of an API."""
-    for control in CONTROLS:
-        if control.scope == "cluster":
-            yield _result(control, cluster.name, _safely(control, cluster), waivers)
+    for control in _about("cluster"):
+        yield _result(control, cluster.name, _safely(control, cluster), waivers)
 
 
 def assess_silent(silent: NoEvidence, waivers: Sequence[WaiverRow]) -> Iterator[ControlResult]:
     """All controls of a host or cluster without evidence are unknown, never passed."""
-    scope = [c for c in CONTROLS if c.scope == "cluster"] if silent.role == "cluster" else _about(silent.role)
-    for control in scope:
+    for control in _about(silent.role):
         yield _result(control, silent.name, Verdict("unknown", silent.why), waivers)
 
 
 def _about(role: str) -> list[Control]:
-    scopes = ("node", "control_plane") if role == "control_plane" else ("node",)
-    return [control for control in CONTROLS if control.scope in scopes]
+    """`role`: of the host, or `cluster` for what an API answers."""
+    scopes = {"cluster": ("cluster",), "control_plane": ("node", "control_plane")}.get(role, ("node",))
+    return [control for control in CONTROLS if control.requirement.scope in scopes]
 
 
 def _safely(control: Control, seen: Any) -> Verdict:
     """The verdict; unknown when the check cannot read the evidence, because a node may answer anything."""
     try:
-        return control.check(seen)
+        return control.requirement.check(seen)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         return Verdict("unknown", f"cannot be read: {type(error).__name__}: {error}")
 
@@ -144,7 +143,7 @@ def repairable(results: Sequence[ControlResult], members: Mapping[str, Sequence[
     """
     found: dict[str, list[str]] = {}
     for result in results:
-        if BY_ID[result.control].scope != "cluster":
+        if BY_ID[result.control].requirement.scope != "cluster":
             found.setdefault(result.where, []).extend([result.control] if result.state == "fail" else [])
         elif result.control in BY_FILES and result.state == "fail":
             for host in members.get(result.where, ()):

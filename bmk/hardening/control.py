@@ -1,4 +1,4 @@
-"""What a control is, what its check answers, and constructors for families of controls."""
+"""What a control is, what its check answers, and constructors for families of requirements."""
 
 from __future__ import annotations
 
@@ -24,19 +24,26 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """One requirement. `check` is pure: it maps the evidence of one node, or of the cluster, to a verdict.
+class Requirement:
+    """What must be so: `setting` for people, and `check`, which is pure and maps evidence to a verdict.
 
-    `scope`: whose evidence it takes. `relax`: how to disable the setting, besides a waiver.
+    `scope`: whose evidence it takes: that of every node, of each control plane, or of a cluster's API.
     """
+
+    setting: str
+    check: Callable[[Any], Verdict]
+    scope: Scope = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One requirement, with its reason. `relax`: how to disable the setting, besides a waiver."""
 
     id: str
     title: str
     severity: Severity
     why: str
-    setting: str
-    check: Callable[[Any], Verdict]
-    scope: Scope = "node"
+    requirement: Requirement
     cis: tuple[str, ...] = ()
     relax: str = ""
 
@@ -50,19 +57,11 @@ def not_applicable(why: str) -> Verdict:
     return Verdict("na", why)
 
 
+PRIVILEGED_FILE = "It holds keys or decides what runs as root; who can write or read it owns the node."
 _SHOWN = 3
 
 
-def files(  # noqa: PLR0913, PLR0917 - a table of these reads best in columns
-    id_: str,
-    title: str,
-    cis: tuple[str, ...],
-    patterns: Sequence[str],
-    mode: int = 0o600,
-    scope: Scope = "node",
-    severity: Severity = "medium",
-    why: str = "It holds keys or decides what runs as root; who can write or read it owns the node.",
-) -> Control:
+def files(*patterns: str, mode: int = 0o600, scope: Scope = "node") -> Requirement:
     """Files exist, belong to whom accounts.py says (root, mostly), and allow no more than it or `mode` says."""
 
     def check(node: NodeEvidence) -> Verdict:
@@ -75,8 +74,7 @@ def files(  # noqa: PLR0913, PLR0917 - a table of these reads best in columns
         )
         return holds(not wrong, seen)
 
-    setting = f"{', '.join(patterns)}: at most {mode:04o}, {_owners(patterns)}"
-    return Control(id_, title, severity, why, setting, check, scope, cis)
+    return Requirement(f"{', '.join(patterns)}: at most {mode:04o}, {_owners(patterns)}", check, scope)
 
 
 def _loosest(path: str, mode: int) -> int:
@@ -101,7 +99,7 @@ def _covered(pattern: str) -> list[Owned]:
     return [owned for owned in BY_PATH.values() if PurePosixPath(owned.path).match(pattern)]
 
 
-def runs_as(id_: str, title: str, process: str, account: Account, why: str) -> Control:
+def runs_as(process: str, account: Account) -> Requirement:
     """A program of the control plane runs as its user and group, with no other group and no capability at all."""
 
     def check(node: NodeEvidence) -> Verdict:
@@ -112,60 +110,37 @@ def runs_as(id_: str, title: str, process: str, account: Account, why: str) -> C
         return holds(seen.uids == seen.gids == own and not seen.effective | seen.bounding, str(seen))
 
     setting = f"{process}: user and group {account.number} ({account.name}), no capabilities"
-    return Control(id_, title, "high", why, setting, check, "control_plane", ("5.2.7", "5.2.9"))
+    return Requirement(setting, check, "control_plane")
 
 
-def flag(  # noqa: PLR0913, PLR0917 - columns of a table
-    id_: str,
-    title: str,
-    cis: tuple[str, ...],
-    process: str,
-    name: str,
-    good: Callable[[str | None], bool],
-    setting: str,
-    why: str,
-    severity: Severity = "medium",
-    scope: Scope = "control_plane",
-) -> Control:
-    """A flag of a running process. `good` gets None when the flag is not given."""
+def flag(process: str, name: str, good: Callable[[str | None], bool], setting: str) -> Requirement:
+    """A flag of a program of the control plane that runs. `good` gets None when the flag is not given."""
 
     def check(node: NodeEvidence) -> Verdict:
-        flags = node.flags(process)
-        if flags is None:
+        in_force = node.flags(process)
+        if in_force is None:
             return Verdict("unknown", f"{process} does not run")
-        value = flags.get(name)
+        value = in_force.get(name)
         return holds(good(value), f"--{name}={value}" if value is not None else f"--{name} is not set")
 
-    return Control(id_, title, severity, why, setting, check, scope, cis)
+    return Requirement(setting, check, "control_plane")
 
 
-def flags(  # noqa: PLR0913, PLR0917 - columns of a table
-    id_: str, title: str, cis: tuple[str, ...], process: str, names: tuple[str, ...], why: str
-) -> Control:
-    """Several flags that must all be given."""
+def flags(process: str, *names: str) -> Requirement:
+    """Flags of a program of the control plane that must all be given."""
+    given_all = ", ".join(f"--{name}" for name in names)
 
     def check(node: NodeEvidence) -> Verdict:
-        flags = node.flags(process)
-        if flags is None:
+        in_force = node.flags(process)
+        if in_force is None:
             return Verdict("unknown", f"{process} does not run")
-        missing = [f"--{name}" for name in names if not flags.get(name)]
-        return holds(not missing, f"not set: {', '.join(missing)}" if missing else ", ".join(f"--{n}" for n in names))
+        missing = [f"--{name}" for name in names if not in_force.get(name)]
+        return holds(not missing, f"not set: {', '.join(missing)}" if missing else given_all)
 
-    return Control(
-        id_, title, "high", why, f"{process}: {', '.join(f'--{n}' for n in names)}", check, "control_plane", cis
-    )
+    return Requirement(f"{process}: {given_all}", check, "control_plane")
 
 
-def kubelet(  # noqa: PLR0913, PLR0917 - columns of a table
-    id_: str,
-    title: str,
-    cis: tuple[str, ...],
-    keys: tuple[str, ...],
-    good: Callable[[Any], bool],
-    setting: str,
-    why: str,
-    severity: Severity = "medium",
-) -> Control:
+def kubelet(keys: tuple[str, ...], good: Callable[[Any], bool], setting: str) -> Requirement:
     """A setting of the kubelet's configuration, whose scalars are text; `good` gets None when it is not there."""
 
     def check(node: NodeEvidence) -> Verdict:
@@ -176,28 +151,19 @@ def kubelet(  # noqa: PLR0913, PLR0917 - columns of a table
             value = value.get(key) if isinstance(value, dict) else None
         return holds(good(value), f"{'.'.join(keys)}: {_short(value)}")
 
-    return Control(id_, title, severity, why, setting, check, "node", cis)
+    return Requirement(setting, check)
 
 
-def runtime(  # noqa: PLR0913, PLR0917 - columns of a table
-    id_: str,
-    title: str,
-    at: tuple[str, ...],
-    good: Callable[[Any], bool],
-    setting: str,
-    why: str,
-    severity: Severity = "medium",
-    cis: tuple[str, ...] = (),
-) -> Control:
-    """A value of `containerd config dump`; `at` is the plug-in and the keys below it."""
+def runtime(keys: tuple[str, ...], good: Callable[[Any], bool], setting: str) -> Requirement:
+    """A value of `containerd config dump`; the first of `keys` is the plug-in."""
 
     def check(node: NodeEvidence) -> Verdict:
         if not node.containerd:
             return Verdict("unknown", f"containerd config dump: {node.raw['containerd']['err'] or 'nothing readable'}")
-        value = node.runtime(*at)
-        return holds(good(value), f"{at[0].rpartition('.')[2]} {'.'.join(at[1:])} = {_short(value)}")
+        plugin, value = keys[0].rpartition(".")[2], node.runtime(*keys)
+        return holds(good(value), f"{plugin} {'.'.join(keys[1:])} = {_short(value)}")
 
-    return Control(id_, title, severity, why, setting, check, "node", cis)
+    return Requirement(setting, check)
 
 
 def one_of(*values: str | None) -> Callable[[str | None], bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.hardening.control import Control, Verdict, holds, not_applicable
+from bmk.hardening.control import Control, Requirement, Verdict, holds, not_applicable
 from bmk.hardening.evidence import NodeEvidence
 
 # name -> value; what has no value is read for other controls
@@ -75,32 +75,31 @@ CONTROLS = (
         "The node takes no redirects and no source routes",
         "medium",
         "A neighbour could put itself between the node and the network.",
-        ", ".join(f"{k}={v}" for k, v in NETWORK.items()),
-        lambda node: _set(node, NETWORK),
+        Requirement(", ".join(f"{k}={v}" for k, v in NETWORK.items()), lambda node: _set(node, NETWORK)),
     ),
     Control(
         "node-forwarding",
         "The node forwards packets of pods",
         "low",
         "Baselines for other machines turn it off, and pods are cut off without a word.",
-        "net.ipv4.ip_forward=1",
-        lambda node: _set(node, PODS),
+        Requirement("net.ipv4.ip_forward=1", lambda node: _set(node, PODS)),
     ),
     Control(
         "node-kernel",
         "The kernel keeps its addresses and logs to itself",
         "medium",
         "What an attacker in a container reads of the kernel is the map to the hole.",
-        ", ".join(f"{k}={v}" for k, v in KERNEL.items()),
-        _kernel,
+        Requirement(", ".join(f"{k}={v}" for k, v in KERNEL.items()), _kernel),
     ),
     Control(
         "node-sshd",
         "sshd takes the deployer's key and nothing else",
         "high",
         "Passwords are guessed; a forwarded agent can be used by whoever is root on the node.",
-        "PasswordAuthentication no, KbdInteractiveAuthentication no, PermitRootLogin prohibit-password, "
-        "AllowAgentForwarding no, X11Forwarding no",
-        _sshd,
+        Requirement(
+            "PasswordAuthentication no, KbdInteractiveAuthentication no, PermitRootLogin prohibit-password, "
+            "AllowAgentForwarding no, X11Forwarding no",
+            _sshd,
+        ),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.hardening.control import Control, Verdict, at_least, flag, flags, holds, not_true, one_of
+from bmk.hardening.control import Control, Requirement, Verdict, at_least, flag, flags, holds, not_true, one_of
 from bmk.hardening.evidence import NodeEvidence
 
 _API, _CM, _SCHEDULER, _ETCD = "kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"
@@ -21,170 +21,135 @@ def _ca_of_etcd(node: NodeEvidence) -> Verdict:
 
 
 def _local(process: str, id_: str, cis: str) -> Control:
-    return flag(
+    return Control(
         id_,
         f"{process} listens on loopback only",
-        (cis,),
-        process,
-        "bind-address",
-        one_of("127.0.0.1", "::1"),
-        "--bind-address=127.0.0.1",
+        "medium",
         "Its metrics tell much, and nobody else needs them.",
+        flag(process, "bind-address", one_of("127.0.0.1", "::1"), "--bind-address=127.0.0.1"),
+        cis=(cis,),
     )
 
 
 CONTROLS = (
-    flag(
+    Control(
         "cm-gc",
         "Finished pods are cleaned up",
-        ("1.3.1",),
-        _CM,
-        "terminated-pod-gc-threshold",
-        at_least(1),
-        "--terminated-pod-gc-threshold=1000",
-        "Thousands of dead pods slow every list down.",
         "low",
+        "Thousands of dead pods slow every list down.",
+        flag(_CM, "terminated-pod-gc-threshold", at_least(1), "--terminated-pod-gc-threshold=1000"),
+        cis=("1.3.1",),
     ),
-    flag(
+    Control(
         "cm-profiling",
         "The controller manager has no profiling",
-        ("1.3.2",),
-        _CM,
-        "profiling",
-        one_of("false"),
-        "--profiling=false",
-        _PROFILE,
         "low",
+        _PROFILE,
+        flag(_CM, "profiling", one_of("false"), "--profiling=false"),
+        cis=("1.3.2",),
     ),
-    flag(
+    Control(
         "cm-credentials",
         "Each controller has its own account",
-        ("1.3.3",),
-        _CM,
-        "use-service-account-credentials",
-        one_of("true"),
-        "--use-service-account-credentials=true",
+        "medium",
         "One account for all may do everything.",
+        flag(_CM, "use-service-account-credentials", one_of("true"), "--use-service-account-credentials=true"),
+        cis=("1.3.3",),
     ),
-    flags(
+    Control(
         "cm-keys",
         "The controller manager signs with the cluster's key and names its authority",
-        ("1.3.4", "1.3.5"),
-        _CM,
-        (
-            "service-account-private-key-file",
-            "root-ca-file",
-        ),
+        "high",
         _WHO,
+        flags(_CM, "service-account-private-key-file", "root-ca-file"),
+        cis=("1.3.4", "1.3.5"),
     ),
-    flag(
+    Control(
         "cm-rotate",
         "Serving certificates of kubelets can be renewed",
-        ("1.3.6",),
-        _CM,
-        "feature-gates",
-        lambda v: "RotateKubeletServerCertificate=false" not in (v or ""),
-        "RotateKubeletServerCertificate is not off",
-        "Certificates that cannot be renewed are made to last.",
         "low",
+        "Certificates that cannot be renewed are made to last.",
+        flag(
+            _CM,
+            "feature-gates",
+            lambda v: "RotateKubeletServerCertificate=false" not in (v or ""),
+            "RotateKubeletServerCertificate is not off",
+        ),
+        cis=("1.3.6",),
     ),
     _local(_CM, "cm-local", "1.3.7"),
-    flag(
+    Control(
         "scheduler-profiling",
         "The scheduler has no profiling",
-        ("1.4.1",),
-        _SCHEDULER,
-        "profiling",
-        one_of("false"),
-        "--profiling=false",
-        _PROFILE,
         "low",
+        _PROFILE,
+        flag(_SCHEDULER, "profiling", one_of("false"), "--profiling=false"),
+        cis=("1.4.1",),
     ),
     _local(_SCHEDULER, "scheduler-local", "1.4.2"),
-    flags(
+    Control(
         "etcd-serving",
         "etcd has a certificate",
-        ("2.1",),
-        _ETCD,
-        (
-            "cert-file",
-            "key-file",
-        ),
+        "high",
         _ETCD_WHY,
+        flags(_ETCD, "cert-file", "key-file"),
+        cis=("2.1",),
     ),
-    flag(
+    Control(
         "etcd-clients",
         "etcd asks clients for a certificate",
-        ("2.2",),
-        _ETCD,
-        "client-cert-auth",
-        one_of("true"),
-        "--client-cert-auth=true",
-        _ETCD_WHY,
         "high",
+        _ETCD_WHY,
+        flag(_ETCD, "client-cert-auth", one_of("true"), "--client-cert-auth=true"),
+        cis=("2.2",),
     ),
-    flag(
+    Control(
         "etcd-auto-tls",
         "etcd makes no certificates up",
-        ("2.3",),
-        _ETCD,
-        "auto-tls",
-        not_true,
-        "no --auto-tls",
-        _ETCD_WHY,
         "high",
+        _ETCD_WHY,
+        flag(_ETCD, "auto-tls", not_true, "no --auto-tls"),
+        cis=("2.3",),
     ),
-    flags(
+    Control(
         "etcd-peer-serving",
         "etcd members have certificates for each other",
-        ("2.4",),
-        _ETCD,
-        (
-            "peer-cert-file",
-            "peer-key-file",
-        ),
+        "high",
         _ETCD_WHY,
+        flags(_ETCD, "peer-cert-file", "peer-key-file"),
+        cis=("2.4",),
     ),
-    flag(
+    Control(
         "etcd-peers",
         "etcd asks members for a certificate",
-        ("2.5",),
-        _ETCD,
-        "peer-client-cert-auth",
-        one_of("true"),
-        "--peer-client-cert-auth=true",
-        _ETCD_WHY,
         "high",
+        _ETCD_WHY,
+        flag(_ETCD, "peer-client-cert-auth", one_of("true"), "--peer-client-cert-auth=true"),
+        cis=("2.5",),
     ),
-    flag(
+    Control(
         "etcd-peer-auto-tls",
         "etcd makes no certificates up for members",
-        ("2.6",),
-        _ETCD,
-        "peer-auto-tls",
-        not_true,
-        "no --peer-auto-tls",
-        _ETCD_WHY,
         "high",
+        _ETCD_WHY,
+        flag(_ETCD, "peer-auto-tls", not_true, "no --peer-auto-tls"),
+        cis=("2.6",),
     ),
     Control(
         "etcd-ca",
         "etcd has an authority of its own",
         "high",
         "With one authority for both, every client of the API could log in to etcd.",
-        "--trusted-ca-file of etcd is not --client-ca-file of the API server",
-        _ca_of_etcd,
-        "control_plane",
-        ("2.7",),
+        Requirement(
+            "--trusted-ca-file of etcd is not --client-ca-file of the API server", _ca_of_etcd, "control_plane"
+        ),
+        cis=("2.7",),
     ),
-    flag(
+    Control(
         "etcd-tls-floor",
         "etcd speaks TLS 1.2 or newer",
-        (),
-        _ETCD,
-        "tls-min-version",
-        one_of("TLS1.2", "TLS1.3"),
-        "--tls-min-version=TLS1.2",
+        "medium",
         "Older versions can be forged.",
+        flag(_ETCD, "tls-min-version", one_of("TLS1.2", "TLS1.3"), "--tls-min-version=TLS1.2"),
     ),
 )

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from bmk.hardening.control import Control, Verdict, files, holds, not_applicable, runtime
+from bmk.hardening.control import PRIVILEGED_FILE, Control, Requirement, Verdict, files, holds, not_applicable, runtime
 from bmk.hardening.evidence import NodeEvidence
 
 _CRI, _RUNTIME = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
@@ -142,91 +142,81 @@ CONTROLS = (
         "containerd runs with the configuration that is on disk",
         "high",
         "A file that was changed after the daemon began says nothing about what is in force.",
-        "containerd.service began after the newest file in /etc/containerd",
-        _fresh,
+        Requirement("containerd.service began after the newest file in /etc/containerd", _fresh),
     ),
     Control(
         "runtime-config-schema",
         "containerd's configuration has a schema that it does not have to guess",
         "low",
         "With an older schema the sockets' tables are migrated, or silently ignored.",
-        "version = 4 (containerd 2.3 and newer), 3 (2.0 to 2.2)",
-        _schema,
+        Requirement("version = 4 (containerd 2.3 and newer), 3 (2.0 to 2.2)", _schema),
     ),
     Control(
         "runtime-config-whole",
         "containerd's configuration is one file",
         "medium",
         "A drop-in undoes any setting, and whoever reads the file does not see it.",
-        "imports = []: /etc/containerd/conf.d is not read",
-        _whole,
+        Requirement("imports = []: /etc/containerd/conf.d is not read", _whole),
     ),
     Control(
         "runtime-no-tcp",
         "containerd does not listen on the network",
         "high",
         "Neither its API nor its metrics know who is asking.",
-        "no grpc-tcp, debug or metrics address; streaming on 127.0.0.1",
-        _listens,
+        Requirement("no grpc-tcp, debug or metrics address; streaming on 127.0.0.1", _listens),
     ),
-    runtime(
+    Control(
         "runtime-stream-local",
         "Exec streams stay on loopback",
-        (_CRI, "disable_tcp_service"),
-        lambda v: v is True,
-        "disable_tcp_service = true",
+        "medium",
         "The streaming server has no authentication of its own.",
+        runtime((_CRI, "disable_tcp_service"), lambda v: v is True, "disable_tcp_service = true"),
     ),
     Control(
         "runtime-nri-locked",
         "No plug-in can connect and change containers",
         "high",
         "An NRI plug-in may add mounts, hooks and devices to any container after admission has looked at it.",
-        "disable = true, disable_connections = true, default_validator on; no /run/nri/nri.sock",
-        _nri,
+        Requirement("disable = true, disable_connections = true, default_validator on; no /run/nri/nri.sock", _nri),
     ),
-    runtime(
+    Control(
         "runtime-no-criu",
         "Containers cannot be checkpointed",
-        (_RUNTIME, "enable_criu"),
-        lambda v: v in (False, None),
-        "enable_criu = false",
-        "A checkpoint has all memory of a container in a file, secrets included.",
         "low",
+        "A checkpoint has all memory of a container in a file, secrets included.",
+        runtime((_RUNTIME, "enable_criu"), lambda v: v in (False, None), "enable_criu = false"),
     ),
-    runtime(
+    Control(
         "runtime-image-volumes",
         "Images cannot declare volumes of their own",
-        (_RUNTIME, "ignore_image_defined_volumes"),
-        lambda v: v is True,
-        "ignore_image_defined_volumes = true",
-        "A VOLUME of an image is writable space that no pod asked for, also below a read-only root.",
         "low",
+        "A VOLUME of an image is writable space that no pod asked for, also below a read-only root.",
+        runtime((_RUNTIME, "ignore_image_defined_volumes"), lambda v: v is True, "ignore_image_defined_volumes = true"),
     ),
-    runtime(
+    Control(
         "runtime-unprivileged-net",
         "Containers need no capability for ping and port 80",
-        (_RUNTIME, "enable_unprivileged_ports"),
-        lambda v: v is True,
-        "enable_unprivileged_ports = true, enable_unprivileged_icmp = true",
-        "Without it images ask for NET_RAW and NET_BIND_SERVICE back.",
         "low",
+        "Without it images ask for NET_RAW and NET_BIND_SERVICE back.",
+        runtime(
+            (_RUNTIME, "enable_unprivileged_ports"),
+            lambda v: v is True,
+            "enable_unprivileged_ports = true, enable_unprivileged_icmp = true",
+        ),
     ),
     Control(
         "runtime-cgroup",
         "Containers are in systemd's cgroups, version 2",
         "medium",
         "Two managers of one tree undo each other's limits.",
-        "SystemdCgroup = true; kubelet cgroupDriver: systemd, failCgroupV1: true",
-        _systemd,
+        Requirement("SystemdCgroup = true; kubelet cgroupDriver: systemd, failCgroupV1: true", _systemd),
     ),
     Control(
         "runtime-image-verifier",
         "The directory of image verifiers is root's, and nothing goes around it",
         "medium",
         "An empty directory admits every image; a setting that falls back to the old way of pulling skips verifiers.",
-        "bin_dir = '/etc/containerd/image-verifier' (0700); nothing that pulls the old way",
-        _verifier,
+        Requirement("bin_dir = '/etc/containerd/image-verifier' (0700); nothing that pulls the old way", _verifier),
         cis=("5.5.1",),
     ),
     Control(
@@ -234,39 +224,38 @@ CONTROLS = (
         "Images come from the data center's mirror, which proves itself; the sandbox image is pinned",
         "high",
         "kubeadm names images by tags: who answers for the registry runs what he likes on a control plane.",
-        "hosts.toml: https with ca = registry.crt, for every registry; pinned_images.sandbox from there by digest",
-        _pinned,
+        Requirement(
+            "hosts.toml: https with ca = registry.crt, for every registry; pinned_images.sandbox from there by digest",
+            _pinned,
+        ),
     ),
     Control(
         "runtime-lsm",
         "Containers are confined by AppArmor or SELinux where the kernel has it",
         "medium",
         "The last wall when a container escapes its namespaces.",
-        "disable_apparmor = false; enable_selinux = true where SELinux enforces",
-        _apparmor,
+        Requirement("disable_apparmor = false; enable_selinux = true where SELinux enforces", _apparmor),
         cis=("5.6.3",),
     ),
-    files(
+    Control(
         "runtime-root",
         "Images and container roots are for root only",
-        (),
-        ["/var/lib/containerd"],
-        0o700,
-        why="Layers hold files of every user id, set-uid programs among them.",
+        "medium",
+        "Layers hold files of every user id, set-uid programs among them.",
+        files("/var/lib/containerd", mode=0o700),
     ),
-    files(
+    Control(
         "runtime-state",
         "The runtime's state directory can be entered, not listed",
-        (),
-        ["/run/containerd"],
-        0o711,
-        why="0700 would break pods with user namespaces; more than 0711 shows what runs.",
+        "medium",
+        "0700 would break pods with user namespaces; more than 0711 shows what runs.",
+        files("/run/containerd", mode=0o711),
     ),
-    files(
+    Control(
         "runtime-config-files",
         "containerd's configuration is root's",
-        (),
-        ["/etc/containerd/*.toml", "/etc/containerd/*.json", "/etc/containerd/certs.d/*/hosts.toml"],
-        0o640,
+        "medium",
+        PRIVILEGED_FILE,
+        files("/etc/containerd/*.toml", "/etc/containerd/*.json", "/etc/containerd/certs.d/*/hosts.toml", mode=0o640),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bmk.hardening.control import Control, Verdict, holds, not_applicable
+from bmk.hardening.control import Control, Requirement, Verdict, holds, not_applicable
 from bmk.hardening.evidence import NodeEvidence
 
 SPEC = "/etc/containerd/base-spec.json"
@@ -70,8 +70,9 @@ CONTROLS = (
         "Containers get no raw sockets, device nodes or audit records by default",
         "high",
         "Raw sockets forge ARP and DNS answers for every pod of the node.",
-        f"base_runtime_spec without {', '.join(DROPPED)} in bounding, permitted and effective",
-        _capabilities,
+        Requirement(
+            f"base_runtime_spec without {', '.join(DROPPED)} in bounding, permitted and effective", _capabilities
+        ),
         cis=("5.2.8", "5.2.9"),
         relax="a pod that needs one asks for it (capabilities.add), where Pod Security lets it",
     ),
@@ -80,16 +81,19 @@ CONTROLS = (
         "Open files of a container are limited",
         "low",
         "With infinity, programs that close all descriptors hang, and one pod can use up the kernel's table.",
-        "RLIMIT_NOFILE soft and hard in the base specification, at most 1048576; no LimitNOFILE=infinity",
-        _nofile,
+        Requirement(
+            "RLIMIT_NOFILE soft and hard in the base specification, at most 1048576; no LimitNOFILE=infinity", _nofile
+        ),
     ),
     Control(
         "container-no-new-privileges",
         "The base specification allows no new privileges",
         "medium",
         "A set-uid program of an image makes root of any user.",
-        "noNewPrivileges: true in the base specification; pods decide by allowPrivilegeEscalation",
-        _no_new_privileges,
+        Requirement(
+            "noNewPrivileges: true in the base specification; pods decide by allowPrivilegeEscalation",
+            _no_new_privileges,
+        ),
         cis=("5.2.6",),
     ),
     Control(
@@ -97,7 +101,8 @@ CONTROLS = (
         "Pods can have user namespaces",
         "medium",
         "hostUsers: false is the way out for images that insist on root: their 0 is nobody on the host.",
-        "kernel 6.3 or newer, user.max_user_namespaces above 0, kubelet userNamespaces.idsPerPod",
-        _user_namespaces,
+        Requirement(
+            "kernel 6.3 or newer, user.max_user_namespaces above 0, kubelet userNamespaces.idsPerPod", _user_namespaces
+        ),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from bmk.hardening import apiserver
 from bmk.hardening.accounts import owned_at
-from bmk.hardening.control import Control, Verdict, files, holds, not_applicable
+from bmk.hardening.control import PRIVILEGED_FILE, Control, Requirement, Verdict, files, holds, not_applicable
 from bmk.hardening.evidence import NodeEvidence
 
 _MANIFESTS, _PKI = "/etc/kubernetes/manifests", "/etc/kubernetes/pki"
@@ -14,25 +14,24 @@ _STALE = 2  # seconds
 
 
 def _manifest(id_: str, component: str, cis: tuple[str, ...]) -> Control:
-    return files(
+    return Control(
         id_,
         f"The manifest of {component} is root's",
-        cis,
-        [f"{_MANIFESTS}/{component}.yaml"],
-        scope="control_plane",
-        why="Whoever writes here starts privileged containers.",
+        "medium",
+        "Whoever writes here starts privileged containers.",
+        files(f"{_MANIFESTS}/{component}.yaml", scope="control_plane"),
+        cis=cis,
     )
 
 
 def _kubeconfig(id_: str, title: str, cis: tuple[str, ...], *names: str) -> Control:
-    return files(
+    return Control(
         id_,
         title,
-        cis,
-        [f"/etc/kubernetes/{name}.conf" for name in names],
-        scope="control_plane",
-        severity="high",
-        why="Whoever reads it is that component, or the administrator.",
+        "high",
+        "Whoever reads it is that component, or the administrator.",
+        files(*(f"/etc/kubernetes/{name}.conf" for name in names), scope="control_plane"),
+        cis=cis,
     )
 
 
@@ -117,15 +116,13 @@ CONTROLS = (
     _manifest("manifest-cm", "kube-controller-manager", ("1.1.3", "1.1.4")),
     _manifest("manifest-scheduler", "kube-scheduler", ("1.1.5", "1.1.6")),
     _manifest("manifest-etcd", "etcd", ("1.1.7", "1.1.8")),
-    files(
+    Control(
         "etcd-data",
         "etcd's data is for etcd only",
-        ("1.1.11", "1.1.12"),
-        ["/var/lib/etcd"],
-        0o700,
-        "control_plane",
         "high",
         "Every secret of the cluster is in it.",
+        files("/var/lib/etcd", mode=0o700, scope="control_plane"),
+        cis=("1.1.11", "1.1.12"),
     ),
     _kubeconfig(
         "kubeconfig-admin", "The administrator's kubeconfigs are root's", ("1.1.13", "1.1.14"), "admin", "super-admin"
@@ -144,97 +141,90 @@ CONTROLS = (
         "Keys and certificates are root's, or of the one program that reads them",
         "high",
         "Who owns the authority's key is the cluster.",
-        "/etc/kubernetes/pki: root:root, but keys that a program of the control plane uses",
-        _pki_owner,
-        "control_plane",
-        ("1.1.19",),
+        Requirement(
+            "/etc/kubernetes/pki: root:root, but keys that a program of the control plane uses",
+            _pki_owner,
+            "control_plane",
+        ),
+        cis=("1.1.19",),
     ),
-    files(
+    Control(
         "pki-certificates",
         "Certificates are written by root only",
-        ("1.1.20",),
-        [f"{_PKI}/*.crt", f"{_PKI}/etcd/*.crt"],
-        0o644,
-        "control_plane",
+        "medium",
+        PRIVILEGED_FILE,
+        files(f"{_PKI}/*.crt", f"{_PKI}/etcd/*.crt", mode=0o644, scope="control_plane"),
+        cis=("1.1.20",),
     ),
-    files(
+    Control(
         "pki-keys",
         "A key is read by root and the one program that uses it",
-        ("1.1.21",),
-        [f"{_PKI}/*.key", f"{_PKI}/etcd/*.key"],
-        0o600,
-        "control_plane",
         "high",
+        PRIVILEGED_FILE,
+        files(f"{_PKI}/*.key", f"{_PKI}/etcd/*.key", scope="control_plane"),
+        cis=("1.1.21",),
     ),
-    files(
+    Control(
         "api-files",
         "What the API server is started with is for it only",
-        (),
-        [f"{apiserver.DIRECTORY}/*"],
-        0o600,
-        "control_plane",
         "high",
         "The key of all secrets at rest is among it.",
+        files(f"{apiserver.DIRECTORY}/*", scope="control_plane"),
     ),
-    files(
+    Control(
         "audit-files",
         "Audit logs are read by root and the API server only",
-        (),
-        [apiserver.AUDIT_LOGS, f"{apiserver.AUDIT_LOGS}/*.log"],
-        0o700,
-        "control_plane",
         "medium",
         "They tell who does what; an attacker would like to edit them.",
+        files(apiserver.AUDIT_LOGS, f"{apiserver.AUDIT_LOGS}/*.log", mode=0o700, scope="control_plane"),
     ),
     Control(
         "api-files-live",
         "The API server runs with the files that are on disk",
         "high",
         "Admission and audit policy are read at its start only.",
-        "kube-apiserver began after admission.yaml and audit-policy.yaml",
-        _stale,
-        "control_plane",
+        Requirement("kube-apiserver began after admission.yaml and audit-policy.yaml", _stale, "control_plane"),
     ),
     Control(
         "api-encryption-providers",
         "Secrets are written with a real cipher",
         "high",
         "With identity first, encryption is on and nothing is encrypted.",
-        "secretbox first, identity only to read what is old",
-        _providers,
-        "control_plane",
-        ("1.2.28",),
+        Requirement("secretbox first, identity only to read what is old", _providers, "control_plane"),
+        cis=("1.2.28",),
     ),
     Control(
         "audit-policy",
         "There is an audit policy",
         "medium",
         "Without one the log stays empty.",
-        f"{apiserver.DIRECTORY}/audit-policy.yaml",
-        _policy,
-        "control_plane",
-        ("3.2.1",),
+        Requirement(f"{apiserver.DIRECTORY}/audit-policy.yaml", _policy, "control_plane"),
+        cis=("3.2.1",),
     ),
     Control(
         "audit-concerns",
         "The audit policy has what matters and no secret",
         "medium",
         "Who looked at secrets, who changed workloads, who went into pods: and never a secret's content.",
-        "Metadata for secrets, config maps, token reviews; Request for changes of workloads; exec, port-forward",
-        _concerns,
-        "control_plane",
-        ("3.2.2",),
+        Requirement(
+            "Metadata for secrets, config maps, token reviews; Request for changes of workloads; exec, port-forward",
+            _concerns,
+            "control_plane",
+        ),
+        cis=("3.2.2",),
     ),
     Control(
         "pod-security",
         "Pod Security is on, with its version pinned",
         "high",
         "An unpinned version changes what is admitted with the next upgrade of the API server.",
-        "AdmissionConfiguration: enforce as in dc.yml (restricted by default), versions of the cluster's minor, "
-        "named exemptions",
-        _admission,
-        "control_plane",
-        ("5.2.1", "5.2.2", "5.2.3", "5.2.4", "5.2.5", "5.2.6", "5.2.7", "5.2.10", "5.2.11", "5.2.12", "5.6.3"),
-        "hardening.pod_security.enforce and .exempt in dc.yml, or a namespace's own labels",
+        Requirement(
+            "AdmissionConfiguration: enforce as in dc.yml (restricted by default), versions of the cluster's minor, "
+            "named exemptions",
+            _admission,
+            "control_plane",
+        ),
+        cis=("5.2.1", "5.2.2", "5.2.3", "5.2.4", "5.2.5", "5.2.6", "5.2.7", "5.2.10", "5.2.11", "5.2.12", "5.6.3"),
+        relax="hardening.pod_security.enforce and .exempt in dc.yml, or a namespace's own labels",
     ),
 )

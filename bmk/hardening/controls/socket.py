@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmk.hardening.control import Control, Verdict, holds
+from bmk.hardening.control import Control, Requirement, Verdict, holds
 from bmk.hardening.evidence import NodeEvidence
 
 _GRPC, _TTRPC = "/run/containerd/containerd.sock", "/run/containerd/containerd.sock.ttrpc"
@@ -29,8 +29,7 @@ def _group(path: str, plugin: str) -> Control:
         f"containerd's {name} socket belongs to a system group without members",
         "high",
         _WHY,
-        f"[plugins.'{plugin}'] gid = that of bmk-cri; mode 0660",
-        check,
+        Requirement(f"[plugins.'{plugin}'] gid = that of bmk-cri; mode 0660", check),
         relax="nobody needs to be in the group: root is enough for every tool on a node",
     )
 
@@ -50,7 +49,6 @@ CONTROLS = (
         "An unprivileged user cannot connect to the runtime",
         "high",
         _WHY,
-        "what user 65534 gets from connect(): EACCES",
-        _refused,
+        Requirement("what user 65534 gets from connect(): EACCES", _refused),
     ),
 )

@@ -26,7 +26,7 @@ def test_every_control_of_a_node_is_broken_somewhere() -> None:
 
     What a container does not have (MACHINE) is broken on a machine (tests/machines/planted).
     """
-    nodes = {control.id for control in CONTROLS if control.scope != "cluster"}
+    nodes = {control.id for control in CONTROLS if control.requirement.scope != "cluster"}
     broken = [b.control for b in (*NODE, *MACHINE)] + [*PODS, *GROUPS, "audit-policy"]
     assert sorted(broken) == sorted(nodes)
 

@@ -57,7 +57,7 @@ def test_every_control_is_explained() -> None:
     """No two share an id, and each says what, why and how; what it prints is for people."""
     assert len(BY_ID) == len(CONTROLS)
     for control in CONTROLS:
-        assert min(len(control.title), len(control.why), len(control.setting)) > 5, control.id
+        assert min(len(control.title), len(control.why), len(control.requirement.setting)) > 5, control.id
 
 
 def test_every_id_of_cis_is_a_controls_or_has_a_reason() -> None:
@@ -273,7 +273,7 @@ ELSEWHERE = {"runtime-cgroup", "node-kernel", "kubelet-kernel-defaults", "kubele
 
 def test_every_control_of_a_node_has_a_negative_test() -> None:
     """A control that nobody ever saw failing is a hope."""
-    nodes = {c.id for c in CONTROLS if c.scope != "cluster"}
+    nodes = {c.id for c in CONTROLS if c.requirement.scope != "cluster"}
     assert nodes - set(BREAKS) == ELSEWHERE
 
 
@@ -300,7 +300,7 @@ def test_evidence_that_lost_a_part_never_crashes_nor_passes(data: st.DataObject)
     key = data.draw(st.sampled_from(sorted(raw)))
     raw[key] = data.draw(st.sampled_from([None, {}, [], "x", 3]))
     results = list(assess_node(NodeEvidence("cp-1", "control_plane", raw), ()))
-    assert len(results) == sum(c.scope != "cluster" for c in CONTROLS)
+    assert len(results) == sum(c.requirement.scope != "cluster" for c in CONTROLS)
     assert all(r.state in ("pass", "fail", "na", "unknown") for r in results)
 
 

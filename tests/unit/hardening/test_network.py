@@ -36,7 +36,7 @@ def seen() -> ClusterEvidence:
 
 
 def judged(seen: ClusterEvidence, control: str = "network-policy") -> tuple[str, str]:
-    verdict = BY_ID[control].check(seen)
+    verdict = BY_ID[control].requirement.check(seen)
     return verdict.state, verdict.seen
 
 
