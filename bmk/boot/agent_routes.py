@@ -35,7 +35,7 @@ _UNPROVEN = json_reply(409, {"reason": "the report does not prove the install: b
 
 
 async def admit(
-    context: RequestContext, asker: Client, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]
+    context: RequestContext, client: Client, grant_id: str, sent: Sent, handle: Callable[[], Awaitable[Reply]]
 ) -> Reply:
     """Nothing is read before it is proven, where the grant asks for it; then the answer is proven too."""
     try:
@@ -45,42 +45,42 @@ async def admit(
     try:
         key = check(Nonces.of(context.reader), grant, sent)
     except NotYet:
-        text = f"asks before its secret was read from the host's console: {context.whence(asker.client)}"
-        await context.overhear("attest.unheard", text, context.dc.hosts.get(grant.host), asker.client)
+        text = f"asks before its secret was read from the host's console: {context.describe_client(client.address)}"
+        await context.tell_limited("attest.unheard", text, context.dc.hosts.get(grant.host), client.address)
         return _NOT_YET
     except Unproven as error:
-        error.what = f"{error.what}: {context.whence(asker.client)}"
-        return await refused(context, asker, grant_id, error, "attest.refused")
+        error.what = f"{error.what}: {context.describe_client(client.address)}"
+        return await refused(context, client, grant_id, error, "attest.refused")
     return proven(await handle(), key, sent)
 
 
-async def claim(context: RequestContext, asker: Client, grant_id: str, said: Claim | None) -> Reply:
+async def claim(context: RequestContext, client: Client, grant_id: str, said: Claim | None) -> Reply:
     """Facts against a spec, once, for the machine of the grant; the same claim again is answered the same."""
     try:
         if said is None:
             raise PreflightRefused("the claim cannot be read", hint="is the ramdisk of this version of bmk?")
         grant = grants.get(context.reader, grant_id)
-        host = _checked(context, asker, grant, said)
+        host = _checked(context, client, grant, said)
         if grant.attest == "tpm":
             measured.check(said.evidence, Nonces.of(context.reader).get(grant_id), grant)
         spec = install_spec(
             host, grant, context.artifacts(), InstallServer(context.dc.name, context.url, _keys(context, host))
         )
-        taken = Taken(asker.client, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
-        before = await context.recorder.run(lambda journal: _claimed(journal, grant, said, taken, context.now()))
+        taken = Taken(client.address, json.dumps(said.facts(), sort_keys=True), json.dumps(spec, sort_keys=True))
+        before = await context.writer.run(lambda journal: _claimed(journal, grant, said, taken, context.now()))
     except PreflightRefused as error:
-        return await refused(context, asker, grant_id, error)
+        return await refused(context, client, grant_id, error)
     return Reply(200, before.spec.encode(), "application/json")
 
 
-def _checked(context: RequestContext, asker: Client, grant: Grant, said: Claim) -> Host:
+def _checked(context: RequestContext, client: Client, grant: Grant, said: Claim) -> Host:
     """The host of the grant, if this is it that asks. PreflightRefused says why not."""
     host = context.dc.hosts.get(grant.host)
     if host is None:
         raise PreflightRefused("the host is not in the data center file any more", where=grant.host)
     if grant.claimed is not None:
         return host  # grants.claim() lets nobody in but the claimer, who says again what was checked then
-    own_address = context.speaks_for(asker.client, host)
+    own_address = context.speaks_for(client.address, host)
     facts = BootFacts(said.macs, said.uuid, said.serial, complete=True, own_address=own_address)
     decision = decide(facts, grant, context.now())
     if not isinstance(decision, Install):
@@ -109,15 +109,15 @@ def _claimed(journal: Journal, grant: Grant, said: Claim, taken: Taken, now: flo
     return before
 
 
-async def events(context: RequestContext, asker: Client, grant_id: str, said: list[Any] | None) -> Reply:
+async def events(context: RequestContext, client: Client, grant_id: str, said: list[Any] | None) -> Reply:
     """A list of {kind, text, level, data} from the one who claimed the grant, while it is open."""
-    grant = grants.claimant(context.reader, grant_id, asker.token, asker.client)
+    grant = grants.claimant(context.reader, grant_id, client.token, client.address)
     if grant is None or not grant.open_at(context.now()):
-        return await _no_claimer(context, asker, grant_id)
+        return await _no_claimer(context, client, grant_id)
     if said is None:
         return _UNREADABLE
     found = [_event(grant, one, context.now()) for one in said]
-    await context.recorder.run(lambda journal: journal.extend(found))
+    await context.writer.run(lambda journal: journal.extend(found))
     return json_reply(200, {"stored": len(found)})
 
 
@@ -130,19 +130,19 @@ def _event(grant: Grant, one: Any, now: float) -> Event:
     return Event("agent", told.kind, told.text, grant.host, level=told.level, data={**data, "grant": grant.id}, at=now)
 
 
-async def done(context: RequestContext, asker: Client, grant_id: str, said: Done | None) -> Reply:
+async def done(context: RequestContext, client: Client, grant_id: str, said: Done | None) -> Reply:
     """The proof of an install. It spends the grant; the same report again is answered the same for a while."""
-    grant, now = grants.claimant(context.reader, grant_id, asker.token, asker.client), context.now()
+    grant, now = grants.claimant(context.reader, grant_id, client.token, client.address), context.now()
     if grant is not None and grant.ended_as("spent", now):
         return json_reply(200, {"outcome": "spent"})
     if grant is None or not grant.may_finish(now):
-        return await _no_claimer(context, asker, grant_id)
+        return await _no_claimer(context, client, grant_id)
     problem = "it cannot be read" if said is None else _problem(grant, said)
     if said is None or problem:
         await _end(context, grant, FailureReport(what=f"the report does not prove the install: {problem}"))
         return _UNPROVEN
-    if not await context.recorder.run(lambda journal: _installed(journal, grant, said, now)):
-        return await _no_claimer(context, asker, grant_id)
+    if not await context.writer.run(lambda journal: _installed(journal, grant, said, now)):
+        return await _no_claimer(context, client, grant_id)
     return json_reply(200, {"outcome": "spent"})
 
 
@@ -181,13 +181,13 @@ def _installed(journal: Journal, grant: Grant, report: Done, now: float) -> bool
     return finished
 
 
-async def failed(context: RequestContext, asker: Client, grant_id: str, said: FailureReport | None) -> Reply:
+async def failed(context: RequestContext, client: Client, grant_id: str, said: FailureReport | None) -> Reply:
     """The ramdisk gave up: what and why. The grant is over; the machine stays reachable for a look."""
-    grant, now = grants.claimant(context.reader, grant_id, asker.token, asker.client), context.now()
+    grant, now = grants.claimant(context.reader, grant_id, client.token, client.address), context.now()
     if grant is not None and grant.ended_as("failed", now):
         return json_reply(200, {"outcome": "failed"})
     if grant is None or not grant.open_at(now):
-        return await _no_claimer(context, asker, grant_id)
+        return await _no_claimer(context, client, grant_id)
     await _end(context, grant, said or FailureReport(what="the ramdisk gave up with words that cannot be read"))
     return json_reply(200, {"outcome": "failed"})
 
@@ -203,16 +203,16 @@ async def _end(context: RequestContext, grant: Grant, said: FailureReport) -> No
             if grants.end(journal, grant.id, "failed", now):
                 journal.append(told)
 
-    await context.recorder.run(end)
+    await context.writer.run(end)
 
 
-async def _no_claimer(context: RequestContext, asker: Client, grant_id: str) -> Reply:
+async def _no_claimer(context: RequestContext, client: Client, grant_id: str) -> Reply:
     what = "this is not the address and the token of the grant's claim, or the grant is over"
-    return await refused(context, asker, grant_id, PreflightRefused(what, where=grant_id))
+    return await refused(context, client, grant_id, PreflightRefused(what, where=grant_id))
 
 
 async def refused(
-    context: RequestContext, asker: Client, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
+    context: RequestContext, client: Client, grant_id: str, error: PreflightRefused, kind: str = "agent.refused"
 ) -> Reply:
     """One text for the machine, all of it for the journal."""
     try:
@@ -220,5 +220,5 @@ async def refused(
     except PreflightRefused:
         host = None
     data = {"level": "warning", "hint": error.hint, "grant": grant_id if host else None}
-    await context.overhear(kind, f"refused: {error.what}", host, asker.client, **data)
+    await context.tell_limited(kind, f"refused: {error.what}", host, client.address, **data)
     return _REFUSED

@@ -54,12 +54,12 @@ def application(context: RequestContext) -> Router:
 
 async def _boot(context: RequestContext, request: Request) -> Reply:
     query = request.scope["query_string"].decode("latin-1")
-    return await routes.boot(context, _asker(request), BootQuestion.model_validate(dict(parse_qsl(query))))
+    return await routes.boot(context, _client(request), BootQuestion.model_validate(dict(parse_qsl(query))))
 
 
 async def _authorize(context: RequestContext, request: Request) -> Reply:
     return await routes.authorize(
-        context, _asker(request), FileQuestion.read(request.headers.get("x-original-uri", ""))
+        context, _client(request), FileQuestion.read(request.headers.get("x-original-uri", ""))
     )
 
 
@@ -70,7 +70,7 @@ async def _challenge(context: RequestContext, request: Request) -> Reply:
         said = Challenge.validate_json(await _body(request))
     except ValidationError:
         said = None
-    return await challenge(context, _asker(request), grant, said)
+    return await challenge(context, _client(request), grant, said)
 
 
 def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[BaseModel] | TypeAdapter[Any]) -> Answer:
@@ -79,21 +79,21 @@ def _agent(verb: str, handler: Callable[..., Awaitable[Reply]], model: type[Base
 
     async def answer(context: RequestContext, request: Request) -> Reply:
         sent = Sent(verb, await _body(request), request.headers.get(HEADER, ""))
-        asker, grant = _asker(request), request.path_params["grant"][:64]
+        client, grant = _client(request), request.path_params["grant"][:64]
 
         async def handle() -> Reply:
             try:
                 said = read(sent.body)
             except ValidationError:
                 said = None
-            return await handler(context, asker, grant, said)
+            return await handler(context, client, grant, said)
 
-        return await agent_routes.admit(context, asker, grant, sent, handle)
+        return await agent_routes.admit(context, client, grant, sent, handle)
 
     return answer
 
 
-def _asker(request: Request) -> Client:
+def _client(request: Request) -> Client:
     """nginx is the only one who may say which address asks, and the only one who can connect."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return Client(request.headers.get("x-real-ip", ""), token.strip() if scheme.lower() == "bearer" else "")
@@ -117,10 +117,10 @@ class _Endpoint:
     """An ASGI application of one route."""
 
     def __init__(self, context: RequestContext, answer: Answer) -> None:
-        self._desk, self._answer = context, answer
+        self._context, self._answer = context, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        reply = await _guarded(self._desk, Request(scope, receive, send), self._answer)
+        reply = await _guarded(self._context, Request(scope, receive, send), self._answer)
         kind = reply.kind if reply.body else None
         await Response(reply.body, reply.status, dict(reply.headers), kind)(scope, receive, send)
 

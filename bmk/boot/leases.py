@@ -76,7 +76,7 @@ class LeaseWatch:
         news = [_event(lease, context.now()) for lease in sorted(found - self._told, key=lambda one: one.address)]
         self._told = found
         if news:
-            await context.recorder.run(lambda journal: journal.extend(news))
+            await context.writer.run(lambda journal: journal.extend(news))
 
     def _read(self) -> str:
         try:

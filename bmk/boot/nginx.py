@@ -46,12 +46,12 @@ http {{
         127.0.0.0/8 0;
         {address} 0;
     }}
-    map $bmk_limited $bmk_asker {{
+    map $bmk_limited $bmk_client {{
         1 $binary_remote_addr;
         default "";
     }}
-    limit_req_zone $bmk_asker zone=bmk_questions:10m rate=20r/s;
-    limit_conn_zone $bmk_asker zone=bmk_connections:10m;
+    limit_req_zone $bmk_client zone=bmk_questions:10m rate=20r/s;
+    limit_conn_zone $bmk_client zone=bmk_connections:10m;
 
     client_body_temp_path "{boot}/nginx-body";
     proxy_temp_path "{boot}/nginx-proxy";

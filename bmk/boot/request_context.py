@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.boot.dnsmasq import base_url
-from bmk.boot.fold import Fold
+from bmk.boot.event_limit import EventLimit
 from bmk.boot.journal_writer import JournalWriter
 from bmk.boot.neighbours import Neighbours
 from bmk.boot.spec import Artifacts
@@ -28,9 +28,9 @@ class RequestContext:
     dc: DataCenter
     state: Path
     reader: Journal
-    recorder: JournalWriter
+    writer: JournalWriter
     now: Callable[[], float] = time.time
-    fold: Fold[tuple[str | None, bool]] = field(default_factory=Fold)
+    limit: EventLimit[tuple[str | None, bool]] = field(default_factory=EventLimit)
     neighbours: Neighbours = field(default_factory=Neighbours)
     _by_mac: dict[str, Host] = field(default_factory=dict)
     _by_address: dict[str, Host] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class RequestContext:
         mac = self.neighbours.mac(client)
         return client == str(host.address) if mac is None else mac in {nic.mac for nic in host.nics}
 
-    def whence(self, client: str) -> str:
+    def describe_client(self, client: str) -> str:
         """Where a request came from, in words."""
         mac = self.neighbours.mac(client)
         return f"from {client or 'nowhere'}, " + (f"MAC {mac}" if mac else "whose MAC the boot server cannot see")
@@ -93,12 +93,12 @@ class RequestContext:
     async def tell(self, kind: str, text: str, host: str | None, **data: Any) -> None:
         """Journal what a machine asked for over HTTP and what it was answered. `level` in data is the event's."""
         level = data.pop("level", "info")
-        await self.recorder.tell(Event("http", kind, text, host=host, level=level, data=data, at=self.now()))
+        await self.writer.tell(Event("http", kind, text, host=host, level=level, data=data, at=self.now()))
 
-    async def overhear(self, kind: str, text: str, host: Host | None, client: str, **data: Any) -> None:
+    async def tell_limited(self, kind: str, text: str, host: Host | None, client: str, **data: Any) -> None:
         """Like `tell`, for requests that need no proof: repetitions within a minute are only counted. Requests from the
         host's address have a limit of their own, so that others who name the host cannot use it up.
         """
         name, own = (None, False) if host is None else (host.name, self.speaks_for(client, host))
-        if self.fold.worth_telling((name, own), (kind, text, client, data.get("mac"), data.get("grant")), self.now()):
+        if self.limit.admits((name, own), (kind, text, client, data.get("mac"), data.get("grant")), self.now()):
             await self.tell(kind, text, name, client=client, **data)

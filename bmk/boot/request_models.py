@@ -53,9 +53,9 @@ SigningKey = Annotated[Public, _key(SIGNER.read)]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks. `client`: its address, as nginx reports it; `token`: the bearer token, empty when it sent none."""
+    """Who asks. `address`: as nginx reports it; `token`: the bearer token, empty when it sent none."""
 
-    client: str
+    address: str
     token: str = ""
 
 

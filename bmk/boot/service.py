@@ -33,17 +33,17 @@ async def run(context: RequestContext, listen: str, reload: Callable[[], DataCen
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await context.recorder.run(lambda journal: grants.expire(journal, context.now()))
-    await context.recorder.tell(
+    await context.writer.run(lambda journal: grants.expire(journal, context.now()))
+    await context.writer.tell(
         Event("bmk", "boot.started", f"the boot service of {context.dc.name} listens on {listen}")
     )
-    supervisor = TaskSupervisor(context.recorder, context.now)
+    supervisor = TaskSupervisor(context.writer, context.now)
     beside = loop.create_task(supervisor.run(tasks(context, reload)))
     await http.serve(application(context), listen, stop)
     beside.cancel()
     await asyncio.gather(beside, return_exceptions=True)
     await supervisor.close()
-    context.recorder.close()
+    context.writer.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

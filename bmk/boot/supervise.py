@@ -63,7 +63,7 @@ def read_state(journal: Journal) -> ServiceState | None:
 class TaskSupervisor:
     """Keeps tasks running until cancelled. `now` in epoch seconds; `pause` waits (seconds)."""
 
-    recorder: JournalWriter
+    writer: JournalWriter
     now: Callable[[], float] = time.time
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     states: dict[str, TaskState] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class TaskSupervisor:
 
     async def close(self) -> None:
         """Remove the record: the service was stopped properly."""
-        await self.recorder.run(lambda journal: journal.forget(OWNER, KEY))
+        await self.writer.run(lambda journal: journal.forget(OWNER, KEY))
 
     async def _keep(self, name: str, work: Work) -> None:
         state, wait = self.states.setdefault(name, TaskState()), _FIRST
@@ -105,13 +105,13 @@ class TaskSupervisor:
 
     async def _try(self, work: Callable[[Journal], Any]) -> None:
         try:
-            await self.recorder.run(work)
+            await self.writer.run(work)
         except Exception as error:
             sys.stderr.write(f"bmk: the journal cannot be written: {type(error).__name__}: {error}\n")
 
     async def _beat(self) -> None:
         while True:
-            await self.recorder.run(self._record)
+            await self.writer.run(self._record)
             await self.pause(BEAT)
 
     def _record(self, journal: Journal) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bmk.boot import grants
 from bmk.boot.dhcplog import DhcpLine, Tail, parse
-from bmk.boot.fold import Fold
+from bmk.boot.event_limit import EventLimit
 from bmk.boot.leases import LeaseWatch
 from bmk.boot.nonces import Nonces
 from bmk.boot.request_context import RequestContext
@@ -22,7 +22,7 @@ from bmk.errors import BmkError
 from bmk.journal import Event, Journal
 
 _EVERY = 0.25  # seconds between looks at the log
-_SELDOM = 2.0  # seconds between looks at grants, at the data center's files, and at what was folded
+_SELDOM = 2.0  # seconds between looks at grants, at the data center's files, and at what was only counted
 _DHCP_EACH = 100  # messages of one host that are journaled in a minute: a boot has about twenty
 
 Stamp = frozenset[tuple[str, int, int, int]]
@@ -52,11 +52,11 @@ async def _expire(context: RequestContext) -> None:
         grants.expire(journal, context.now())
         Nonces.of(journal).sweep(journal, context.now())
 
-    await context.recorder.run(over)
+    await context.writer.run(over)
 
 
 async def _tell_repeats(context: RequestContext) -> None:
-    for (host, _), count in context.fold.over(context.now()):
+    for (host, _), count in context.limit.roll_over(context.now()):
         text = f"{count} more questions within a minute were only counted"
         await context.tell("boot.repeated", text, host, level="warning", count=count)
 
@@ -71,30 +71,32 @@ class DhcpWatch:
 
     context: RequestContext
     tail: Tail
-    _strangers: Fold[str | None] = field(default_factory=Fold)
-    _hosts: Fold[str | None] = field(default_factory=lambda: Fold(most=_DHCP_EACH))
+    _strangers: EventLimit[str | None] = field(default_factory=EventLimit)
+    _hosts: EventLimit[str | None] = field(default_factory=lambda: EventLimit(most=_DHCP_EACH))
 
     async def look(self) -> None:
         """Journal what was logged since the last look."""
         events = [event for line in self.tail.lines() if (entry := parse(line)) and (event := self._event(entry))]
-        events += self._folded()
+        events += self._repeats()
         place = {"inode": self.tail.inode, "offset": self.tail.complete}
         if events:
-            await self.context.recorder.run(lambda journal: _store(journal, events, place))
+            await self.context.writer.run(lambda journal: _store(journal, events, place))
 
     def _event(self, entry: DhcpLine) -> Event | None:
         host = self.context.host_by_mac(entry.mac) if entry.mac else None
         host = host or (self.context.host_by_address(entry.address) if entry.address and not entry.mac else None)
         data, now = {"mac": entry.mac, "address": entry.address}, self.context.now()
         if host is None:
-            worth = self._strangers.worth_telling(None, (entry.kind, entry.mac or entry.address), now)
+            admitted = self._strangers.admits(None, (entry.kind, entry.mac or entry.address), now)
         else:
-            worth = self._hosts.worth_telling(host.name, object(), now)
-        return Event("dhcp", entry.kind, entry.text, host.name if host else None, data=data, at=now) if worth else None
+            admitted = self._hosts.admits(host.name, object(), now)
+        if not admitted:
+            return None
+        return Event("dhcp", entry.kind, entry.text, host.name if host else None, data=data, at=now)
 
-    def _folded(self) -> list[Event]:
+    def _repeats(self) -> list[Event]:
         now = self.context.now()
-        counts = [*self._strangers.over(now), *self._hosts.over(now)]
+        counts = [*self._strangers.roll_over(now), *self._hosts.roll_over(now)]
         text = "{} more DHCP messages within a minute were only counted"
         return [
             Event("dhcp", "dhcp.repeated", text.format(count), host, data={"count": count}, at=now)
@@ -118,12 +120,12 @@ class FileWatcher:
     """Loads the data center again when its files changed, also for dnsmasq; a broken one changes nothing."""
 
     def __init__(self, context: RequestContext, reload: Callable[[], DataCenter]) -> None:
-        self._desk, self._reload = context, reload
+        self._context, self._reload = context, reload
         self._seen = stamp(context.dc.source.parent)
 
     async def look(self) -> None:
         """Any failure but an invalid file is tried again at the next look: the change is not lost."""
-        context = self._desk
+        context = self._context
         now = await asyncio.to_thread(stamp, context.dc.source.parent)
         if now == self._seen:
             return
@@ -135,7 +137,7 @@ class FileWatcher:
             text = f"the changed data center file is not valid, the old one stays in use: {error.what}"
             data = {"hint": f"run bmk validate {context.dc.name}"}
             event = Event("bmk", "boot.reload_failed", text, level="error", data=data)
-        await context.recorder.tell(event)
+        await context.writer.tell(event)
         self._seen = now
 
 

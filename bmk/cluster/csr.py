@@ -93,7 +93,7 @@ def _answer(api: Approver, nodes: Nodes, request: SigningRequest, addresses: Map
     kind = "serving" if request.signer == SERVING else "client"
     host = ""
     try:
-        host = _asker(api, request)
+        host = _requester(api, request)
         problem = _objection(request, host, addresses)
         if not problem and request.signer == CLIENT and nodes().get(host) == "ready":
             problem = f"its ticket is for {host}, which is a Ready node already"
@@ -110,7 +110,7 @@ def _answer(api: Approver, nodes: Nodes, request: SigningRequest, addresses: Map
     return Decision(request.name, host, kind, problem or "")
 
 
-def _asker(api: Approver, request: SigningRequest) -> str:
+def _requester(api: Approver, request: SigningRequest) -> str:
     """The requesting host: a node by its user name, another by its ticket. "" for anybody else."""
     if request.signer == SERVING:
         return request.username.removeprefix(_NODE) if request.username.startswith(_NODE) else ""

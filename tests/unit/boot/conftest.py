@@ -51,7 +51,7 @@ def context(hall: DataCenter, tmp_path: Path) -> Iterator[RequestContext]:
         hall, tmp_path, Journal.open(tmp_path), JournalWriter(Journal.open(tmp_path)), now=lambda: 1000.0
     )
     yield made
-    made.recorder.close()
+    made.writer.close()
     made.reader.close()
 
 

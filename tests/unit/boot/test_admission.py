@@ -26,7 +26,7 @@ STRANGER = "ssh-ed25519 " + "B" * 68 + " root@stranger"
 @pytest.fixture(params=["mailbox", "media", "console"])
 def grant(request: pytest.FixtureRequest, context: RequestContext, wanted: Wanted) -> Grant:
     permission = replace(wanted("cp-1"), attest=request.param)
-    return asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, permission, context.now())))
+    return asyncio.run(context.writer.run(lambda journal: grants.open_grant(journal, permission, context.now())))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_the_journal_names_the_stranger(context: RequestContext, grant: Grant) -
 def test_a_console_that_was_not_read_yet_is_no_refusal(context: RequestContext, wanted: Wanted) -> None:
     """The machine asks again until the deployer has heard it; nothing is claimed meanwhile, and who asks is told."""
     permission = replace(wanted("cp-1"), attest="console")
-    grant = asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, permission, context.now())))
+    grant = asyncio.run(context.writer.run(lambda journal: grants.open_grant(journal, permission, context.now())))
     key = ProofKey.derive(bytes(range(NONCE)), grant.id)
     assert post(context, grant, "claim", CLAIM, key).status == 503
     assert "10.20.0.11" in context.reader.since(host="cp-1", kind="attest.unheard")[-1].text
@@ -124,9 +124,9 @@ def test_a_secret_of_an_older_grant_is_none(
 ) -> None:
     """What is still in a BMC from the last attempt proves nothing under the next one."""
     nonce = Nonces.of(context.reader).get(grant.id)
-    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
     permission = replace(wanted("cp-1"), attest=grant.attest)
-    newer = asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, permission, context.now())))
+    newer = asyncio.run(context.writer.run(lambda journal: grants.open_grant(journal, permission, context.now())))
     Nonces.of(context.reader).made(newer.id)
     assert nonce is not None
     assert post(context, newer, "claim", CLAIM, ProofKey.derive(nonce, newer.id)).status == 403

@@ -38,7 +38,7 @@ def boot(context: RequestContext, mac: str, client: str = "10.20.0.11", **facts:
 
 
 def open_for(context: RequestContext, wanted: Wanted, host: str = "cp-1") -> Grant:
-    return asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, wanted(host), context.now())))
+    return asyncio.run(context.writer.run(lambda journal: grants.open_grant(journal, wanted(host), context.now())))
 
 
 def claimed(context: RequestContext, grant: Grant) -> str:
@@ -99,7 +99,7 @@ def test_an_image_that_changed_in_the_mirror_is_not_served(context: RequestConte
     """What was granted is what is written: another digest in the mirror is refused with the reason."""
     permission = wanted("cp-1")
     other = Permission(**{**{f: getattr(permission, f) for f in permission.__slots__}, "image_sha256": "f" * 64})
-    grant = asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, other, context.now())))
+    grant = asyncio.run(context.writer.run(lambda journal: grants.open_grant(journal, other, context.now())))
     assert ask(context, f"/install/{grant.id}/image.zst", token=claimed(context, grant)).status == 403
     assert context.reader.since(kind="install.refused")[-1].text.endswith("another image than the one that was granted")
 
@@ -243,7 +243,7 @@ def test_hosts_that_the_lab_plays_may_ask_from_the_deployer(context: RequestCont
 def test_a_broken_journal_is_an_error_and_never_an_install(context: RequestContext, wanted: Wanted) -> None:
     """When a request cannot be journaled it is not answered with an install."""
     grant = open_for(context, wanted)
-    context.recorder._journal.close()
+    context.writer._journal.close()
     assert ask(context, f"/boot/ipxe?mac={CP1['macs'][0]}").status == 500
     assert ask(context, f"/install/{grant.id}/vmlinuz").status == 500
 
@@ -298,7 +298,7 @@ _STEPS = st.lists(
 @given(steps=_STEPS)
 def test_no_order_of_requests_installs_twice(context: RequestContext, wanted: Wanted, steps: list[str]) -> None:
     """Whatever a machine asks in whatever order, a grant has one claimer, and opens nothing once it ended."""
-    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
     grant = open_for(context, wanted)
     for step in steps:
         over = grants.get(context.reader, grant.id)
@@ -375,7 +375,7 @@ def test_a_claim_whose_answer_was_lost_is_answered_again(context: RequestContext
     assert ask(context, there, body={**CLAIM, "token": "u" * 43}).status == 403
     assert ask(context, there, body={**CLAIM, "firmware": "bios"}).status == 403
     assert ask(context, there, body=CLAIM, client="10.20.0.21").status == 403
-    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
     assert ask(context, there, body=CLAIM).status == 403
 
 
@@ -404,10 +404,10 @@ def test_a_token_ends_with_its_grant(
     """Once there is another attempt, the token of the first one gets and changes nothing, whatever became of that."""
     old = open_for(context, wanted)
     token = claimed(context, old)
-    asyncio.run(context.recorder.run(lambda journal: grants.end(journal, old.id, outcome, context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.end(journal, old.id, outcome, context.now())))
     context.now = lambda: 1000.0 + grants.GRACE
     new = open_for(context, wanted)
-    asyncio.run(context.recorder.run(lambda journal: journal.record("cp-1", "host_keys", ["of the new one"])))
+    asyncio.run(context.writer.run(lambda journal: journal.record("cp-1", "host_keys", ["of the new one"])))
     target = f"/install/{old.id}/{verb}" if verb == "image.zst" else f"/agent/{old.id}/{verb}"
     assert ask(context, target, body=_LATER.get(verb), token=token).status == 403
     assert context.reader.facts("cp-1")["host_keys"] == ["of the new one"]
@@ -420,7 +420,7 @@ def test_an_install_that_outlives_its_grant_a_little_is_believed(context: Reques
     grant = open_for(context, wanted)
     token = claimed(context, grant)
     context.now = lambda: grant.expires + 1.0
-    asyncio.run(context.recorder.run(lambda journal: grants.expire(journal, context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.expire(journal, context.now())))
     assert ask(context, f"/agent/{grant.id}/events", body=[], token=token).status == 403
     assert ask(context, f"/install/{grant.id}/image.zst", token=token).status == 403
     assert ask(context, f"/agent/{grant.id}/done", body=REPORT, token=token).status == 200
@@ -455,7 +455,7 @@ _ANYTHING = st.recursive(
 @example(verb="events", changes=[{"kind": []}])
 def test_no_body_breaks_the_service(context: RequestContext, wanted: Wanted, verb: str, changes: Any) -> None:
     """Whatever JSON a claimer sends: an answer that is none of our errors, and a journal that everybody can read."""
-    asyncio.run(context.recorder.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.revoke(journal, "cp-1", context.now())))
     grant = open_for(context, wanted)
     token = "" if verb == "claim" else claimed(context, grant)
     base: Any = {"claim": CLAIM, "events": [], "done": REPORT, "failed": {}}[verb]
@@ -482,5 +482,5 @@ def test_a_request_that_takes_too_long_ends(context: RequestContext, monkeypatch
         await asyncio.Event().wait()
 
     monkeypatch.setattr("bmk.boot.app.DEADLINE", 0.01)
-    monkeypatch.setattr(context.recorder, "tell", never, raising=False)
+    monkeypatch.setattr(context.writer, "tell", never, raising=False)
     assert ask(context, "/boot/ipxe").status == 500

@@ -49,7 +49,7 @@ def test_a_task_that_fails_begins_again_alone(context: RequestContext) -> None:
         turns["bad"] += 1
         raise OSError("No space left on device")
 
-    supervisor = TaskSupervisor(context.recorder, context.now, pause)
+    supervisor = TaskSupervisor(context.writer, context.now, pause)
     asyncio.run(_until(supervisor, {"good": good, "bad": bad}, lambda: turns["bad"] >= 8 and turns["good"] >= 8))
     state = read_state(context.reader)
     assert state is not None
@@ -75,19 +75,19 @@ def test_a_journal_that_cannot_be_written_ends_no_task(
     async def pause(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    context.recorder._journal.close()
-    asyncio.run(_until(TaskSupervisor(context.recorder, context.now, pause), {"bad": bad}, lambda: turns >= 5))
+    context.writer._journal.close()
+    asyncio.run(_until(TaskSupervisor(context.writer, context.now, pause), {"bad": bad}, lambda: turns >= 5))
     assert "the journal cannot be written" in capsys.readouterr().err
 
 
 def test_a_service_that_ends_in_good_order_is_not_missed(context: RequestContext) -> None:
     """Stopped, it leaves no state that grows old; a record that is none is no state either."""
-    supervisor = TaskSupervisor(context.recorder, context.now, states={"files": TaskState()})
-    asyncio.run(context.recorder.run(supervisor._record))
+    supervisor = TaskSupervisor(context.writer, context.now, states={"files": TaskState()})
+    asyncio.run(context.writer.run(supervisor._record))
     assert read_state(context.reader) is not None
     asyncio.run(supervisor.close())
     assert read_state(context.reader) is None
-    asyncio.run(context.recorder.run(lambda journal: journal.record(OWNER, KEY, ["odd"])))
+    asyncio.run(context.writer.run(lambda journal: journal.record(OWNER, KEY, ["odd"])))
     assert read_state(context.reader) is None
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_goes_or_comes_back_older_is_a_change(copied: Path) -> None:
 
 def test_every_task_of_the_service_is_supervised(context: RequestContext) -> None:
     """The four of them run beside each other, and none ends by itself."""
-    supervisor = TaskSupervisor(context.recorder, context.now)
+    supervisor = TaskSupervisor(context.writer, context.now)
     asyncio.run(
         _until(supervisor, tasks(context, lambda: context.dc), lambda: context.reader.facts(OWNER).get(KEY) is not None)  # type: ignore[arg-type]
     )

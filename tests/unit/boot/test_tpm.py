@@ -253,7 +253,7 @@ def test_the_route_answers_the_accepted_tpm_only(context: RequestContext, wanted
     parts = {name: base64.b64decode(text) for name, text in answer.json.items()}
     opened = tpm.activate(SIGNER.read(AK).name, parts["credential"], parts["secret"])
     assert opened is not None
-    asyncio.run(context.recorder.run(lambda journal: grants.end(journal, grant.id, "revoked", context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.end(journal, grant.id, "revoked", context.now())))
     assert ask(context, where, body=_presented(tpm)).status == 403
 
 

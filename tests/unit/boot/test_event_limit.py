@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmk.boot import grants
-from bmk.boot.fold import MOST, PERIOD, Fold
+from bmk.boot.event_limit import MOST, PERIOD, EventLimit
 from bmk.boot.grants import Permission
 from bmk.boot.request_context import RequestContext
 from bmk.boot.watch import _tell_repeats
@@ -21,14 +21,14 @@ Wanted = Callable[[str], Permission]
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 100)), max_size=300))
 def test_events_of_a_subject_are_limited_and_the_rest_is_counted(asked: list[tuple[str | None, int]]) -> None:
     """Of each subject at most MOST different things in a period; what is told and what is counted add up."""
-    fold: Fold[str | None] = Fold()
-    told = [(subject, thing) for subject, thing in asked if fold.worth_telling(subject, thing, 1.0)]
+    limit: EventLimit[str | None] = EventLimit()
+    told = [(subject, thing) for subject, thing in asked if limit.admits(subject, thing, 1.0)]
     assert len(told) == len(set(told))
     for subject in ("a", "b", None):
         assert sum(s == subject for s, _ in told) <= MOST
-    assert fold.over(1.0 + PERIOD / 2) == []
-    assert len(told) + sum(count for _, count in fold.over(1.0 + PERIOD)) == len(asked)
-    assert fold.worth_telling("a", 1, 2.0 + PERIOD)
+    assert limit.roll_over(1.0 + PERIOD / 2) == []
+    assert len(told) + sum(count for _, count in limit.roll_over(1.0 + PERIOD)) == len(asked)
+    assert limit.admits("a", 1, 2.0 + PERIOD)
 
 
 def test_a_flood_of_strangers_is_a_few_events_and_a_count(context: RequestContext) -> None:
@@ -47,7 +47,7 @@ def test_a_flood_of_strangers_is_a_few_events_and_a_count(context: RequestContex
 
 def test_requests_from_other_addresses_do_not_use_up_a_hosts_limit(context: RequestContext, wanted: Wanted) -> None:
     """A stranger asks as cp-1 from ever other addresses; what cp-1 itself asks is journaled all the same."""
-    asyncio.run(context.recorder.run(lambda journal: grants.open_grant(journal, wanted("cp-1"), context.now())))
+    asyncio.run(context.writer.run(lambda journal: grants.open_grant(journal, wanted("cp-1"), context.now())))
     for number in range(500):
         ask(context, f"/boot/ipxe?mac=52:54:00:20:00:11&serial=X{number}", client=f"10.20.9.{number % 250}")
         ask(context, "/agent/0123/claim", client=f"10.20.9.{number % 250}", body={"n": number})
