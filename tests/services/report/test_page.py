@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from bmk.datacenter.load import load_datacenter
+from bmk.journal import Journal
+from bmk.journal.host_status import project
 from bmk.report.html import render
+from bmk.report.site import collect
 
 pytestmark = pytest.mark.services
 SEVERITIES = ("breaking", "security", "degraded", "benign")
@@ -68,8 +72,9 @@ def data() -> dict[str, Any]:
                 "where": [h["name"] for h in hosts[:12]]}]  # fmt: skip
     counts = {"fail": 12, "unknown": 0, "waived": 3, "na": 40, "pass": 24000}
     hardening = {"at": "2026-11-24T01:00:00Z", "counts": counts, "failing": failing}
+    backups = ["backup of apps: NONE was ever proven"]
     return {"datacenter": "par", "at": "2026-11-24T02:05:00Z", "hosts": hosts, "clusters": [cluster], "runs": runs,
-            "hardening": hardening}  # fmt: skip
+            "backups": backups, "hardening": hardening}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,15 @@ def keep(page: Page | Locator, name: str) -> None:
     where = os.environ.get("BMK_SCREENSHOTS")
     if where:
         page.screenshot(path=str(Path(where) / f"{name}.png"))
+
+
+def test_what_is_shown_here_has_the_shape_of_what_is_collected(tmp_path: Path) -> None:
+    """Data of the page that a journal gives have the same keys as those that these tests make up."""
+    journal = Journal.open(tmp_path)
+    dc = load_datacenter("lab-ha")
+    real, made_up = collect(dc, journal, project(journal, dc.name, None)), data()
+    assert set(made_up) == set(real)
+    assert set(made_up["hosts"][0]) == set(real["hosts"][0])
 
 
 def test_two_thousand_hosts_open_at_once(browser: Browser, path: Path) -> None:
@@ -154,6 +168,15 @@ def test_a_host_can_be_opened_by_link_and_by_keyboard(browser: Browser, path: Pa
     direct.goto(f"{path.as_uri()}#r07-0007")
     assert direct.locator("#host").is_visible()
     assert trouble + more == []
+
+
+def test_clusters_and_their_backups_are_told(browser: Browser, path: Path) -> None:
+    """How old the newest proven backup is, and what differs in a cluster's API."""
+    page, trouble = opened(browser, path)
+    text = page.locator("#clusters").inner_text()
+    for words in ("backup of apps: NONE was ever proven", "Cluster apps", "rogue: not expected here"):
+        assert words in text
+    assert trouble == []
 
 
 def test_hardening_is_summed_up(browser: Browser, path: Path, tmp_path: Path) -> None:
