@@ -141,9 +141,7 @@ def fan_out(nodes: int) -> None:
             (directory / "known_hosts").write_text("".join(f"{t.address} {key}\n" for t in targets for key in keys))
 
             async def look() -> None:
-                async for answer in collect(
-                    requests, Keys(identity, directory / "known_hosts"), answered="evidence"
-                ):
+                async for answer in collect(requests, Keys(identity, directory / "known_hosts"), answered="evidence"):
                     assert answer.facts, answer
                     list(assess_node(NodeEvidence(answer.host, "worker", answer.facts), ()))
 

@@ -87,7 +87,7 @@ def load_and_plan(directory: Path) -> None:
     from bmk.plan import build_plan
 
     dc = load_datacenter(directory)
-    assert len(build_plan(dc, "provision", PROVISION.phases, dc.hosts, {}).hosts) == len(dc.hosts)
+    assert len(build_plan(dc, PROVISION, dc.hosts, {}).hosts) == len(dc.hosts)
 
 
 class Services:
@@ -123,7 +123,7 @@ def plan(directory: Path, *, running: bool) -> int:
         if running:
             records(journal, dc.hosts)
         actuals: Any = observe(dc, journal, Services(frozenset(dc.hosts if running else ())), dc.hosts)
-    planned = build_plan(dc, "provision", PROVISION.phases, dc.hosts, actuals)
+    planned = build_plan(dc, PROVISION, dc.hosts, actuals)
     shown: Any = lines
     more = [dc.hosts] if "hosts" in inspect.signature(lines).parameters else []
     text = "\n".join(shown(planned, *more))

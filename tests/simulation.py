@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bmk.actions.certs_renew import RENEW, new_orders, order_renewal
+from bmk.actions.maintenance import BEGIN, END, maintenance_of, order_maintenance
 from bmk.actions.provision import PROVISION
 from bmk.actions.reinstall import order_reinstall
 from bmk.agent import AgentError
@@ -42,7 +43,7 @@ from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, RunSetup, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PhaseFailed, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
-from bmk.journal.records import ReinstallOrder, RenewalOrder
+from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
 from bmk.live.observe_certificates import certificates_look
@@ -169,6 +170,9 @@ class FakeBmc:
         self._simulation.life.spend()
 
     def _change_power(self, action: str) -> None:
+        if action == "ask-off" and "hangs-at-the-end" in self._m.faults:
+            raise BmcIgnores("the machine did not shut down, and its power was not cut", why="asked 300 s ago")
+        action = "off" if action in ("ask-off", "shutdown") else action
         self._m.cycles += action == "cycle" or (action == "off" and self._m.power == "on")
         if action == "off" and "claims-as-it-goes-off" in self._m.faults:
             self._m.faults.discard("claims-as-it-goes-off")
@@ -255,7 +259,19 @@ class FakeCluster:
 
     def drain(self, host: Host, seconds: float) -> None:
         self._simulation.life.spend()
-        self._simulation.machines[host.name].drained = True
+        m = self._simulation.machines[host.name]
+        m.drained = True
+        if "pod-stays" in m.faults:
+            raise PhaseFailed(
+                f"1 pods did not leave node {host.name}", why="shop/db-0: a disruption budget", where=host.name
+            )
+        self._simulation.life.spend()
+
+    def uncordon(self, host: Host) -> None:
+        self.nodes()
+        self._simulation.life.spend()
+        self._simulation.machines[host.name].drained = False
+        self._simulation.life.spend()
 
     def remove(self, host: Host) -> None:
         """etcd needs the word of a majority, also for this."""
@@ -605,7 +621,7 @@ class Simulation:
     def look(self, hosts: Sequence[str] | None = None) -> tuple[Plan, Observation]:
         names = list(hosts or self.dc.hosts)
         seen = observe(self.dc, self.service, self, names, threads=4)
-        return build_plan(self.dc, "provision", PROVISION.phases, names, seen), seen
+        return build_plan(self.dc, PROVISION, names, seen), seen
 
     def provision(
         self,
@@ -648,7 +664,27 @@ class Simulation:
         known = RenewalOrder.load_all(self.service) if orders is None else orders
         look = certificates_look(self, [self.dc.hosts[name] for name in names], known)
         seen = look(observe(self.dc, self.service, self, names, threads=4))
-        return build_plan(self.dc, RENEW.name, RENEW.phases, names, seen), seen
+        return build_plan(self.dc, RENEW, names, seen), seen
+
+    def maintain(
+        self,
+        names: Sequence[str],
+        switch: str = "on",
+        *,
+        kill_after: int | None = None,
+        cut: bool = False,
+        limits: RunLimits = FAST,
+    ) -> list[Outcome]:
+        """One run of `bmk maintenance`."""
+        hosts, action = [self.dc.hosts[name] for name in names], END if switch == "off" else BEGIN
+        if switch == "on":
+            wish = MaintenanceRecord(at=time.time(), by="me@here", reason="new fans", cut=cut)
+            order_maintenance(self.service, maintenance_of(self.dc, self.service, hosts, wish))
+        seen = observe(self.dc, self.service, self, names, threads=4)
+        bounds = {"max_unavailable": len(names), "stop_after": len(names) + 1}
+        options = Options(limits=limits, poll=0.005, rollout=bounds)
+        plan = build_plan(self.dc, action, names, seen)
+        return asyncio.run(self._perform(action, plan, seen, kill_after, options))
 
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
         plan, seen = self.stale or self.look(hosts)

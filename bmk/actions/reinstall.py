@@ -13,6 +13,7 @@ from bmk.actions.provision import PROVISION
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
+from bmk.journal.left_alone import left_alone
 from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress, RemovalRecord
 
 REINSTALL = replace(PROVISION, name="reinstall")
@@ -21,13 +22,16 @@ REINSTALL = replace(PROVISION, name="reinstall")
 def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> list[str]:
     """Order it for these hosts, all or none; returns those of them that an order which is not carried out yet names.
 
-    Raises PreflightRefused for a host that is not installed, and when a cluster would lose all its control planes while
-    other members stay.
+    Raises PreflightRefused for a host that is not installed or is in maintenance, and when a cluster would lose all its
+    control planes while other members stay.
     """
     pinned, under_way = journal.records("host_keys"), ReinstallProgress.load_all(journal)
     bare = [host.name for host in hosts if host.name not in pinned and host.name not in under_way]
     if bare:
         raise PreflightRefused("not installed", where=", ".join(bare), hint=f"bmk provision {dc.name} installs it")
+    alone = left_alone(journal, dc.name)
+    for host in (host for host in hosts if host.name in alone):
+        raise PreflightRefused(alone[host.name].why, where=host.name, hint=alone[host.name].next)
     joined = MembershipRecord.load_all(journal).keys()
     going = {h.name for h in hosts} | ReinstallOrder.load_all(journal).keys()
     for cluster, left in headless(dc, going, joined).items():

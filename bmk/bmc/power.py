@@ -9,7 +9,7 @@ from typing import Literal
 from bmk.bmc.access import Access
 from bmk.bmc.protocol import Power, PowerAction
 from bmk.bmc.retry import settle, untrue, wary
-from bmk.errors import BmcError, BmcRefuses
+from bmk.errors import BmcError, BmcIgnores, BmcRefuses
 
 Order = Literal["on", "off", "shutdown"]
 
@@ -20,6 +20,7 @@ ORDERS: dict[PowerAction, tuple[Order, ...]] = {
     "cycle": ("off", "on"),
     "shutdown": ("shutdown",),
     "restart": ("shutdown", "on"),
+    "ask-off": ("shutdown",),
 }
 
 
@@ -43,7 +44,7 @@ class PowerOrders(ABC):
     def set_power(self, action: PowerAction) -> None:
         for order in ORDERS[action]:
             if order == "shutdown":
-                self._shut_down()
+                self._shut_down(cut=action != "ask-off")
             else:
                 self._switch(order)
 
@@ -61,8 +62,10 @@ class PowerOrders(ABC):
             )
         self._access.tell("bmc.power", f"power {power}, read back", power=power)
 
-    def _shut_down(self) -> None:
-        """Ask the operating system to shut down; cut the power when it does not in time, or cannot be asked."""
+    def _shut_down(self, *, cut: bool) -> None:
+        """Ask the operating system to shut down. When it does not in time, or cannot be asked: `cut` the power, or
+        raise BmcIgnores.
+        """
         seconds = self._access.timing.shutdown
         try:
             if not self._order("shutdown"):
@@ -78,5 +81,12 @@ class PowerOrders(ABC):
         if came_true:
             self._access.tell("bmc.power", "shut down, power off, read back", power="off")
             return
+        if not cut:
+            raise BmcIgnores(
+                "the machine did not shut down, and its power was not cut",
+                where=self._access.address,
+                why=why,
+                hint="look at its console for what it waits for",
+            )
         self._access.tell("bmc.forced", f"{why}; switching it off", "warning")
         self._switch("off")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Power = Literal["on", "off"]
-PowerAction = Literal["on", "off", "cycle", "shutdown", "restart"]
+PowerAction = Literal["on", "off", "cycle", "shutdown", "restart", "ask-off"]
 Severity = Literal["OK", "Warning", "Critical"]
 BootTarget = Literal["pxe", "http", "disk"]
 Firmware = Literal["uefi", "bios"]
@@ -71,7 +71,8 @@ class Bmc(Protocol):
         """Change power and read back until it is so.
 
         `shutdown` and `restart` ask the system that runs there to end, and switch the machine off when it does not
-        within `Timeouts.shutdown` or cannot be asked; an event says so. `off` and `cycle` ask nobody.
+        within `Timeouts.shutdown` or cannot be asked; an event says so. `ask-off` asks as well, and cuts no power:
+        BmcIgnores when the machine is not off then. `off` and `cycle` ask nobody.
         """
 
     def set_boot_once(self, target: BootTarget, firmware: Firmware) -> None:

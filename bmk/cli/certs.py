@@ -63,7 +63,10 @@ def show(dc: str, limit: tuple[str, ...], write: Path | None, output: str) -> in
 
     workspace = open_workspace(dc)
     began = time.time()
-    standings = read_certificates(workspace.services.certificate_hosts, workspace.select(limit))
+    hosts, alone = workspace.attended(workspace.select(limit))
+    for name, why in alone.items():
+        say(f"{name}: left alone, {why}")
+    standings = read_certificates(workspace.services.certificate_hosts, hosts)
     if not limit:
         remember(workspace.dc, workspace.journal, standings)
     if write is not None:
@@ -185,8 +188,8 @@ def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Wish, lock: RunLo
     except (Declined, PreflightRefused, ConfigError):  # nothing has begun
         withdraw_renewal(journal, new)
         raise
-    plan = build_plan(workspace.dc, RENEW.name, RENEW.phases, list(look.seen.hosts), look.seen)
-    over = [h.host for h in plan.hosts if not h.changes and h.host not in look.blind]
+    plan = build_plan(workspace.dc, RENEW, list(look.seen.hosts), look.seen)
+    over = [h.host for h in plan.hosts if not (h.changes or h.alone) and h.host not in look.blind]
     settle(journal, projection(journal, workspace.dc.name), over)
     return look.end(code)
 

@@ -49,7 +49,8 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
 ) -> int:
     """Compare hosts, clusters and BMCs with what the last converge left and the file says; change nothing.
 
-    Exit code 0: no drift; 2: drift; 4: some hosts could not be asked; 5: none could. Spares are not looked at.
+    Exit code 0: no drift; 2: drift; 4: some hosts could not be asked; 5: none could. Spares
+    are not looked at, nor hosts in maintenance, which are named.
     """
     from bmk.cli.ages import seconds_ago
     from bmk.drift.collector import CollectLimits
@@ -115,6 +116,7 @@ def _summary(dc: str, standings: Sequence[DriftStatus], seconds: float) -> str:
     counts = summary(standings)
     found = ", ".join(f"{counts[s]} {s}" for s in reversed(_SEVERITIES) if counts[s]) or "no drift"
     unknown = f", {counts['unknown']} unknown" if counts["unknown"] else ""
+    unknown += f", {counts['alone']} left alone" if counts["alone"] else ""
     return f"{dc}: {found}{unknown} on {counts['hosts']} hosts and clusters in {seconds:.1f} s"
 
 

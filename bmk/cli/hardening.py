@@ -31,7 +31,10 @@ def command(dc: str, limit: tuple[str, ...], controls: tuple[str, ...], output: 
 
     known = _known(controls)
     workspace = open_workspace(dc)
-    report = assess_hardening(workspace.dc, workspace.services, workspace.select(limit))
+    hosts, alone = workspace.attended(workspace.select(limit))
+    for name, why in alone.items():
+        say(f"{name}: left alone, {why}")
+    report = assess_hardening(workspace.dc, workspace.services, hosts)
     remember(workspace.dc, workspace.journal, report)
     report = _only(report, known)
     _print(report, output)

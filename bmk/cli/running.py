@@ -89,6 +89,16 @@ def run_action(workspace: Workspace, action: Action, hosts: Sequence[Host], wish
     return _report(outcomes, workspace, wish, alone)
 
 
+def show_plan(workspace: Workspace, action: Action, hosts: Sequence[Host], look: Look | None = None) -> int:
+    """What an action would do, on stdout. The exit code: PENDING when there is something."""
+    from bmk.errors import Exit
+    from bmk.plan.show import lines
+
+    plan, _ = workspace.plan(hosts, action, look)
+    click.echo("\n".join(lines(plan, workspace.dc.hosts, verbose=True)))
+    return Exit.OK if plan.empty else Exit.PENDING
+
+
 def _nothing_else(alone: PreflightRefused | None) -> int:
     """No host has changes: success, unless there are clusters that were left alone."""
     from bmk.errors import Exit

@@ -12,9 +12,10 @@ from bmk.cli.options import dc_argument, limit_option, output_option
 from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bmk.datacenter.resolve import Host
+    from bmk.journal.left_alone import LeftAlone
     from bmk.live.workspace import Workspace
     from bmk.verify.run import VerifyResult
 
@@ -30,18 +31,27 @@ def command(dc: str, limit: tuple[str, ...], smoke: bool, output: str) -> int:
     """Prove that hosts and clusters work as they should: suites on every host, pods in every cluster.
 
     Suites ask over ssh and change nothing; pods are gone afterwards. Exit code 0: all passed; 1: something is wrong;
-    4: some hosts could not be asked; 5: none could. Spares are not looked at.
+    4: some hosts could not be asked; 5: none could. Spares are not looked at, nor hosts in maintenance.
     """
     from bmk.live.workspace import open_workspace
 
     workspace = open_workspace(dc)
     hosts = [h for h in workspace.select(limit) if h.role != "spare"]
     began = time.time()
+    there, alone = workspace.attended(hosts)
     with ThreadPoolExecutor(2) as pool:
         pods = pool.submit(_smoke, workspace, hosts) if smoke else None
-        results = _suites(workspace, hosts) + (pods.result() if pods is not None else [])
+        results = _unasked(alone) + _suites(workspace, there) + (pods.result() if pods is not None else [])
     _show(workspace, results, time.time() - began, output)
     return _exit(results)
+
+
+def _unasked(alone: Mapping[str, LeftAlone]) -> list[VerifyResult]:
+    """Hosts that a person wants to be left alone."""
+    from bmk.report.verify import WHOLE
+    from bmk.verify.run import VerifyResult
+
+    return [VerifyResult(name, WHOLE, "it serves", "skipped", f"left alone, {why}") for name, why in alone.items()]
 
 
 def _suites(workspace: Workspace, hosts: Sequence[Host]) -> list[VerifyResult]:

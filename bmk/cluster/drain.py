@@ -39,6 +39,11 @@ def evictees(pods: Sequence[Mapping[str, Any]]) -> list[Evictee]:
     return found
 
 
+def uncordon(api: Api, node: str) -> None:
+    """Let pods come to it again."""
+    api.nodes.patch(node, {"spec": {"unschedulable": None}})
+
+
 def drain(api: Api, node: str, seconds: float) -> None:
     """Cordon the node and evict what is on it. Raises PhaseFailed with the pods that are left after `seconds`."""
     api.nodes.patch(node, {"spec": {"unschedulable": True}})

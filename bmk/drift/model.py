@@ -125,12 +125,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class DriftStatus:
-    """One host or cluster after a run: its findings, and why facts are missing."""
+    """One host or cluster after a run: its findings, and why facts are missing.
+
+    `alone`: why nobody looked at it, because a person wants it to be left alone; "" for all others.
+    """
 
     name: str
     findings: tuple[Finding, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     seconds: float = 0.0
+    alone: str = ""
 
     @property
     def drift(self) -> tuple[Finding, ...]:
@@ -139,8 +143,8 @@ class DriftStatus:
 
     @property
     def state(self) -> str:
-        if self.troubles:
-            return "unknown"
+        if self.troubles or self.alone:
+            return "unknown" if self.troubles else "alone"
         return max((f.severity for f in self.drift), key=SEVERITIES.index, default="clean")
 
 

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 
 from bmk.engine.phase import GroupPhase, Phase
 from bmk.engine.rollout import Rollout
+from bmk.journal.left_alone import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`name` is the command's; it stands in plans and in the record of each run."""
+    """`name` is the command's; it stands in plans and in the record of each run.
+
+    `takes`: which hosts it touches of those that other actions leave alone (`journal.left_alone`).
+    """
 
     name: str
     phases: tuple[Phase | GroupPhase, ...]
     rollout: Rollout = field(default_factory=Rollout)
+    takes: frozenset[Kind] = frozenset()

@@ -15,8 +15,8 @@ from itertools import takewhile
 from typing import Any
 
 from bmk.engine.action import Action
-from bmk.engine.phase import AttemptFailed, Context, GroupContext, GroupPhase, Phase, Work
-from bmk.engine.rollout import quorum
+from bmk.engine.phase import AttemptFailed, Context, Effects, GroupContext, GroupPhase, Phase, Work
+from bmk.engine.rollout import quorum, whole
 from bmk.engine.run import Run
 from bmk.errors import BmkError, DeadlinePassed, PhaseFailed, PreflightRefused
 from bmk.plan import HostPlan, Plan
@@ -56,7 +56,7 @@ class _Execution:
 
     def __init__(self, run: Run, action: Action, plan: Plan, seen: Observation) -> None:
         self._run, self._phases, self._plan, self._seen = run, action.phases, plan, seen
-        self._returns = max((i for i, p in enumerate(self._phases) if p.effects.returns), default=-1)
+        self._returns = max((i for i, p in enumerate(self._phases) if _ends_turn(p.effects)), default=-1)
         self._groups = {(c.phase, g.name): self._group(c.phase, g.name) for g in plan.scoped for c in g.changes}
 
     def _group(self, phase_name: str, name: str) -> _Group:
@@ -139,7 +139,7 @@ class _Execution:
     async def _disrupt(self, ctx: Context, phase: Phase) -> None:
         """Take a turn for a phase that disrupts a member of a cluster, and see that the cluster bears it."""
         effects, host = phase.effects, ctx.host
-        disrupts = effects.drains or (bool(effects.restarts) and host.role == "control_plane")
+        disrupts = effects.drains or effects.away or (bool(effects.restarts) and host.role == "control_plane")
         if not disrupts or not _serves(ctx) or host.name in self._run.disruptions.away():
             return
         ctx.phase = phase.name  # where it ends when it gets no turn
@@ -148,19 +148,24 @@ class _Execution:
         if host.role == "control_plane":
             try:
                 without = f"cannot spare {host.name}"
-                await self._healthy(ctx, without, lambda etcd: quorum(host.name, etcd, removed=effects.drains))
+                await self._healthy(ctx, without, lambda etcd: quorum(host.name, etcd, effects.absence))
             except BmkError:
                 self._run.disruptions.returned(host)  # it never left: others may have the turn
                 raise
 
     async def _returned(self, ctx: Context) -> None:
-        """End the turn of a member that serves again, when etcd is healthy and the member has soaked."""
-        if ctx.host.name not in self._run.disruptions.away():
+        """End the turn of a member that serves again, when etcd is healthy and the member has soaked.
+
+        Of one that is not expected back, when the others are.
+        """
+        name, back = ctx.host.name, self._phases[self._returns].effects.returns
+        if name not in self._run.disruptions.away():
             return
         if ctx.host.role == "control_plane":
-            after = f"is not healthy after {ctx.host.name} was changed"
-            await self._healthy(ctx, after, lambda etcd: etcd.get(ctx.host.name, False) and all(etcd.values()))
-        await asyncio.sleep(self._run.disruptions.soak(ctx.host))
+            after = f"is not healthy after {name} was {'changed' if back else 'taken away'}"
+            await self._healthy(ctx, after, lambda etcd: whole(name, etcd, back=back))
+        if back:
+            await asyncio.sleep(self._run.disruptions.soak(ctx.host))
         self._run.disruptions.returned(ctx.host)
 
     async def _healthy(self, ctx: Context, otherwise: str, wanted: Callable[[Mapping[str, bool]], bool]) -> None:
@@ -179,11 +184,13 @@ class _Execution:
                         await asyncio.sleep(self._run.limits.backoff)
         except TimeoutError:
             ill = ", ".join(sorted(name for name, well in etcd.items() if not well)) or "none that says so"
+            ctx.emit("etcd.ill", f"not healthy: {ill}", "warning")
             raise PreflightRefused(
                 f"etcd of cluster {ctx.host.cluster} {otherwise}",
                 where=ctx.host.name,
                 why=f"members: {', '.join(sorted(etcd)) or 'unknown'}; not healthy: {ill}",
-                hint=f"bmk status {ctx.run.dc.name}; mend those first, the same command goes on",
+                hint=f"bmk status {ctx.run.dc.name}; mend those first, the same command goes on; where most members are"
+                " gone for good, docs/backup.md says how the cluster comes back",
             ) from None
 
     async def _pass(self, ctx: Context, phase: GroupPhase) -> None:
@@ -264,6 +271,10 @@ class _Execution:
         text = f"{error.what}; going back to {error.back_to} for a new attempt"
         ctx.emit("phase.again", text, "warning", why=error.why)
         return next(i for i, p in enumerate(self._phases) if p.name == error.back_to)
+
+
+def _ends_turn(effects: Effects) -> bool:
+    return effects.returns or effects.leaves
 
 
 def _serves(ctx: Context) -> bool:

@@ -23,6 +23,7 @@ from typing import Literal
 from bmk.errors import BmkError, LockHeld
 from bmk.journal import Event, Journal
 from bmk.journal.database import Hold, JournalUnavailable
+from bmk.journal.quoted import plain
 
 LEASE = 60.0  # seconds; renewed every third of it
 
@@ -52,6 +53,11 @@ class Holder:
 def this_owner() -> str:
     """`user@machine pid 12`."""
     return f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def this_person() -> str:
+    """`user@machine`: who typed the command, also by way of sudo."""
+    return plain(f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}", 100)
 
 
 class RunLock:

@@ -17,10 +17,12 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from bmk.bmc.protocol import Bmc
 from bmk.datacenter.resolve import Host
+from bmk.engine.rollout import Absence
 from bmk.engine.run import Run, Timing
 from bmk.errors import BmkError, PhaseFailed
 from bmk.journal import Event
-from bmk.journal.causes import Cause, likely_cause
+from bmk.journal.cause_rule import Cause
+from bmk.journal.causes import likely_cause
 from bmk.journal.events import Level
 from bmk.journal.records import JournalRecord
 from bmk.plan import Actual, Change
@@ -42,15 +44,24 @@ class Effects:
     """What a phase does besides what its plan says. Planning and rollout act on it.
 
     `replaces_disk`: later phases are planned as for a new installation. `restarts`: components of a control plane that
-    stop for a while; `drains`: pods have to leave the node; a member of a cluster takes a turn for both. `returns`: the
-    member serves again when this phase is done. `invalidates`: records that are dropped when it is done.
+    stop for a while; `drains`: pods have to leave the node, which leaves its cluster; `away`: it stays a member and is
+    switched off until a person says otherwise. A member of a cluster takes a turn for each. The turn ends with the last
+    phase that says so: the member serves again (`returns`), or is not expected back (`leaves`). `invalidates`: records
+    that are dropped when it is done.
     """
 
     replaces_disk: bool = False
     restarts: tuple[str, ...] = ()
     drains: bool = False
+    away: bool = False
     returns: bool = False
+    leaves: bool = False
     invalidates: tuple[type[JournalRecord], ...] = ()
+
+    @property
+    def absence(self) -> Absence:
+        """How a member of etcd is missed meanwhile."""
+        return "away" if self.away else "removed" if self.drains else "restarted"
 
 
 @dataclass(slots=True)

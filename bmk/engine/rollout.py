@@ -79,17 +79,28 @@ def permitted(host: Host, away: Away, rollout: Rollout) -> Literal["now", "later
     return "later" if full else "now"
 
 
-def quorum(member: str, etcd: Mapping[str, bool], *, removed: bool) -> bool:
-    """Whether etcd goes on without this member, during a restart or for good. `etcd`: whether each member is healthy.
+Absence = Literal["restarted", "away", "removed"]  # for a moment, until a person says so (still a member), for good
+
+
+def quorum(member: str, etcd: Mapping[str, bool], absence: Absence) -> bool:
+    """Whether etcd goes on without this member. `etcd`: whether each member is healthy.
 
     Two members cannot do without one of them, and one not without itself: there a restart is a pause without writes.
     """
     healthy = {name for name, well in etcd.items() if well}
     others, total = len(healthy - {member}), len(etcd)
-    if not removed:
+    if absence == "restarted":
         return member not in healthy or others >= min(total // 2 + 1, total - 1)
+    if absence == "away":
+        return others >= total // 2 + 1
     rest = total - (member in etcd)
     return len(healthy) >= total // 2 + 1 and others >= rest // 2 + 1
+
+
+def whole(member: str, etcd: Mapping[str, bool], *, back: bool) -> bool:
+    """Whether etcd is healthy at the end of the turn of this member, which is `back` or not expected to be."""
+    others = all(well for name, well in etcd.items() if name != member)
+    return others and (not back or etcd.get(member, False))
 
 
 class Disruptions:

@@ -69,6 +69,9 @@ class ClusterServices(Protocol):
         Raises PhaseFailed, with the pods that are left and what holds them, when that takes longer than `seconds`.
         """
 
+    def uncordon(self, host: Host) -> None:
+        """Let pods come to a node again."""
+
     def remove(self, host: Host) -> None:
         """Take a node out for good: no member of etcd, no node. Fine when it is out already."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bmk.journal.causes import Cause
+from bmk.journal.cause_rule import Cause
 from bmk.journal.events import Event
 
 BEGUN, PROVEN, FAILED = "backup.begun", "backup.proven", "backup.failed"

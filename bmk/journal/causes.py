@@ -8,50 +8,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bmk.journal.advice import advice
+from bmk.journal.cause_rule import Cause, CauseRule
 from bmk.journal.events import MACHINES, Event
+from bmk.journal.life_causes import LIFE_RULES
 from bmk.journal.quoted import quote
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """What probably went wrong, why we think so, and the command or act that comes next.
-
-    `sure`: it explains whatever else was said when the phase failed.
-    """
-
-    what: str
-    why: str
-    hint: str
-    sure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CauseRule:
-    """When it fits, and what it says then.
-
-    It fits in one of `phases` (none named: in all) when there is an event of the kinds `seen`, its newest is of the
-    kinds `newest` and `says` a pattern in a field, and there is none of the kinds `unseen`. A kind that ends in `.`
-    means all below it. `what`, `why` and `hint` have fields: `text` and the data of that event, `dc`, `host`, `phase`,
-    `seconds` since the phase began, `last` for the last text of all. What a machine said is `said` and `said_why`, in
-    quotation marks, and `advice` is bmk's for the kind of failure that it named. Of alternatives between ` | ` the
-    first counts of which something is known.
-    """
-
-    name: str
-    what: str
-    why: str
-    hint: str
-    phases: tuple[str, ...] = ()
-    seen: tuple[str, ...] = ()
-    newest: tuple[str, ...] = ()
-    unseen: tuple[str, ...] = ()
-    says: tuple[str, str] = ("text", "")
-    sure: bool = False
-
 
 # The phase from whose start on events tell about a phase, where that is not itself.
 SINCE = {"booting": "powered", "reachable": "installed"}
@@ -291,6 +254,7 @@ RULES: tuple[CauseRule, ...] = (
         "bmk ssh {dc} {host} kubeadm certs check-expiration; then: bmk certs renew {dc}",
         phases=("urgent_renewed", "certificates_renewed"),
     ),
+    *LIFE_RULES,
     CauseRule(
         "unknown",
         "{phase} did not end within {seconds} s",

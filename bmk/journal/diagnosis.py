@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bmk.journal.backup_causes import BEGUN, backup_cause
-from bmk.journal.causes import SINCE, Cause, drift_cause, likely_cause
+from bmk.journal.cause_rule import Cause
+from bmk.journal.causes import SINCE, drift_cause, likely_cause
 from bmk.journal.events import Event
 from bmk.journal.host_status import HostStatus, Projection, State
 from bmk.journal.progress import HostState, line, step
@@ -63,12 +64,14 @@ def find_cause(events: Sequence[Event], host: str, seen: Projection) -> Cause | 
     """The cause of the trouble of a host and the next command, from its events; None when all is well."""
     at = seen.status(host)
     if at.state == "new":
-        return Cause(_verdict(at), "", seen.again(at.phase))
+        return Cause(_verdict(at), "", seen.again(at))
     if at.state == "failed":
         return _told(events, at, seen)
     if at.state == "interrupted":
         run = seen.newest[host].run
-        return Cause("the run was interrupted", f"run {run} is over, nobody is at work", seen.again(at.phase))
+        return Cause("the run was interrupted", f"run {run} is over, nobody is at work", seen.again(at))
+    if at.state == "maintenance":
+        return Cause(at.text, "", at.hint)
     return _running(events, at, seen) if at.state == "running" else drift_cause(events, seen.dc, host)
 
 
@@ -98,7 +101,7 @@ def _onward(hint: str, at: HostStatus, seen: Projection) -> str:
     if hint and not hint.startswith("bmk why"):
         return hint
     look = "ssh" if at.phase in ("configured", "joined", "verified", "ready") else "console"
-    return f"bmk {look} {seen.dc} {at.host} to look; when it is corrected: {seen.again(at.phase)}"
+    return f"bmk {look} {seen.dc} {at.host} to look; when it is corrected: {seen.again(at)}"
 
 
 def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:
@@ -114,6 +117,7 @@ def _verdict(at: HostStatus) -> str:
         "new": at.text if at.since else "nothing was done with it yet",
         "ready": "proven" if at.phase == "backup" else "ready",
         "failed": f"failed in {at.phase or 'the beginning'}",
+        "maintenance": "in maintenance",
         "interrupted": f"interrupted in {at.phase}",
     }
     return words.get(at.state, f"in {at.phase}, not over yet")

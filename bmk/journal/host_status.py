@@ -10,17 +10,19 @@ from typing import Literal
 
 from bmk.journal.events import MACHINES, Event
 from bmk.journal.installation import proven_hosts
+from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.journal.progress import HostState, ImageProgress, line, step
 from bmk.journal.store import Journal
 
-State = Literal["new", "running", "failed", "interrupted", "ready"]
-STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "ready")
+State = Literal["new", "running", "failed", "interrupted", "maintenance", "ready"]
+STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "maintenance", "ready")
 
 RENEWING = (
     "urgent_renewed",
     "certificates_renewed",
     "credentials_renewed",
-)  # phases of `bmk certs renew`; all others are of provision
+)  # phases of `bmk certs renew`
+GOING = ("drained", "shut_down")  # phases of `bmk maintenance on`, in their order
 WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.forgotten")
 
 
@@ -46,7 +48,8 @@ class Projection:
     """What the journal says of all hosts at one moment: `bmk status`, `bmk why` and the page show it, each its part.
 
     `dc` as the user typed it; `now` in seconds since the epoch; `live_run` holds the lock now. `newest` is the event
-    that tells where a host is; `proven` are hosts whose cluster was proven to work since they were installed.
+    that tells where a host is; `proven` are hosts whose cluster was proven to work since they were installed; `alone`
+    those that a person wants to be left alone.
     """
 
     dc: str
@@ -54,13 +57,21 @@ class Projection:
     live_run: str | None = None
     newest: Mapping[str, Event] = field(default_factory=dict)
     proven: Set[str] = frozenset()
+    alone: Mapping[str, LeftAlone] = field(default_factory=dict)
 
-    def again(self, phase: str = "") -> str:
-        """The command that continues a host that stopped in this phase."""
-        return f"bmk certs renew {self.dc}" if phase in RENEWING else f"bmk provision {self.dc}"
+    def again(self, at: HostStatus) -> str:
+        """The command that continues a host that stopped where it is."""
+        if at.phase in GOING:
+            return f"bmk maintenance {self.dc} {at.host} on"
+        if at.host in self.alone:
+            return self.alone[at.host].next
+        return f"bmk certs renew {self.dc}" if at.phase in RENEWING else f"bmk provision {self.dc}"
 
     def status(self, host: str) -> HostStatus:
-        return status_of(host, self.newest.get(host), self.live_run, proven=host in self.proven)
+        newest, alone = self.newest.get(host), self.alone.get(host)
+        if alone is not None and _rests(newest, alone):
+            return HostStatus(host, alone.kind, alone.kind, alone.since, alone.why, hint=alone.next)
+        return status_of(host, newest, self.live_run, proven=host in self.proven)
 
 
 def project(journal: Journal | None, dc: str, live_run: str | None) -> Projection:
@@ -68,12 +79,19 @@ def project(journal: Journal | None, dc: str, live_run: str | None) -> Projectio
     if journal is None:
         return Projection(dc, time.time())
     newest = journal.newest_of_hosts(WAY, MACHINES)
-    return Projection(dc, time.time(), live_run, newest, proven_hosts(journal))
+    return Projection(dc, time.time(), live_run, newest, proven_hosts(journal), left_alone(journal, dc))
 
 
 def statuses(journal: Journal | None, hosts: Sequence[str], seen: Projection) -> list[HostStatus]:
     """Where these hosts are, in their order, with what they do right now and the next command."""
     return [_completed(journal, seen.status(host), seen) for host in hosts]
+
+
+def _rests(newest: Event | None, alone: LeftAlone) -> bool:
+    """Whether nothing was begun since that is not over: it is where it should be."""
+    if newest is None or newest.at < alone.since:
+        return True
+    return newest.kind == "phase.finished" and newest.phase == GOING[-1]
 
 
 def status_of(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> HostStatus:
@@ -102,7 +120,7 @@ def _completed(journal: Journal | None, at: HostStatus, seen: Projection) -> Hos
     if at.state == "running" and event is not None and journal is not None:
         state = reduce(step, journal.since(event.seq - 1, host=at.host), HostState())
         return replace(at, text=line(state), image=state.image)
-    return replace(at, hint=at.hint or seen.again(at.phase)) if at.state in ("new", "interrupted", "failed") else at
+    return replace(at, hint=at.hint or seen.again(at)) if at.state in ("new", "interrupted", "failed") else at
 
 
 def age(since: float, now: float | None = None) -> str:

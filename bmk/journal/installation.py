@@ -11,11 +11,12 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from bmk.journal.records import ProofRecord, ReinstallOrder, ReinstallProgress
+from bmk.journal.records import MaintenanceRecord, ProofRecord, ReinstallOrder, ReinstallProgress
 from bmk.journal.store import Journal
 
 OF_THE_MACHINE = frozenset(
-    {"identity", "inspection", "inventory", "bmc_log", "tpm_accepted", "tpm_seen", "measured", ReinstallProgress.KEY}
+    {"identity", "inspection", "inventory", "bmc_log", "tpm_accepted", "tpm_seen", "measured"}
+    | {ReinstallProgress.KEY, MaintenanceRecord.KEY}
 )
 
 

@@ -134,6 +134,18 @@ class ReinstallProgress(JournalRecord):
     done: bool = False
 
 
+class MaintenanceRecord(JournalRecord):
+    """The host is in maintenance, or on its way into it or out of it: since `at`, wanted by whom, and why.
+
+    `cut`: its power may be cut when it does not shut down as asked.
+    """
+
+    KEY = "maintenance"
+    by: str = ""
+    reason: str = ""
+    cut: bool = False
+
+
 class RenewalOrder(JournalRecord):
     """All certificates of this host are to be renewed, however long they last; `done`: names of those that are."""
 

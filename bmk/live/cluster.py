@@ -27,6 +27,7 @@ from bmk.hardening.addons import Object
 from bmk.hardening.network import unable as unable_nodes
 from bmk.hardening.policy import automatic
 from bmk.journal import Journal
+from bmk.journal.left_alone import left_alone
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted, NodeState, Policies
 from bmk.ssh import CommandResult
@@ -69,6 +70,10 @@ class LiveCluster:
         with self._api() as api:
             if host.name in api.nodes.readiness():
                 drain.drain(api, host.name, seconds)
+
+    def uncordon(self, host: Host) -> None:
+        with self._api() as api:
+            drain.uncordon(api, host.name)
 
     def remove(self, host: Host) -> None:
         """etcd first: a member that is gone from the API and still votes would count as one that is down."""
@@ -176,12 +181,15 @@ class LiveCluster:
             self.apply_policies()
 
     def smoke(self) -> Sequence[Check]:
-        """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault."""
+        """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault, and one in
+        maintenance runs none.
+        """
         image = self._images.get(_SMOKE)
         if image is None:
             raise BmkError("the mirror has no image for the smoke test", hint="bmk artifacts sync")
         with self._api() as api:
-            members = {h.name for h in self._dc.members(self._name)}
+            alone = left_alone(self._journal, self._dc.name)
+            members = {h.name for h in self._dc.members(self._name) if h.name not in alone}
             there = [name for name in api.nodes.readiness() if name in members]
             rows = smoke.run(api, self._proof(there, image, self._enforced(api, there)))
             held = {str(r.host): r.ok for r in rows if r.name == smoke.POLICY}

@@ -23,6 +23,7 @@ from bmk.drift.scan import Asked, Outside, Scan, make_baselines, scan
 from bmk.errors import BmkError
 from bmk.journal import Event, Journal
 from bmk.journal.installation import installations
+from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.journal.retention import prune
 from bmk.live import bmc_facts
 from bmk.live.known_hosts import write_known_hosts
@@ -46,15 +47,25 @@ class DriftRequest:
 
 
 def find_drift(dc: DataCenter, journal: Journal, hosts: Sequence[Host], wish: DriftRequest) -> list[DriftStatus]:
-    """Look at hosts and their clusters, remember what was found, and return it: hosts in the given order first."""
-    began, before = time.time(), installations(journal)
+    """Look at hosts and their clusters, remember what was found, and return it: hosts in the given order first.
+
+    Those that a person wants to be left alone are not asked.
+    """
+    began, before, alone = time.time(), installations(journal), left_alone(journal, dc.name)
+    asked = [h for h in hosts if h.name not in alone]
     on = replace(_on(dc, journal), limits=wish.limits, tell=wish.tell)
-    found = asyncio.run(_look(on, hosts, wish))
+    found = asyncio.run(_look(on, asked, wish))
     found = [unless_reinstalled(dc.name, s, before, installations(journal)) for s in found]
     standings = history.remember(journal, wish.run, began, time.time(), found)
     journal.extend(_event(wish.run, s) for s in standings)
     prune(journal, dc.spec.retention_days, time.time())
-    return standings
+    known = {s.name: s for s in standings} | {h.name: _unseen(h, alone[h.name]) for h in hosts if h.name in alone}
+    return [*(known.pop(h.name) for h in hosts), *known.values()]
+
+
+def _unseen(host: Host, why: LeftAlone) -> DriftStatus:
+    """Nothing of it is remembered: it stands as it was seen last."""
+    return DriftStatus(host.name, alone=str(why))
 
 
 def unless_reinstalled(

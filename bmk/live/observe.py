@@ -16,10 +16,12 @@ from bmk.drift.model import Finding
 from bmk.engine.services import Services
 from bmk.errors import ODD, BmkError
 from bmk.journal import Journal
+from bmk.journal.left_alone import left_alone
 from bmk.journal.records import (
     ConvergeRecord,
     DriftRepairRecord,
     InstallationRecord,
+    MaintenanceRecord,
     MembershipRecord,
     ProofRecord,
     ReinstallOrder,
@@ -37,7 +39,7 @@ T = TypeVar("T")
 class _Records:
     """Records of the journal, read once, of all hosts: members of a cluster that are not observed count, too."""
 
-    def __init__(self, journal: Journal, hosts: Sequence[str]) -> None:
+    def __init__(self, journal: Journal, dc: str, hosts: Sequence[str]) -> None:
         # Grants first: an installation that ends in between is seen as under way or as done, never as missing.
         self.grants = {name: _grant(journal, name) for name in hosts}
         self.identity, self.inspection = journal.records("identity"), journal.records("inspection")
@@ -48,6 +50,7 @@ class _Records:
         self.converged = ConvergeRecord.load_all(journal)
         self.suspect = SuspectRecord.load_all(journal)
         self.repaired = DriftRepairRecord.load_all(journal)
+        self.maintenance, self.alone = MaintenanceRecord.load_all(journal), left_alone(journal, dc)
         self.ordered, self.removed = ReinstallOrder.load_all(journal), RemovalRecord.load_all(journal)
 
     def installation(self, host: Host) -> InstallationRecord | None:
@@ -95,7 +98,7 @@ def observe(
     Blocks. A probe that fails is `unknown` and a line of `trouble`, never an error.
     """
     wanted = [dc.hosts[name] for name in hosts]
-    records = _Records(journal, [h.name for h in wanted])
+    records = _Records(journal, dc.name, [h.name for h in wanted])
     members: dict[str, list[Host]] = {}
     for host in wanted:
         if host.cluster:
@@ -172,6 +175,8 @@ class _Merged:
             again=name in records.ordered,
             removed=name in records.removed,
             remaining=records.remaining(self.dc, host.cluster),
+            alone=records.alone.get(name),
+            maintenance=records.maintenance.get(name),
             trouble=probes.trouble,
         )
 

@@ -28,7 +28,8 @@ def certificates_look(
     """
 
     def look(seen: Observation) -> Observation:
-        members = [h for h in hosts if seen.hosts[h.name].is_member_of(h.cluster)]
+        there = [h for h in hosts if seen.hosts[h.name].alone is None]
+        members = [h for h in there if seen.hosts[h.name].is_member_of(h.cluster)]
         planes = [h for h in members if h.role == "control_plane"]
         clusters = list(dict.fromkeys(h.cluster for h in members if h.cluster is not None))
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="certificates") as pool:

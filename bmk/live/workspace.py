@@ -17,6 +17,7 @@ from bmk.engine.action import Action
 from bmk.engine.run import Timing
 from bmk.engine.session import RunSetup, new_run_id
 from bmk.journal import Journal
+from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.lab.host.netns import ensure_inside, is_inside, is_lab
 from bmk.lab.host.preflight import preflight
 from bmk.lab.lifecycle import Print, bring_up
@@ -47,12 +48,17 @@ class Workspace:
         alone = {one.cluster for one in found}
         return [host for host in hosts if host.cluster not in alone], found
 
+    def attended(self, hosts: Sequence[Host]) -> tuple[list[Host], dict[str, LeftAlone]]:
+        """Those of these hosts that are to be looked at, and why the others are left alone, by name."""
+        alone = left_alone(self.journal, self.dc.name)
+        return [h for h in hosts if h.name not in alone], {h.name: alone[h.name] for h in hosts if h.name in alone}
+
     def plan(self, hosts: Sequence[Host], action: Action, look: Look | None = None) -> tuple[Plan, Observation]:
         """Look at these hosts and say what an action would change. `look`: what only this action has to know."""
         names = [h.name for h in hosts]
         seen = observe(self.dc, self.journal, self.services, names)
         seen = seen if look is None else look(seen)
-        return build_plan(self.dc, action.name, action.phases, names, seen), seen
+        return build_plan(self.dc, action, names, seen), seen
 
     @property
     def setup(self) -> RunSetup:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bmk.certificates.renewal import RenewStep
-from bmk.journal.records import InstallationRecord, MembershipRecord, ProofRecord
+from bmk.journal.left_alone import LeftAlone
+from bmk.journal.records import InstallationRecord, MaintenanceRecord, MembershipRecord, ProofRecord
 
 PowerState = Literal["on", "off", "unknown"]
 SshState = Literal["ok", "silent", "wrong-key", "refused", "unknown"]
@@ -47,7 +48,8 @@ class Actual:
     `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `removed`: it
     was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
     cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `urgent` which at
-    once, at which only `bmk certs renew` looks. `trouble`: which probes failed and why, for people.
+    once, at which only `bmk certs renew` looks. `alone`: why only some actions touch it; `maintenance`:
+    the record of that. `trouble`: which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -69,6 +71,8 @@ class Actual:
     remaining: tuple[str, ...] = ()
     renewal: tuple[RenewStep, ...] = ()
     urgent: tuple[str, ...] = ()
+    alone: LeftAlone | None = None
+    maintenance: MaintenanceRecord | None = None
     trouble: tuple[str, ...] = ()
 
     def is_member_of(self, cluster: str | None) -> bool:
@@ -77,7 +81,7 @@ class Actual:
 
     def with_new_disk(self) -> Actual:
         """What is known once the disk is new: the machine, and nothing of what was installed on it."""
-        kept = ("identity", "inspection", "grant", "power", "remaining", "trouble")
+        kept = ("identity", "inspection", "grant", "power", "remaining", "alone", "maintenance", "trouble")
         return Actual(again=self.again, **{name: getattr(self, name) for name in kept})
 
 

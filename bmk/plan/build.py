@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bmk.datacenter.resolve import DataCenter, Host
+from bmk.journal.left_alone import Kind
 from bmk.plan.actual import Actual, ClusterActual, Observation
 from bmk.plan.model import Change, HostPlan, Plan, Scope, ScopePlan
 
@@ -55,18 +56,34 @@ class Planner(Protocol):
     def plan(self) -> Callable[..., list[Change]]: ...
 
 
-def build_plan(dc: DataCenter, action: str, phases: Sequence[Planner], hosts: Iterable[str], seen: Observation) -> Plan:
+class Planned(Protocol):
+    """What is planned: `bmk.engine.action.Action`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def phases(self) -> Sequence[Planner]: ...
+
+    @property
+    def takes(self) -> Collection[Kind]:
+        """Which hosts it touches of those that others leave alone."""
+
+
+def build_plan(dc: DataCenter, action: Planned, hosts: Iterable[str], seen: Observation) -> Plan:
     """What `action` would do to `hosts`. The answer does not depend on the order of `hosts`.
 
     A phase is asked with what will be known when its turn comes: after one that replaces the disk, nothing of what was
-    installed holds any more.
+    installed holds any more. Hosts that it leaves alone are of no group, either.
     """
     wanted = set(hosts)
-    chosen = [h for h in dc.hosts.values() if h.name in wanted]
+    named = [h for h in dc.hosts.values() if h.name in wanted]
+    alone = {h.name: why for h in named if (why := _alone(action, seen.hosts.get(h.name)))}
+    chosen = [h for h in named if h.name not in alone]
     expected = {h.name: seen.hosts.get(h.name, Actual()) for h in chosen}
     changes: dict[str, list[Change]] = {h.name: [] for h in chosen}
     scoped: list[ScopePlan] = []
-    for phase in phases:
+    for phase in action.phases:
         if phase.scope != "host":
             scoped += _scoped(dc, phase, chosen, expected, seen)
             continue
@@ -76,10 +93,17 @@ def build_plan(dc: DataCenter, action: str, phases: Sequence[Planner], hosts: It
             if found and phase.replaces_disk:
                 expected[host.name] = expected[host.name].with_new_disk()
     plans = tuple(
-        HostPlan(host=h.name, changes=tuple(changes[h.name]), trouble=seen.hosts.get(h.name, Actual()).trouble)
-        for h in chosen
+        HostPlan(h.name, (), alone=alone[h.name])
+        if h.name in alone
+        else HostPlan(h.name, tuple(changes[h.name]), seen.hosts.get(h.name, Actual()).trouble)
+        for h in named
     )
-    return Plan(dc=dc.name, action=action, source_sha256=fingerprint(dc), hosts=plans, scoped=tuple(scoped))
+    return Plan(dc=dc.name, action=action.name, source_sha256=fingerprint(dc), hosts=plans, scoped=tuple(scoped))
+
+
+def _alone(action: Planned, actual: Actual | None) -> str:
+    left = actual.alone if actual is not None else None
+    return "" if left is None or left.kind in action.takes else str(left)
 
 
 def _scoped(

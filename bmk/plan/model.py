@@ -55,11 +55,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """The changes of one host, in the order of the phases. `trouble` are probes that failed while looking."""
+    """The changes of one host, in the order of the phases. `trouble` are probes that failed while looking.
+
+    `alone`: why this action leaves the host alone, and the command that ends that; empty when it does not.
+    """
 
     host: str
     changes: tuple[Change, ...]
     trouble: tuple[str, ...] = ()
+    alone: str = ""
 
     @property
     def confirm(self) -> str:

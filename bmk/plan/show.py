@@ -33,6 +33,7 @@ def lines(
     that would change. `verbose`: each host by itself, however many they are.
     """
     shown = [host for host in plan.hosts if host.changes or host.trouble]
+    alone = [f"{host.host}: left alone, {host.alone}" for host in plan.hosts if host.alone]
     if verbose or len(shown) <= _FEW:
         for host in shown:
             yield from _host(host)
@@ -41,19 +42,21 @@ def lines(
     for scope in plan.scoped:
         yield from _scoped(scope)
     yield from (f"exception: {one}" for one in exceptions)
+    yield from alone
     yield from notes
     yield summary(plan)
 
 
 def summary(plan: Plan) -> str:
     """One line: how many hosts would change, how many disks would be wiped, how many need a confirmation."""
+    alone = sum(1 for h in plan.hosts if h.alone)
+    left = f", {alone} left alone" if alone else ""
     if plan.empty:
-        return f"{plan.dc}: no changes; {_count(len(plan.hosts), 'host')} as the file says"
+        return f"{plan.dc}: no changes; {_count(len(plan.hosts) - alone, 'host')} as the file says{left}"
     wipes = sum(1 for h in plan.pending for c in h.changes if c.disk is not None)
-    same = len(plan.hosts) - len(plan.pending)
-    return (
-        f"{plan.dc}: {_count(len(plan.pending), 'host')} to change, {_count(wipes, 'disk')} to wipe, {same} unchanged"
-    )
+    same = len(plan.hosts) - len(plan.pending) - alone
+    change, wipe = _count(len(plan.pending), "host"), _count(wipes, "disk")
+    return f"{plan.dc}: {change} to change, {wipe} to wipe, {same} unchanged{left}"
 
 
 def _scoped(plan: ScopePlan) -> Iterator[str]:

@@ -19,7 +19,7 @@ from bmk.report.junit import JunitCase, junit
 from bmk.report.prometheus import Gauge, metrics
 
 SCHEMA = 1
-State = Literal["clean", "benign", "degraded", "security", "breaking", "unknown"]
+State = Literal["clean", "benign", "degraded", "security", "breaking", "unknown", "alone"]
 Word = Literal["benign", "degraded", "security", "breaking"]
 
 
@@ -57,6 +57,7 @@ class StandingPart(DriftModel):
     name: str
     state: State
     seconds: float
+    alone: str = Field(description="why nobody looked at it and what ends that; empty: somebody did")
     troubles: list[TroublePart] = Field(description="why answers are missing")
     differences: list[DifferencePart]
 
@@ -69,7 +70,7 @@ class DriftDocument(DriftModel):
     run: str
     at: str
     seconds: float
-    summary: dict[str, int] = Field(description="hosts, clean, drifted, unknown, and differences by severity")
+    summary: dict[str, int] = Field(description="hosts, clean, drifted, unknown, alone, and differences by severity")
     standings: list[StandingPart]
 
 
@@ -95,6 +96,7 @@ def summary(standings: Sequence[DriftStatus]) -> dict[str, int]:
         "clean": sum(1 for s in standings if s.state == "clean"),
         "drifted": drifted,
         "unknown": sum(1 for s in standings if s.state == "unknown"),
+        "alone": sum(1 for s in standings if s.state == "alone"),
         "expected": sum(1 for s in standings for f in s.findings if f.expected),
         **{severity: counts.get(severity, 0) for severity in SEVERITIES},
     }
@@ -124,6 +126,7 @@ def _standing(standing: DriftStatus) -> dict[str, Any]:
         "name": standing.name,
         "state": standing.state,
         "seconds": standing.seconds,
+        "alone": standing.alone,
         "troubles": [{"cause": t.cause, "text": t.text, "next": t.next} for t in standing.troubles],
         "differences": [_difference(f) for f in standing.findings],
     }
@@ -138,6 +141,8 @@ def _difference(finding: Finding) -> dict[str, Any]:
 def table(standings: Sequence[DriftStatus], *, wide: bool) -> Iterator[str]:
     """Lines for people: each host with drift or trouble, its worst difference first; `wide` adds expected ones."""
     for standing in standings:
+        if standing.alone:
+            yield f"{standing.name}: left alone, {standing.alone}"
         shown = standing.findings if wide else standing.drift
         if not shown and not standing.troubles:
             continue
@@ -173,6 +178,8 @@ def as_junit(dc: str, standings: Sequence[DriftStatus]) -> str:
 
 
 def _cases(standing: DriftStatus) -> Iterator[JunitCase]:
+    if standing.alone:
+        yield JunitCase("drift", skipped=standing.alone)
     for trouble in standing.troubles:
         yield JunitCase(f"unknown: {trouble.cause}", error=trouble.text or trouble.cause, text=trouble.next)
     for finding in standing.findings:
@@ -196,7 +203,7 @@ def as_metrics(dc: str, at: float, seconds: float, standings: Sequence[DriftStat
             Gauge("bmk_drift_differences", "Differences that are not expected, by class.",
                   [(counts.get(s, 0), {"severity": s}) for s in SEVERITIES]),
             Gauge("bmk_drift_hosts", "Hosts and clusters by state.",
-                  [(states.get(s, 0), {"state": s}) for s in ("clean", *SEVERITIES, "unknown")]),
+                  [(states.get(s, 0), {"state": s}) for s in ("clean", *SEVERITIES, "unknown", "alone")]),
             Gauge("bmk_drift_unknown", "Hosts and clusters that did not answer, by cause.",
                   [(n, {"cause": cause}) for cause, n in sorted(causes.items())]),
             Gauge("bmk_drift_host_differences", "Differences of one host that are not expected, by class.",

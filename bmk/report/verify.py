@@ -14,6 +14,7 @@ from bmk.report.prometheus import Gauge, metrics
 from bmk.verify.run import VerifyResult
 
 SCHEMA = 1
+WHOLE = "host"  # the suite of results that are about a host as a whole
 _OUTCOMES = ("passed", "failed", "error", "skipped")
 
 
@@ -58,9 +59,9 @@ def document(dc: str, seconds: float, results: Sequence[VerifyResult]) -> dict[s
 
 
 def table(dc: str, results: Sequence[VerifyResult], *, wide: bool) -> Iterator[str]:
-    """Lines for people: failures and errors, host by host; `wide`: everything."""
+    """Lines for people: failures and errors, host by host, and hosts that were left alone; `wide`: everything."""
     for r in results:
-        if wide or r.outcome in ("failed", "error"):
+        if wide or r.outcome in ("failed", "error") or r.suite == WHOLE:
             text = r.text.split("\n")[0] if r.text else ""
             yield f"{r.where:<16} {r.outcome:<8} {r.suite}: {r.test}" + (f": {text}" if text else "")
             if r.outcome in ("failed", "error"):

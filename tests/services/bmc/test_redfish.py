@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bmk.bmc import Access, Bmc, Timeouts, Trust, open_bmc
-from bmk.errors import BmcError, ConfigError
+from bmk.errors import BmcError, BmcIgnores, ConfigError
 from bmk.journal.events import Event
 from bmk.secrets import Credentials, Secret
 
@@ -76,7 +76,7 @@ def test_power_is_switched_and_read_back(redfish: Any, bmc: Connect, events: lis
     assert [e.data["power"] for e in events] == ["on", "off", "on", "off"]
 
 
-@pytest.mark.parametrize(("action", "ends"), [("shutdown", "off"), ("restart", "on")])
+@pytest.mark.parametrize(("action", "ends"), [("shutdown", "off"), ("ask-off", "off"), ("restart", "on")])
 def test_a_system_is_asked_to_end(redfish: Any, bmc: Connect, events: list[Event], action: Any, ends: str) -> None:
     """The graceful orders press the power button, and are done when the end was read."""
     machine = bmc()
@@ -99,6 +99,16 @@ def test_a_system_that_hangs_is_switched_off(
     machine.set_power(action)
     assert redfish["cp-1"]["power"] == ends
     assert ["did not shut down in 1 s" in e.text for e in events if e.kind == "bmc.forced"] == [True]
+
+
+def test_a_system_that_hangs_keeps_its_power_when_it_is_only_asked(redfish: Any, bmc: Connect) -> None:
+    """Nothing is cut, and the error says so."""
+    machine = bmc(shutdown=1)
+    machine.set_power("on")
+    redfish.break_("cp-1", "system-hangs")
+    with pytest.raises(BmcIgnores, match="its power was not cut"):
+        machine.set_power("ask-off")
+    assert redfish["cp-1"]["power"] == "on"
 
 
 @pytest.mark.parametrize(

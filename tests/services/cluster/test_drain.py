@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bmk.cluster.drain import drain
+from bmk.cluster.drain import drain, uncordon
 from bmk.cluster.etcd import healthy, members
 from bmk.errors import PhaseFailed
 from tests.services.cluster.conftest import Cluster
@@ -77,12 +77,16 @@ def kubelet(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_drained_node_has_what_belongs_to_it_only(cluster: Cluster, node: str) -> None:
-    """It is cordoned; pods of controllers and by hand are evicted, those of a DaemonSet stay."""
+    """It is cordoned; pods of controllers and by hand are evicted, those of a DaemonSet stay; and it is let back."""
     with kubelet(cluster), cluster.server.api() as api:
         drain(api, node, 60)
         assert there(cluster) == {"agent"}
         (spec,) = (n["spec"] for n in api.nodes.objects() if n["metadata"]["name"] == node)
         assert spec["unschedulable"] is True
+        for _ in range(2):
+            uncordon(api, node)
+            (spec,) = (n["spec"] for n in api.nodes.objects() if n["metadata"]["name"] == node)
+            assert "unschedulable" not in spec
 
 
 def test_a_budget_holds_a_pod_and_is_named(cluster: Cluster, node: str) -> None:

@@ -143,8 +143,12 @@ def _unusable(command: click.Command, words: list[str]) -> Iterator[str]:
     given = [word for word in _values(command, words) if word != VALUE]  # VALUE may be any number of words
     if len(given) > len(arguments) and not any(a.nargs == -1 for a in arguments):
         yield f"too many words: {' '.join(given)}"
-    if words and _choices(command) and words[0] not in _choices(command) and not _FILLED.fullmatch(words[0]):
-        yield f"{words[0]} is none of {', '.join(sorted(_choices(command)))}"
+    first = arguments[0].type if arguments else None
+    if words and isinstance(first, click.Choice) and words[0] not in first.choices and not _FILLED.fullmatch(words[0]):
+        yield f"{words[0]} is none of {', '.join(first.choices)}"
+    last = arguments[-1].type if len(arguments) > 1 else None
+    if words and isinstance(last, click.Choice) and not {VALUE, *last.choices} & set(words):
+        yield f"one of {', '.join(last.choices)} is missing"
 
 
 def _missing(command: click.Command, words: list[str]) -> Iterator[str]:

@@ -122,9 +122,9 @@ def test_a_turn_that_nobody_takes_goes_on() -> None:
 def test_etcd_keeps_its_quorum(etcd: dict[str, bool], member: str) -> None:
     """A restart that is allowed leaves a majority of three or more; a removal leaves one of those that stay."""
     others = [name for name, well in etcd.items() if well and name != member]
-    if quorum(member, etcd, removed=False) and etcd.get(member) and len(etcd) > 2:
+    if quorum(member, etcd, "restarted") and etcd.get(member) and len(etcd) > 2:
         assert len(others) >= len(etcd) // 2 + 1
-    if quorum(member, etcd, removed=True):
+    if quorum(member, etcd, "removed"):
         assert sum(etcd.values()) >= len(etcd) // 2 + 1  # the removal itself is agreed on
         rest = len(etcd) - (member in etcd)
         assert len(others) >= rest // 2 + 1
@@ -132,9 +132,9 @@ def test_etcd_keeps_its_quorum(etcd: dict[str, bool], member: str) -> None:
 
 def test_a_dead_member_of_three_may_be_replaced() -> None:
     """That is what a replacement is for; with two dead ones nothing is removed any more."""
-    assert quorum("a", {"a": False, "b": True, "c": True}, removed=True)
-    assert not quorum("a", {"a": False, "b": False, "c": True}, removed=True)
-    assert not quorum("b", {"a": False, "b": True, "c": True}, removed=False)
+    assert quorum("a", {"a": False, "b": True, "c": True}, "removed")
+    assert not quorum("a", {"a": False, "b": False, "c": True}, "removed")
+    assert not quorum("b", {"a": False, "b": True, "c": True}, "restarted")
 
 
 def test_paused_is_no_failure_and_says_how_it_goes_on() -> None:

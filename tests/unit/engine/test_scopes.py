@@ -84,7 +84,7 @@ class World:
     def plan(self, phases: Sequence[Phase | GroupPhase], names: Sequence[str] = NAMES) -> tuple[Plan, Observation]:
         clusters = {"one": ClusterActual("current"), "two": ClusterActual("stale")}
         seen = Observation({name: Actual() for name in names}, clusters)
-        return build_plan(self.dc, "try", phases, names, seen), seen
+        return build_plan(self.dc, Action("try", tuple(phases)), names, seen), seen
 
     def run(
         self, phases: Sequence[Phase | GroupPhase], names: Sequence[str] = NAMES, kill_after: int | None = None

@@ -71,6 +71,9 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
         "kube-apiserver does not use its new certificate",
     ),
     "renewal_silent": ("certificates_renewed", [START, event("certificates.renewing")], "did not say that its cert"),
+    "etcd_ill": ("drained", [START, event("etcd.ill", "not healthy: cp-3")], "cannot go on without it"),
+    "not_shut_down": ("shut_down", [START], "did not shut down"),
+    "etcd_not_back": ("uncordoned", [START, event("etcd.waiting", "no API server")], "did not come back"),
     "unknown": ("joined", [START], "joined did not end within 180 s"),
 }
 

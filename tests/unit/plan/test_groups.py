@@ -43,9 +43,7 @@ ROOM = fleet(FLEET)
 
 
 def planned(seen: dict[str, Actual]) -> Plan:
-    return build_plan(
-        ROOM, "provision", PROVISION.phases, seen, Observation(seen, {"lab-ha": ClusterActual("current")})
-    )
+    return build_plan(ROOM, PROVISION, seen, Observation(seen, {"lab-ha": ClusterActual("current")}))
 
 
 def new(name: str, **more: Any) -> Actual:

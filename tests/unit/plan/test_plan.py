@@ -65,7 +65,7 @@ actuals = st.builds(
 
 def plan(seen: dict[str, Actual], hosts: list[str] = HOSTS, policies: Any = "current") -> Any:
     found = Observation(seen, {"lab-ha": ClusterActual(policies)})
-    return build_plan(DC, "provision", PROVISION.phases, hosts, found)
+    return build_plan(DC, PROVISION, hosts, found)
 
 
 def test_plan_of_a_converged_data_center_is_empty() -> None:

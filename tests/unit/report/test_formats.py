@@ -34,6 +34,7 @@ STANDINGS = [
     DriftStatus("r1-02", (finding(severity="breaking", expected="why (until 2099-01-01)"),)),
     DriftStatus("r1-03", (), (Trouble("hangs", "no whole answer within 120 s", "bmk console par r1-03"),)),
     DriftStatus("r1-04"),
+    DriftStatus("r1-05", alone="in maintenance; next: bmk maintenance par r1-05 off"),
 ]
 
 
@@ -48,9 +49,9 @@ def test_documents_are_as_their_schemas_say() -> None:
     """Every state, and a difference that is expected."""
     document = drift.document("par", "run", 300.0, 1.5, STANDINGS)
     jsonschema.validate(document, drift.schema())
-    assert [s["state"] for s in document["standings"]] == ["degraded", "clean", "unknown", "clean"]
+    assert [s["state"] for s in document["standings"]] == ["degraded", "clean", "unknown", "clean", "alone"]
     assert document["summary"] | {"benign": 0} == {
-        "hosts": 4, "clean": 2, "drifted": 1, "unknown": 1, "expected": 1,
+        "hosts": 5, "clean": 2, "drifted": 1, "unknown": 1, "alone": 1, "expected": 1,
         "benign": 0, "degraded": 1, "security": 0, "breaking": 0,
     }  # fmt: skip
     results = [
@@ -92,7 +93,7 @@ def test_the_table_names_only_what_somebody_should_look_at() -> None:
     lines = "\n".join(table(STANDINGS, wide=False))
     assert "r1-04" not in lines
     assert "r1-02" not in lines
-    assert lines.count("next: bmk ") == 2
+    assert lines.count("next: bmk ") == 3
     assert list(table([DriftStatus("r1-04")], wide=False)) == []
     assert "expected: why" in "\n".join(table(STANDINGS, wide=True))
 

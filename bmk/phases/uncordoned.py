@@ -1,0 +1,57 @@
+"""A host that comes back from maintenance takes pods again, and its maintenance is over."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bmk.datacenter.resolve import Host
+from bmk.engine.phase import Context, Phase
+from bmk.engine.run import Timing
+from bmk.errors import BmkError
+from bmk.journal.records import MaintenanceRecord
+from bmk.plan import Actual, Change
+
+
+class Uncordoned(Phase):
+    name = "uncordoned"
+    title = "Let it serve again"
+    needs = ("verified",)
+
+    def plan(self, host: Host, actual: Actual) -> list[Change]:
+        if actual.maintenance is None:
+            return []
+        text = "uncordon its node, end the maintenance" if host.cluster else "end the maintenance"
+        return [self.change("uncordon", text, f"it was for: {actual.maintenance.reason}")]
+
+    async def run(self, ctx: Context) -> None:
+        if ctx.host.cluster is not None:
+            cluster = ctx.run.services.cluster(ctx.host.cluster)
+            if ctx.host.role == "control_plane":
+                await _etcd_is_back(ctx)
+            await ctx.call(cluster.uncordon, ctx.host)
+        MaintenanceRecord.drop(ctx.run.journal, ctx.host.name)
+        ctx.emit("host.maintenance", "out of maintenance: it serves again")
+
+    def deadline(self, host: Host, timing: Timing) -> float:
+        return {"standard": 300, "emulated": 900}[timing]
+
+
+async def _etcd_is_back(ctx: Context) -> None:
+    """Its member has what was written meanwhile: it answers as healthy, and its API server is ready."""
+    cluster, told = ctx.run.services.cluster(ctx.host.cluster or ""), ""
+    while True:
+        try:
+            well = (await ctx.call(cluster.etcd)).get(ctx.host.name, False)
+            serves = ctx.host.name in await ctx.call(cluster.live)
+            text = "" if well else "its member of etcd is not healthy"
+            text = text or ("" if serves else "its API server is not ready")
+        except BmkError as error:
+            if not error.retryable:
+                raise
+            text = error.what
+        if not text:
+            return
+        if text != told:
+            ctx.emit("etcd.waiting", text, "debug")
+            told = text
+        await asyncio.sleep(ctx.run.limits.backoff)
