@@ -78,7 +78,7 @@ def run(target: Target, command: Sequence[str], *, send: bytes = b"", timeout: f
             stdin, stdout, _ = client.exec_command(shlex.join(command), timeout=timeout)
             stdin.write(send)
             stdin.channel.shutdown_write()
-            return _hear(stdout.channel, end)
+            return _communicate(stdout.channel, end)
         except _TooLong as error:
             raise Unreachable(f"{command[0]} says too much", where=target.address, why=str(error)) from error
         except (OSError, paramiko.SSHException) as error:
@@ -91,7 +91,7 @@ class _TooLong(Exception):
     """A host goes on talking."""
 
 
-def _hear(channel: paramiko.Channel, end: float) -> CommandResult:
+def _communicate(channel: paramiko.Channel, end: float) -> CommandResult:
     """All that a command says until it ends. Raises TimeoutError at `end`, _TooLong after enough."""
     out, err = bytearray(), bytearray()
     while not channel.eof_received or channel.recv_ready() or channel.recv_stderr_ready():

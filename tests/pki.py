@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bmk.certificates.certificate import Certificate
 from bmk.certificates.kind import DAY, STATIC_PODS
 from bmk.certificates.kinds import KINDS
-from bmk.certificates.standing import FileSeen, HostCertificates, Sighting, judge
+from bmk.certificates.standing import FileSeen, HostCertificates, ObservedCertificate, judge
 
 NUMBERS = itertools.count(1)
 MINE = [kind for kind in KINDS if kind.renewal == "kubeadm"]
@@ -74,12 +74,12 @@ class Pki:
         began: Mapping[str, float] = {name: at for name, at in self.began.items() if name in up}
         return HostCertificates(tuple(s for s in standings if s is not None), began, frozenset(up))
 
-    def _seen(self, name: str) -> Sighting:
+    def _seen(self, name: str) -> ObservedCertificate:
         kind = next(kind for kind in MINE if kind.name == name)
         served = self.read.get(kind.program, {}).get(name) if kind.port and self.up(kind.program) else None
         silent = "nobody hears on this port" if kind.port and served is None else ""
         began = self.began.get(kind.program) if self.up(kind.program) else None
-        return Sighting(FileSeen(self.files[name], self.changed[name]), served, silent, started=began)
+        return ObservedCertificate(FileSeen(self.files[name], self.changed[name]), served, silent, started=began)
 
     def _read(self, program: str) -> None:
         self.read[program] = {kind.name: self.files[kind.name] for kind in MINE if kind.program == program}

@@ -32,7 +32,7 @@ from bmk.boot.nonces import Nonces
 from bmk.certificates.certificate import Certificate
 from bmk.certificates.kinds.deployer import KUBECONFIG
 from bmk.certificates.renewal import RenewStep
-from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertificates, Sighting, judge
+from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertificates, ObservedCertificate, judge
 from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.baseline import Baseline, store
@@ -215,7 +215,7 @@ class FakeBmc:
     def event_log(self) -> list[Any]:
         return []
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Nothing is held."""
 
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
@@ -416,7 +416,7 @@ class Simulation:
         return len(self.etcd) == 1
 
     def kubeconfig_standing(self, cluster: str) -> CertificateStanding | None:
-        seen = Sighting(FileSeen(self.kubeconfig)) if self.kubeconfig is not None else Sighting()
+        seen = ObservedCertificate(FileSeen(self.kubeconfig)) if self.kubeconfig is not None else ObservedCertificate()
         return judge(self.dc.name, cluster, KUBECONFIG, seen, time.time())
 
     def renew_kubeconfig(self, cluster: str) -> None:

@@ -34,7 +34,7 @@ def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> 
         raise PreflightRefused(alone[host.name].why, where=host.name, hint=alone[host.name].next)
     joined = MembershipRecord.load_all(journal).keys()
     going = {h.name for h in hosts} | ReinstallOrder.load_all(journal).keys()
-    for cluster, left in headless(dc, going, joined).items():
+    for cluster, left in without_control_plane(dc, going, joined).items():
         raise PreflightRefused(
             f"cluster {cluster} would have no control plane any more",
             why=f"members that would stay, of a cluster that is gone: {', '.join(left)}",
@@ -68,7 +68,7 @@ def withdraw_order(journal: Journal, hosts: Sequence[Host]) -> list[str]:
     return ordered
 
 
-def headless(dc: DataCenter, going: Collection[str], joined: Collection[str]) -> dict[str, list[str]]:
+def without_control_plane(dc: DataCenter, going: Collection[str], joined: Collection[str]) -> dict[str, list[str]]:
     """Clusters of which no control plane would stay, with the members that would. Pure."""
     found: dict[str, list[str]] = {}
     for cluster in dc.spec.clusters:

@@ -69,20 +69,20 @@ class EventRecorder:
         self._lock = threading.Lock()
 
     @property
-    def heard_hosts(self) -> bool:
+    def any_task_ran(self) -> bool:
         """Whether any task ran on any host."""
         return any(t.seen for t in self._tallies.values())
 
-    def hear(self, raw: Mapping[str, Any]) -> bool:
+    def handle(self, raw: Mapping[str, Any]) -> bool:
         """One event of ansible-runner. Returns True: it may be written down (Ansible has censored what is secret)."""
         kind, data = raw.get("event", ""), raw.get("event_data") or {}
         self.ended = self.ended or kind == "playbook_on_stats"
         if kind in _HEARD and data.get("host") in self._tallies:
             with self._lock:
-                self._hear(kind, data)
+                self._count(kind, data)
         return True
 
-    def _hear(self, kind: str, data: Mapping[str, Any]) -> None:
+    def _count(self, kind: str, data: Mapping[str, Any]) -> None:
         tally, res = self._tallies[data["host"]], _told(data)
         tally.seen = True
         outcome = _outcome(kind, data, res)

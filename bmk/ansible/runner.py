@@ -80,7 +80,7 @@ def _run(request: ConvergeRequest, on_event: Callable[[Event], None], permit: Pe
             limit=",".join(request.hosts),
             cmdline=shlex.join([*files, "--diff", *(["--check"] if request.check else [])]),
             envvars=_environment(private, sockets, request),
-            event_handler=recorder.hear,
+            event_handler=recorder.handle,
             cancel_callback=lambda: permit.revoked,
             settings={"job_timeout": request.timeout, "pexpect_timeout": 1},
             quiet=True,
@@ -88,7 +88,7 @@ def _run(request: ConvergeRequest, on_event: Callable[[Event], None], permit: Pe
         output = (Path(runner.config.artifact_dir) / "stdout").read_text(errors="replace")
     results = recorder.results(timed_out=runner.status == "timeout")
     killed = runner.rc is None  # a signal leaves no exit code
-    if runner.status == "failed" and not killed and not recorder.heard_hosts:
+    if runner.status == "failed" and not killed and not recorder.any_task_ran:
         raise BmkError(
             f"{request.playbook} did not start",
             where=str(private),

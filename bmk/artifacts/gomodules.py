@@ -20,7 +20,7 @@ from bmk import programs
 from bmk.artifacts.content import sha256_file, sha256_of
 from bmk.artifacts.lock import Product
 from bmk.artifacts.tar import plain_tar
-from bmk.artifacts.work import dying_with_us
+from bmk.artifacts.work import killed_with_parent
 from bmk.errors import BmkError, ConfigError
 
 MODULES = Path(__file__).with_name("modules")
@@ -83,7 +83,7 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
     _require_module(name, product)
     packages = _packages(product)
     command = [
-        *dying_with_us(),
+        *killed_with_parent(),
         programs.find("go") or "go",
         "build",
         "-v",

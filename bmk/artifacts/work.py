@@ -54,7 +54,7 @@ def preflight(tools: Sequence[str], free: int) -> None:
         raise PreflightRefused(what, where=str(cache_dir()), hint="make room, or set BMK_CACHE_DIR to a larger disk")
 
 
-def dying_with_us() -> list[str]:
+def killed_with_parent() -> list[str]:
     """What to put before a long command, so that it does not go on when bmk is killed."""
     setpriv = programs.find("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

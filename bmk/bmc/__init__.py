@@ -40,7 +40,7 @@ def conversation(bmc: Bmc) -> Iterator[Bmc]:
     try:
         yield bmc
     finally:
-        bmc.hang_up()
+        bmc.disconnect()
 
 
 def open_bmc(kind: str, access: Access) -> Bmc:

@@ -125,16 +125,16 @@ class OneOrigin(HTTPAdapter):
         return BmcError(what, where=self._access.address, hint="restart the BMC, or update its firmware")
 
 
-def go_by(session: requests.Session, line: OneOrigin) -> None:
-    """All that this session sends goes by one line, whatever the environment says of proxies and passwords.
+def restrict_session(session: requests.Session, adapter: OneOrigin) -> None:
+    """All that this session sends goes through the adapter, whatever the environment says of proxies and passwords.
 
-    A handshake costs a BMC's processor up to a second, so one conversation is one connection: `hang_up` ends it. sushy
-    would close after each request, for BMCs that do not bear connections which last.
+    A handshake costs a BMC's processor up to a second, so one conversation is one connection: `disconnect` ends it.
+    sushy would close after each request, for BMCs that do not bear connections which last.
     """
     session.trust_env = False
     session.adapters.clear()
     for scheme in ("https://", "http://"):
-        session.mount(scheme, line)
+        session.mount(scheme, adapter)
     session.headers.pop("Connection", None)
 
 

@@ -16,7 +16,7 @@ from bmk.bmc.ipmitool import Ipmitool
 from bmk.bmc.power import Order, PowerOrders
 from bmk.bmc.protocol import BootTarget, Firmware, Identity, Inventory, LogEntry, Power
 from bmk.bmc.quirks import Quirk, quirk_of
-from bmk.bmc.retry import untrue, wary
+from bmk.bmc.retry import bmc_errors_only, read_back_error
 from bmk.errors import ConfigError
 from bmk.identity import serial_of
 
@@ -26,7 +26,7 @@ SELECTORS: dict[BootTarget, int] = {"pxe": 0x1, "disk": 0x2}
 _SCRIPT = ("exec", "/dev/stdin")  # commands, one a line, that are nobody's business
 
 
-@wary
+@bmc_errors_only
 class IpmiBmc(PowerOrders, Ipmitool):
     """One BMC on UDP port 623. Nothing is asked of it before the first call."""
 
@@ -66,7 +66,7 @@ class IpmiBmc(PowerOrders, Ipmitool):
         self._ask("set the next boot", "chassis", "bootdev", DEVICES[target], *option)
         seen = self._boot_flags()
         if not seen.once_from(SELECTORS[target], firmware == "uefi", self._quirk):
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 f"the BMC accepted the boot override and ignores it: wanted {target} once ({firmware}), reads {seen}",
                 why="the next boot would not be from the network, so the machine was not powered on",
@@ -80,7 +80,7 @@ class IpmiBmc(PowerOrders, Ipmitool):
         self._ask("clear the boot override", "chassis", "bootdev", "none")
         seen = self._boot_flags()
         if seen.active(self._quirk):
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 f"the BMC keeps the boot override: {seen}",
                 why="the machine would boot from the network again",
@@ -98,7 +98,7 @@ class IpmiBmc(PowerOrders, Ipmitool):
         both = mailbox.writing(wanted) + mailbox.reading()  # in one session
         answer = self._ask("keep what is left in its boot initiator mailbox", *_SCRIPT, script=both)
         if mailbox.blocks_of(parse_bytes(answer)) != wanted:
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 "the BMC accepted what was left in its boot initiator mailbox and shows something else",
                 why="the machine could not prove that it is the one behind this BMC, so it was not powered on",
@@ -131,12 +131,12 @@ class IpmiBmc(PowerOrders, Ipmitool):
                     log.write(os.read(process.stdout.fileno(), 65536))
                     log.flush()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Each command of ipmitool is a session of its own, and over."""
 
     # -- one request each; raise Busy or BmcError -------------------------------------------------------------------
 
-    def _glance(self) -> Power | None:
+    def _read_power(self) -> Power | None:
         return self.power()
 
     def _order(self, order: Order) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from bmk import permit, programs
 from bmk.bmc.access import Access
-from bmk.bmc.retry import Busy, persist, refuse_again, turned_away
+from bmk.bmc.retry import Busy, login_error, persist, raise_if_refused
 from bmk.errors import BmcError, BmcIgnores, ConfigError
 
 SUITES = ("17", "3")  # SHA-256, then SHA-1 for older BMCs; never asked of the BMC, which takes 10 s when it cannot say
@@ -57,7 +57,7 @@ class Ipmitool:
     def _run(self, what: str, command: tuple[str, ...], may_fail: bool, script: str, seconds: float) -> str:
         """One command. Raises Busy or BmcError; a BMC that was never let us in is asked first whether it does."""
         if not self._let_in:
-            self._knock()
+            self._login()
         code, out, err = self._answer(command, seconds, script)
         if code and NO_SESSION in err:
             self._let_in = False
@@ -65,18 +65,18 @@ class Ipmitool:
             raise self._failure(what, err)
         return out
 
-    def _knock(self) -> None:
+    def _login(self) -> None:
         """Log in once, verbosely: only so does ipmitool tell a wrong password from silence."""
-        refuse_again(self._access)
+        raise_if_refused(self._access)
         code, _, err = self._answer(("-v", "chassis", "power", "status"), self._access.timing.request)
         if code and any(word in err for word in NO_SUITE) and self._suite + 1 < len(SUITES):
             self._suite += 1
-            self._knock()
+            self._login()
         elif code and not self._role and any(word in err for word in NO_ROLE):
             self._role = OPERATOR
-            self._knock()
+            self._login()
         elif code and any(word in err for word in (*NO_LOGIN, *NO_ROLE)):
-            raise turned_away(self._access, err[-300:])
+            raise login_error(self._access, err[-300:])
         elif code and NO_SESSION in err:
             raise Busy("no answer")
         self._let_in = True
@@ -89,7 +89,7 @@ class Ipmitool:
         """
         permit.demand()
         with self._ipmitool(*command) as process:
-            said = _hear(process, seconds, script)
+            said = _communicate(process, seconds, script)
             if sum(map(len, said)) > LONGEST_ANSWER:
                 raise self._error("the BMC's answer is longer than any honest one", hint="restart the BMC")
             code = process.wait()
@@ -134,7 +134,7 @@ class Ipmitool:
         return BmcError(what, where=self._access.address, why=why, hint=hint)
 
 
-def _hear(process: subprocess.Popen[bytes], seconds: float, script: str) -> tuple[bytes, bytes]:
+def _communicate(process: subprocess.Popen[bytes], seconds: float, script: str) -> tuple[bytes, bytes]:
     """What a process says until it ends, or until it is more than LONGEST_ANSWER. Raises Busy when it takes longer.
 
     `script` is what it is told, less than a pipe holds.

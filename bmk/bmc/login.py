@@ -12,7 +12,7 @@ from requests.auth import HTTPBasicAuth
 from bmk.bmc.access import Access
 from bmk.bmc.redfish_text import words_of
 from bmk.bmc.refusals import reason_of
-from bmk.bmc.retry import Busy, refuse_again, turned_away
+from bmk.bmc.retry import Busy, login_error, raise_if_refused
 from bmk.errors import BmcError, BmcRefuses
 
 _TOKEN = "X-Auth-Token"  # noqa: S105 - the name of a header
@@ -37,7 +37,7 @@ class Login:
 
     def enter(self, root: Mapping[str, Any]) -> None:
         """Log in, by the service's root document. Raises BmcRefuses, and for a password once refused without asking."""
-        refuse_again(self._access)
+        raise_if_refused(self._access)
         self.forget()
         place = _sessions(root)
         if place is None or not self._begin(place):
@@ -62,7 +62,7 @@ class Login:
         """The BMC answered what it answers only to those whom it let in."""
         self._access.logins.took(self._access.address, self._access.credentials)
 
-    def turned_away(self, status: int, words: str) -> Exception:
+    def login_error(self, status: int, words: str) -> Exception:
         """What 401 or 403 means now: Busy while it may be a passing state, else BmcRefuses."""
         access = self._access
         if not self.inside:
@@ -78,7 +78,7 @@ class Login:
         if self._crowded:
             self._basic = False
             return Busy(_CROWDED)
-        return turned_away(self._access, words)
+        return login_error(self._access, words)
 
     def _begin(self, place: str) -> bool:
         """Begin a session. False when this BMC gives none."""
@@ -104,7 +104,7 @@ class Login:
         if answer.status_code in _BUSY:
             raise Busy(f"HTTP {answer.status_code}")
         reason = reason_of(self._access, words) if answer.status_code == 403 else None
-        raise reason or turned_away(self._access, words)  # 401; some answer 400 to a wrong password
+        raise reason or login_error(self._access, words)  # 401; some answer 400 to a wrong password
 
 
 def _sessions(root: Mapping[str, Any]) -> str | None:

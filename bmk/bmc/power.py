@@ -8,7 +8,7 @@ from typing import Literal
 
 from bmk.bmc.access import Access
 from bmk.bmc.protocol import Power, PowerAction
-from bmk.bmc.retry import settle, untrue, wary
+from bmk.bmc.retry import bmc_errors_only, read_back_error, settle
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses
 
 Order = Literal["on", "off", "shutdown"]
@@ -24,7 +24,7 @@ ORDERS: dict[PowerAction, tuple[Order, ...]] = {
 }
 
 
-@wary
+@bmc_errors_only
 class PowerOrders(ABC):
     """The part of a BMC's class that changes power."""
 
@@ -34,7 +34,7 @@ class PowerOrders(ABC):
     def power(self) -> Power: ...
 
     @abstractmethod
-    def _glance(self) -> Power | None:
+    def _read_power(self) -> Power | None:
         """The power state now; None while it changes."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class PowerOrders(ABC):
             return
         came_true, seen = settle(self._access, self.power, lambda seen: seen == power)
         if not came_true:
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 f"the BMC accepted power {power} and still reports {seen}",
                 why=f"read back for {self._access.timing.settle:.0f} s; some BMCs report a stale power state",
@@ -72,7 +72,7 @@ class PowerOrders(ABC):
                 self._access.tell("bmc.power", "power is off already", power="off")
                 return
             patient = replace(self._access, timing=replace(self._access.timing, settle=seconds))
-            came_true, _ = settle(patient, self._glance, lambda seen: seen == "off")
+            came_true, _ = settle(patient, self._read_power, lambda seen: seen == "off")
             why = f"the system did not shut down in {seconds:.0f} s"
         except BmcRefuses:
             raise

@@ -108,5 +108,5 @@ class Bmc(Protocol):
     def console(self, path: Path, stop: Callable[[], bool]) -> None:
         """Append the serial console to a file until `stop()` says so."""
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """End the connection, which BMCs have few of. The next call makes a new one."""

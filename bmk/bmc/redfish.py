@@ -20,7 +20,7 @@ from bmk.bmc.redfish_media import VirtualMedia
 from bmk.bmc.redfish_override import BY_HAND, BootOverride
 from bmk.bmc.redfish_text import Json, consoles_of, links_of, lower_of, number_at, oems_of, text_at
 from bmk.bmc.refusals import reason_of
-from bmk.bmc.retry import Busy, persist, wary
+from bmk.bmc.retry import Busy, bmc_errors_only, persist
 from bmk.errors import ODD, BmcError, BmcIgnores
 from bmk.identity import serial_of, uuids
 from bmk.permit import unrestricted
@@ -49,7 +49,7 @@ GONE = 404
 NOT_THERE = frozenset({400, 403, 404, 405, 500, 501, 503})  # answers of a part that this BMC lacks or cannot show
 
 
-@wary
+@bmc_errors_only
 class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
     """One BMC with one system. Nothing is asked of it before the first call."""
 
@@ -118,7 +118,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
             offset += len(text)
             self._access.sleep(self._access.timing.poll)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         if self._line is None or self._login is None:
             return
         self._line.begin()
@@ -141,7 +141,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
             )
         return POWER[state]
 
-    def _glance(self) -> Power | None:
+    def _read_power(self) -> Power | None:
         return self._call("report its power state", lambda: POWER.get(text_at(self._fresh(), "PowerState") or ""))
 
     def _order(self, order: Order) -> bool:
@@ -223,7 +223,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         """Make ready to send; nothing is sent yet."""
         import sushy.connector  # noqa: PLC0415 - imported late: slow
 
-        from bmk.bmc.https import OneOrigin, go_by  # noqa: PLC0415 - requests costs as much
+        from bmk.bmc.https import OneOrigin, restrict_session  # noqa: PLC0415 - requests costs as much
         from bmk.bmc.login import Login  # noqa: PLC0415 - imported late: slow
 
         logging.getLogger("sushy").propagate = False  # what it would say there, we say as events
@@ -231,7 +231,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
         self._conn = sushy.connector.Connector(url, server_side_retries=1, server_side_retries_delay=0)
         self._line = OneOrigin(self._access, url)
         self._login = Login(self._access, self._conn._session, url)
-        go_by(self._conn._session, self._line)
+        restrict_session(self._conn._session, self._line)
 
     def _drive(self, link: str) -> Any:
         """A virtual drive as sushy has it, which knows what each BMC wants to hear."""
@@ -327,7 +327,7 @@ class RedfishBmc(PowerOrders, BootOverride, VirtualMedia):
             yield
         except errors.AccessError as error:
             assert self._login is not None  # noqa: S101 - somebody answered
-            raise self._login.turned_away(error.status_code, str(error)) from None
+            raise self._login.login_error(error.status_code, str(error)) from None
         except errors.HTTPError as error:
             if self._passes(error):
                 raise Busy(f"HTTP {error.status_code}") from None

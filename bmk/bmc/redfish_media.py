@@ -12,7 +12,7 @@ from bmk.bmc.media_server import NAME, MediaServers
 from bmk.bmc.nonce_volume import volume
 from bmk.bmc.redfish_documents import listed
 from bmk.bmc.redfish_text import Json, at, text_at
-from bmk.bmc.retry import settle, untrue, wary
+from bmk.bmc.retry import bmc_errors_only, read_back_error, settle
 from bmk.errors import BmcError, BmcIgnores
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ OPTICAL = {"CD", "DVD"}
 SETTLE = 10.0  # seconds until a BMC shows what it was told; those that do it at all take a few
 
 
-@wary
+@bmc_errors_only
 class VirtualMedia(ABC):
     """The part of RedfishBmc that leaves something for the machine to read."""
 
@@ -65,7 +65,7 @@ class VirtualMedia(ABC):
         if not self._becomes(drive, lambda: is_ours(drive) and drive.image in (url, None, "")):
             SERVERS.withdraw(self._access.address)
             server = url.split("/")[2]
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 "the BMC accepted virtual media and shows none",
                 kind=BmcIgnores,
@@ -86,7 +86,7 @@ class VirtualMedia(ABC):
         for drive in ours:
             self._call("eject virtual media", drive.eject_media)
             if not self._becomes(drive, lambda: not is_ours(drive)):  # noqa: B023 - called at once
-                raise untrue(
+                raise read_back_error(
                     self._access,
                     "the BMC keeps the virtual media that it said it ejected",
                     kind=BmcIgnores,

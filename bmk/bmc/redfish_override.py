@@ -12,7 +12,7 @@ from bmk.bmc.access import Access
 from bmk.bmc.protocol import BootTarget, Firmware
 from bmk.bmc.quirks import Quirk, send_mode
 from bmk.bmc.redfish_text import Json, Override, offered, override_of, same_override, settings_of
-from bmk.bmc.retry import settle, untrue, wary
+from bmk.bmc.retry import bmc_errors_only, read_back_error, settle
 from bmk.errors import BmcIgnores, ConfigError
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ DISK = (None, "None", "Hdd")  # targets that mean: as ever, from the disk
 SETTLE = 10.0  # seconds until a BMC shows an override that it took
 
 
-@wary
+@bmc_errors_only
 class BootOverride(ABC):
     """The part of RedfishBmc that says where the next boot goes."""
 
@@ -74,7 +74,7 @@ class BootOverride(ABC):
         )
         seen = _shown(all_seen, wanted) or all_seen[-1]
         if not came_true:
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 f"the BMC accepted the boot override and ignores it: wanted {wanted}; it reports {seen}",
                 kind=BmcIgnores,
@@ -91,7 +91,7 @@ class BootOverride(ABC):
             _cleared, _clearing_forms(system, self._quirk(system)), self._access.timing.settle
         )
         if not came_true:
-            raise untrue(
+            raise read_back_error(
                 self._access,
                 f"the BMC keeps the boot override: {seen[-1]}",
                 why="the machine would boot from the network again",

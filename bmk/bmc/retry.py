@@ -50,19 +50,19 @@ def settle(access: Access, read: Callable[[], T], wanted: Callable[[T], bool]) -
         access.sleep(access.timing.poll)
 
 
-def untrue(access: Access, what: str, why: str, hint: str, kind: type[BmcError] = BmcError) -> BmcError:
+def read_back_error(access: Access, what: str, why: str, hint: str, kind: type[BmcError] = BmcError) -> BmcError:
     """The error of a BMC that said yes and did not do it, as reading back has shown; it is told as an event, too."""
     access.tell("bmc.lie", what, "error")
     return kind(what, where=access.address, why=why, hint=hint)
 
 
-def refuse_again(access: Access) -> None:
+def raise_if_refused(access: Access) -> None:
     """Raise BmcRefuses for a user and password that this BMC refused before: it is not asked again."""
     if access.logins.refused(access.address, access.credentials):
         raise _refuses(access, "it refused them before in this run, and was not asked again")
 
 
-def turned_away(access: Access, why: str) -> Exception:
+def login_error(access: Access, why: str) -> Exception:
     """A BMC refused user and password: BmcRefuses; Busy, a few times, when it took the same before."""
     if access.logins.refuse(access.address, access.credentials):
         return _refuses(access, why)
@@ -79,15 +79,15 @@ def _refuses(access: Access, why: str) -> BmcRefuses:
     )
 
 
-def wary(kind: type[T]) -> type[T]:
+def bmc_errors_only(kind: type[T]) -> type[T]:
     """A class of BMCs whose public methods raise BmcError whatever an answer holds: one odd answer is one host's."""
     for name, method in list(vars(kind).items()):
         if callable(method) and not name.startswith("_"):
-            setattr(kind, name, _wary(method))
+            setattr(kind, name, _bmc_errors_only(method))
     return kind
 
 
-def _wary(method: Callable[..., Any]) -> Callable[..., Any]:
+def _bmc_errors_only(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self: Any, *args: Any, **named: Any) -> Any:
         try:

@@ -71,7 +71,7 @@ class TaskSupervisor:
     async def run(self, tasks: dict[str, Work]) -> None:
         """Run all tasks and record their state, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for name, work in {**tasks, "state": self._beat}.items():
+            for name, work in {**tasks, "state": self._heartbeat}.items():
                 group.create_task(self._keep(name, work))
 
     async def close(self) -> None:
@@ -109,7 +109,7 @@ class TaskSupervisor:
         except Exception as error:
             sys.stderr.write(f"bmk: the journal cannot be written: {type(error).__name__}: {error}\n")
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         while True:
             await self.writer.run(self._record)
             await self.pause(BEAT)

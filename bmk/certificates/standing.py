@@ -27,7 +27,7 @@ class FileSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class ObservedCertificate:
     """What is known of one certificate. `file` None: there is no file, or nobody looked (`blind` says why not).
 
     `served` is what its port shows; `silent` why it shows nothing. `started`: when the program that reads it began.
@@ -69,7 +69,9 @@ class HostCertificates:
     healthy: frozenset[str] = frozenset()
 
 
-def judge(dc: str, where: str, kind: CertificateKind, seen: Sighting, now: float) -> CertificateStanding | None:
+def judge(
+    dc: str, where: str, kind: CertificateKind, seen: ObservedCertificate, now: float
+) -> CertificateStanding | None:
     """None: there is none, and there need not be one. `dc` as it is written into commands."""
     file = seen.file.certificate if seen.file is not None else None
     known = [c for c in (file, seen.served) if c is not None]
@@ -81,7 +83,9 @@ def judge(dc: str, where: str, kind: CertificateKind, seen: Sighting, now: float
     return CertificateStanding(where, kind, state, text, ends, file, seen.served, hint)
 
 
-def _state(kind: CertificateKind, seen: Sighting, known: Sequence[Certificate], now: float) -> tuple[State, str]:
+def _state(
+    kind: CertificateKind, seen: ObservedCertificate, known: Sequence[Certificate], now: float
+) -> tuple[State, str]:
     """The worst that holds."""
     first = min(known, key=lambda c: c.ends, default=None)
     if first is not None and first.ends <= now:
@@ -99,13 +103,13 @@ def _state(kind: CertificateKind, seen: Sighting, known: Sequence[Certificate], 
     return "ok", f"ends in {_span(left)}"
 
 
-def _began(first: Certificate, seen: Sighting) -> float:
+def _began(first: Certificate, seen: ObservedCertificate) -> float:
     """kubeadm dates a certificate back by five minutes, which is much of a short life: its file tells better."""
     changed = seen.file.changed if seen.file is not None else 0.0
     return max(first.begins, changed) if changed < first.ends else first.begins
 
 
-def _broken(kind: CertificateKind, seen: Sighting) -> tuple[State | None, str]:
+def _broken(kind: CertificateKind, seen: ObservedCertificate) -> tuple[State | None, str]:
     if seen.file is not None and seen.file.certificate is not None and not seen.file.pair:
         return "broken", f"the key in {kind.key} is not that of the certificate"
     if seen.file is not None and seen.file.problem:
@@ -115,7 +119,7 @@ def _broken(kind: CertificateKind, seen: Sighting) -> tuple[State | None, str]:
     return None, ""
 
 
-def _unused(kind: CertificateKind, seen: Sighting) -> tuple[State | None, str]:
+def _unused(kind: CertificateKind, seen: ObservedCertificate) -> tuple[State | None, str]:
     """What is served counts; of a client it is when the program began."""
     file = seen.file.certificate if seen.file is not None else None
     if file is None or seen.file is None:
@@ -129,7 +133,7 @@ def _unused(kind: CertificateKind, seen: Sighting) -> tuple[State | None, str]:
     return "stale", f"renewed, and {kind.program} has run since before"
 
 
-def _nothing(seen: Sighting) -> tuple[State, str]:
+def _nothing(seen: ObservedCertificate) -> tuple[State, str]:
     if seen.blind or seen.silent:
         return "unknown", seen.blind or f"not served: {seen.silent}"
     return "missing", "there is no certificate"

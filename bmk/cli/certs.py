@@ -148,13 +148,13 @@ def renew(dc: str, names: tuple[str, ...], nightly: bool, **wish: Any) -> int:
     again = " ".join(["bmk certs renew", dc, *names, *(["--all"] if everything else [])])
     try:
         with RunLock(workspace.journal, workspace.run_id) as lock:
-            return _renew(workspace, hosts, _Wish(again, everything, wish["yes"] or nightly), lock)
+            return _renew(workspace, hosts, _Request(again, everything, wish["yes"] or nightly), lock)
     except KeyboardInterrupt:
         leave()
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Request:
     again: str
     everything: bool
     yes: bool
@@ -166,13 +166,13 @@ def _plan(workspace: Workspace, hosts: Sequence[Host], *, everything: bool) -> i
     from bmk.errors import Exit
     from bmk.plan.show import lines
 
-    look = _Look(workspace, hosts, new_orders(workspace.journal, hosts) if everything else {})
+    look = _Observer(workspace, hosts, new_orders(workspace.journal, hosts) if everything else {})
     plan, _ = workspace.plan(hosts, RENEW, look)
     click.echo("\n".join(lines(plan, workspace.dc.hosts, verbose=True)))
     return look.end(Exit.OK if plan.empty else Exit.PENDING)
 
 
-def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Wish, lock: RunLock) -> int:
+def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Request, lock: RunLock) -> int:
     from bmk.actions.certs_renew import RENEW, new_orders, order_renewal, settle, withdraw_renewal
     from bmk.cli.records import seen as projection
     from bmk.cli.running import RunRequest, run_action
@@ -182,7 +182,7 @@ def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Wish, lock: RunLo
     journal = workspace.journal
     orders = new_orders(journal, hosts) if wish.everything else _under_way(journal, hosts)
     new = order_renewal(journal, orders)
-    look = _Look(workspace, hosts, orders)
+    look = _Observer(workspace, hosts, orders)
     try:
         code = run_action(workspace, RENEW, hosts, RunRequest(wish.again, wish.yes, (), look=look), lock)
     except (Declined, PreflightRefused, ConfigError):  # nothing has begun
@@ -194,7 +194,7 @@ def _renew(workspace: Workspace, hosts: Sequence[Host], wish: _Wish, lock: RunLo
     return look.end(code)
 
 
-class _Look:
+class _Observer:
     """Adds what this action has to see, and remembers it. `blind`: hosts that could not all be looked at."""
 
     def __init__(self, workspace: Workspace, hosts: Sequence[Host], orders: Mapping[str, RenewalOrder]) -> None:

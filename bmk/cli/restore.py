@@ -31,13 +31,13 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     """
     from bmk.backup.sealing import read_identities
     from bmk.errors import Exit
-    from bmk.live.backup_service import RestoreWish, try_restore
+    from bmk.live.backup_service import RestoreRequest, try_restore
     from bmk.live.backup_sites import open_site
     from bmk.live.workspace import open_workspace
 
     identities = read_identities(identity)
     workspace = open_workspace(dc)
     site = open_site(workspace.services, cluster, say)
-    manifest = try_restore(site, RestoreWish(identities, name, digest, older))
+    manifest = try_restore(site, RestoreRequest(identities, name, digest, older))
     say(f"{manifest.name} restores: revision {manifest.etcd.revision}, {manifest.etcd.keys} keys; nothing was changed")
     return Exit.OK

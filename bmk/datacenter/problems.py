@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bmk.datacenter.model import DataCenterFile
-from bmk.datacenter.scalars import MEANINGS, respelled
+from bmk.datacenter.scalars import MEANINGS, suggest_spelling
 from bmk.datacenter.source import SourceFiles
 from bmk.document import Loc, Mark, excerpt
 from bmk.errors import ConfigError
@@ -127,7 +127,7 @@ def _pattern(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:
     pattern, value = item["ctx"]["pattern"], str(item["input"])
     meaning = MEANINGS.get(pattern, f"text that matches {pattern}")
     key = bool(loc) and loc[-1] == "[key]"
-    return Problem(loc[:-1] if key else loc, f"{value!r} is not {meaning}", respelled(pattern, value), key=key)
+    return Problem(loc[:-1] if key else loc, f"{value!r} is not {meaning}", suggest_spelling(pattern, value), key=key)
 
 
 def _literal(loc: Loc, item: Mapping[str, Any], _: type[BaseModel]) -> Problem:

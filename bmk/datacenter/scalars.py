@@ -203,7 +203,7 @@ _MAC = re.compile(r"[0-9a-fA-F]{12}")
 _NAMES, _MACS = f"^{_LABEL}$", "^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"
 
 
-def respelled(pattern: str, value: str) -> str:
+def suggest_spelling(pattern: str, value: str) -> str:
     """How to write `value` so that it matches; empty when that is not known."""
     digits = re.sub(r"[^0-9a-zA-Z]", "", value)
     if pattern == _MACS and _MAC.fullmatch(digits):

@@ -13,13 +13,13 @@ _ABSENT = {"type": "absent"}
 def compare(desired: Desired, actual: Facts) -> list[Difference]:
     """Every difference, sorted by what it is about; the order of neither side matters.
 
-    A kind that is missing in `actual` has no differences: `unasked` names it.
+    A kind that is missing in `actual` has no differences: `missing_kinds` names it.
     """
     found = [d for kind, items in desired.facts.items() if kind in actual for d in _kind(kind, items, actual[kind])]
     return sorted([*found, *_unexpected(desired, actual)], key=lambda d: (d.kind, d.id, d.field))
 
 
-def unasked(desired: Desired, actual: Facts) -> list[str]:
+def missing_kinds(desired: Desired, actual: Facts) -> list[str]:
     """Kinds of which something is desired and that the facts lack."""
     return sorted(kind for kind, items in desired.facts.items() if items and kind not in actual)
 

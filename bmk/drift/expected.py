@@ -11,7 +11,7 @@ from bmk.datacenter.model import Expected
 from bmk.drift.model import Finding
 
 
-def excuse(finding: Finding, entries: tuple[Expected, ...], names: Set[str], today: date) -> Finding:
+def mark_expected(finding: Finding, entries: tuple[Expected, ...], names: Set[str], today: date) -> Finding:
     """The finding, with the reason when it is intended. `names` are its host, rack, role, profile and cluster.
 
     An entry that is over excuses nothing, and the finding says so.

@@ -26,7 +26,7 @@ _RUN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class FinishedRun:
     """A run that is over. `counts` by severity, of what was not expected."""
 
     id: str
@@ -59,7 +59,7 @@ def remember(
     there = {(s.name, f.difference.key) for s in dated for f in s.findings}
     gone = [(ended, *known) for known in open_ if known[0] in {s.name for s in asked} and known not in there]
     rows = [(s.name, f.difference.key, f.first, ended, json.dumps(f.as_dict())) for s in dated for f in s.findings]
-    past = Past(run, started, ended, len(dated), len(dated) - len(asked), count(dated))
+    past = FinishedRun(run, started, ended, len(dated), len(dated) - len(asked), count(dated))
     with journal.transaction() as db:
         db.executemany('UPDATE drift SET gone = ? WHERE "where" = ? AND key = ? AND gone IS NULL', gone)
         db.executemany(_SEEN, rows)
@@ -76,11 +76,11 @@ def count(statuses: Sequence[DriftStatus]) -> dict[str, int]:
     return dict(Counter[str](f.severity for s in statuses for f in s.drift))
 
 
-def runs(journal: Journal, newest: int = 30) -> list[Past]:
+def runs(journal: Journal, newest: int = 30) -> list[FinishedRun]:
     """The newest runs, oldest first."""
     query = "SELECT id, started, ended, hosts, unknown, counts FROM drift_runs ORDER BY started DESC LIMIT ?"
     rows = journal.query(query, (newest,))
-    return [Past(i, s, e, h, u, json.loads(c)) for i, s, e, h, u, c in reversed(rows)]
+    return [FinishedRun(i, s, e, h, u, json.loads(c)) for i, s, e, h, u, c in reversed(rows)]
 
 
 def outstanding(journal: Journal, where: str | None = None) -> dict[str, list[Finding]]:

@@ -12,9 +12,9 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift import baseline as baselines
 from bmk.drift.classify import classify
 from bmk.drift.collector import CollectLimits, CollectRequest, Keys, collect
-from bmk.drift.compare import compare, unasked
+from bmk.drift.compare import compare, missing_kinds
 from bmk.drift.desired import desired_of, wanted_for_baseline, wanted_of
-from bmk.drift.expected import excuse
+from bmk.drift.expected import mark_expected
 from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Wanted, script
 from bmk.drift.history import outstanding
 from bmk.drift.model import Answer, Desired, DriftStatus, Facts, Finding, Trouble
@@ -89,7 +89,7 @@ _OLD_BASELINE = ("old-baseline", "its baseline was signed by an older bmk, which
 def _status(on: Scan, answer: Answer, desired: Desired, outside: Outside) -> DriftStatus:
     troubles = [*answer.troubles, *outside.troubles.get(answer.host, ())]
     if answer.facts:
-        silent = [kind for kind in unasked(desired, answer.facts) if kind != "kubelet"]  # asked of the API
+        silent = [kind for kind in missing_kinds(desired, answer.facts) if kind != "kubelet"]  # asked of the API
         troubles += [Trouble("fact", f"its answer lacks: {kind}") for kind in silent]
     facts, live = dict(answer.facts), outside.kubelets.get(answer.host)
     if live is not None:
@@ -113,7 +113,7 @@ def _findings(on: Scan, where: str, desired: Desired, facts: Facts) -> Iterable[
     names = selectors(on.dc.hosts[where]) if where in on.dc.hosts else {where}
     for difference in compare(desired, facts):
         finding = classify(on.dc.name, where, difference, desired, {})
-        yield excuse(finding, on.dc.spec.expected, names, on.today)
+        yield mark_expected(finding, on.dc.spec.expected, names, on.today)
 
 
 async def _with_texts(

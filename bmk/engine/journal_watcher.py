@@ -25,7 +25,7 @@ class JournalWatcher:
         self._journal, self._sinks, self._poll = journal, sinks, poll
         self._seq = journal.last_seq()
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
-        self._nudge = asyncio.Event()
+        self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # of `follow`
 
     async def follow(self) -> None:
@@ -39,11 +39,11 @@ class JournalWatcher:
             self._loop = None
             self._drain()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """There is something new: do not wait for the next poll. From any thread: asyncio.Event is safe in one only."""
         if (loop := self._loop) is not None:
             with suppress(RuntimeError):  # closed: the run is over
-                loop.call_soon_threadsafe(self._nudge.set)
+                loop.call_soon_threadsafe(self._wake.set)
 
     async def until(self, host: str, look: Callable[[], T | None], idle: float | None = None) -> T:
         """Wait until `look()` is not None, asking again after each event of the host and at least every 5 seconds."""
@@ -52,7 +52,7 @@ class JournalWatcher:
         self._waiting[host].add(bell)
         try:
             while (found := look()) is None:
-                if await _rung(bell, _next_look(idle, quiet_since, loop.time())):
+                if await _set_within(bell, _next_look(idle, quiet_since, loop.time())):
                     quiet_since = loop.time()
                 elif idle is not None and loop.time() - quiet_since >= idle:
                     raise HostSilent
@@ -72,15 +72,15 @@ class JournalWatcher:
                 bell.set()
 
     async def _pause(self) -> None:
-        self._nudge.clear()
-        await _rung(self._nudge, self._poll)
+        self._wake.clear()
+        await _set_within(self._wake, self._poll)
 
 
 def _next_look(idle: float | None, quiet_since: float, now: float) -> float:
     return 5.0 if idle is None else max(0.0, min(5.0, quiet_since + idle - now))
 
 
-async def _rung(bell: asyncio.Event, seconds: float) -> bool:
+async def _set_within(bell: asyncio.Event, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):  # wait_for would swallow a cancel that comes together with the bell
             await bell.wait()

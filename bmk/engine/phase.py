@@ -143,7 +143,7 @@ class Context(Work):
             try:
                 yield self._bmc
             finally:
-                self._bmc.hang_up()
+                self._bmc.disconnect()
 
     async def _bmc_slot(self) -> None:
         """A place among those who speak with their BMCs."""

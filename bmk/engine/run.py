@@ -65,7 +65,7 @@ class Run:
     def emit(self, event: Event) -> None:
         """Write an event of this run to the journal; the sinks see it from there."""
         self.journal.append(replace(event, run=self.id))
-        self.watcher.nudge()
+        self.watcher.wake()
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """Run a blocking call in the bounded pool. When this is cancelled, its thread changes nothing any more."""

@@ -78,7 +78,7 @@ class Supervisor:
     async def open_libvirt(self) -> None:
         """The bridge is libvirtd's, which has to give it the deployer's address before anything can listen there."""
         await network.apply(["link set lo up"])
-        libvirt.furnish(self.dc, self.directory / "libvirt")
+        libvirt.install_files(self.dc, self.directory / "libvirt")
         wanted = list(libvirt.services())
         for service in wanted:
             self.services.start(service)

@@ -62,7 +62,7 @@ class BackupSite:
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreWish:
+class RestoreRequest:
     """Which backup is tried, with which private keys. `digest`: sha256 by a record of the user's own, for one that the
     journal does not know. `older`: it need not be the newest.
     """
@@ -80,17 +80,17 @@ def back_up(site: BackupSite, *, older: bool = False) -> ProvenBackup:
     with _alone(site), _logged(site):
         site.log(BEGUN, "a backup was begun")
         _clear(site)
-        done = _first_that_stands_still(site, older)
+        done = _take_with_retries(site, older)
         kept = BackupRecord(at=time.time(), kept=(*site.record.kept, done))
         with site.journal.transaction():
             kept.save(site.journal, site.cluster)
             site.log(PROVEN, f"{done.name}: revision {done.revision}, {done.keys} keys", **done.model_dump())
-        _let_go(site, kept)
-        _look_at_an_older_one(site)
+        _apply_retention(site, kept)
+        _check_older_backup(site)
         return done
 
 
-def try_restore(site: BackupSite, wish: RestoreWish) -> BackupManifest:
+def try_restore(site: BackupSite, wish: RestoreRequest) -> BackupManifest:
     """Restore a backup into a scratch etcd and API server, and compare. Raises BackupRefused with a reason."""
     with _hinted(site):
         name, stored = _chosen(site, wish)
@@ -105,7 +105,7 @@ def try_restore(site: BackupSite, wish: RestoreWish) -> BackupManifest:
         return manifest
 
 
-def _first_that_stands_still(site: BackupSite, older: bool) -> ProvenBackup:
+def _take_with_retries(site: BackupSite, older: bool) -> ProvenBackup:
     for left in reversed(range(_TRIES)):
         try:
             with scratch() as root:
@@ -160,7 +160,7 @@ def _clear(site: BackupSite) -> None:
         site.record.model_copy(update={"pending": None}).save(site.journal, site.cluster)
 
 
-def _let_go(site: BackupSite, kept: BackupRecord) -> None:
+def _apply_retention(site: BackupSite, kept: BackupRecord) -> None:
     """A target may refuse, as one that is immutable does: the backup stays on record, and goes another time."""
     for one in surplus(kept.kept, site.spec.retention, time.time()):
         try:
@@ -179,7 +179,7 @@ def _forget(site: BackupSite, one: ProvenBackup) -> None:
     )
 
 
-def _look_at_an_older_one(site: BackupSite) -> None:
+def _check_older_backup(site: BackupSite) -> None:
     """What is stored has to be what was proven: one at random each time. One that is not does not count any more."""
     if older := site.record.kept[:-1]:
         one = random.SystemRandom().choice(older)
@@ -191,7 +191,7 @@ def _look_at_an_older_one(site: BackupSite) -> None:
             raise
 
 
-def _chosen(site: BackupSite, wish: RestoreWish) -> tuple[str, Stored]:
+def _chosen(site: BackupSite, wish: RestoreRequest) -> tuple[str, Stored]:
     """The backup to try, and what is known of its file: by the journal, or by the user. Raises BackupRefused."""
     newest = site.record.newest
     name = wish.name or (newest.name if newest else None)

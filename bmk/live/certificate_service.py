@@ -26,7 +26,7 @@ from bmk.certificates.dial import Silent, served
 from bmk.certificates.kind import CertificateKind
 from bmk.certificates.kinds import KINDS
 from bmk.certificates.renewal import RenewStep
-from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertificates, Sighting, judge
+from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertificates, ObservedCertificate, judge
 from bmk.cluster.kubeconfig import client_certificate
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.document import inside
@@ -76,7 +76,7 @@ def _judged(on: Hosts, host: Host, answer: HostAnswer, blind: str) -> HostCertif
         dialled = list(pool.map(lambda kind: _dial(str(host.address), kind.port, on.seconds(host)), kinds))
     now, found = time.time(), []
     for kind, (shown, silent) in zip(kinds, dialled, strict=True):
-        seen = Sighting(
+        seen = ObservedCertificate(
             file=answer.files[kind.path].seen() if kind.path in answer.files else None,
             served=shown,
             silent=silent,
@@ -187,7 +187,7 @@ def _bmc(on: Hosts, host: Host) -> list[CertificateStanding]:
     for kind in (kind for kind in KINDS if kind.place == "bmc"):
         shown, silent = _dial(str(host.bmc_address), host.profile.bmc.port or kind.port, _HANDSHAKE["emulated"])
         pinned = (host.bmc_fingerprint or "").removeprefix("sha256:")
-        seen = Sighting(served=shown, silent=silent, pinned=pinned)
+        seen = ObservedCertificate(served=shown, silent=silent, pinned=pinned)
         found.append(judge(on.dc.name, host.name, kind, seen, time.time()))
     return [standing for standing in found if standing is not None]
 
@@ -213,7 +213,9 @@ def _of_file(
         pass
     except (OSError, ValueError) as error:
         file = FileSeen(None, problem=str(error)[:200])
-    return judge(dc.name, where, kind, Sighting(file=file, served=dialled[0], silent=dialled[1]), time.time())
+    return judge(
+        dc.name, where, kind, ObservedCertificate(file=file, served=dialled[0], silent=dialled[1]), time.time()
+    )
 
 
 def _first(kind: CertificateKind, text: str) -> Certificate:

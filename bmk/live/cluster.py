@@ -176,7 +176,7 @@ class LiveCluster:
             for name, patch in node_patches(nodes, found).items():
                 api.nodes.patch(name, patch)
             for name in sorted({d.id for d in found if d.kind == "bindings"}):
-                _put_right(api, name)
+                _restore_binding(api, name)
         if any(d.kind == "policies" for d in found):
             self.apply_policies()
 
@@ -217,7 +217,7 @@ class LiveCluster:
         return Api(self._kubeconfig, self._seconds)
 
 
-def _put_right(api: Api, binding: str) -> None:
+def _restore_binding(api: Api, binding: str) -> None:
     """What kubeadm made is made anew, others go."""
     if binding in ADMINISTRATORS:
         api.apply(administrator(binding))

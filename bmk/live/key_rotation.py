@@ -123,11 +123,11 @@ def rotate(rotation: Rotation, hosts: Sequence[Host], public: Path | None = None
         _refuse_another(rotation, _public_line(public))
     if rotation.coming.there():
         login_key(rotation.coming.path)  # once, not for each host
-        failed = _each(rotation, hosts, _let_in)
+        failed = _each(rotation, hosts, _authorize)
         if failed:
             return failed
         _promote(rotation)
-    failed = _each(rotation, hosts, _throw_out)
+    failed = _each(rotation, hosts, _deauthorize)
     if not failed:
         shutil.rmtree(rotation.gone.path.parent, ignore_errors=True)
         rotation.journal.append(Event("bmk", "keys.rotated", f"the deployer's key is {rotation.current.fingerprint}"))
@@ -190,7 +190,7 @@ def _each(rotation: Rotation, hosts: Iterable[Host], step: Callable[[Rotation, H
         return {name: error for name, error in pool.map(one, hosts) if error is not None}
 
 
-def _let_in(rotation: Rotation, host: Host) -> None:
+def _authorize(rotation: Rotation, host: Host) -> None:
     """Add the new key on a host, and prove it by a login."""
     new = rotation.coming
     if _known(rotation.journal, host).get(new.fingerprint):
@@ -204,7 +204,7 @@ def _let_in(rotation: Rotation, host: Host) -> None:
     _remember(rotation, host, new, True)
 
 
-def _throw_out(rotation: Rotation, host: Host) -> None:
+def _deauthorize(rotation: Rotation, host: Host) -> None:
     """Remove the old key from a host, logged in with the new one."""
     old = rotation.gone
     if not old.there() or _known(rotation.journal, host).get(old.fingerprint) is False:

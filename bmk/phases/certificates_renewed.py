@@ -30,7 +30,7 @@ class CertificatesRenewed(Phase):
 
     async def run(self, ctx: Context) -> None:
         services, order = ctx.run.services, RenewalOrder.load(ctx.run.journal, ctx.host.name)
-        before = await _calm(ctx)
+        before = await _settled(ctx)
         for step in steps(before.standings, names_left(order)):
             ctx.emit("certificates.renewing", str(step), names=list(step.renew), program=step.program)
             await ctx.call(services.renew_certificates, ctx.host, step)
@@ -62,7 +62,7 @@ def names_left(order: RenewalOrder | None) -> frozenset[str]:
     return frozenset(kind.name for kind in KINDS if kind.renewal == "kubeadm") - set(order.done)
 
 
-async def _calm(ctx: Context) -> HostCertificates:
+async def _settled(ctx: Context) -> HostCertificates:
     """What there is, once nothing is on its way any more: a run that was killed may have begun something just before.
 
     What stays away is away for another reason; but of several API servers another one than this host's has to serve.

@@ -60,7 +60,7 @@ class _ConsoleReader:
         pool.shutdown(wait=False)
         place = 0
         while self.conflict is None and place < _MOST:
-            place = self._hear(place)
+            place = self._scan(place)
             await asyncio.sleep(_EVERY)
         self.stop.set()
 
@@ -72,7 +72,7 @@ class _ConsoleReader:
                 self._ctx.emit("attest.deaf", f"the console cannot be read now: {error}", "warning")
             self.stop.wait(_AGAIN)
 
-    def _hear(self, place: int) -> int:
+    def _scan(self, place: int) -> int:
         """What was printed from `place` on; returns where to go on, a line's length back: it may come in two parts."""
         if not self._text.exists():
             return place

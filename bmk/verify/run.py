@@ -48,10 +48,10 @@ def verify(
     with ThreadPoolExecutor(max(1, min(processes, len(hosts)))) as pool:
         parts = pool.map(lambda item: list(_host(item[0], item[1], ssh_config, seconds)), hosts.items())
         results = [result for part in parts for result in part]
-    return results + unheard(roles, results)
+    return results + suites_without_tests(roles, results)
 
 
-def unheard(roles: Sequence[str], results: Sequence[VerifyResult]) -> list[VerifyResult]:
+def suites_without_tests(roles: Sequence[str], results: Sequence[VerifyResult]) -> list[VerifyResult]:
     """One error for each role whose suite ran no test anywhere."""
     heard = {r.suite for r in results if r.outcome in ("passed", "failed")}
     why = "none of its tests ran: no host has this role on record"

@@ -24,7 +24,7 @@ ADDONS = {  # phase of kubeadm -> what its patches are called, and the object
 _KEYS = ("name", "mountPath", "topologyKey")  # what identifies an entry of a list
 
 
-def put_right(config: str, environment: dict[str, str], check: bool) -> list[str]:
+def reapply(config: str, environment: dict[str, str], check: bool) -> list[str]:
     """Names of addons that differ from their patches; without `check` kubeadm applies them, which replaces pods.
 
     One that is not there was removed by somebody, and is not made again.

@@ -21,7 +21,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from ansible.module_utils.bmk_addons import put_right
+from ansible.module_utils.bmk_addons import reapply
 from ansible.module_utils.bmk_batch import Failed, Item, command, digest, note, write_atomically
 from ansible.module_utils.bmk_etcd import GRACE, addresses, healthy, may_stop
 from ansible.module_utils.bmk_files import Files
@@ -44,7 +44,7 @@ PHASES = {
 }
 OF_ITS_JOIN = "    - --initial-cluster"  # etcd: who was there when this member came; read once, never again
 SECTION = "kubeadm"
-OWED = "/run/bmk-kubeadm-owed.json"  # changed and not yet seen in effect; a reboot pays it
+PENDING = "/run/bmk-kubeadm-pending.json"  # changed and not yet seen in effect; a reboot pays it
 PATIENCE = 480  # seconds for an API server to come back
 
 
@@ -65,28 +65,28 @@ def refresh(config: str, environment: dict[str, str], check: bool) -> list[str]:
         may_stop()
     if API in changed:
         _not_the_last()
-    owed = owing(changed)
+    pending = pending_changes(changed)
     kind.apply(differing, actual)
     note(kind, SECTION, digest(sorted(desired.items())), items, desired)
-    old = take_effect(owed, [item for item in items if item.get("tree")])
-    if API in owed:
+    old = take_effect(pending, [item for item in items if item.get("tree")])
+    if API in pending:
         command(KUBEADM, "init", "phase", "upload-config", "all", "--config", config, env=environment)
-    if owed:
-        os.unlink(OWED)
+    if pending:
+        os.unlink(PENDING)
     return paths + old + addons(config, environment, check)
 
 
-def owing(changed: list[str]) -> dict[str, float]:
+def pending_changes(changed: list[str]) -> dict[str, float]:
     """When each file changed that has yet to take effect: of this run, and of one that was killed before it saw it."""
     try:
-        with open(OWED) as file:
+        with open(PENDING) as file:
             before = {path: at for path, at in json.load(file).items() if at <= time.time()}  # the clock may go back
     except (OSError, ValueError, AttributeError, TypeError):
         before = {}
-    owed = dict(before, **dict.fromkeys(changed, time.time()))
+    pending = dict(before, **dict.fromkeys(changed, time.time()))
     if changed:
-        write_atomically(OWED, json.dumps(owed).encode(), 0o600)
-    return owed
+        write_atomically(PENDING, json.dumps(pending).encode(), 0o600)
+    return pending
 
 
 def _not_the_last() -> None:
@@ -105,7 +105,7 @@ def _not_the_last() -> None:
 
 def addons(config: str, environment: dict[str, str], check: bool) -> list[str]:
     """Names of kubeadm's addons that are not as patched, on a control plane; put right unless only to be told."""
-    return put_right(config, environment, check) if os.path.exists(API) else []
+    return reapply(config, environment, check) if os.path.exists(API) else []
 
 
 def wanted(config: str, environment: dict[str, str]) -> list[Item]:
@@ -161,17 +161,17 @@ def _is_entry(line: str) -> bool:
     return bool(line) and not line.startswith("#")
 
 
-def take_effect(owed: dict[str, float], trees: list[Item]) -> list[str]:
+def take_effect(pending: dict[str, float], trees: list[Item]) -> list[str]:
     """Wait for static pods whose manifests changed, and restart daemons that started before their files. Returns those.
 
     `trees` are handed to their owners until all is up: a program that ran as another user may have made a file in its
     last moment.
     """
     address = _flag(_text(API), "--advertise-address") if os.path.exists(API) else ""
-    if ETCD in owed:
-        _wait_for("etcd", healthy, owed[ETCD], trees)
-    if API in owed:
-        _wait_for("kube-apiserver", lambda: _ready(address), owed[API], trees)
+    if ETCD in pending:
+        _wait_for("etcd", healthy, pending[ETCD], trees)
+    if API in pending:
+        _wait_for("kube-apiserver", lambda: _ready(address), pending[API], trees)
     old = stale()
     if "kubelet" in old:
         command("systemctl", "restart", "kubelet.service")

@@ -71,7 +71,7 @@ def _inherit(cgroups: Cgroups, group: Path) -> None:
                 (group.parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
-def step_aside(cgroups: Cgroups, lab: str, pid: int) -> None:
+def leave_group(cgroups: Cgroups, lab: str, pid: int) -> None:
     """Move a process out of its machine's group (v2):
 
     systemd can enable controllers only in a group without processes.

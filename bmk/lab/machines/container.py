@@ -129,7 +129,7 @@ class ContainerBackend:
             reason = (self._directory / "start.log").read_text()[-500:]
             raise PreflightRefused("the container did not start", where=self._chassis.hardware.name, why=reason)
         await self._plug(process.pid)
-        cgroups.step_aside(cgroups.find(), self._lab, process.pid)
+        cgroups.leave_group(cgroups.find(), self._lab, process.pid)
         process.stdin.write(b"go\n")
         code = await process.wait()
         if code > 0:

@@ -176,7 +176,7 @@ def _with_identity(planned: MachineHardware, kept: Mapping[str, Any]) -> Machine
     return replace(planned, uuid=kept["uuid"], serial=kept["serial"], ports=ports, drives=drives)
 
 
-def swapped(bought: MachineHardware, faults: Collection[str]) -> MachineHardware:
+def with_faults(bought: MachineHardware, faults: Collection[str]) -> MachineHardware:
     """The hardware after parts were replaced by a fault: mainboard, disks, NIC, firmware settings. Pure."""
     serial = _other(bought.serial) if "wrong-serial" in faults else bought.serial
     drives = bought.drives

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, cast
 
 from bmk.agent.nonces import mailbox, media
 from bmk.errors import BmkError
-from bmk.lab.machines.hardware import MachineHardware, swapped
+from bmk.lab.machines.hardware import MachineHardware, with_faults
 
 Target = Literal["pxe", "http", "disk"]
 Enabled = Literal["once", "continuous", "disabled"]
@@ -106,7 +106,7 @@ class Chassis:
     @property
     def fitted(self) -> MachineHardware:
         """The present hardware: faults may have replaced parts."""
-        return swapped(self.hardware, self.faults)
+        return with_faults(self.hardware, self.faults)
 
     async def power(self, action: str) -> None:
         """`on`, `off`, `cycle`, `reset`, `press`. No error when it is in that state already."""

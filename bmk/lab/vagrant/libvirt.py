@@ -85,7 +85,7 @@ def _pool(disks: Path) -> str:
     return f'<pool type="dir"><name>{POOL}</name><target><path>{disks}</path></target></pool>\n'
 
 
-def furnish(dc: DataCenter, directory: Path) -> None:
+def install_files(dc: DataCenter, directory: Path) -> None:
     """Write the files and put them where libvirtd looks; in this process's mount namespace only."""
     (directory / "disks").mkdir(parents=True, exist_ok=True)
     for name, text in files(dc, directory / "disks").items():

@@ -79,7 +79,7 @@ def up(reference: str, names: Sequence[str]) -> None:
     dc = load_datacenter(reference)
     require(dc)
     box = make_box(load_mirror(), say).check()
-    _let_in(dc, box)
+    _use_key_of_box(dc, box)
     try:
         bring_up(dc, reference, say)
         _add_box(dc, box)
@@ -132,7 +132,7 @@ def _domain(name: str) -> str:
     return f"vagrant_{name}"
 
 
-def _let_in(dc: DataCenter, box: Box) -> None:
+def _use_key_of_box(dc: DataCenter, box: Box) -> None:
     """Use the key of the box as the deployer's key of this data center."""
     identity = dc.state / "ssh" / "id_ed25519"
     private_dir(identity.parent)

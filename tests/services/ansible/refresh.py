@@ -70,7 +70,7 @@ def main() -> None:
     own_directories(scratch)
     prepare(kubeadm, config)
     effects: list[list[str]] = []
-    files.KUBEADM, files.OWED = kubeadm, str(scratch / "owed.json")
+    files.KUBEADM, files.PENDING = kubeadm, str(scratch / "pending.json")
 
     def take_effect(owed: dict[str, float], _trees: list[Any]) -> list[str]:
         effects.append([path for path in owed if not path.endswith("apiserver.yaml")])

@@ -165,8 +165,10 @@ def test_a_compiler_error_is_shown(module: Path, write_lock: WriteLock) -> None:
 
 def test_a_compiler_does_not_outlive_a_killed_bmk(tmp_path: Path) -> None:
     """After SIGKILL nothing goes on using the machine: what bmk started for long work ends with it."""
-    script = "import os, subprocess, sys; from bmk.artifacts.work import dying_with_us\n"
-    script += "child = subprocess.Popen([*dying_with_us(), 'sleep', '300']); print(child.pid, flush=True); child.wait()"
+    script = "import os, subprocess, sys; from bmk.artifacts.work import killed_with_parent\n"
+    script += (
+        "child = subprocess.Popen([*killed_with_parent(), 'sleep', '300']); print(child.pid, flush=True); child.wait()"
+    )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())

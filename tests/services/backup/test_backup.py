@@ -19,11 +19,11 @@ from bmk.backup.sealing import decrypted, encrypt
 from bmk.backup.store import listed
 from bmk.errors import LockHeld
 from bmk.journal.backup_causes import BEGUN, FAILED, PROVEN
-from bmk.live.backup_service import BackupSite, RestoreWish, back_up, try_restore
+from bmk.live.backup_service import BackupSite, RestoreRequest, back_up, try_restore
 from tests.services.backup.conftest import CLUSTER, KEY, MAPS, OTHER, SECRETS, Member, Taken, left_in_memory, reason
 
 pytestmark = pytest.mark.services
-WISH = RestoreWish([KEY])
+WISH = RestoreRequest([KEY])
 
 
 def _file(site: BackupSite, name: str) -> Path:
@@ -181,11 +181,11 @@ def test_a_file_that_is_not_what_was_stored_is_refused(two: BackupSite, damage: 
 def test_what_is_stored_and_not_this_backup_is_refused(two: BackupSite) -> None:
     """Another private key, an older backup, one that is not on record, one that is gone."""
     older, newest = two.record.kept
-    assert reason(lambda: try_restore(two, RestoreWish([OTHER]))) == "wrong-key"
-    assert reason(lambda: try_restore(two, RestoreWish([KEY], older.name))) == "older"
+    assert reason(lambda: try_restore(two, RestoreRequest([OTHER]))) == "wrong-key"
+    assert reason(lambda: try_restore(two, RestoreRequest([KEY], older.name))) == "older"
     two.record.model_copy(update={"kept": (older,)}).save(two.journal, CLUSTER)
-    assert reason(lambda: try_restore(two, RestoreWish([KEY], newest.name))) == "unrecorded"
-    assert reason(lambda: try_restore(two, RestoreWish([KEY], newest.name, "0" * 64))) == "altered"
+    assert reason(lambda: try_restore(two, RestoreRequest([KEY], newest.name))) == "unrecorded"
+    assert reason(lambda: try_restore(two, RestoreRequest([KEY], newest.name, "0" * 64))) == "altered"
     _file(two, older.name).unlink()
     assert reason(lambda: try_restore(two, WISH)) == "missing"
 
@@ -194,7 +194,7 @@ def test_a_dry_run_needs_no_journal(two: BackupSite) -> None:
     """With the digest by somebody's own record, and of the older one when that is meant."""
     older, newest = two.record.kept
     two.record.model_copy(update={"kept": ()}).save(two.journal, CLUSTER)
-    assert try_restore(two, RestoreWish([KEY], older.name, older.sha256)).etcd.revision < newest.revision
+    assert try_restore(two, RestoreRequest([KEY], older.name, older.sha256)).etcd.revision < newest.revision
 
 
 WITHIN: dict[str, tuple[Callable[[Path], None], dict[str, object], str]] = {

@@ -115,7 +115,7 @@ def test_the_place_of_a_session_is_never_an_address(server: Hostile, other: Host
     server.pages[f"POST {SESSIONS}"] = (201, {"X-Auth-Token": "t", "Location": f"{other.url}{SESSIONS}/1"}, b"{}")
     machine = bmc(server)
     machine.power()
-    machine.hang_up()
+    machine.disconnect()
     assert other.asked == []
     assert [(a.method, a.path) for a in server.asked][-1] == ("DELETE", f"{SESSIONS}/1")
 
@@ -125,7 +125,7 @@ def test_the_password_travels_once(server: Hostile) -> None:
     machine = bmc(server)
     machine.power()
     machine.identity()
-    machine.hang_up()
+    machine.disconnect()
     assert sum(b"right-horse" in a.body for a in server.asked) == 1
     assert not [a for a in server.asked if a.proof.startswith("Basic")]
     assert (server.asked[-1].method, server.asked[-1].proof) == ("DELETE", "token-1")
@@ -172,7 +172,7 @@ def test_a_password_that_was_taken_is_tried_a_few_times(server: Hostile) -> None
     logins = Logins()
     machine = bmc(server, logins=logins, timing=replace(FAST, patience=5))
     machine.power()
-    machine.hang_up()
+    machine.disconnect()
     server.pages[f"POST {SESSIONS}"] = (401, {}, b"{}")
     with pytest.raises(BmcRefuses):
         machine.power()

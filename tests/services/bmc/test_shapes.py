@@ -46,7 +46,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
                 "ipmi", Access("192.0.2.1", None, Credentials("u", Secret("p")), timing=FAST, machine=machine)
             )
         yield shape, bmc
-        bmc.hang_up()
+        bmc.disconnect()
 
 
 def answer(ask: Callable[[], Any], expected: Any) -> None:

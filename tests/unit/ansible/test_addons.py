@@ -104,12 +104,12 @@ def test_an_addon_is_made_anew_once_when_it_differs(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(bmk_addons, "PATCHES", str(patches))
     monkeypatch.setattr(bmk_addons, "KUBECTL", str(kubectl))
     monkeypatch.setattr(bmk_addons, "KUBEADM", str(kubeadm))
-    assert bmk_addons.put_right("c", {}, True) == ["kube-proxy"]
+    assert bmk_addons.reapply("c", {}, True) == ["kube-proxy"]
     assert not asked.exists()
-    assert bmk_addons.put_right("c", {}, False) == ["kube-proxy"]
-    assert bmk_addons.put_right("c", {}, False) == []
+    assert bmk_addons.reapply("c", {}, False) == ["kube-proxy"]
+    assert bmk_addons.reapply("c", {}, False) == []
     assert asked.read_text().split() == ["kube-proxy", "rollout"]
     live.write_text(json.dumps(_changed(lambda _, c: c.pop("securityContext"))))
     (tmp_path / "good.json").write_text(live.read_text())
     with pytest.raises(Failed, match="still differs from its patches"):
-        bmk_addons.put_right("c", {}, False)
+        bmk_addons.reapply("c", {}, False)

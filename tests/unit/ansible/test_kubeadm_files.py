@@ -60,12 +60,12 @@ def test_of_a_kept_file_only_owner_and_mode_count(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_changed_is_waited_for_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between a manifest and its restart: the next run finds the file right, and still waits, from then on."""
-    monkeypatch.setattr(bmk_kubeadm_files, "OWED", str(tmp_path / "owed.json"))
-    assert bmk_kubeadm_files.owing([]) == {}
-    assert not (tmp_path / "owed.json").exists()
-    first = bmk_kubeadm_files.owing(["etcd.yaml"])
-    assert bmk_kubeadm_files.owing([]) == first
-    more = bmk_kubeadm_files.owing(["kube-apiserver.yaml"])
+    monkeypatch.setattr(bmk_kubeadm_files, "PENDING", str(tmp_path / "pending.json"))
+    assert bmk_kubeadm_files.pending_changes([]) == {}
+    assert not (tmp_path / "pending.json").exists()
+    first = bmk_kubeadm_files.pending_changes(["etcd.yaml"])
+    assert bmk_kubeadm_files.pending_changes([]) == first
+    more = bmk_kubeadm_files.pending_changes(["kube-apiserver.yaml"])
     assert more["etcd.yaml"] == first["etcd.yaml"] <= more["kube-apiserver.yaml"]
-    (tmp_path / "owed.json").write_text("{half")
-    assert bmk_kubeadm_files.owing([]) == {}, "a file that cannot be read holds nobody up"
+    (tmp_path / "pending.json").write_text("{half")
+    assert bmk_kubeadm_files.pending_changes([]) == {}, "a file that cannot be read holds nobody up"

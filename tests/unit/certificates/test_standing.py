@@ -20,7 +20,7 @@ from bmk.certificates.certificate import Certificate, all_of, from_der, from_pem
 from bmk.certificates.kind import DAY, STATIC_PODS, CertificateKind
 from bmk.certificates.kinds import BY_NAME, KINDS
 from bmk.certificates.renewal import arrived, steps, urgent
-from bmk.certificates.standing import STATES, FileSeen, HostCertificates, Sighting, judge
+from bmk.certificates.standing import STATES, FileSeen, HostCertificates, ObservedCertificate, judge
 from bmk.errors import BmkError
 
 NOW = 1_800_000_000.0
@@ -31,7 +31,7 @@ def one(left: float, life: float = 365 * DAY, digest: str = "a") -> Certificate:
     return Certificate("CN=x", "CN=ca", NOW + left - life, NOW + left, digest * 64)
 
 
-def state(kind: CertificateKind, seen: Sighting) -> str:
+def state(kind: CertificateKind, seen: ObservedCertificate) -> str:
     found = judge("par", "cp-1", kind, seen, NOW)
     assert found is not None
     assert bool(found.next) == (found.state != "ok")
@@ -41,23 +41,23 @@ def state(kind: CertificateKind, seen: Sighting) -> str:
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
-        (Sighting(FileSeen(one(200 * DAY)), one(200 * DAY)), "ok"),
-        (Sighting(FileSeen(one(29 * DAY)), one(29 * DAY)), "due"),
-        (Sighting(FileSeen(one(31 * DAY)), one(31 * DAY)), "ok"),
-        (Sighting(FileSeen(one(300, 600)), one(300, 600)), "ok"),
-        (Sighting(FileSeen(one(150, 600)), one(150, 600)), "due"),
-        (Sighting(FileSeen(one(-1)), one(-1)), "expired"),
-        (Sighting(FileSeen(one(300 * DAY)), one(-1, digest="b")), "expired"),
-        (Sighting(FileSeen(one(300 * DAY)), one(5 * DAY, digest="b")), "stale"),
-        (Sighting(FileSeen(one(300 * DAY), pair=False), one(300 * DAY)), "broken"),
-        (Sighting(FileSeen(None, problem="there is no certificate in it")), "broken"),
-        (Sighting(FileSeen(one(300 * DAY)), silent="nobody hears on this port"), "unknown"),
-        (Sighting(served=one(300 * DAY), blind="ssh does not answer"), "ok"),
-        (Sighting(silent="no answer", blind="ssh does not answer"), "unknown"),
-        (Sighting(served=one(300 * DAY), pinned="b" * 64), "foreign"),
+        (ObservedCertificate(FileSeen(one(200 * DAY)), one(200 * DAY)), "ok"),
+        (ObservedCertificate(FileSeen(one(29 * DAY)), one(29 * DAY)), "due"),
+        (ObservedCertificate(FileSeen(one(31 * DAY)), one(31 * DAY)), "ok"),
+        (ObservedCertificate(FileSeen(one(300, 600)), one(300, 600)), "ok"),
+        (ObservedCertificate(FileSeen(one(150, 600)), one(150, 600)), "due"),
+        (ObservedCertificate(FileSeen(one(-1)), one(-1)), "expired"),
+        (ObservedCertificate(FileSeen(one(300 * DAY)), one(-1, digest="b")), "expired"),
+        (ObservedCertificate(FileSeen(one(300 * DAY)), one(5 * DAY, digest="b")), "stale"),
+        (ObservedCertificate(FileSeen(one(300 * DAY), pair=False), one(300 * DAY)), "broken"),
+        (ObservedCertificate(FileSeen(None, problem="there is no certificate in it")), "broken"),
+        (ObservedCertificate(FileSeen(one(300 * DAY)), silent="nobody hears on this port"), "unknown"),
+        (ObservedCertificate(served=one(300 * DAY), blind="ssh does not answer"), "ok"),
+        (ObservedCertificate(silent="no answer", blind="ssh does not answer"), "unknown"),
+        (ObservedCertificate(served=one(300 * DAY), pinned="b" * 64), "foreign"),
     ],
 )
-def test_what_counts(seen: Sighting, expected: str) -> None:
+def test_what_counts(seen: ObservedCertificate, expected: str) -> None:
     """The earlier end, what is served before what is in the file, and never silence taken for health."""
     assert state(API, seen) == expected
 
@@ -66,22 +66,22 @@ def test_a_client_that_began_before_its_file_changed_has_not_read_it() -> None:
     """It cannot be dialled: when its program began tells."""
     kind = BY_NAME["scheduler.conf"]
     file = FileSeen(one(300 * DAY), changed=100.0)
-    assert state(kind, Sighting(file, started=99.0)) == "stale"
-    assert state(kind, Sighting(file, started=101.0)) == "ok"
-    assert state(kind, Sighting(file)) == "ok"
+    assert state(kind, ObservedCertificate(file, started=99.0)) == "stale"
+    assert state(kind, ObservedCertificate(file, started=101.0)) == "ok"
+    assert state(kind, ObservedCertificate(file)) == "ok"
 
 
 def test_the_life_of_a_certificate_begins_with_its_file() -> None:
     """A third of what somebody dated back is no measure of ten minutes."""
     ten_years = Certificate("CN=x", "CN=ca", NOW - 3650 * DAY, NOW + 590, "a" * 64)
-    assert state(API, Sighting(FileSeen(ten_years, changed=NOW - 10), ten_years)) == "ok"
-    assert state(API, Sighting(FileSeen(ten_years, changed=NOW - 3000), ten_years)) == "due"
+    assert state(API, ObservedCertificate(FileSeen(ten_years, changed=NOW - 10), ten_years)) == "ok"
+    assert state(API, ObservedCertificate(FileSeen(ten_years, changed=NOW - 3000), ten_years)) == "due"
 
 
 def test_what_need_not_be_there_is_not_told_of() -> None:
     """A second control plane has no super-admin.conf; an API server without a certificate is another matter."""
-    assert judge("par", "cp-2", BY_NAME["super-admin.conf"], Sighting(), NOW) is None
-    assert state(BY_NAME["kubelet-server"], Sighting()) == "missing"
+    assert judge("par", "cp-2", BY_NAME["super-admin.conf"], ObservedCertificate(), NOW) is None
+    assert state(BY_NAME["kubelet-server"], ObservedCertificate()) == "missing"
 
 
 times = st.floats(-400 * DAY, 4000 * DAY)
@@ -94,7 +94,7 @@ files = st.builds(
 )
 served = st.one_of(st.none(), st.builds(one, times, st.floats(60, 4000 * DAY), st.sampled_from("ab")))
 seen = st.builds(
-    Sighting,
+    ObservedCertificate,
     st.one_of(st.none(), files),
     served,
     st.sampled_from(["", "no answer"]),
@@ -104,7 +104,9 @@ seen = st.builds(
 
 
 @given(known=st.lists(st.tuples(st.sampled_from(KINDS), seen), max_size=20))
-def test_whatever_was_seen_has_a_standing_and_steps_in_order(known: list[tuple[CertificateKind, Sighting]]) -> None:
+def test_whatever_was_seen_has_a_standing_and_steps_in_order(
+    known: list[tuple[CertificateKind, ObservedCertificate]],
+) -> None:
     """No state is ok with an end that has passed; each static pod is once in the steps, in its order."""
     found = [s for kind, what in known if (s := judge("par", "cp-1", kind, what, NOW)) is not None]
     for s in found:
@@ -120,7 +122,7 @@ def test_a_step_has_arrived_when_what_it_renewed_is_used() -> None:
     """Another certificate, shown by a program that began anew and says that it is well; each of these alone is not."""
 
     def host(left: float, digest: str, shown: str, began: float, *, well: bool) -> HostCertificates:
-        what = Sighting(FileSeen(one(left, digest=digest)), one(left, digest=shown))
+        what = ObservedCertificate(FileSeen(one(left, digest=digest)), one(left, digest=shown))
         s = judge("par", "cp-1", API, what, NOW)
         assert s is not None
         return HostCertificates((s,), {"kube-apiserver": began}, frozenset({"kube-apiserver"} if well else ()))
@@ -140,7 +142,7 @@ def test_a_step_has_arrived_when_what_it_renewed_is_used() -> None:
 
 def test_what_shows_an_ended_one_and_has_a_good_file_is_only_started_again() -> None:
     """Renewed already, and not read: another renewal would not help."""
-    s = judge("par", "cp-1", API, Sighting(FileSeen(one(300 * DAY, digest="b")), one(-DAY)), NOW)
+    s = judge("par", "cp-1", API, ObservedCertificate(FileSeen(one(300 * DAY, digest="b")), one(-DAY)), NOW)
     assert s is not None
     assert s.state == "expired"
     assert [(step.program, step.renew) for step in steps([s])] == [("kube-apiserver", ())]
@@ -159,7 +161,9 @@ def test_what_shows_an_ended_one_and_has_a_good_file_is_only_started_again() -> 
 def test_what_ends_before_a_run_does_is_urgent(seen: Certificate, expected: bool) -> None:
     """But not what is made for half an hour and new: another would end as soon, and every plan would have it."""
     found = [
-        judge("par", "cp-1", kind, Sighting(FileSeen(seen), seen), NOW) for kind in KINDS if kind.program == "etcd"
+        judge("par", "cp-1", kind, ObservedCertificate(FileSeen(seen), seen), NOW)
+        for kind in KINDS
+        if kind.program == "etcd"
     ]
     assert urgent([s for s in found if s], NOW) == (("etcd-server", "etcd-peer") if expected else ())
 

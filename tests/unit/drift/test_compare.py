@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmk.drift.compare import compare, unasked
+from bmk.drift.compare import compare, missing_kinds
 from bmk.drift.model import Desired, Difference
 
 NAMES = st.text("abcdefgh/.-", min_size=1, max_size=6)
@@ -80,7 +80,7 @@ def test_a_kind_that_was_not_asked_is_named_and_not_missing() -> None:
     """No answer is not the answer that everything is gone."""
     desired = Desired({"units": {"a.service": {"active": True}}, "files": {}})
     assert compare(desired, {}) == []
-    assert unasked(desired, {}) == ["units"]
+    assert missing_kinds(desired, {}) == ["units"]
 
 
 def test_absence_can_be_desired() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import Host
 from bmk.drift.baseline import make
-from bmk.drift.compare import compare, unasked
+from bmk.drift.compare import compare, missing_kinds
 from bmk.drift.desired import desired_of, wanted_of
 from bmk.drift.facts import FACTS, read
 from bmk.drift.facts.files import LISTED
@@ -80,7 +80,7 @@ def test_a_host_is_asked_for_all_that_is_desired(host: Host) -> None:
     wanted = wanted_of(desired)
     assert {kind: set(wanted.of(kind)) for kind in desired.facts} == {k: set(v) for k, v in desired.facts.items()}
     assert wanted.listed == LISTED
-    assert unasked(desired, ANSWER) == []
+    assert missing_kinds(desired, ANSWER) == []
 
 
 KEYS = st.text("abc", min_size=1, max_size=2)

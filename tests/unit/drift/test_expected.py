@@ -12,7 +12,7 @@ from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.model import Expected
 from bmk.datacenter.problems import InvalidDataCenter
 from bmk.drift.classify import classify
-from bmk.drift.expected import excuse
+from bmk.drift.expected import mark_expected
 from bmk.drift.model import Desired, Difference, DriftStatus, Trouble
 
 FINDING = classify("par", "r1-01", Difference("sysctls", "vm.swappiness", "value", "1", "60"), Desired(), {})
@@ -22,15 +22,15 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_what_is_expected_is_named_and_not_counted() -> None:
     """Within its time, on its hosts."""
-    finding = excuse(FINDING, (ENTRY,), {"r1-01", "r1"}, date(2026, 12, 31))
+    finding = mark_expected(FINDING, (ENTRY,), {"r1-01", "r1"}, date(2026, 12, 31))
     assert finding.expected == "load test of team x (until 2026-12-31)"
     assert DriftStatus("r1-01", (finding,)).state == "clean"
-    assert excuse(FINDING, (ENTRY,), {"r2-01", "r2"}, date(2026, 12, 1)).expected == ""
+    assert mark_expected(FINDING, (ENTRY,), {"r2-01", "r2"}, date(2026, 12, 1)).expected == ""
 
 
 def test_an_exception_that_is_over_is_drift_and_says_so() -> None:
     """The day after its end it counts again."""
-    finding = excuse(FINDING, (ENTRY,), {"r1"}, date(2027, 1, 1))
+    finding = mark_expected(FINDING, (ENTRY,), {"r1"}, date(2027, 1, 1))
     assert finding.expected == ""
     assert "which is over" in finding.note
     assert DriftStatus("r1-01", (finding,)).state == "degraded"
@@ -39,7 +39,7 @@ def test_an_exception_that_is_over_is_drift_and_says_so() -> None:
 def test_every_host_when_none_is_named() -> None:
     """No names: everywhere."""
     entry = replace_hosts(ENTRY)
-    assert excuse(FINDING, (entry,), {"anything"}, date(2026, 1, 1)).expected
+    assert mark_expected(FINDING, (entry,), {"anything"}, date(2026, 1, 1)).expected
 
 
 def replace_hosts(entry: Expected) -> Expected:

@@ -36,7 +36,7 @@ def test_an_event_of_another_thread_is_seen_at_once(tmp_path: Path) -> None:
 
         def write() -> None:
             journal.append(Event("bmk", "x.y", "it"))
-            watcher.nudge()
+            watcher.wake()
 
         thread = threading.Thread(target=write)
         thread.start()
@@ -45,6 +45,6 @@ def test_an_event_of_another_thread_is_seen_at_once(tmp_path: Path) -> None:
         thread.join()
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        watcher.nudge()  # late threads do no harm
+        watcher.wake()  # late threads do no harm
 
     asyncio.run(look())

@@ -34,7 +34,7 @@ class Machine:
     def boot_override(self) -> str:
         return ""
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Nothing is open."""
 
     def event_log(self) -> list[LogEntry]:

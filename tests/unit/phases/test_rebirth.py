@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bmk.actions.reinstall import headless, order_reinstall, withdraw_order
+from bmk.actions.reinstall import order_reinstall, withdraw_order, without_control_plane
 from bmk.drift import baseline as baselines
 from bmk.drift import history
 from bmk.drift.classify import classify
@@ -163,10 +163,10 @@ def test_a_whole_cluster_begins_anew(simulation: Any) -> None:
 def test_no_cluster_loses_its_head(simulation: Any) -> None:
     """A cluster keeps a control plane or begins anew as a whole; what never joined counts for nothing."""
     joined = ("cp-1", "cp-2", "worker-1")
-    assert headless(simulation.dc, ("cp-1",), joined) == {}
-    assert headless(simulation.dc, ("cp-1", "cp-2"), joined) == {"lab-ha": ["worker-1"]}
-    assert headless(simulation.dc, joined, joined) == {}
-    assert headless(simulation.dc, ("cp-3", "worker-1"), joined) == {}
+    assert without_control_plane(simulation.dc, ("cp-1",), joined) == {}
+    assert without_control_plane(simulation.dc, ("cp-1", "cp-2"), joined) == {"lab-ha": ["worker-1"]}
+    assert without_control_plane(simulation.dc, joined, joined) == {}
+    assert without_control_plane(simulation.dc, ("cp-3", "worker-1"), joined) == {}
 
 
 def test_an_order_is_refused_or_taken_back(simulation: Any) -> None:

@@ -9,7 +9,7 @@ import jsonschema
 from bmk.certificates.certificate import Certificate
 from bmk.certificates.kind import DAY
 from bmk.certificates.kinds import BY_NAME
-from bmk.certificates.standing import CertificateStanding, FileSeen, Sighting, judge
+from bmk.certificates.standing import CertificateStanding, FileSeen, ObservedCertificate, judge
 from bmk.cli.certs import exit_code
 from bmk.errors import Exit
 from bmk.report import certificates as report
@@ -21,16 +21,16 @@ def one(left: float, digest: str = "a") -> Certificate:
     return Certificate("CN=x", "CN=ca", NOW - 100 * DAY, NOW + left, digest * 64)
 
 
-def standing(kind: str, seen: Sighting, where: str = "cp-1") -> CertificateStanding:
+def standing(kind: str, seen: ObservedCertificate, where: str = "cp-1") -> CertificateStanding:
     found = judge("par", where, BY_NAME[kind], seen, NOW)
     assert found is not None
     return found
 
 
-GOOD = standing("apiserver", Sighting(FileSeen(one(300 * DAY)), one(300 * DAY)))
-DUE = standing("scheduler.conf", Sighting(FileSeen(one(5 * DAY))))
-STALE = standing("etcd-server", Sighting(FileSeen(one(300 * DAY)), one(200 * DAY, "b")), "cp-2")
-BLIND = standing("bmc", Sighting(silent="nobody hears on this port"), "worker-1")
+GOOD = standing("apiserver", ObservedCertificate(FileSeen(one(300 * DAY)), one(300 * DAY)))
+DUE = standing("scheduler.conf", ObservedCertificate(FileSeen(one(5 * DAY))))
+STALE = standing("etcd-server", ObservedCertificate(FileSeen(one(300 * DAY)), one(200 * DAY, "b")), "cp-2")
+BLIND = standing("bmc", ObservedCertificate(silent="nobody hears on this port"), "worker-1")
 
 
 def test_documents_are_as_their_schema_says() -> None:

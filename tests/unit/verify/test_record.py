@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bmk.verify.run import VerifyResult, unheard
+from bmk.verify.run import VerifyResult, suites_without_tests
 from bmk.verify.suites.record import parse
 
 
@@ -53,7 +53,7 @@ def test_a_host_that_never_converged_has_no_role() -> None:
 def test_a_suite_that_ran_no_test_is_an_error() -> None:
     """Who asks for a role must get an answer about it: skipped tests are none."""
     results = [VerifyResult("a", "kubelet", "files", "passed"), VerifyResult("a", "worker", "files", "skipped")]
-    assert [(r.suite, r.outcome) for r in unheard(["kubelet", "worker", "missing"], results)] == [
+    assert [(r.suite, r.outcome) for r in suites_without_tests(["kubelet", "worker", "missing"], results)] == [
         ("worker", "error"),
         ("missing", "error"),
     ]
