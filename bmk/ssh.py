@@ -205,7 +205,8 @@ def connected(target: Target) -> Iterator[paramiko.SSHClient]:
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     for line in target.host_keys:
         kind, key = line.split()[:2]
-        with suppress(paramiko.SSHException, ValueError):  # the host made it: one that is none pins nothing
+        # the host made it: one that is none pins nothing
+        with suppress(paramiko.SSHException, paramiko.hostkeys.InvalidHostKey, ValueError):
             entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.known_as} {kind} {key}")
             if entry is not None and entry.key is not None:
                 client.get_host_keys().add(target.known_as, kind, entry.key)
