@@ -20,6 +20,8 @@ from bmk.actions.certs_renew import RENEW, new_orders, order_renewal
 from bmk.actions.maintenance import BEGIN, END, maintenance_of, order_maintenance
 from bmk.actions.provision import PROVISION
 from bmk.actions.reinstall import order_reinstall
+from bmk.actions.remove import REMOVE, order_removal, removal_of
+from bmk.actions.reset import RESET, order_reset, reset_of
 from bmk.agent import AgentError
 from bmk.agent.hardware import one_line
 from bmk.agent.nonces import choose, console, opened
@@ -43,7 +45,7 @@ from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, RunSetup, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PhaseFailed, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
-from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder
+from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder, RetiredRecord
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
 from bmk.live.observe_certificates import certificates_look
@@ -112,6 +114,7 @@ class Machine:
     half: bool = False  # kubeadm init was begun here and not finished
     asks: bool = False  # its kubelet waits for the client certificate that its ticket asked for
     approved: bool = False  # its serving certificate
+    cleaned: int = 0
     left: dict[str, bytes] = field(default_factory=dict)  # what its BMC holds for it, by way
     seen_by: list[str] = field(default_factory=list)  # what ran on it when its BMC got a secret
     console: bytes = b""
@@ -419,6 +422,11 @@ class Simulation:
         seen = ObservedCertificate(FileSeen(self.kubeconfig)) if self.kubeconfig is not None else ObservedCertificate()
         return judge(self.dc.name, cluster, KUBECONFIG, seen, time.time())
 
+    def forget_kubeconfig(self, cluster: str) -> None:
+        self.life.spend()
+        self.kubeconfig = None
+        self.life.spend()
+
     def renew_kubeconfig(self, cluster: str) -> None:
         self.life.spend()
         found = [m.pki.files["admin.conf"] for m in self.machines.values() if m.host.name in self.etcd]
@@ -453,7 +461,9 @@ class Simulation:
             return Result(False, 0, "Start kubelet", "unit kubelet.service failed")
         if m.asks:
             return Result(False, 0, "Join with the ticket", "timed out waiting for the TLS bootstrap")
-        if playbook == "configure.yml":
+        if playbook == "leave.yml":
+            self._leave(m, for_good=variables["bmk_for_good"])
+        elif playbook == "configure.yml":
             m.configured += 1
         elif m.half or not m.member:
             assert (playbook == "init.yml") != bool(variables.get("bmk_via")), "joined without an API"
@@ -467,6 +477,12 @@ class Simulation:
             self.etcd |= {m.host.name} if m.host.role == "control_plane" else set()
             self.check_quorum()
         return Result()
+
+    def _leave(self, m: Machine, *, for_good: bool) -> None:
+        """Kubernetes off a host: alone it has to be out of etcd before, or the others would count on it."""
+        assert not for_good or m.host.name not in self.etcd, "taken off while etcd counts on it"
+        m.member = m.half = m.asks = m.approved = False
+        m.cleaned += 1
 
     def _begin(self, playbook: str, m: Machine) -> None:
         """kubeadm init brings an API server up long before it is done; done over, it loses whoever joined."""
@@ -685,6 +701,25 @@ class Simulation:
         options = Options(limits=limits, poll=0.005, rollout=bounds)
         plan = build_plan(self.dc, action, names, seen)
         return asyncio.run(self._perform(action, plan, seen, kill_after, options))
+
+    def remove(self, names: Sequence[str], *, kill_after: int | None = None, limits: RunLimits = FAST) -> list[Outcome]:
+        """One run of `bmk remove`."""
+        hosts = [self.dc.hosts[name] for name in names]
+        wish = RetiredRecord(at=time.time(), by="me@here", reason="too old")
+        order_removal(self.service, removal_of(self.dc, self.service, hosts, wish))
+        seen = observe(self.dc, self.service, self, names, threads=4)
+        options = Options(limits=limits, poll=0.005, rollout={"max_unavailable": len(names), "stop_after": 99})
+        plan = build_plan(self.dc, REMOVE, names, seen)
+        return asyncio.run(self._perform(REMOVE, plan, seen, kill_after, options))
+
+    def reset(self, cluster: str = "lab-ha", *, kill_after: int | None = None) -> list[Outcome]:
+        """One run of `bmk reset`."""
+        wanted = reset_of(self.dc, self.service, cluster, "me@here")
+        order_reset(self.service, wanted)
+        names = list(wanted)
+        seen = observe(self.dc, self.service, self, names, threads=4)
+        options, plan = Options(limits=FAST, poll=0.005), build_plan(self.dc, RESET, names, seen)
+        return asyncio.run(self._perform(RESET, plan, seen, kill_after, options))
 
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
         plan, seen = self.stale or self.look(hosts)

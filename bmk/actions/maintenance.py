@@ -11,6 +11,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.engine.action import Action
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
+from bmk.journal.left_alone import Kind
 from bmk.journal.records import MaintenanceRecord, MembershipRecord, ReinstallOrder
 from bmk.phases.drained import Drained
 from bmk.phases.reachable import Reachable
@@ -19,8 +20,9 @@ from bmk.phases.started import Started
 from bmk.phases.uncordoned import Uncordoned
 from bmk.phases.verified import Verified
 
-BEGIN = Action("maintenance on", (Drained(), ShutDown()), takes=frozenset({"maintenance"}))
-END = Action("maintenance off", (Started(), Reachable(), Verified(), Uncordoned()), takes=frozenset({"maintenance"}))
+_TAKES = frozenset[Kind]({"maintenance"})
+BEGIN = Action("maintenance on", (Drained(), ShutDown()), takes=_TAKES, guarded=False)
+END = Action("maintenance off", (Started(), Reachable(), Verified(), Uncordoned()), takes=_TAKES, guarded=False)
 
 
 def maintenance_of(

@@ -14,7 +14,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
 from bmk.journal.left_alone import left_alone
-from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress, RemovalRecord
+from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress, RemovalRecord, RetiredRecord
 
 REINSTALL = replace(PROVISION, name="reinstall")
 
@@ -30,7 +30,7 @@ def order_reinstall(dc: DataCenter, journal: Journal, hosts: Sequence[Host]) -> 
     if bare:
         raise PreflightRefused("not installed", where=", ".join(bare), hint=f"bmk provision {dc.name} installs it")
     alone = left_alone(journal, dc.name)
-    for host in (host for host in hosts if host.name in alone):
+    for host in (host for host in hosts if host.name in alone and alone[host.name].kind != "removed"):
         raise PreflightRefused(alone[host.name].why, where=host.name, hint=alone[host.name].next)
     joined = MembershipRecord.load_all(journal).keys()
     going = {h.name for h in hosts} | ReinstallOrder.load_all(journal).keys()
@@ -53,7 +53,8 @@ def withdraw_order(journal: Journal, hosts: Sequence[Host]) -> list[str]:
     """Take orders back whose hosts are what they were; the names of these. Raises PreflightRefused for others."""
     orders, removed = ReinstallOrder.load_all(journal), RemovalRecord.load_all(journal)
     ordered = [host.name for host in hosts if host.name in orders]
-    gone = [name for name in ordered if name in removed]
+    retired = RetiredRecord.load_all(journal)  # one that was removed for good is that again
+    gone = [name for name in ordered if name in removed and name not in retired]
     if gone:
         raise PreflightRefused(
             "taken out of its cluster already: what is installed there cannot join again",

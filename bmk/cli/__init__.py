@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("bmk.cli.plan", "Show what provision would change, host by host"),
     "provision": ("bmk.cli.provision", "Turn powered-off machines into Ready clusters"),
     "reinstall": ("bmk.cli.reinstall", "Have hosts installed anew by the next provision"),
+    "remove": ("bmk.cli.remove", "Take hosts out of their cluster for good, and switch them off"),
+    "reset": ("bmk.cli.reset", "End a cluster; its machines stay installed"),
     "maintenance": ("bmk.cli.maintenance", "Take hosts out of service for a while, and bring them back"),
     "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
     "certs": ("bmk.cli.certs", "Show when certificates end, and renew those that end soon"),

@@ -34,7 +34,7 @@ _NAMED = 20  # hosts to confirm that an error names; the plan above it names all
 class RunRequest:
     """What the user asked for. `again`: the command that continues this one; `rollout`: as in `Options`.
 
-    `look`: what the action has to know besides what every action sees.
+    `look`: what the action has to know besides what every action sees. `name`: what a person types instead of yes.
     """
 
     again: str
@@ -44,6 +44,7 @@ class RunRequest:
     events: str | None = None
     rollout: Asked = field(default_factory=dict)
     look: Look | None = None
+    name: str = ""
 
 
 def leave() -> NoReturn:
@@ -66,7 +67,7 @@ def run_action(workspace: Workspace, action: Action, hosts: Sequence[Host], wish
     from bmk.plan.show import lines
 
     workspace.select((), wish.confirm)
-    hosts, refused = workspace.allowed(hosts)
+    hosts, refused = workspace.allowed(hosts) if action.guarded else (list(hosts), [])
     plan, seen = workspace.plan(hosts, action, wish.look)
     if wish.plan is not None:
         check_against(wish.plan, plan)
@@ -122,7 +123,12 @@ def _agree(plan: Plan, wish: RunRequest) -> None:
     if wish.yes:
         return
     if not sys.stdin.isatty():
-        raise Declined("there is no terminal to ask on, and no --yes", hint=f"{wish.again} --yes")
+        way = f"--confirm {wish.name}" if wish.name else "--yes"
+        raise Declined(f"there is no terminal to ask on, and no {way.split(maxsplit=1)[0]}", hint=f"{wish.again} {way}")
+    if wish.name:
+        if click.prompt(f"Type {wish.name} to do this", default="", show_default=False, err=True) != wish.name:
+            raise Declined("another name was typed, and nothing was changed", hint=wish.again)
+        return
     if not click.confirm("Do this?", default=False, err=True):
         raise Declined("nothing was changed", hint=f"bmk plan {plan.dc}")
 

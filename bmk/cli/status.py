@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bmk.journal import Journal
     from bmk.journal.host_status import HostStatus
 
-_STATES = ("new", "running", "failed", "interrupted", "maintenance", "ready")
+_STATES = ("new", "running", "failed", "interrupted", "maintenance", "removed", "reset", "ready")
 _COLOURS = {"ready": "green", "failed": "red", "interrupted": "yellow"}
 _TOLD = 10  # hosts whose next command is printed; the others are in -o wide
 
@@ -220,4 +220,4 @@ def _table(found: Sequence[HostStatus], height: int) -> Table:
     return table
 
 
-_URGENCY = ("failed", "interrupted", "running", "new", "maintenance", "ready")
+_URGENCY = ("failed", "interrupted", "running", "reset", "new", "maintenance", "removed", "ready")

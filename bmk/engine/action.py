@@ -13,10 +13,12 @@ from bmk.journal.left_alone import Kind
 class Action:
     """`name` is the command's; it stands in plans and in the record of each run.
 
-    `takes`: which hosts it touches of those that other actions leave alone (`journal.left_alone`).
+    `takes`: which hosts it touches of those that other actions leave alone (`journal.left_alone`). `guarded`: it leaves
+    clusters alone of which the file wants what they cannot become.
     """
 
     name: str
     phases: tuple[Phase | GroupPhase, ...]
     rollout: Rollout = field(default_factory=Rollout)
     takes: frozenset[Kind] = frozenset()
+    guarded: bool = True

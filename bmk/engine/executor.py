@@ -80,8 +80,9 @@ class _Execution:
             async with asyncio.TaskGroup() as group:
                 for one in self._groups.values():
                     group.create_task(self._run_group(one))
-                walks = [(set(p.phases), ctx) for p, ctx in zip(self._plan.pending, contexts, strict=True)]
-                tasks = [group.create_task(self._host(ctx, pending)) for pending, ctx in walks]
+                phases = {p.host: set(p.phases) for p in self._plan.pending}
+                dead_first = sorted(contexts, key=lambda ctx: ctx.actual.node == "ready")  # etcd can spare those
+                walks = {c.host.name: group.create_task(self._host(c, phases[c.host.name])) for c in dead_first}
         finally:
             await self._run.batches.stop()
         alone = [g for g in self._groups.values() if not g.came and g.end.exception() is not None]
@@ -94,7 +95,7 @@ class _Execution:
             for host, error in errors.items()
             if host not in mine
         ]
-        return [*(task.result() for task in tasks), *failed]
+        return [*(walks[ctx.host.name].result() for ctx in contexts), *failed]
 
     def _announce(self, ctx: Context, plan: HostPlan) -> None:
         """Say which batches this host will come to, so that they can wait for it."""

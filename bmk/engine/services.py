@@ -153,4 +153,7 @@ class Services(Protocol):
         Raises Unreachable when none gives one.
         """
 
+    def forget_kubeconfig(self, cluster: str) -> None:
+        """Remove the deployer's kubeconfig of a cluster that is no more; fine when there is none."""
+
     def cluster(self, name: str) -> ClusterServices: ...

@@ -70,7 +70,7 @@ def find_cause(events: Sequence[Event], host: str, seen: Projection) -> Cause | 
     if at.state == "interrupted":
         run = seen.newest[host].run
         return Cause("the run was interrupted", f"run {run} is over, nobody is at work", seen.again(at))
-    if at.state == "maintenance":
+    if at.host in seen.alone and at.state == seen.alone[at.host].kind:
         return Cause(at.text, "", at.hint)
     return _running(events, at, seen) if at.state == "running" else drift_cause(events, seen.dc, host)
 
@@ -118,6 +118,8 @@ def _verdict(at: HostStatus) -> str:
         "ready": "proven" if at.phase == "backup" else "ready",
         "failed": f"failed in {at.phase or 'the beginning'}",
         "maintenance": "in maintenance",
+        "removed": "removed",
+        "reset": "its cluster is being reset",
         "interrupted": f"interrupted in {at.phase}",
     }
     return words.get(at.state, f"in {at.phase}, not over yet")

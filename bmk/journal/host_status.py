@@ -14,15 +14,19 @@ from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.journal.progress import HostState, ImageProgress, line, step
 from bmk.journal.store import Journal
 
-State = Literal["new", "running", "failed", "interrupted", "maintenance", "ready"]
-STATES: tuple[State, ...] = ("new", "running", "failed", "interrupted", "maintenance", "ready")
+State = Literal["new", "running", "failed", "interrupted", "maintenance", "removed", "reset", "ready"]
+STATES: tuple[State, ...] = (
+    *("new", "running", "failed", "interrupted"),
+    *("maintenance", "removed", "reset", "ready"),
+)
 
 RENEWING = (
     "urgent_renewed",
     "certificates_renewed",
     "credentials_renewed",
 )  # phases of `bmk certs renew`
-GOING = ("drained", "shut_down")  # phases of `bmk maintenance on`, in their order
+GOING = ("drained", "shut_down")  # phases of `bmk maintenance on`
+RESTS = {"maintenance": "shut_down", "removed": "retired"}  # the last phase of what leaves a host alone, by its kind
 WAY = ("phase.started", "phase.finished", "phase.failed", "host.ready", "host.forgotten")
 
 
@@ -61,10 +65,11 @@ class Projection:
 
     def again(self, at: HostStatus) -> str:
         """The command that continues a host that stopped where it is."""
-        if at.phase in GOING:
+        alone = self.alone.get(at.host)
+        if alone is not None and alone.kind == "maintenance" and at.phase in GOING:
             return f"bmk maintenance {self.dc} {at.host} on"
-        if at.host in self.alone:
-            return self.alone[at.host].next
+        if alone is not None:
+            return alone.next
         return f"bmk certs renew {self.dc}" if at.phase in RENEWING else f"bmk provision {self.dc}"
 
     def status(self, host: str) -> HostStatus:
@@ -91,7 +96,7 @@ def _rests(newest: Event | None, alone: LeftAlone) -> bool:
     """Whether nothing was begun since that is not over: it is where it should be."""
     if newest is None or newest.at < alone.since:
         return True
-    return newest.kind == "phase.finished" and newest.phase == GOING[-1]
+    return newest.kind == "phase.finished" and newest.phase == RESTS.get(alone.kind)
 
 
 def status_of(host: str, event: Event | None, live_run: str | None, *, proven: bool = False) -> HostStatus:

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from bmk.journal.records import MaintenanceRecord
+from bmk.journal.records import MaintenanceRecord, ReinstallOrder, ResetOrder, RetiredRecord
 from bmk.journal.store import Journal
 
-Kind = Literal["maintenance"]
+Kind = Literal["maintenance", "removed", "reset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,31 @@ class LeftAlone:
 
 def left_alone(journal: Journal, dc: str) -> dict[str, LeftAlone]:
     """All such hosts, by name. `dc` as it is in commands."""
-    return {name: _maintenance(name, record, dc) for name, record in MaintenanceRecord.load_all(journal).items()}
+    found = {name: _maintenance(name, record, dc) for name, record in MaintenanceRecord.load_all(journal).items()}
+    again = ReinstallOrder.load_all(journal)
+    gone = {name: record for name, record in RetiredRecord.load_all(journal).items() if name not in again}
+    found |= {name: _reset(record, dc) for name, record in ResetOrder.load_all(journal).items()}
+    return found | {name: _removed(name, record, dc) for name, record in gone.items()}
 
 
 def _maintenance(host: str, record: MaintenanceRecord, dc: str) -> LeftAlone:
     why = f"in maintenance since {_moment(record.at)}, by {record.by}: {record.reason}"
     return LeftAlone("maintenance", why, record.at, f"bmk maintenance {dc} {host} off")
+
+
+def _removed(host: str, record: RetiredRecord, dc: str) -> LeftAlone:
+    """Nobody takes it back by itself: a person takes it out of the file, or has it installed anew."""
+    what = "removed" if record.done else "being removed"
+    cluster = f" from cluster {record.cluster}" if record.cluster else ""
+    reason = f": {record.reason}" if record.reason else ""
+    why = f"{what}{cluster} since {_moment(record.at)}, by {record.by}{reason}"
+    hint = f"take {host} out of dc.yml, or: bmk reinstall {dc} {host}" if record.done else f"bmk remove {dc} {host}"
+    return LeftAlone("removed", why, record.at, hint)
+
+
+def _reset(record: ResetOrder, dc: str) -> LeftAlone:
+    why = f"cluster {record.cluster} is being reset since {_moment(record.at)}, by {record.by}"
+    return LeftAlone("reset", why, record.at, f"bmk reset {dc} {record.cluster}")
 
 
 def _moment(at: float) -> str:

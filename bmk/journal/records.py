@@ -119,6 +119,31 @@ class RemovalRecord(JournalRecord):
     cluster: str
 
 
+class RetiredRecord(JournalRecord):
+    """The host is to leave its cluster for good, or has (`done`): since `at`, wanted by whom, and why.
+
+    Ends with the next installation.
+    """
+
+    KEY = "retired"
+    cluster: str | None = None
+    by: str = ""
+    reason: str = ""
+    done: bool = False
+
+
+class ResetOrder(JournalRecord):
+    """The host's cluster is to end, since `at`, wanted by whom; of this host that is `done`.
+
+    Ends for all hosts of the cluster at once, so that none of them makes a new one before the old one is gone.
+    """
+
+    KEY = "reset"
+    cluster: str
+    by: str = ""
+    done: bool = False
+
+
 class ReinstallOrder(JournalRecord):
     """The installation is to be replaced. Ends with the installation."""
 

@@ -28,6 +28,7 @@ from bmk.hardening.network import unable as unable_nodes
 from bmk.hardening.policy import automatic
 from bmk.journal import Journal
 from bmk.journal.left_alone import left_alone
+from bmk.journal.records import RetiredRecord
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted, NodeState, Policies
 from bmk.ssh import CommandResult
@@ -127,7 +128,9 @@ class LiveCluster:
 
     @property
     def _addresses(self) -> dict[str, str]:
-        return {h.name: str(h.address) for h in self._dc.members(self._name)}
+        """Of hosts whose certificates may be approved: those that were removed get none."""
+        removed = RetiredRecord.load_all(self._journal)
+        return {h.name: str(h.address) for h in self._dc.members(self._name) if h.name not in removed}
 
     def serving(self, hosts: Sequence[Host]) -> frozenset[str]:
         with self._api() as api:

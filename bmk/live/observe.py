@@ -26,6 +26,8 @@ from bmk.journal.records import (
     ProofRecord,
     ReinstallOrder,
     RemovalRecord,
+    ResetOrder,
+    RetiredRecord,
     SuspectRecord,
 )
 from bmk.plan import Actual, OpenGrant
@@ -50,7 +52,8 @@ class _Records:
         self.converged = ConvergeRecord.load_all(journal)
         self.suspect = SuspectRecord.load_all(journal)
         self.repaired = DriftRepairRecord.load_all(journal)
-        self.maintenance, self.alone = MaintenanceRecord.load_all(journal), left_alone(journal, dc)
+        self.maintenance, self.retired = MaintenanceRecord.load_all(journal), RetiredRecord.load_all(journal)
+        self.reset, self.alone = ResetOrder.load_all(journal), left_alone(journal, dc)
         self.ordered, self.removed = ReinstallOrder.load_all(journal), RemovalRecord.load_all(journal)
 
     def installation(self, host: Host) -> InstallationRecord | None:
@@ -177,6 +180,8 @@ class _Merged:
             remaining=records.remaining(self.dc, host.cluster),
             alone=records.alone.get(name),
             maintenance=records.maintenance.get(name),
+            retired=records.retired.get(name),
+            reset=records.reset.get(name),
             trouble=probes.trouble,
         )
 

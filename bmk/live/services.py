@@ -208,6 +208,9 @@ class LiveServices:
             raise Unreachable(f"no control plane of {cluster} shows its administrator's kubeconfig", hint=hint)
         self.fetch_kubeconfig(self.dc.hosts[max(ends)[1]])
 
+    def forget_kubeconfig(self, cluster: str) -> None:
+        self.kubeconfig(cluster).unlink(missing_ok=True)
+
     def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})

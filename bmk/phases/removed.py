@@ -24,26 +24,39 @@ class Removed(Phase):
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         """Nothing when no control plane remains: the whole cluster is made again then."""
-        leaves = actual.is_member_of(host.cluster) or actual.node in ("ready", "not-ready")
-        if not leaves or not actual.remaining or not needs_install(host, actual):
+        if not is_in(host, actual) or not actual.remaining or not needs_install(host, actual):
             return []
-        parts = ["drain its node"] if actual.node == "ready" else []
-        parts += ["remove its member of etcd"] if host.role == "control_plane" else []
-        text = ", ".join([*parts, "delete its node"])
-        return [self.change("remove", f"{text} in cluster {host.cluster}", why_install(host, actual))]
+        return [self.change("remove", how(host, actual), why_install(host, actual))]
 
     async def run(self, ctx: Context) -> None:
         """Consent and identity are checked first: no node is lost for an installation that would be refused."""
         refuse_unconfirmed(ctx)
         async with ctx.bmc() as bmc:
             await check_identity(ctx, bmc)
-        cluster = ctx.run.services.cluster(ctx.host.cluster or "")
-        if ctx.actual.node == "ready":
-            await ctx.call(cluster.drain, ctx.host, self.deadline(ctx.host, ctx.timing) - _REST)
-            ctx.emit("node.drained", "its pods have left")
-        RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
-        await ctx.call(cluster.remove, ctx.host)
-        ctx.emit("node.removed", f"out of cluster {ctx.host.cluster}")
+        await take_out(ctx, self.deadline(ctx.host, ctx.timing) - _REST)
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 660, "emulated": 1260}[timing]
+
+
+def is_in(host: Host, actual: Actual) -> bool:
+    """Whether its cluster knows it, by what is on record or by its API."""
+    return actual.is_member_of(host.cluster) or actual.node in ("ready", "not-ready")
+
+
+def how(host: Host, actual: Actual) -> str:
+    """What leaving its cluster takes, in words."""
+    parts = ["drain its node"] if actual.node == "ready" else []
+    parts += ["remove its member of etcd"] if host.role == "control_plane" else []
+    return f"{', '.join([*parts, 'delete its node'])} in cluster {host.cluster}"
+
+
+async def take_out(ctx: Context, seconds: float) -> None:
+    """Drain it, for so many seconds; then etcd and the API forget it. The record comes before: a kill is known."""
+    cluster = ctx.run.services.cluster(ctx.host.cluster or "")
+    if ctx.actual.node == "ready":
+        await ctx.call(cluster.drain, ctx.host, seconds)
+        ctx.emit("node.drained", "its pods have left")
+    RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
+    await ctx.call(cluster.remove, ctx.host)
+    ctx.emit("node.removed", f"out of cluster {ctx.host.cluster}")

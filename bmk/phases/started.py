@@ -1,4 +1,4 @@
-"""A host that comes back from maintenance is on, from its own disk: nothing is installed."""
+"""A host that comes back from maintenance, or whose cluster ends, is on, from its own disk: nothing is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Started(Phase):
     title = "Power it on"
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if actual.maintenance is None or actual.ssh == "ok":
+        wanted = actual.maintenance is not None or (actual.reset is not None and not actual.reset.done)
+        if not wanted or actual.ssh == "ok":
             return []
         return [self.change("power-on", "power on, boot from disk", f"ssh: {actual.ssh}, power: {actual.power}")]
 

@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from bmk.certificates.renewal import RenewStep
 from bmk.journal.left_alone import LeftAlone
-from bmk.journal.records import InstallationRecord, MaintenanceRecord, MembershipRecord, ProofRecord
+from bmk.journal.records import (
+    InstallationRecord,
+    MaintenanceRecord,
+    MembershipRecord,
+    ProofRecord,
+    ResetOrder,
+    RetiredRecord,
+)
 
 PowerState = Literal["on", "off", "unknown"]
 SshState = Literal["ok", "silent", "wrong-key", "refused", "unknown"]
@@ -48,8 +55,8 @@ class Actual:
     `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `removed`: it
     was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
     cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `urgent` which at
-    once, at which only `bmk certs renew` looks. `alone`: why only some actions touch it; `maintenance`:
-    the record of that. `trouble`: which probes failed and why, for people.
+    once, at which only `bmk certs renew` looks. `alone`: why only some actions touch it; `maintenance`,
+    `retired` and `reset`: the records of that. `trouble`: which probes failed and why, for people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -73,6 +80,8 @@ class Actual:
     urgent: tuple[str, ...] = ()
     alone: LeftAlone | None = None
     maintenance: MaintenanceRecord | None = None
+    retired: RetiredRecord | None = None
+    reset: ResetOrder | None = None
     trouble: tuple[str, ...] = ()
 
     def is_member_of(self, cluster: str | None) -> bool:
@@ -81,7 +90,18 @@ class Actual:
 
     def with_new_disk(self) -> Actual:
         """What is known once the disk is new: the machine, and nothing of what was installed on it."""
-        kept = ("identity", "inspection", "grant", "power", "remaining", "alone", "maintenance", "trouble")
+        kept = (
+            "identity",
+            "inspection",
+            "grant",
+            "power",
+            "remaining",
+            "alone",
+            "maintenance",
+            "retired",
+            "reset",
+            "trouble",
+        )
         return Actual(again=self.again, **{name: getattr(self, name) for name in kept})
 
 

@@ -111,13 +111,15 @@ def _manifest(module: Any) -> None:
 def _kubeadm(module: Any) -> None:
     from ansible.module_utils.bmk_batch import Failed
     from ansible.module_utils.bmk_kubeadm_files import result
+    from ansible.module_utils.bmk_kubeadm_left import leave
     from ansible.module_utils.bmk_kubeadm_once import again, once
 
     try:
         if module.params["action"] == "refresh":
             module.exit_json(**result(again(module.params, module.check_mode)))
             return
-        changed, said = once(module.params, module.check_mode)
+        act = leave if module.params["action"] == "reset" else once
+        changed, said = act(module.params, module.check_mode)
     except Failed as error:
         module.fail_json(msg=str(error))
         return

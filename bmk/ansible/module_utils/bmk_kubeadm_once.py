@@ -33,16 +33,16 @@ def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
     with open(LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a kubeadm that a killed run left behind is waited for
         state = kubeadm_state()
-        _refuse(state, params["cluster"])
+        refuse(state, params["cluster"])
         if state["state"] == "joined":
             return False, ""
         environment = params["environment"]
         if state["state"] == "unfinished":
             _reset(environment)
-        _mark("unfinished", params)
+        mark("unfinished", params)
         first_key(params["encryption"], params["action"])
         said = with_config(params["config"], lambda path: _patiently(params, path, environment))
-        _mark("joined", params)
+        mark("joined", params)
         # kubeadm leaves the kubelet's configuration readable by all (CIS 4.1.9)
         with_config(params["settings"] or params["config"], lambda path: refresh(path, environment, False))
         return True, said
@@ -74,7 +74,7 @@ def again(params: dict[str, Any], check: bool) -> list[str]:
     with open(LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = kubeadm_state()
-        _refuse(state, params["cluster"])
+        refuse(state, params["cluster"])
         if state["state"] != "joined":
             raise Failed("kubeadm is not done here. Next: `bmk provision DC`")
         environment = params["environment"]
@@ -122,7 +122,7 @@ def _flags(params: dict[str, Any], path: str) -> list[str]:
     return ["--config", path, "--skip-token-print"] if params["action"] == "init" else ["--config", path]
 
 
-def _refuse(state: dict[str, Any], cluster: str) -> None:
+def refuse(state: dict[str, Any], cluster: str) -> None:
     if state["state"] == "foreign":
         raise Failed(
             "there is a Kubernetes that bmk did not make: %s. Next: `bmk reinstall DC HOST`" % ", ".join(state["found"])
@@ -133,7 +133,7 @@ def _refuse(state: dict[str, Any], cluster: str) -> None:
         )
 
 
-def _mark(state: str, params: dict[str, Any]) -> None:
+def mark(state: str, params: dict[str, Any]) -> None:
     body = {"state": state, "action": params["action"], "cluster": params["cluster"], "at": int(time.time())}
     write_atomically(MARKER, (json.dumps(body, sort_keys=True) + "\n").encode(), 0o600)
 

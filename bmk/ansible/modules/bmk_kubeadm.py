@@ -1,15 +1,16 @@
 # Copyright bmk contributors. Apache-2.0
 # Written by scripts/models from bmk/ansible/module_table.py.
-"""Run kubeadm init or join once, safe to be interrupted."""
+"""Run kubeadm init, join or reset once, safe to be interrupted."""
 
 from __future__ import annotations
 
 DOCUMENTATION = """
 module: bmk_kubeadm
-short_description: Run kubeadm init or join once, safe to be interrupted
+short_description: Run kubeadm init, join or reset once, safe to be interrupted
 description:
 - A finished init or join is detected and left alone. An unfinished one is reset and done again.
 - C(refresh) renders the files that kubeadm wrote once more and replaces those that differ.
+- C(reset) ends what runs and takes credentials and the data of etcd away.
 - Waits for a run of kubeadm that an earlier, killed bmk left behind.
 options:
   action:
@@ -19,6 +20,7 @@ options:
     - init
     - join
     - refresh
+    - reset
     description:
     - What to do.
   cluster:
@@ -28,7 +30,7 @@ options:
     - Name of the cluster.
   config:
     type: str
-    required: true
+    default: ''
     description:
     - kubeadm's configuration; holds secrets.
   settings:
@@ -46,6 +48,11 @@ options:
     default: {}
     description:
     - Further environment variables of kubeadm.
+  for_good:
+    type: bool
+    default: false
+    description:
+    - With C(reset), whether nothing of it starts at the next boot.
 author:
 - bmk contributors
 """
@@ -54,12 +61,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.bmk_entries import enter
 
 SPEC = {
-    "action": {"type": "str", "required": True, "choices": ["init", "join", "refresh"]},
+    "action": {"type": "str", "required": True, "choices": ["init", "join", "refresh", "reset"]},
     "cluster": {"type": "str", "required": True},
-    "config": {"type": "str", "required": True, "no_log": True},
+    "config": {"type": "str", "default": "", "no_log": True},
     "settings": {"type": "str", "default": ""},
     "encryption": {"type": "str", "default": "", "no_log": True},
     "environment": {"type": "dict", "default": {}},
+    "for_good": {"type": "bool", "default": False},
 }
 
 

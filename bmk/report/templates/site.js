@@ -1,7 +1,7 @@
 'use strict';
 (function () {
   var data = JSON.parse(document.getElementById('data').textContent);
-  var order = ['failed', 'breaking', 'security', 'unknown', 'interrupted', 'degraded', 'running', 'benign', 'new', 'maintenance', 'removed', 'ready', 'clean'];
+  var order = ['failed', 'breaking', 'security', 'unknown', 'interrupted', 'degraded', 'running', 'benign', 'new', 'reset', 'maintenance', 'removed', 'ready', 'clean'];
   var severities = ['breaking', 'security', 'degraded', 'benign'];
   var chosen = {}, byName = {}, from = null;
   function $(id) { return document.getElementById(id); }

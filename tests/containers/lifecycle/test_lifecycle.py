@@ -1,4 +1,4 @@
-"""The life of lab-ha's hosts: maintenance of a worker and of a control plane, and what else looks at them meanwhile."""
+"""The life of lab-ha's hosts: out of service and back, removed for good and taken back, and the end of the cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from bmk.journal.installation import installations
-from bmk.journal.records import MaintenanceRecord
+from bmk.journal.records import MaintenanceRecord, ResetOrder
+from tests.containers.rooted import until
 from tests.lab import Lab, ready, running
 
 pytestmark = pytest.mark.containers
@@ -89,3 +90,70 @@ def test_a_second_control_plane_is_refused(lab: Lab) -> None:
     lab.bmk("maintenance", "cp-3", "on", "--reason", "fans", "--yes", code=6)
     assert power(lab, "cp-3") == "on"
     lab.bmk("maintenance", "cp-2", "off", "--yes")
+
+
+@pytest.mark.parametrize("seed", [SEED])
+@pytest.mark.parametrize("host", ["worker-2", "cp-3"])
+def test_a_host_leaves_for_good_and_is_taken_back(lab: Lab, host: str, seed: int) -> None:
+    """Killed at ten points: no node, no member of etcd, off; on again it serves nobody, until a reinstall."""
+    chance = random.Random(seed)
+    assert "its disk is not wiped" in lab.bmk("remove", host, "--plan", code=2)
+    killed(lab, chance, "remove", host)
+    assert power(lab, host) == "off"
+    assert host not in lab.nodes()
+    assert "bmk reinstall" in lab.bmk("plan")
+    lab.bmk("provision", "--yes")
+    assert {s["state"] for s in lab.drift(0).values()} == {"clean", "alone"}
+    lab.bmk("power on", host, "--yes")
+    until(lambda: answers(lab, host), f"{host} answers")
+    left = lab.on(host, "ls -A /etc/kubernetes /var/lib/etcd /var/lib/kubelet /etc/bmk/kubeadm.json 2>&1; true")
+    assert ".conf" not in left
+    assert "pki" not in left
+    assert "No such file" in left
+    assert lab.on(host, "systemctl is-active kubelet keepalived; true").split().count("active") == 0
+    lab.bmk("remove", host, "--yes")
+    assert power(lab, host) == "off"
+    lab.bmk("reinstall", host, "--yes")
+    assert all(ready(node) for node in lab.nodes().values())
+    assert host in lab.nodes()
+    lab.bmk("plan")
+
+
+def test_a_dead_worker_leaves(lab: Lab) -> None:
+    """Its power is cut: its node goes, and a reinstall brings it back."""
+    lab.bmk("power off", "worker-2", "--yes")
+    lab.bmk("remove", "worker-2", "--yes")
+    assert "worker-2" not in lab.nodes()
+    lab.bmk("reinstall", "worker-2", "--yes")
+    assert set(lab.nodes()) == {"cp-1", "cp-2", "cp-3", "worker-1", "worker-2"}
+
+
+@pytest.mark.parametrize("seed", [SEED])
+def test_a_cluster_ends_and_is_made_anew(lab: Lab, seed: int) -> None:
+    """Killed at ten points: all machines stay installed and on, and what the old cluster knew is gone."""
+    before = installations(lab.journal)
+    lab.on("cp-1", f"{KUBECTL} create configmap old --from-literal=a=b")
+    lab.bmk("reset", "lab-ha", code=8)
+    lab.bmk("reset", "lab-ha", "--confirm", "lab", code=8)
+    chance = random.Random(seed)
+    for _ in range(KILLS):
+        process = lab.start("reset", "lab-ha", "--confirm", "lab-ha")
+        try:
+            process.wait(timeout=chance.uniform(1, 12))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    lab.bmk("reset", "lab-ha", "--confirm", "lab-ha")
+    assert ResetOrder.load_all(lab.journal) == {}
+    assert {power(lab, host) for host in before} == {"on"}
+    lab.bmk("reset", "lab-ha", "--confirm", "lab-ha")
+    lab.bmk("provision", "--yes")
+    assert installations(lab.journal) == before
+    assert all(ready(node) for node in lab.nodes().values())
+    assert "old" not in lab.on("cp-1", f"{KUBECTL} get configmap -o name")
+    lab.bmk("plan")
+    assert {s["state"] for s in lab.drift(0).values()} == {"clean"}
+
+
+def answers(lab: Lab, host: str) -> bool:
+    return "here" in lab.bmk("ssh", host, "--", "echo here", code=None)

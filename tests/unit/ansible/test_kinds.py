@@ -25,6 +25,7 @@ from ansible.module_utils import (
     bmk_downloads,
     bmk_groups,
     bmk_kernel_modules,
+    bmk_kubeadm_left,
     bmk_kubeadm_once,
     bmk_sections,
     bmk_sysctls,
@@ -399,6 +400,63 @@ def test_check_mode_runs_no_kubeadm(kubeadm: Path) -> None:
     """--check says that it would join, and does not."""
     assert bmk_kubeadm_once.once(JOIN, check=True)[0] is True
     assert not kubeadm.exists()
+
+
+LEAVE = {"action": "reset", "cluster": "c", "environment": {}, "for_good": False}
+
+
+@pytest.fixture
+def kubernetes(kubeadm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A member: files of kubeadm, of a kubelet and of etcd, and what bmk keeps of them; nothing of it really runs."""
+    marker = tmp_path / "etc/kubeadm.json"
+    files = [tmp_path / name for name in ("k8s/pki/ca.key", "kubelet/pki/client.pem", "etcd/member/wal", "cni/net/one")]
+    kept = [tmp_path / "etc/manifest.json", tmp_path / "sections/kubelet.files.json", marker]
+    for path in (*files, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    (tmp_path / "k8s/link").symlink_to("/etc")
+    marker.write_text(json.dumps({"state": "joined", "cluster": "c"}))
+    monkeypatch.setattr(
+        bmk_kubeadm_left, "EMPTIED", tuple(str(tmp_path / n) for n in ("k8s", "kubelet", "etcd", "cni"))
+    )
+    monkeypatch.setattr(bmk_kubeadm_left, "CONTROL_PLANE", ())
+    for name, path in (("LOCK", "lock"), ("MANIFEST", "etc/manifest.json"), ("RECORDS", "sections")):
+        monkeypatch.setattr(bmk_kubeadm_left, name, str(tmp_path / path))
+    monkeypatch.setattr(bmk_kubeadm_left, "MARKER", str(marker))
+    monkeypatch.setattr(bmk_kubeadm_left, "kubeadm_state", lambda: _state(str(marker)))
+    return [*files, *kept, tmp_path / "k8s/link"]
+
+
+def test_kubernetes_is_taken_off_once(kubernetes: list[Path], kubeadm: Path) -> None:
+    """Credentials and data go, through no link, and directories stay; kubeadm is asked once, in check mode never."""
+    assert bmk_kubeadm_left.leave(LEAVE, check=True) == (True, "")
+    assert all(os.path.lexists(path) for path in kubernetes)
+    assert bmk_kubeadm_left.leave(LEAVE, check=False)[0] is True
+    assert not [path for path in kubernetes if os.path.lexists(path)]
+    assert all(Path(directory).is_dir() for directory in bmk_kubeadm_left.EMPTIED)
+    assert Path("/etc/passwd").exists()
+    assert bmk_kubeadm_left.leave(LEAVE, check=False)[0] is False
+    assert kubeadm.read_text().split() == ["reset"]
+
+
+def test_what_runs_keeps_its_data_and_the_same_command_goes_on(
+    kubernetes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An etcd that did not end would write on; the host is no member any more all the same."""
+    monkeypatch.setattr(bmk_kubeadm_left, "CONTROL_PLANE", (Path("/proc/self/comm").read_text().strip(),))
+    with pytest.raises(Failed, match="still running"):
+        bmk_kubeadm_left.leave(LEAVE, check=False)
+    assert kubernetes[2].exists()
+    assert _state(bmk_kubeadm_left.MARKER)["state"] == "unfinished"
+    monkeypatch.setattr(bmk_kubeadm_left, "CONTROL_PLANE", ())
+    assert bmk_kubeadm_left.leave(LEAVE, check=False)[0] is True
+
+
+def test_another_cluster_is_not_taken_off(kubernetes: list[Path]) -> None:
+    """Nor what bmk did not make: nothing is removed."""
+    with pytest.raises(Failed, match="cluster c, not d"):
+        bmk_kubeadm_left.leave(LEAVE | {"cluster": "d"}, check=False)
+    assert all(os.path.lexists(path) for path in kubernetes)
 
 
 @root

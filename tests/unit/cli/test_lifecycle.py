@@ -1,4 +1,4 @@
-"""`bmk maintenance`: what it refuses before any machine is asked."""
+"""`bmk maintenance`, `remove` and `reset`: what they refuse before any machine is changed."""
 
 from __future__ import annotations
 
@@ -33,3 +33,23 @@ def test_what_is_not_installed_is_not_maintained(cli: Any, journal: Any, real_la
     said = cli("maintenance", real_lab, "worker-1", "on", "--reason", "fans", "--yes")
     assert (said.code, "not installed" in said.err) == (6, True)
     assert journal.records("maintenance") == {}
+
+
+def test_a_cluster_ends_by_its_name_only(cli: Any, journal: Any, real_lab: str) -> None:
+    """Another name is declined, and so is none without a terminal; nothing is on record then."""
+    assert cli("reset", real_lab, "lab", "--confirm", "lab-ha").code == 8
+    assert cli("reset", real_lab, "nowhere").code == 3
+    said = cli("reset", real_lab, "lab")
+    assert (said.code, "nothing to reset" in said.err) == (0, True)
+    journal.record("worker-1", "host_keys", ["ssh-ed25519 x"])
+    journal.record("worker-1", "joined", {"cluster": "lab"})
+    said = cli("reset", real_lab, "lab")
+    assert (said.code, f"bmk reset {real_lab} lab --confirm lab" in said.err) == (8, True), said.err
+    assert journal.records("reset") == {}
+
+
+def test_what_is_not_installed_is_not_removed(cli: Any, journal: Any, real_lab: str) -> None:
+    """It is taken out of the file; nothing is on record then."""
+    said = cli("remove", real_lab, "worker-1", "--yes")
+    assert (said.code, "take worker-1 out of" in said.err) == (6, True)
+    assert journal.records("retired") == {}

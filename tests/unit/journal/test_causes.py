@@ -73,6 +73,9 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "renewal_silent": ("certificates_renewed", [START, event("certificates.renewing")], "did not say that its cert"),
     "etcd_ill": ("drained", [START, event("etcd.ill", "not healthy: cp-3")], "cannot go on without it"),
     "not_shut_down": ("shut_down", [START], "did not shut down"),
+    "left_unfenced": ("left", [START, event("bmc.unasked", "its BMC is of no help")], "could not be taken out"),
+    "still_in": ("retired", [START], "could not be taken out"),
+    "still_runs": ("cleaned", [START], "could not be taken off"),
     "etcd_not_back": ("uncordoned", [START, event("etcd.waiting", "no API server")], "did not come back"),
     "unknown": ("joined", [START], "joined did not end within 180 s"),
 }

@@ -138,7 +138,7 @@ def test_it_is_not_reinstalled_meanwhile(simulation: Any) -> None:
     assert error.value.hint == "bmk maintenance lab-ha worker-1 off"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kills=st.lists(st.integers(0, 40), min_size=1, max_size=4),
     names=st.sampled_from([["worker-1"], ["cp-1"], ["cp-2", "worker-1", "worker-2"]]),
