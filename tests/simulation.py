@@ -22,6 +22,7 @@ from bmk.actions.provision import PROVISION
 from bmk.actions.reinstall import order_reinstall
 from bmk.actions.remove import REMOVE, order_removal, removal_of
 from bmk.actions.reset import RESET, order_reset, reset_of
+from bmk.actions.upgrade import UPGRADE, begin_upgrade, finish_upgrade
 from bmk.agent import AgentError
 from bmk.agent.hardware import one_line
 from bmk.agent.nonces import choose, console, opened
@@ -36,7 +37,7 @@ from bmk.certificates.kinds.deployer import KUBECONFIG
 from bmk.certificates.renewal import RenewStep
 from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertificates, ObservedCertificate, judge
 from bmk.cluster.csr import Decision
-from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.resolve import DataCenter, Host, with_versions
 from bmk.drift.baseline import Baseline, store
 from bmk.engine.action import Action
 from bmk.engine.executor import Outcome
@@ -49,8 +50,12 @@ from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder,
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
 from bmk.live.observe_certificates import certificates_look
+from bmk.live.upgrade_service import see, upgrade_look
 from bmk.plan import Plan, build_plan
 from bmk.plan.actual import Observation
+from bmk.upgrade.decide import UpgradePlan, decide
+from bmk.upgrade.model import NodeVersions, Stage, Workloads
+from bmk.upgrade.versions import version
 from tests.pki import Pki
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -121,6 +126,11 @@ class Machine:
     spare: dict[str, bytes] = field(default_factory=dict)  # nonces that it made itself, by grant
     faults: set[str] = field(default_factory=set)
     pki: Pki = field(default_factory=Pki)
+    kubelet: str = ""  # its version
+    api_server: str = ""
+    cordoned: bool = False
+    upgrades: int = 0  # by kubeadm
+    drains: int = 0
 
     @property
     def votes(self) -> bool:
@@ -263,18 +273,40 @@ class FakeCluster:
     def drain(self, host: Host, seconds: float) -> None:
         self._simulation.life.spend()
         m = self._simulation.machines[host.name]
-        m.drained = True
+        m.cordoned = m.drained = True
+        self._simulation.check_skew()
         if "pod-stays" in m.faults:
             raise PhaseFailed(
                 f"1 pods did not leave node {host.name}", why="shop/db-0: a disruption budget", where=host.name
             )
+        m.drains += 1
         self._simulation.life.spend()
 
     def uncordon(self, host: Host) -> None:
         self.nodes()
         self._simulation.life.spend()
+        self._simulation.machines[host.name].cordoned = False
         self._simulation.machines[host.name].drained = False
         self._simulation.life.spend()
+
+    def versions(self) -> Mapping[str, NodeVersions]:
+        ready = self.nodes()
+        for m in self._machines():
+            m.pki.look(m.host.name, m.faults)  # time passes by being looked at
+        return {
+            m.host.name: NodeVersions(
+                f"v{m.kubelet}",
+                ready[m.host.name] == "ready" and "kubelet-broken" not in m.faults,
+                m.cordoned,
+                f"v{m.api_server}" if m.host.name in self.live() else "",
+            )
+            for m in self._machines()
+            if m.node
+        }
+
+    def workloads(self) -> tuple[Workloads, Sequence[str]]:
+        self.nodes()
+        return self._simulation.workloads, ()
 
     def remove(self, host: Host) -> None:
         """etcd needs the word of a majority, also for this."""
@@ -337,8 +369,11 @@ class FakeCluster:
     def repair_drift(self, found: Sequence[Any]) -> None:
         self._simulation.drift_repaired += [d.id for d in found]
 
-    def smoke(self) -> Sequence[Check]:
+    def smoke(self, only: Host | None = None) -> Sequence[Check]:
         self._simulation.smokes += 1
+        if only is not None:
+            m = self._simulation.machines[only.name]
+            return [Check("pod", "pods-broken" not in m.faults, "of this node", only.name)]
         whole = Check("dns", "dns-broken" not in self._simulation.faults, "as it should be")
         nodes = [m for m in self._simulation.machines.values() if m.node]
         return [whole, *(Check("pod", "pods-broken" not in m.faults, "of this node", m.host.name) for m in nodes)]
@@ -364,6 +399,9 @@ class Simulation:
         self.odd: set[str] = set()  # clusters whose API answers what nobody understands
         self.kubeconfig: Certificate | None = None  # the deployer's
         self.moving = threading.RLock()  # a BMC changes no machine in the middle of one of its steps
+        self.workloads = Workloads()
+        self.backups: list[str] = []
+        self.away_at_once = 0  # most workers that took no pods at a time
         self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
     # Services
@@ -387,7 +425,21 @@ class Simulation:
         return "ok" if m.system == "disk" and m.disk == IMAGE[1] and "no-ssh" not in m.faults else "silent"
 
     def wanted(self, host: Host) -> str:
-        return self.digest
+        return f"{self.digest} {self.version(host)}"
+
+    def version(self, host: Host) -> str:
+        """Of Kubernetes, as the file has it."""
+        return self.dc.cluster(host.cluster).kubernetes.version if host.cluster else ""
+
+    def back_up(self, cluster: str) -> str:
+        self.life.spend()
+        if "backup-fails" in self.faults:
+            raise BmkError("the place for backups refuses", where=cluster)
+        wanted = self.dc.cluster(cluster).kubernetes.version
+        assert not any(wanted in (m.api_server, m.kubelet) for m in self.machines.values()), "it comes too late"
+        self.backups.append(cluster)
+        self.life.spend()
+        return f"backup-{len(self.backups)}"
 
     def cluster(self, name: str) -> FakeCluster:
         return FakeCluster(self, name)
@@ -438,7 +490,7 @@ class Simulation:
         self.life.spend()
         for name in hosts:
             assert self.machines[name].configured, "signed before it was configured"
-            store(self.service, Baseline(name, time.time(), self.digest))
+            store(self.service, Baseline(name, time.time(), self.wanted(self.dc.hosts[name])))
         self.life.spend()
         return dict.fromkeys(hosts)
 
@@ -465,6 +517,11 @@ class Simulation:
             self._leave(m, for_good=variables["bmk_for_good"])
         elif playbook == "configure.yml":
             m.configured += 1
+            m.kubelet = self.version(m.host)
+            m.api_server = m.api_server or (m.kubelet if m.host.role == "control_plane" else "")
+            self.check_skew()
+        elif playbook == "upgrade.yml":
+            self._upgrade(m)
         elif m.half or not m.member:
             assert (playbook == "init.yml") != bool(variables.get("bmk_via")), "joined without an API"
             others = [o for o in self.machines.values() if o.half and o is not m]
@@ -483,6 +540,41 @@ class Simulation:
         assert not for_good or m.host.name not in self.etcd, "taken off while etcd counts on it"
         m.member = m.half = m.asks = m.approved = False
         m.cleaned += 1
+
+    def _upgrade(self, m: Machine) -> None:
+        """kubeadm, on a host whose pods have left: a control plane's pods begin anew, and the kubelet stays."""
+        assert m.cordoned, "upgraded while it takes pods"
+        others = [o.host.name for o in self.machines.values() if o is not m and o.host.role == "control_plane"]
+        if m.host.role == "control_plane":
+            away = [name for name in others if not self.machines[name].votes]
+            assert not away, f"{m.host.name} begins while {away} are away"
+            if m.api_server != self.version(m.host):
+                m.pki.restart("etcd")
+                m.pki.restart("kube-apiserver")
+                self.check_quorum()
+            m.api_server = self.version(m.host)
+        m.upgrades += 1
+        self.check_skew()
+
+    def check_skew(self) -> None:
+        """No kubelet newer than an API server that it talks to: its own of a control plane, any of the others'.
+
+        Nothing is ever two minor versions apart. And as many workers take pods as the file wants.
+        """
+        there = [m for m in self.machines.values() if m.member and m.kubelet]
+        servers = {m.host.name: version(m.api_server) for m in there if m.api_server}
+        for m in there:
+            mine = [servers[m.host.name]] if m.host.name in servers else list(servers.values())
+            kubelet = version(m.kubelet)
+            assert kubelet is not None
+            for server in mine:
+                assert server is not None
+                assert kubelet <= server, f"{m.host.name}: kubelet {kubelet} beside {server}"
+            assert all(abs(kubelet.minor - s.minor) <= 1 for s in servers.values() if s), "two minor versions apart"
+        workers = [m for m in there if m.host.role == "worker" and m.cordoned]
+        planes = [m for m in there if m.host.role == "control_plane" and m.cordoned]
+        assert len(planes) <= 1, f"away at the same time: {[m.host.name for m in planes]}"
+        self.away_at_once = max(self.away_at_once, len(workers))
 
     def _begin(self, playbook: str, m: Machine) -> None:
         """kubeadm init brings an API server up long before it is done; done over, it loses whoever joined."""
@@ -720,6 +812,38 @@ class Simulation:
         seen = observe(self.dc, self.service, self, names, threads=4)
         options, plan = Options(limits=FAST, poll=0.005), build_plan(self.dc, RESET, names, seen)
         return asyncio.run(self._perform(RESET, plan, seen, kill_after, options))
+
+    def upgrade_plan(self, until: Stage = "all") -> UpgradePlan:
+        """`bmk upgrade --plan` of the one cluster, of which all blockers that a person may accept are accepted."""
+        known = ("1.36.3", "1.37.2", "1.38.0")
+        found = decide("lab-ha", see(self.dc, self.service, self, "lab-ha", known), until)
+        taken = tuple(replace(b, accepted=b.accepted or "a test") if b.acceptable else b for b in found.blockers)
+        return replace(found, blockers=taken, saves=True)
+
+    def upgrade(
+        self, *, until: Stage = "all", without: Sequence[str] = (), kill_after: int | None = None, **more: Any
+    ) -> list[Outcome]:
+        """One run of `bmk upgrade`: one step on the way to what the file wants."""
+        found, whole = self.upgrade_plan(until), self.dc
+        assert not found.blocked, found.blocked
+        if not found.target:
+            return []
+        begin_upgrade(self.service, found, without)
+        found = self.upgrade_plan(until)
+        outcomes: list[Outcome] = []
+        try:
+            self.dc = with_versions(whole, {"lab-ha": found.target})
+            names = list(found.hosts)
+            if names:
+                seen = upgrade_look(self.service, [found])(observe(self.dc, self.service, self, names, threads=4))
+                plan = build_plan(self.dc, UPGRADE, names, seen)
+                wish = {"limits": FAST, "poll": 0.005, **more}
+                outcomes = asyncio.run(self._perform(UPGRADE, plan, seen, kill_after, Options(**wish)))
+        finally:
+            self.dc = whole
+        if all(o.error is None for o in outcomes):
+            finish_upgrade(self.service, self.upgrade_plan(until))
+        return outcomes
 
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
         plan, seen = self.stale or self.look(hosts)

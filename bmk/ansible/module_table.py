@@ -77,18 +77,20 @@ MODULES: Mapping[str, BmkModule] = {
     "bmk_groups": _batch("System groups with a fixed number and no members", "name, gid."),
     "bmk_kernel_modules": _batch("Kernel modules, loaded or built in", "name."),
     "bmk_kubeadm": BmkModule(
-        "Run kubeadm init, join or reset once, safe to be interrupted",
+        "Run kubeadm init, join, upgrade or reset once, safe to be interrupted",
         (
             "A finished init or join is detected and left alone. An unfinished one is reset and done again.",
             "C(refresh) renders the files that kubeadm wrote once more and replaces those that differ.",
+            "C(upgrade) brings a host to C(version), the first control plane with the whole cluster's configuration.",
             "C(reset) ends what runs and takes credentials and the data of etcd away.",
             "Waits for a run of kubeadm that an earlier, killed bmk left behind.",
         ),
         {
-            "action": Option("str", "What to do.", choices=("init", "join", "refresh", "reset")),
+            "action": Option("str", "What to do.", choices=("init", "join", "refresh", "reset", "upgrade")),
             "cluster": Option("str", "Name of the cluster."),
             "config": Option("str", "kubeadm's configuration; holds secrets.", "", no_log=True),
             "settings": Option("str", "Configuration of an init on this host, to render files by.", ""),
+            "version": Option("str", "With C(upgrade), the version that kubeadm brings the host to.", ""),
             "encryption": Option("str", "The file with the key of secrets at rest, of another host.", "", no_log=True),
             "environment": Option("dict", "Further environment variables of kubeadm.", {}),
             "for_good": Option("bool", "With C(reset), whether nothing of it starts at the next boot.", False),

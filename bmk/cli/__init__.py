@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "remove": ("bmk.cli.remove", "Take hosts out of their cluster for good, and switch them off"),
     "reset": ("bmk.cli.reset", "End a cluster; its machines stay installed"),
     "maintenance": ("bmk.cli.maintenance", "Take hosts out of service for a while, and bring them back"),
+    "upgrade": ("bmk.cli.upgrade", "Bring clusters to another version of Kubernetes, host by host"),
     "hardening": ("bmk.cli.hardening", "Check every control on every node and API, with evidence"),
     "certs": ("bmk.cli.certs", "Show when certificates end, and renew those that end soon"),
     "keys": ("bmk.cli.keys", "Show or replace the ssh key with which bmk logs in to hosts"),

@@ -67,7 +67,7 @@ def run_action(workspace: Workspace, action: Action, hosts: Sequence[Host], wish
     from bmk.plan.show import lines
 
     workspace.select((), wish.confirm)
-    hosts, refused = workspace.allowed(hosts) if action.guarded else (list(hosts), [])
+    hosts, refused = workspace.allowed(hosts, action.brings) if action.guarded else (list(hosts), [])
     plan, seen = workspace.plan(hosts, action, wish.look)
     if wish.plan is not None:
         check_against(wish.plan, plan)

@@ -53,6 +53,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
         _say_unproven(journal, hosts, dc)
         _say_backups(loaded, journal)
         if journal is not None:
+            _say_upgrades(journal, dc)
             _say_service(journal)
             _say_certificates(journal, loaded.name, dc)
             _say_kept(journal, loaded.spec.retention_days)
@@ -121,6 +122,19 @@ def _say_kept(journal: Journal, days: int) -> None:
     kept = figures(journal)
     since = f" since {_iso(kept.oldest)}" if kept.oldest else ""
     say(f"journal: {kept.events} events{since}, {kept.size / 1e6:.1f} MB; {kept.runs} runs; kept for {days} days")
+
+
+def _say_upgrades(journal: Journal, dc: str) -> None:
+    """Upgrades that are under way: how far each is, and the command that goes on."""
+    from bmk.journal.host_status import age
+    from bmk.journal.records import UpgradeRecord
+
+    for cluster, known in sorted(UpgradeRecord.load_all(journal).items()):
+        left = [name for name in known.members if name not in known.without]
+        how = "aborted" if known.aborted else f"begun {age(known.at)} ago"
+        done, again = len(left) - len(known.waiting), f"bmk upgrade {dc} {cluster}"
+        say(f"upgrade of {cluster} to {known.target}: {done} of {len(left)} hosts done, {how}")
+        say(f"  next: {again} --resume" if known.aborted else f"  next: {again}")
 
 
 def _say_certificates(journal: Journal, name: str, dc: str) -> None:

@@ -81,6 +81,24 @@ def join_documents(node: Node, token: str, ca_hash: str, certificate_key: str | 
     return [join]
 
 
+def upgrade_documents(node: Node) -> list[Document]:
+    """For `kubeadm upgrade apply` and `node`.
+
+    Certificates are renewed by `bmk certs renew`, one static pod at a time. The Job by which kubeadm tries the cluster
+    runs the pause image with an option that bmk's has not; the smoke test tries more than that.
+    """
+    options = {
+        "certificateRenewal": False,
+        "etcdUpgrade": True,
+        "ignorePreflightErrors": [*_ignored(node), "CreateJob"],
+        "imagePullPolicy": "IfNotPresent",
+        "patches": {"directory": PATCHES},
+    }
+    apply = {**options, "kubernetesVersion": f"v{node.cluster['kubernetes']['version']}"}
+    body = {"apiVersion": API, "kind": "UpgradeConfiguration", "apply": apply, "node": options}
+    return [{**body, **_timeouts(node)}]
+
+
 def upload_certs_documents(node: Node, certificate_key: str) -> list[Document]:
     """For `kubeadm init phase upload-certs`, which must not ask the internet for a version."""
     init = {

@@ -47,6 +47,7 @@ SHARED_TIMEOUTS = {
     "etcdAPICall": "5m0s",
     "tlsBootstrap": "8m0s",
     "discovery": "8m0s",
+    "upgradeManifests": "8m0s",
 }
 
 PROFILES: dict[Timing, ClusterTiming] = {

@@ -305,6 +305,9 @@ class RolloutSpec(Spec):
     soak: Annotated[float, Field(ge=0, le=86400)] = Field(
         0, description="seconds that a member serves before the next one is taken away"
     )
+    canary: bool = Field(
+        False, description="whether the first worker of a run goes alone; bmk upgrade does so unless this is said"
+    )
 
 
 class Cluster(Spec):

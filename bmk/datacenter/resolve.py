@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
 from bmk.datacenter.draft import Allocations
-from bmk.datacenter.model import Cluster, DataCenterSpec, DiskSelector, HostSpec, Network, Nic, Profile
+from bmk.datacenter.model import Cluster, DataCenterSpec, DiskSelector, HostSpec, KubernetesSpec, Network, Nic, Profile
 
 Role = Literal["control_plane", "worker", "spare"]
 
@@ -132,3 +132,13 @@ def _resolved(
         cluster=cluster,
         pods=pods,
     )
+
+
+def with_versions(dc: DataCenter, versions: Mapping[str, str]) -> DataCenter:
+    """The data center with other versions of Kubernetes than the file has, by cluster."""
+    changed = {
+        name: dc.cluster(name).model_copy(update={"kubernetes": KubernetesSpec(version=version)})
+        for name, version in versions.items()
+    }
+    spec = dc.spec.model_copy(update={"clusters": {**dc.spec.clusters, **changed}})
+    return replace(dc, spec=spec)

@@ -14,7 +14,8 @@ class Action:
     """`name` is the command's; it stands in plans and in the record of each run.
 
     `takes`: which hosts it touches of those that other actions leave alone (`journal.left_alone`). `guarded`: it leaves
-    clusters alone of which the file wants what they cannot become.
+    clusters alone of which the file wants what they cannot become; `brings`: guarded fields (`bmk.plan.guards`) that it
+    brings from one value to another, which others refuse.
     """
 
     name: str
@@ -22,3 +23,4 @@ class Action:
     rollout: Rollout = field(default_factory=Rollout)
     takes: frozenset[Kind] = frozenset()
     guarded: bool = True
+    brings: tuple[str, ...] = ()

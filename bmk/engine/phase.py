@@ -44,15 +44,16 @@ class Effects:
     """What a phase does besides what its plan says. Planning and rollout act on it.
 
     `replaces_disk`: later phases are planned as for a new installation. `restarts`: components of a control plane that
-    stop for a while; `drains`: pods have to leave the node, which leaves its cluster; `away`: it stays a member and is
-    switched off until a person says otherwise. A member of a cluster takes a turn for each. The turn ends with the last
-    phase that says so: the member serves again (`returns`), or is not expected back (`leaves`). `invalidates`: records
-    that are dropped when it is done.
+    stop for a while; `drains`: pods have to leave the node; `leaves_etcd`: its member is removed for good; `away`: it
+    stays a member and is switched off until a person says otherwise. A member of a cluster takes a turn for each. The
+    turn ends with the last phase that says so: the member serves again (`returns`), or is not expected back (`leaves`).
+    `invalidates`: records that are dropped when it is done.
     """
 
     replaces_disk: bool = False
     restarts: tuple[str, ...] = ()
     drains: bool = False
+    leaves_etcd: bool = False
     away: bool = False
     returns: bool = False
     leaves: bool = False
@@ -61,7 +62,7 @@ class Effects:
     @property
     def absence(self) -> Absence:
         """How a member of etcd is missed meanwhile."""
-        return "away" if self.away else "removed" if self.drains else "restarted"
+        return "away" if self.away else "removed" if self.leaves_etcd else "restarted"
 
 
 @dataclass(slots=True)

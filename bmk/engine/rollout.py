@@ -6,7 +6,7 @@ Every disruption of a run passes here, whichever phase and playbook it belongs t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -24,7 +24,8 @@ class Rollout:
     `max_unavailable`: members of the cluster that may be away at a time; `max_unavailable_rack`: of a rack, whatever
     their cluster (None: any number). `stop_after`: failures in the run, of any cluster, after which no further member
     is taken away. `pause_after`: members, of any cluster, after which the run ends; the same command goes on. `soak`:
-    seconds that a member serves before the next one is taken away.
+    seconds that a member serves before the next one is taken away. `canary`: the first worker of a cluster in a run is
+    taken away alone, and no other before it serves again.
     """
 
     max_unavailable: int = 1
@@ -32,6 +33,7 @@ class Rollout:
     stop_after: int = 1
     pause_after: int | None = None
     soak: float = 0.0
+    canary: bool = False
 
 
 def rollouts(spec: DataCenterSpec, action: Rollout, asked: Asked) -> dict[str, Rollout]:
@@ -55,11 +57,15 @@ class NotBegun(PhaseFailed):
 
 @dataclass(slots=True)
 class Away:
-    """Members that are away because of this run. `failed` of them do not come back in it; `begun` counts all so far."""
+    """Members that are away because of this run or one before. `failed` of them do not come back in it.
+
+    `begun` counts all so far; `proven`: clusters of which a worker has come back.
+    """
 
     hosts: dict[str, Host] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     begun: int = 0
+    proven: set[str | None] = field(default_factory=set)
 
 
 def permitted(host: Host, away: Away, rollout: Rollout) -> Literal["now", "later", "stopped", "paused"]:
@@ -73,10 +79,25 @@ def permitted(host: Host, away: Away, rollout: Rollout) -> Literal["now", "later
     rack = [h for h in away.hosts.values() if h.rack == host.rack]
     bounds = [(cluster, rollout.max_unavailable), (rack, rollout.max_unavailable_rack)]
     bounds += [(control_planes, 1)] if host.role == "control_plane" else []
+    bounds += [(cluster, 1)] if rollout.canary and host.cluster not in away.proven else []
     full = [hosts for hosts, most in bounds if most is not None and len(hosts) >= most]
     if any(all(h.name in away.failed for h in hosts) for hosts in full):
         return "stopped"
     return "later" if full else "now"
+
+
+def waves(hosts: Sequence[Host], rollout: Rollout) -> list[list[str]]:
+    """Who would be away at the same time if all took equally long: what a plan shows of a rollout that never fails."""
+    left, proven, found = list(hosts), set[str | None](), list[list[str]]()
+    while left:
+        away = Away(proven=proven)
+        for host in left:
+            if permitted(host, away, replace(rollout, pause_after=None)) == "now":
+                away.hosts[host.name] = host
+        found.append(list(away.hosts))
+        proven |= {h.cluster for h in away.hosts.values() if h.role == "worker"}
+        left = [h for h in left if h.name not in away.hosts]
+    return found
 
 
 Absence = Literal["restarted", "away", "removed"]  # for a moment, until a person says so (still a member), for good
@@ -106,9 +127,9 @@ def whole(member: str, etcd: Mapping[str, bool], *, back: bool) -> bool:
 class Disruptions:
     """The turns of one run, in one event loop. Waiting hosts are served in the order in which they came."""
 
-    def __init__(self, rollouts: Mapping[str, Rollout]) -> None:
-        """`rollouts`: by cluster."""
-        self._rollouts, self._away = rollouts, Away()
+    def __init__(self, rollouts: Mapping[str, Rollout], away: Iterable[Host] = ()) -> None:
+        """`rollouts`: by cluster. `away`: members that a run before took away; nobody takes their places."""
+        self._rollouts, self._away = rollouts, Away({host.name: host for host in away})
         self._waiting: list[tuple[Host, asyncio.Future[None]]] = []
 
     def soak(self, host: Host) -> float:
@@ -134,7 +155,8 @@ class Disruptions:
 
     def returned(self, host: Host) -> None:
         """It serves again."""
-        self._away.hosts.pop(host.name, None)
+        if self._away.hosts.pop(host.name, None) is not None and host.role == "worker":
+            self._away.proven.add(host.cluster)
         self._decide()
 
     def failed(self, host: Host) -> None:

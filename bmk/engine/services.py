@@ -15,6 +15,7 @@ from bmk.datacenter.resolve import Host
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.plan.actual import Drifted, NodeState, Policies, SshState
+from bmk.upgrade.model import NodeVersions, Workloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ class ClusterServices(Protocol):
     def uncordon(self, host: Host) -> None:
         """Let pods come to a node again."""
 
+    def versions(self) -> Mapping[str, NodeVersions]:
+        """What each node runs, and the API server of each control plane. Raises Unreachable without an answer."""
+
+    def workloads(self) -> tuple[Workloads, Sequence[str]]:
+        """What an upgrade meets, and API servers that could not be asked. Raises Unreachable without an answer."""
+
     def remove(self, host: Host) -> None:
         """Take a node out for good: no member of etcd, no node. Fine when it is out already."""
 
@@ -108,8 +115,8 @@ class ClusterServices(Protocol):
     def repair_drift(self, found: Sequence[Drifted]) -> None:
         """Put back labels and taints of nodes as found wanting; delete bindings that nobody declared."""
 
-    def smoke(self) -> Sequence[Check]:
-        """Prove that the cluster works with real pods; leaves nothing behind."""
+    def smoke(self, only: Host | None = None) -> Sequence[Check]:
+        """Prove that the cluster works with real pods; leaves nothing behind. `only`: that this node does."""
 
 
 class Services(Protocol):
@@ -155,5 +162,8 @@ class Services(Protocol):
 
     def forget_kubeconfig(self, cluster: str) -> None:
         """Remove the deployer's kubeconfig of a cluster that is no more; fine when there is none."""
+
+    def back_up(self, cluster: str) -> str:
+        """Take a backup of a cluster and prove it; its name. Raises what `bmk backup` would end with."""
 
     def cluster(self, name: str) -> ClusterServices: ...

@@ -17,7 +17,7 @@ from bmk.engine.batches import Batches
 from bmk.engine.executor import Outcome, execute
 from bmk.engine.journal_watcher import JournalWatcher
 from bmk.engine.lock import this_owner
-from bmk.engine.rollout import Asked, Disruptions, Rollout, rollouts
+from bmk.engine.rollout import Asked, Disruptions, rollouts
 from bmk.engine.run import Run, RunLimits, Timing
 from bmk.engine.services import Services
 from bmk.errors import Exit
@@ -63,7 +63,9 @@ class RunSetup:
 
 async def perform(setup: RunSetup, action: Action, plan: Plan, seen: Observation, options: Options) -> list[Outcome]:
     """Execute a plan. Whatever ends it, the journal says how: finished, interrupted, or (when killed) nothing."""
-    async with _running(setup, options, rollouts(setup.dc.spec, action.rollout, options.rollout)) as run:
+    bounds = rollouts(setup.dc.spec, action.rollout, options.rollout)
+    away = [setup.dc.hosts[h.host] for h in plan.pending if seen.hosts[h.host].away]
+    async with _running(setup, options, Disruptions(bounds, away)) as run:
         _begin(run, plan)
         try:
             outcomes = await execute(run, action, plan, seen)
@@ -78,7 +80,7 @@ async def perform(setup: RunSetup, action: Action, plan: Plan, seen: Observation
 
 
 @asynccontextmanager
-async def _running(setup: RunSetup, options: Options, bounds: Mapping[str, Rollout]) -> AsyncIterator[Run]:
+async def _running(setup: RunSetup, options: Options, disruptions: Disruptions) -> AsyncIterator[Run]:
     watcher = JournalWatcher(setup.journal, options.sinks, options.poll)
     pool = ThreadPoolExecutor(options.limits.threads, thread_name_prefix="bmk")
     batches = Batches(options.limits.window)
@@ -93,7 +95,7 @@ async def _running(setup: RunSetup, options: Options, bounds: Mapping[str, Rollo
                 watcher=watcher,
                 batches=batches,
                 pool=pool,
-                disruptions=Disruptions(bounds),
+                disruptions=disruptions,
                 timing=options.timing,
                 limits=options.limits,
                 confirmed=options.confirmed,

@@ -221,7 +221,7 @@ RULES: tuple[CauseRule, ...] = (
         "the node did not become Ready",
         "{text}",
         "bmk ssh {dc} {host} and read: journalctl -u kubelet",
-        phases=("verified", "smoke_test", "ready"),
+        phases=("verified", "smoke_test", "ready", "readmitted"),
         seen=("kubelet.error",),
     ),
     CauseRule(
@@ -238,6 +238,21 @@ RULES: tuple[CauseRule, ...] = (
         "the API has not seen it",
         "bmk ssh {dc} {host} and read: journalctl -u kubelet",
         phases=("verified", "smoke_test", "ready"),
+    ),
+    CauseRule(
+        "upgrade_waits",  # kubeadm is done, and what it upgraded does not come back as it should
+        "the host is not as its upgrade has to leave it",
+        "{text}",
+        "bmk ssh {dc} {host} crictl ps --all and journalctl -u kubelet show why; then: bmk upgrade {dc}",
+        phases=("upgraded", "readmitted"),
+        seen=("upgrade.waiting",),
+    ),
+    CauseRule(
+        "upgrade_silent",  # kubeadm waits for something on the host, and says of what in its log only
+        "kubeadm did not say that the host is upgraded",
+        "the last thing heard was: {last} | nothing was heard of it",
+        "bmk ssh {dc} {host} tail /var/log/bmk/kubeadm-upgrade.log; then: bmk upgrade {dc}",
+        phases=("upgraded",),
     ),
     CauseRule(
         "certificate_not_used",  # renewed, and what reads it does not come back with it

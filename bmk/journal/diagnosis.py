@@ -17,6 +17,8 @@ from bmk.journal.timeline import newest_run
 
 SCHEMA = 1  # of `bmk why -o json`
 
+# Phases in which the installed system answers ssh.
+_IN_THE_SYSTEM = ("configured", "joined", "verified", "ready", "evacuated", "upgraded", "readmitted")
 _QUIET = 60.0  # seconds without an event after which a living run is worth a guess
 
 
@@ -100,7 +102,7 @@ def _running(events: Sequence[Event], at: HostStatus, seen: Projection) -> Cause
 def _next_command(hint: str, at: HostStatus, seen: Projection) -> str:
     if hint and not hint.startswith("bmk why"):
         return hint
-    look = "ssh" if at.phase in ("configured", "joined", "verified", "ready") else "console"
+    look = "ssh" if at.phase in _IN_THE_SYSTEM else "console"
     return f"bmk {look} {seen.dc} {at.host} to look; when it is corrected: {seen.again(at)}"
 
 

@@ -12,6 +12,7 @@ from bmk.journal.events import MACHINES, Event
 from bmk.journal.installation import proven_hosts
 from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.journal.progress import HostState, ImageProgress, line, step
+from bmk.journal.records import UpgradeRecord
 from bmk.journal.store import Journal
 
 State = Literal["new", "running", "failed", "interrupted", "maintenance", "removed", "reset", "ready"]
@@ -53,7 +54,7 @@ class Projection:
 
     `dc` as the user typed it; `now` in seconds since the epoch; `live_run` holds the lock now. `newest` is the event
     that tells where a host is; `proven` are hosts whose cluster was proven to work since they were installed; `alone`
-    those that a person wants to be left alone.
+    those that most actions leave alone; `upgrading`: hosts with the cluster whose upgrade they still have before them.
     """
 
     dc: str
@@ -62,6 +63,7 @@ class Projection:
     newest: Mapping[str, Event] = field(default_factory=dict)
     proven: Set[str] = frozenset()
     alone: Mapping[str, LeftAlone] = field(default_factory=dict)
+    upgrading: Mapping[str, str] = field(default_factory=dict)
 
     def again(self, at: HostStatus) -> str:
         """The command that continues a host that stopped where it is."""
@@ -70,11 +72,13 @@ class Projection:
             return f"bmk maintenance {self.dc} {at.host} on"
         if alone is not None:
             return alone.next
+        if at.host in self.upgrading:
+            return f"bmk upgrade {self.dc} {self.upgrading[at.host]}"
         return f"bmk certs renew {self.dc}" if at.phase in RENEWING else f"bmk provision {self.dc}"
 
     def status(self, host: str) -> HostStatus:
         newest, alone = self.newest.get(host), self.alone.get(host)
-        if alone is not None and _rests(newest, alone):
+        if alone is not None and alone.kind != "upgrade" and _rests(newest, alone):
             return HostStatus(host, alone.kind, alone.kind, alone.since, alone.why, hint=alone.next)
         return status_of(host, newest, self.live_run, proven=host in self.proven)
 
@@ -84,7 +88,10 @@ def project(journal: Journal | None, dc: str, live_run: str | None) -> Projectio
     if journal is None:
         return Projection(dc, time.time())
     newest = journal.newest_of_hosts(WAY, MACHINES)
-    return Projection(dc, time.time(), live_run, newest, proven_hosts(journal), left_alone(journal, dc))
+    under_way = UpgradeRecord.load_all(journal).items()
+    upgrading = {host: cluster for cluster, known in under_way for host in known.waiting}
+    proven, alone = proven_hosts(journal), left_alone(journal, dc)
+    return Projection(dc, time.time(), live_run, newest, proven, alone, upgrading)
 
 
 def statuses(journal: Journal | None, hosts: Sequence[str], seen: Projection) -> list[HostStatus]:

@@ -1,4 +1,4 @@
-"""Hosts that most actions leave alone, because a person said so: it is on record of whom, since when and why."""
+"""Hosts that most actions leave alone: a person said so, or they are in the middle of an upgrade. It is on record."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from bmk.journal.records import MaintenanceRecord, ReinstallOrder, ResetOrder, RetiredRecord
+from bmk.journal.records import (
+    EvacuationRecord,
+    MaintenanceRecord,
+    ReinstallOrder,
+    ResetOrder,
+    RetiredRecord,
+    UpgradeRecord,
+)
 from bmk.journal.store import Journal
 
-Kind = Literal["maintenance", "removed", "reset"]
+Kind = Literal["upgrade", "maintenance", "removed", "reset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +34,19 @@ class LeftAlone:
 
 def left_alone(journal: Journal, dc: str) -> dict[str, LeftAlone]:
     """All such hosts, by name. `dc` as it is in commands."""
-    found = {name: _maintenance(name, record, dc) for name, record in MaintenanceRecord.load_all(journal).items()}
+    clusters = {host: cluster for cluster, r in UpgradeRecord.load_all(journal).items() for host in r.members}
+    upgraded = EvacuationRecord.load_all(journal).items()
+    found = {name: _upgrade(record, clusters.get(name, ""), dc) for name, record in upgraded}
+    found |= {name: _maintenance(name, record, dc) for name, record in MaintenanceRecord.load_all(journal).items()}
     again = ReinstallOrder.load_all(journal)
     gone = {name: record for name, record in RetiredRecord.load_all(journal).items() if name not in again}
     found |= {name: _reset(record, dc) for name, record in ResetOrder.load_all(journal).items()}
     return found | {name: _removed(name, record, dc) for name, record in gone.items()}
+
+
+def _upgrade(record: EvacuationRecord, cluster: str, dc: str) -> LeftAlone:
+    why = f"its upgrade to {record.target} has begun {_moment(record.at)} and is not over"
+    return LeftAlone("upgrade", why, record.at, " ".join(["bmk upgrade", dc, cluster]).strip())
 
 
 def _maintenance(host: str, record: MaintenanceRecord, dc: str) -> LeftAlone:

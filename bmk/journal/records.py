@@ -178,6 +178,46 @@ class RenewalOrder(JournalRecord):
     done: tuple[str, ...] = ()
 
 
+class AcceptedBlocker(BaseModel):
+    """What of one kind of blocker a person accepted for an upgrade, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    reason: str
+    items: tuple[str, ...] = ()
+
+
+class UpgradeRecord(JournalRecord):
+    """Of a cluster: an upgrade to `target` has begun and is not done. `members`: hosts that it is about; `done`: those
+    that run `target` and take pods; `without`: left behind, to be installed anew. `backup`: the proven one that was
+    taken before. `aborted`: no further host begins.
+    """
+
+    KEY = "upgrade"
+    target: str
+    members: tuple[str, ...] = ()
+    done: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    accepted: dict[str, AcceptedBlocker] = {}
+    backup: str = ""
+    aborted: bool = False
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Members that are not done and not left behind."""
+        return tuple(name for name in self.members if name not in self.done and name not in self.without)
+
+
+class EvacuationRecord(JournalRecord):
+    """Pods were asked to leave this host, so that it can be upgraded to `target`, and it does not take any yet.
+
+    `cordoned`: somebody had cordoned it before, and it stays so. Ends when it takes pods again.
+    """
+
+    KEY = "evacuated"
+    target: str
+    cordoned: bool = False
+
+
 class CertificatesRecord(JournalRecord):
     """Of a data center: which certificates end first (where, kind, seconds since the epoch), and how many stand how.
 

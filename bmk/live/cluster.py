@@ -17,6 +17,7 @@ from bmk.cluster.anonymous import live_control_planes
 from bmk.cluster.api import Api
 from bmk.cluster.kubeadm_config import made_with
 from bmk.cluster.smoke import Proof
+from bmk.cluster.upgrade_facts import bare_pods, budgets, deprecated_apis, looping, node_versions, server_version
 from bmk.datacenter.credentials import MetricsPair, metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.drift.outside.cluster import ADMINISTRATORS, administrator, wanted_policies
@@ -32,6 +33,7 @@ from bmk.journal.records import RetiredRecord
 from bmk.phases.drift_repair import node_patches
 from bmk.plan.actual import Drifted, NodeState, Policies
 from bmk.ssh import CommandResult
+from bmk.upgrade.model import NodeVersions, Workloads
 
 Ssh = Callable[[Host, list[str]], CommandResult]  # runs a command on a host
 PROOF = "network_policy"  # record of a cluster: where a NetworkPolicy held when it was tried last
@@ -75,6 +77,35 @@ class LiveCluster:
     def uncordon(self, host: Host) -> None:
         with self._api() as api:
             drain.uncordon(api, host.name)
+
+    def versions(self) -> Mapping[str, NodeVersions]:
+        with self._api() as api:
+            said = self._each_server(api, "/version")
+            servers = {name: server_version(text) for name, text in said.items() if isinstance(text, str)}
+            loops = looping(api.pods.states("kube-system", {"tier": "control-plane"}))
+            return node_versions(api.nodes.objects(), servers, loops)
+
+    def workloads(self) -> tuple[Workloads, Sequence[str]]:
+        with self._api() as api:
+            said = self._each_server(api, "/metrics")
+            old = {one for text in said.values() if isinstance(text, str) for one in deprecated_apis(text)}
+            found = Workloads(
+                tuple(bare_pods(api.pods.objects("*"))), tuple(budgets(api.pods.budgets())), tuple(sorted(old, key=str))
+            )
+        return found, [f"{name}: {why.what}" for name, why in said.items() if isinstance(why, BmkError)]
+
+    def _each_server(self, api: Api, path: str) -> dict[str, str | BmkError]:
+        """What each API server answers, or why one does not."""
+
+        def ask(host: Host) -> str | BmkError:
+            try:
+                return api.text(f"https://{host.address}:6443", path)
+            except BmkError as error:
+                return error
+
+        planes = self._dc.members(self._name, "control_plane")
+        with ThreadPoolExecutor(len(planes) or 1) as pool:
+            return dict(zip((h.name for h in planes), pool.map(ask, planes), strict=True))
 
     def remove(self, host: Host) -> None:
         """etcd first: a member that is gone from the API and still votes would count as one that is down."""
@@ -183,21 +214,28 @@ class LiveCluster:
         if any(d.kind == "policies" for d in found):
             self.apply_policies()
 
-    def smoke(self) -> Sequence[Check]:
-        """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault, and one in
-        maintenance runs none.
+    def smoke(self, only: Host | None = None) -> Sequence[Check]:
+        """Pods on the nodes there are: a host that failed before it joined is not the cluster's fault, and one that
+        most actions leave alone runs none.
+
+        `only`: on this one, and on another one that it asks, whose own troubles are not told.
         """
         image = self._images.get(_SMOKE)
         if image is None:
             raise BmkError("the mirror has no image for the smoke test", hint="bmk artifacts sync")
         with self._api() as api:
-            alone = left_alone(self._journal, self._dc.name)
+            alone, seen = left_alone(self._journal, self._dc.name), api.nodes.readiness()
             members = {h.name for h in self._dc.members(self._name) if h.name not in alone}
-            there = [name for name in api.nodes.readiness() if name in members]
+            there = [name for name in seen if name in members]
+            if only is not None:
+                others = [name for name in there if seen[name] == "ready" and name != only.name]
+                there = [only.name, *others[:1]]
             rows = smoke.run(api, self._proof(there, image, self._enforced(api, there)))
             held = {str(r.host): r.ok for r in rows if r.name == smoke.POLICY}
-            self._journal.record(self._name, PROOF, {"at": time.time(), "holds": held})
-            return [Check(r.name, r.ok, r.detail, r.host) for r in rows]
+            if only is None:
+                self._journal.record(self._name, PROOF, {"at": time.time(), "holds": held})
+            about = [r for r in rows if only is None or r.host in (None, only.name)]
+            return [Check(r.name, r.ok, r.detail, r.host) for r in about]
 
     def _proof(self, nodes: Sequence[str], image: str, enforced: Sequence[str]) -> Proof:
         """A name that nodes have to know anyway is asked, else what the deployer is called: no answer is one, too."""

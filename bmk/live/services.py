@@ -211,6 +211,15 @@ class LiveServices:
     def forget_kubeconfig(self, cluster: str) -> None:
         self.kubeconfig(cluster).unlink(missing_ok=True)
 
+    def back_up(self, cluster: str) -> str:
+        from bmk.live.backup_service import back_up  # noqa: PLC0415 - encryption, which few commands need
+        from bmk.live.backup_sites import open_site  # noqa: PLC0415 - it asks these services
+
+        def tell(text: str) -> None:
+            self.journal.append(Event("bmk", "backup.said", text, cluster, "backup", level="debug"))
+
+        return back_up(open_site(self, cluster, tell)).name
+
     def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
         images = self._artifacts().get("bmk_images", {})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bmk.artifacts.build import ensure_mirror
 from bmk.datacenter.hosts import host_timing, select_hosts
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.resolve import DataCenter, Host, with_versions
 from bmk.datacenter.source import lock_path
 from bmk.datacenter.state import claim, open_journal
 from bmk.engine.action import Action
@@ -42,9 +42,19 @@ class Workspace:
     timing: Mapping[str, Timing]
     run_id: str
 
-    def allowed(self, hosts: Sequence[Host]) -> tuple[list[Host], list[Refusal]]:
-        """Those of these hosts that an action may change, and why the clusters of the others cannot be."""
-        found = refused(self.dc, self.journal, self.services, hosts)
+    def at(self, versions: Mapping[str, str]) -> Workspace:
+        """The same with other versions of Kubernetes than the file has, by cluster: a step on the way to those."""
+        if all(self.dc.cluster(name).kubernetes.version == version for name, version in versions.items()):
+            return self
+        dc = with_versions(self.dc, versions)
+        return replace(self, dc=dc, services=LiveServices(dc, self.journal, self.timing, self.services.run_dir))
+
+    def allowed(self, hosts: Sequence[Host], brings: Collection[str] = ()) -> tuple[list[Host], list[Refusal]]:
+        """Those of these hosts that an action may change, and why the clusters of the others cannot be.
+
+        `brings`: as an `Action` says it.
+        """
+        found = refused(self.dc, self.journal, self.services, hosts, brings)
         alone = {one.cluster for one in found}
         return [host for host in hosts if host.cluster not in alone], found
 

@@ -18,7 +18,7 @@ _REST = 420.0  # seconds of the deadline for everything but the drain: a system 
 class Left(Phase):
     name = "left"
     title = "Take it out of its cluster for good"
-    effects = Effects(drains=True, invalidates=(MembershipRecord,))
+    effects = Effects(drains=True, leaves_etcd=True, invalidates=(MembershipRecord,))
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         if actual.retired is None or host.cluster is None or not is_in(host, actual):

@@ -20,7 +20,7 @@ class Removed(Phase):
     name = "removed"
     title = "Take it out of its cluster"
     needs = ("registered",)
-    effects = Effects(drains=True, invalidates=(MembershipRecord,))
+    effects = Effects(drains=True, leaves_etcd=True, invalidates=(MembershipRecord,))
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         """Nothing when no control plane remains: the whole cluster is made again then."""

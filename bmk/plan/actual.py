@@ -16,6 +16,7 @@ from bmk.journal.records import (
     ResetOrder,
     RetiredRecord,
 )
+from bmk.upgrade.model import HostUpgrade
 
 PowerState = Literal["on", "off", "unknown"]
 SshState = Literal["ok", "silent", "wrong-key", "refused", "unknown"]
@@ -55,8 +56,10 @@ class Actual:
     `baseline`: what the last converge left is in a signed baseline. `again`: a reinstallation is ordered. `removed`: it
     was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
     cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `urgent` which at
-    once, at which only `bmk certs renew` looks. `alone`: why only some actions touch it; `maintenance`,
-    `retired` and `reset`: the records of that. `trouble`: which probes failed and why, for people.
+    once, at which only `bmk certs renew` looks. `upgrade`: what `bmk upgrade`, which alone looks, does to it in this
+    run; `away`: a run before took it away from its cluster and did not bring it back. `alone`: why only some actions
+    touch it; `maintenance`, `retired` and `reset`: the records of that. `trouble`: which probes failed and why, for
+    people.
     """
 
     identity: Mapping[str, Any] | None = None
@@ -82,6 +85,8 @@ class Actual:
     maintenance: MaintenanceRecord | None = None
     retired: RetiredRecord | None = None
     reset: ResetOrder | None = None
+    upgrade: HostUpgrade | None = None
+    away: bool = False
     trouble: tuple[str, ...] = ()
 
     def is_member_of(self, cluster: str | None) -> bool:
@@ -110,12 +115,15 @@ class ClusterActual:
     """The state of one cluster. `policies`: whether its API has what the file says.
 
     `kubeconfig`: why the deployer's kubeconfig is to be renewed; `requests`: hosts whose certificates wait for an
-    approval that they should get. `bmk certs renew` looks at these two.
+    approval that they should get. `bmk certs renew` looks at these two. `upgrade`: the version that `bmk upgrade`
+    brings it to in this run, and `unsaved`: no backup was taken for that yet.
     """
 
     policies: Policies = "unknown"
     kubeconfig: str = ""
     requests: tuple[str, ...] = ()
+    upgrade: str = ""
+    unsaved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

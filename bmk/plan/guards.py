@@ -13,6 +13,7 @@ from bmk.datacenter.inventory import endpoint
 from bmk.datacenter.resolve import DataCenter
 from bmk.journal.records import MembershipRecord
 
+VERSION = "kubernetes.version"  # the guarded field that `bmk upgrade` changes
 RECORD = "made_with"  # of a cluster: the value of each guarded field, by its name, as its kubeadm init had it
 
 
@@ -50,9 +51,9 @@ def _endpoint(dc: DataCenter, cluster: str) -> str:
 
 GUARDS = (
     Guard(
-        "kubernetes.version",
+        VERSION,
         lambda dc, name: dc.cluster(name).kubernetes.version,
-        "another version is an upgrade, one node after the other and API servers first, which provision does not do",
+        "another version is an upgrade, one node after the other and API servers first, which bmk upgrade does",
     ),
     Guard(
         "endpoint", _endpoint, "every kubelet and kubeconfig has it, and the certificates of the API servers name it"

@@ -29,6 +29,11 @@ def bmk_upload_certs(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> 
     return _stream(kubeadm.upload_certs_documents(_node(variables, facts), "@CERTIFICATE_KEY@"))
 
 
+def bmk_upgrade(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Configuration of `kubeadm upgrade`."""
+    return _stream(kubeadm.upgrade_documents(_node(variables, facts)))
+
+
 def bmk_patches(variables: Mapping[str, Any], facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Files of kubeadm's patches directory, as items of bmk_files."""
     found = kubeadm.patches(_node(variables, facts))
@@ -100,7 +105,7 @@ def bmk_source(name: str, artifacts: Mapping[str, Any]) -> dict[str, Any]:
 
 FILTERS = (
     *(bmk_api_files, bmk_binary, bmk_environment, bmk_init, bmk_join, bmk_named, bmk_owners, bmk_patches),
-    *(bmk_source, bmk_upload_certs, bmk_users),
+    *(bmk_source, bmk_upgrade, bmk_upload_certs, bmk_users),
 )
 
 

@@ -113,12 +113,13 @@ def _kubeadm(module: Any) -> None:
     from ansible.module_utils.bmk_kubeadm_files import result
     from ansible.module_utils.bmk_kubeadm_left import leave
     from ansible.module_utils.bmk_kubeadm_once import again, once
+    from ansible.module_utils.bmk_kubeadm_upgrade import upgrade
 
     try:
         if module.params["action"] == "refresh":
             module.exit_json(**result(again(module.params, module.check_mode)))
             return
-        act = leave if module.params["action"] == "reset" else once
+        act = {"reset": leave, "upgrade": upgrade}.get(module.params["action"], once)
         changed, said = act(module.params, module.check_mode)
     except Failed as error:
         module.fail_json(msg=str(error))

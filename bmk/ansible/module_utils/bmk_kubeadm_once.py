@@ -123,6 +123,7 @@ def _flags(params: dict[str, Any], path: str) -> list[str]:
 
 
 def refuse(state: dict[str, Any], cluster: str) -> None:
+    """Raises Failed where a Kubernetes runs that is not this cluster's."""
     if state["state"] == "foreign":
         raise Failed(
             "there is a Kubernetes that bmk did not make: %s. Next: `bmk reinstall DC HOST`" % ", ".join(state["found"])
@@ -134,7 +135,13 @@ def refuse(state: dict[str, Any], cluster: str) -> None:
 
 
 def mark(state: str, params: dict[str, Any]) -> None:
-    body = {"state": state, "action": params["action"], "cluster": params["cluster"], "at": int(time.time())}
+    """Write down what was begun or done here."""
+    remember({"state": state, "action": params["action"], "cluster": params["cluster"]})
+
+
+def remember(state: dict[str, Any]) -> None:
+    """Write down what kubeadm did here, as `kubeadm_state` reads it."""
+    body = dict(state, at=int(time.time()))
     write_atomically(MARKER, (json.dumps(body, sort_keys=True) + "\n").encode(), 0o600)
 
 

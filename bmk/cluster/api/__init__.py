@@ -34,10 +34,11 @@ class Api:
         self.approvals = ApprovalsApi(self._connection)
         self.policies = PoliciesApi(self._connection)
         self.pods = PodsApi(self._connection)
-        self.authority, self.create, self.apply = (
+        self.authority, self.create, self.apply, self.text = (
             self._connection.authority,
             self._connection.create,
             self._connection.apply,
+            self._connection.text,
         )
 
         self._open = ExitStack()

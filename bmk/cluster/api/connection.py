@@ -9,7 +9,8 @@ import base64
 import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,15 @@ class ApiConnection:
                 raise ConfigError("it names a command to run, which bmk never does")
             self.client = self.another_client()
 
-    def another_client(self) -> Client:
-        """A client of its own for a call that may be given up: the rest of its answer would spoil the next request."""
-        client = Client(config=self._config.get(), timeout=httpx2.Timeout(self._seconds), trust_env=False)
+    def another_client(self, server: str = "") -> Client:
+        """A client of its own for a call that may be given up: the rest of its answer would spoil the next request.
+
+        `server`: URL of an API server to ask instead of the one that the kubeconfig names.
+        """
+        config = self._config.get()
+        if server and config is not None:
+            config = config._replace(cluster=replace(config.cluster, server=server))
+        client = Client(config=config, timeout=httpx2.Timeout(self._seconds), trust_env=False)
         hooks = client._client._client.event_hooks  # every request passes here
         client._client._client.event_hooks = {**hooks, "request": [_check_request], "response": [self._bound]}
         return client
@@ -58,6 +65,16 @@ class ApiConnection:
         """The cluster's authority, as PEM; "" when the kubeconfig names none."""
         config = self._config.get()
         return base64.b64decode((config and config.cluster.certificate_auth_data) or "").decode()
+
+    def text(self, server: str, path: str) -> str:
+        """What an API server, by its URL, answers to a plain GET of a path, as text."""
+        with self.errors(), closing(self.another_client(server)) as client:
+            answer = client._client._client.get(path)
+            if answer.status_code != 200:
+                raise Unreachable(
+                    "an API server does not answer as one", where=server, why=f"{path}: {answer.status_code}"
+                )
+            return str(answer.text)
 
     def list(self, kind: Any, **more: Any) -> Iterable[Any]:
         """All objects of a kind, of all namespaces unless `namespace` is given. To be called within `errors`."""

@@ -11,6 +11,7 @@ from typing import Any
 from lightkube.core.exceptions import ApiError
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Pod, Service
+from lightkube.resources.policy_v1 import PodDisruptionBudget
 from lightkube.types import CascadeType
 
 from bmk.cluster.api.connection import ApiConnection, absent
@@ -40,8 +41,13 @@ class PodsApi:
         with self._connection.errors():
             return [_pod(p) for p in self._connection.list(Pod, namespace=namespace, labels=dict(labels or {}))]
 
+    def budgets(self) -> list[dict[str, Any]]:
+        """Pod disruption budgets of all namespaces, as plain data of the API."""
+        with self._connection.errors():
+            return [b.to_dict() for b in self._connection.list(PodDisruptionBudget)]
+
     def objects(self, namespace: str) -> list[dict[str, Any]]:
-        """Pods of a namespace as plain data of the API."""
+        """Pods of a namespace, `*` for all, as plain data of the API."""
         with self._connection.errors():
             return [p.to_dict() for p in self._connection.list(Pod, namespace=namespace)]
 

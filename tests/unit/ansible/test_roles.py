@@ -56,6 +56,7 @@ def test_a_converge_keeps_the_records_of_its_roles() -> None:
         task[action]["section"]
         for role in roles()
         for path in (ROOT / "roles" / role / "tasks").glob("*.yml")
+        if path.stem != "upgrade"  # whose records end with the converge that follows
         for task in _tasks(yaml.safe_load(path.read_text()))
         for action in task
         if action.startswith("bmk_") and "section" in task[action]

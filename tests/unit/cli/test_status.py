@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from typing import Any
 
 import pytest
 
 from bmk.cli.status import _table
+from bmk.journal import Journal
 from bmk.journal.host_status import HostStatus
+from bmk.journal.records import UpgradeRecord
 
 
 def where(cli, *args: str) -> dict[str, tuple[str, str | None, str]]:
@@ -134,3 +137,14 @@ def test_the_tasks_of_the_boot_service_are_shown(cli, teller, monkeypatch):
     assert "grants alive" in said
     teller.journal.record(OWNER, KEY, {**state.model_dump(), "at": time.time() - 300})
     assert "boot service: NOT heard for 5 min" in cli("status", "lab").err
+
+
+def test_status_says_how_far_an_upgrade_is(cli: Any, journal: Journal) -> None:
+    """Those that are left behind do not count; an aborted one is resumed."""
+    known = UpgradeRecord(target="1.37.2", members=("cp-1", "w-1", "w-2"), done=("cp-1",), without=("w-2",))
+    known.save(journal, "apps")
+    said = cli("status", "lab").err
+    assert "upgrade of apps to 1.37.2: 1 of 2 hosts done" in said
+    assert "next: bmk upgrade lab apps\n" in said
+    known.model_copy(update={"aborted": True}).save(journal, "apps")
+    assert "next: bmk upgrade lab apps --resume\n" in cli("status", "lab").err

@@ -17,6 +17,7 @@ from bmk.cluster.kubeadm import (
     join_documents,
     patches,
     registration,
+    upgrade_documents,
     upload_certs_documents,
 )
 from bmk.hardening import accounts
@@ -41,6 +42,11 @@ def test_joins_are_as_reviewed(node: Make, golden: Golden) -> None:
     """A worker's join has no key of the control plane; a control plane's has, and its own endpoint."""
     golden("join-worker.yml", _text(join_documents(node(role="worker"), *TICKET)))
     golden("join-control-plane.yml", _text(join_documents(node(), *TICKET, "f" * 64)))
+
+
+def test_upgrades_are_as_reviewed(node: Make, golden: Golden) -> None:
+    """One file for `apply` and `node`; certificates are left to their own command, in system containers too."""
+    golden("upgrade.yml", _text([*upgrade_documents(node()), *upgrade_documents(node(cgroup=1, container=True))]))
 
 
 @pytest.mark.parametrize(

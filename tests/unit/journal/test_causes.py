@@ -57,6 +57,8 @@ CASES: dict[str, tuple[str, list[Event], str]] = {
     "told_local": ("booting", [START, DHCP, LOCAL], "was told: local"),
     "ramdisk_silent": ("booting", [START, DHCP, INSTALL], "never reported"),
     "image_stopped": ("imaging", [START, event("image.progress", "200 MB")], 'the image write stopped at "200 MB"'),
+    "upgrade_waits": ("readmitted", [START, event("upgrade.waiting", "its node is not Ready")], "has to leave it"),
+    "upgrade_silent": ("upgraded", [START], "kubeadm did not say"),
     "ramdisk_lost": ("imaging", [START], "the install ramdisk fell silent"),
     "network_boot_again": ("reachable", [START, DHCP, LOCAL], "boots from the network again"),
     "no_ssh": ("reachable", [START], "does not answer ssh"),

@@ -72,7 +72,7 @@ def test_a_change_of_version_is_refused_with_its_place(file: Path, journal: Jour
     assert error.exit_code == Exit.REFUSED
     assert f"{file}:{line}:" in error.why
     assert f"has kubernetes.version {before}, dc.yml says 1.34.1" in error.why
-    assert error.hint.endswith("bmk plan lab-ha")
+    assert error.hint == "bmk upgrade lab-ha lab-ha --plan"
 
 
 def test_a_cluster_of_an_older_journal_is_asked_once(file: Path, journal: Journal) -> None:

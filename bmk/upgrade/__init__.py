@@ -1,0 +1,1 @@
+"""Part of bmk; see docs/architecture.md."""
