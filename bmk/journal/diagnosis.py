@@ -84,7 +84,7 @@ def _told(events: Sequence[Event], at: HostStatus, seen: Projection) -> Cause:
     if guess.sure:
         return guess
     if not hint or hint.startswith(("bmk why", "bmk status")):
-        hint = _next_command(guess.hint, at, seen)
+        hint = _further(guess.hint, at, seen)
     return Cause(at.text, at.why, hint)
 
 
@@ -96,10 +96,10 @@ def _running(events: Sequence[Event], at: HostStatus, seen: Projection) -> Cause
             state = step(state, event)
         return Cause("it is on its way", line(state), f"bmk status {seen.dc} --watch")
     guess = likely_cause(at.phase, since, seen.dc, at.host, seen.now)
-    return replace(guess, hint=_next_command(guess.hint, at, seen))
+    return replace(guess, hint=_further(guess.hint, at, seen))
 
 
-def _next_command(hint: str, at: HostStatus, seen: Projection) -> str:
+def _further(hint: str, at: HostStatus, seen: Projection) -> str:
     if hint and not hint.startswith("bmk why"):
         return hint
     look = "ssh" if at.phase in _IN_THE_SYSTEM else "console"
