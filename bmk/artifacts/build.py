@@ -15,7 +15,6 @@ from bmk.artifacts.lock import Lock, Product, load_lock
 from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror, open_mirror
 from bmk.artifacts.other_lock import other_lock
 from bmk.artifacts.pins import accepts, pin_of, pinned_id, relative_path
-from bmk.artifacts.registry import Registry
 from bmk.artifacts.sources import ArtifactSource, GoModules, Offer, UpstreamReleases
 from bmk.artifacts.systems import SYSTEMS
 from bmk.artifacts.work import GIB, BuildStep, alone, work_through
@@ -225,16 +224,12 @@ def _make_image(job: Job, name: str, work: Path) -> None:
     inputs = _image_inputs(job, name)
     for offered, registry in (source.image(name) for source in job.sources):
         if offered is not None and registry is not None and offered.inputs == inputs:
-            _take_image(job, offered, registry)
+            mirror.registry.take(registry, f"{offered.name}:{offered.tag}", offered.digest)
+            _record_image(job, offered)
             return
     files = {file: mirror.file(file).check().local for file in image.files.values()}
     made = oci.make(name, image, oci.contents(image, job.lock.debian, files, work), work, mirror.registry)
     _record_image(job, ImageArtifact(name, image.tag, made.digest, made.id, made.size, inputs))
-
-
-def _take_image(job: Job, offered: ImageArtifact, registry: Registry) -> None:
-    job.mirror.registry.take(registry, f"{offered.name}:{offered.tag}", offered.digest)
-    _record_image(job, offered)
 
 
 def _record_image(job: Job, made: ImageArtifact) -> None:

@@ -69,7 +69,7 @@ class _Bill:
         found["hashes"] = [{"alg": "SHA-256", "content": file.sha256}]
         found["properties"] = _properties(path=file.path, source=file.source, size=str(file.size))
         self._add(ref, found)
-        parts = [self._go(info.go) for info in programs(file.local)]
+        parts = [self._module(Module("stdlib", info.go.removeprefix("go"), "")) for info in programs(file.local)]
         parts += [self._module(module) for info in programs(file.local) for module in info.modules]
         self.needs(ref, [*parts, *self._listed(file.name)])
 
@@ -95,9 +95,6 @@ class _Bill:
         config = self._mirror.registry.blob(f"sha256:{image.id}").read_bytes()
         labels = parse_json(config, image.name)["config"].get("Labels") or {}
         return str(labels.get(PACKAGES, "")).split()
-
-    def _go(self, version: str) -> str:
-        return self._module(Module("stdlib", version.removeprefix("go"), ""))
 
     def _module(self, module: Module) -> str:
         ref = f"pkg:golang/{quote(module.path.lower())}@{quote(module.version)}"

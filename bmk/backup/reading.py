@@ -99,7 +99,8 @@ def read_objects(api: ScratchApi, revision: int, wanted: int, encrypted: Callabl
         secrets = sum(_decrypt(api, revision, encrypted))
         found = [(kind, meta) for kind in kinds for meta in _listed(api, kind, revision)]
         for kind, meta in random.SystemRandom().sample(found, min(wanted, len(found))):
-            if _meta(api, kind.path(meta), kind)["uid"] != meta["uid"]:
+            one = _ask(api, kind.path(meta), converted=kind.converted) or {}
+            if one["metadata"]["uid"] != meta["uid"]:
                 raise refused("unreadable", f"{kind.path(meta)} is another object")
     except ODD as error:
         raise refused("unreadable", f"an answer of the API server is odd: {type(error).__name__}") from error
@@ -156,11 +157,6 @@ def _listed(api: ScratchApi, kind: _Kind, revision: int) -> list[Mapping[str, An
 def _old(meta: Mapping[str, Any], revision: int) -> bool:
     """Whether an object came with the backup: the scratch API server makes some itself."""
     return 0 < int(meta.get("resourceVersion") or 0) <= revision
-
-
-def _meta(api: ScratchApi, path: str, kind: _Kind) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (_ask(api, path, converted=kind.converted) or {})["metadata"]
-    return found
 
 
 def _ask(api: ScratchApi, path: str, *, converted: bool = False) -> Any:

@@ -77,7 +77,7 @@ def _audit(entry: Json) -> bool:
 
 def _order(entries: list[Json]) -> int:
     """Above 0: the oldest is first; below: the newest; 0: nobody knows. Most of the times decide, as some are wrong."""
-    for key in (_when, _number):
+    for key in (_when, lambda entry: number_at(entry, "Id")):
         values = [value for entry in entries if (value := key(entry)) is not None]
         order = sum((one < other) - (one > other) for one, other in pairwise(values))
         if order:
@@ -88,7 +88,3 @@ def _order(entries: list[Json]) -> int:
 def _when(entry: Json) -> float | None:
     moment = moment_of(text_at(entry, "Created"))
     return moment.timestamp() if moment else None
-
-
-def _number(entry: Json) -> float | None:
-    return number_at(entry, "Id")

@@ -48,13 +48,15 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     an etcd and an API server of their own, compared and read, and only then encrypted to the recipients in dc.yml and
     stored. Can be killed at any time; what is not proven is no backup.
     """
+    from bmk.cli.records import open_records
     from bmk.errors import BmkError, Exit, SomeHostsFailed
+    from bmk.live.workspace import open_workspace
 
-    loaded, journal = _records(dc)
+    loaded, journal = open_records(dc)
     names = _named(loaded, clusters)
     failed: dict[str, BmkError] = {}
     if not listing:
-        workspace = _workspace(dc)
+        workspace = open_workspace(dc)
         journal = workspace.journal
         for name in names:
             try:
@@ -72,18 +74,6 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     if failed:
         raise SomeHostsFailed(f"no backup of {', '.join(failed)}", hint=f"bmk why {dc} {next(iter(failed))}")
     return Exit.OK
-
-
-def _records(dc: str) -> tuple[DataCenter, Journal | None]:
-    from bmk.cli.records import open_records
-
-    return open_records(dc)
-
-
-def _workspace(dc: str) -> Workspace:
-    from bmk.live.workspace import open_workspace
-
-    return open_workspace(dc)
 
 
 def _named(loaded: DataCenter, clusters: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from bmk.engine.action import Action
-from bmk.engine.phase import AttemptFailed, Context, Effects, GroupContext, GroupPhase, Phase, Work
+from bmk.engine.phase import AttemptFailed, Context, GroupContext, GroupPhase, Phase, Work
 from bmk.engine.rollout import quorum, whole
 from bmk.engine.run import Run
 from bmk.errors import BmkError, DeadlinePassed, PhaseFailed, PreflightRefused
@@ -56,7 +56,8 @@ class _Execution:
 
     def __init__(self, run: Run, action: Action, plan: Plan, seen: Observation) -> None:
         self._run, self._phases, self._plan, self._seen = run, action.phases, plan, seen
-        self._returns = max((i for i, p in enumerate(self._phases) if _ends_turn(p.effects)), default=-1)
+        ends_turn = (i for i, p in enumerate(self._phases) if p.effects.returns or p.effects.leaves)
+        self._returns = max(ends_turn, default=-1)
         self._groups = {(c.phase, g.name): self._group(c.phase, g.name) for g in plan.scoped for c in g.changes}
 
     def _group(self, phase_name: str, name: str) -> _Group:
@@ -272,10 +273,6 @@ class _Execution:
         text = f"{error.what}; going back to {error.back_to} for a new attempt"
         ctx.emit("phase.again", text, "warning", why=error.why)
         return next(i for i, p in enumerate(self._phases) if p.name == error.back_to)
-
-
-def _ends_turn(effects: Effects) -> bool:
-    return effects.returns or effects.leaves
 
 
 def _serves(ctx: Context) -> bool:

@@ -34,7 +34,8 @@ class JournalWatcher:
         try:
             while True:
                 self._drain()
-                await self._pause()
+                self._wake.clear()
+                await _set_within(self._wake, self._poll)
         finally:
             self._loop = None
             self._drain()
@@ -70,10 +71,6 @@ class JournalWatcher:
         for host in {e.host for e in events if e.host}:
             for bell in self._waiting.get(host, ()):
                 bell.set()
-
-    async def _pause(self) -> None:
-        self._wake.clear()
-        await _set_within(self._wake, self._poll)
 
 
 def _next_look(idle: float | None, quiet_since: float, now: float) -> float:

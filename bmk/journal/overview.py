@@ -58,7 +58,7 @@ def overview(
     bad = [f"  {name} in {states[name].phase}: {states[name].text}" for name in failed]
     bad = _cut(bad, room // 2, f"  and more: {compact(failed)}")
     slow = heapq.nsmallest(room - len(bad), busy, key=lambda name: busy[name].since)
-    rows = [f"  {name} {busy[name].phase} {_age(busy[name], now)}: {line(busy[name])}" for name in slow]
+    rows = [f"  {name} {busy[name].phase} {now - busy[name].since:.0f} s: {line(busy[name])}" for name in slow]
     parts = [*head, *(["failed:", *bad] if bad else []), *(["longest in their phase:", *rows] if rows else [])]
     return parts[:height]
 
@@ -90,7 +90,3 @@ def _racks(states: Mapping[str, HostState], racks: Mapping[str, str], lines: int
 
 def _cut(rows: list[str], most: int, rest: str) -> list[str]:
     return rows if len(rows) <= most else [*rows[: max(0, most - 1)], rest]
-
-
-def _age(state: HostState, now: float) -> str:
-    return f"{now - state.since:.0f} s"

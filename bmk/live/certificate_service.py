@@ -109,8 +109,8 @@ def read_certificates(on: Hosts, hosts: Sequence[Host]) -> list[CertificateStand
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="certificates") as pool:
         bmcs = [pool.submit(_bmc, on, host) for host in hosts]
         answers = asyncio.run(_collected(on, members))
-        asked = [pool.submit(_whole, on, host, *answers[host.name]) for host in members]
-        found = [standing for one in asked for standing in one.result()]
+        asked = [pool.submit(_judged, on, host, *answers[host.name]) for host in members]
+        found = [standing for one in asked for standing in one.result().standings]
         found += [standing for one in bmcs for standing in one.result()]
     return [*found, *_profiles(on.dc, hosts), *own_certificates(on.dc, names)]
 
@@ -137,10 +137,6 @@ def remember(dc: DataCenter, journal: Journal, standings: Sequence[CertificateSt
         counts[s.state] = counts.get(s.state, 0) + 1
     soonest = tuple((s.where, s.kind.name, s.ends) for s in rows)
     CertificatesRecord(at=time.time(), soonest=soonest, counts=counts).save(journal, dc.name)
-
-
-def _whole(on: Hosts, host: Host, answer: HostAnswer, blind: str) -> Sequence[CertificateStanding]:
-    return _judged(on, host, answer, blind).standings
 
 
 async def _collected(on: Hosts, hosts: Sequence[Host]) -> dict[str, tuple[HostAnswer, str]]:

@@ -69,7 +69,7 @@ class LiveServices:
             self._secrets.resolve(host.bmc_secret),
             bmc_trust(self.dc, host),
             Machine(host.serial, host.uuid, host.bmc_system, tuple(nic.mac for nic in host.nics)),
-            notify=lambda event: self._tell(event, host),
+            notify=lambda event: self.journal.append(replace(event, host=host.name)),
             timing=patience,
             logins=self._logins,
         )
@@ -237,9 +237,6 @@ class LiveServices:
         certificate = registry_certificate(self.dc, self.state)
         keys = vip_keys(self.dc, self.state)
         return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate, "vip_keys": keys}
-
-    def _tell(self, event: Event, host: Host) -> None:
-        self.journal.append(replace(event, host=host.name))
 
 
 def _raw_digest(image: Path) -> str:

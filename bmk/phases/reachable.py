@@ -7,6 +7,7 @@ import asyncio
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
+from bmk.journal.events import Level
 from bmk.plan import Actual, Change
 from bmk.plan.actual import SshState
 
@@ -26,15 +27,11 @@ class Reachable(Phase):
         before: SshState = "unknown"
         while (state := await ctx.call(ctx.run.services.ssh, ctx.host)) != "ok":
             if state != before:
-                _tell(ctx, state)
+                level: Level = "error" if state == "wrong-key" else "debug"
+                ctx.emit(f"ssh.{state}", f"ssh to {ctx.host.address}: {state}", level)
             before = state
             await asyncio.sleep(ctx.run.limits.backoff)
 
     def deadline(self, host: Host, timing: Timing) -> float:
         # after its firmware, a whole system starts for the first time: three times the instructions of a ramdisk
         return host.profile.boot_timeout * (2 if timing == "emulated" else 1)
-
-
-def _tell(ctx: Context, state: SshState) -> None:
-    level = "error" if state == "wrong-key" else "debug"
-    ctx.emit(f"ssh.{state}", f"ssh to {ctx.host.address}: {state}", "error" if level == "error" else "debug")

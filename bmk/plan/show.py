@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bmk.datacenter.resolve import Host
 from bmk.hostlist import compact
-from bmk.plan.groups import Step, grouped
+from bmk.plan.groups import grouped
 from bmk.plan.model import Change, DiskChoice, HostPlan, Plan, ScopePlan
 
 _PHASE = len("admission_policies")  # columns: the longest name of a phase
@@ -93,14 +93,10 @@ def _groups(plan: Plan, hosts: Mapping[str, Host]) -> Iterator[str]:
     found = grouped(plan, hosts)
     for steps, names in found.steps.items():
         yield from _wrapped(f"{_count(len(names), 'host')}: {compact(names)}", "")
-        yield from map(_step, steps)
+        yield from (f"  {step.phase:<{_PHASE}} {step.text}  ({step.why})" for step in steps)
     yield from _section("disks to wipe, by what is on them", found.wipes)
     yield from _section("hosts that need --confirm HOST, by reason", found.confirm)
     yield from _section("could not look", found.troubles)
-
-
-def _step(step: Step) -> str:
-    return f"  {step.phase:<{_PHASE}} {step.text}  ({step.why})"
 
 
 def _section(title: str, texts: Mapping[str, tuple[str, ...]]) -> Iterator[str]:

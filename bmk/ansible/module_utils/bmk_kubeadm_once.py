@@ -53,7 +53,7 @@ def _patiently(params: dict[str, Any], path: str, environment: dict[str, str]) -
 
     kubeadm gives each of its first questions 10 s whatever its configuration says, and others join at the same time.
     """
-    flags = _flags(params, path)
+    flags = ["--config", path] + (["--skip-token-print"] if params["action"] == "init" else [])
     for pause in PAUSES if params["action"] == "join" else ():
         try:
             return run(params["action"], flags, environment)
@@ -116,10 +116,6 @@ def with_config(text: str, act: Callable[[str], Any]) -> Any:
         return act(path)
     finally:
         os.unlink(path)
-
-
-def _flags(params: dict[str, Any], path: str) -> list[str]:
-    return ["--config", path, "--skip-token-print"] if params["action"] == "init" else ["--config", path]
 
 
 def refuse(state: dict[str, Any], cluster: str) -> None:

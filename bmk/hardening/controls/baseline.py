@@ -46,13 +46,11 @@ SSHD = {
 def _set(node: NodeEvidence, wanted: dict[str, str]) -> Verdict:
     seen = node.raw["sysctls"]
     wrong = [
-        f"{name} = {seen.get(name) or 'not there'}" for name, v in wanted.items() if not _good(name, seen.get(name), v)
+        f"{name} = {seen.get(name) or 'not there'}"
+        for name, value in wanted.items()
+        if seen.get(name) not in _STRICTER.get(name, (value,))
     ]
     return holds(not wrong, ", ".join(wrong) or f"{len(wanted)} settings")
-
-
-def _good(name: str, seen: str | None, wanted: str) -> bool:
-    return seen in _STRICTER.get(name, (wanted,))
 
 
 def _kernel(node: NodeEvidence) -> Verdict:
