@@ -18,6 +18,7 @@ settings.load_profile("bmk")
 
 # With BMK_TEST_JOURNAL=postgres every journal that a test opens by itself is in PostgreSQL; SQLite otherwise.
 EVERYWHERE = os.environ.get("BMK_TEST_JOURNAL", "sqlite") == "postgres"
+_HOLDS_STATE = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -41,19 +42,21 @@ def _journals_of_module(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _journals_of_test(request: pytest.FixtureRequest, _journals_of_module: None) -> Iterator[None]:
-    """Each test begins without journals, unless it shares the state of its module."""
-    if not EVERYWHERE or _shares(request):
-        yield
-        return
-    server: postgres.Server = request.getfixturevalue("postgres_server")
+    """Each test ends without journals, unless its module holds state by now."""
     yield
-    server.empty()
+    module = request.node.getparent(pytest.Module).stash
+    module[_HOLDS_STATE] = module.get(_HOLDS_STATE, False) or _holds_state(request)
+    if EVERYWHERE and not module[_HOLDS_STATE]:
+        server: postgres.Server = request.getfixturevalue("postgres_server")
+        server.empty()
 
 
-def _shares(request: pytest.FixtureRequest) -> bool:
-    """Whether a fixture of the module holds the state: only those of real services do."""
-    used = request.node._fixtureinfo.name2fixturedefs.values()
-    own = [found[-1] for found in used if found[-1].argname != "_journals_of_module"]
+def _holds_state(request: pytest.FixtureRequest) -> bool:
+    """Whether the test used a fixture that lives as long as its module: only those of real services have state.
+
+    To be asked after the test: another fixture may have asked for that one by its name.
+    """
+    own = [one for name, one in request._fixture_defs.items() if name != "_journals_of_module"]
     return "services" in request.path.parts and any(one.scope == "module" for one in own)
 
 

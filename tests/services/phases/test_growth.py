@@ -32,8 +32,9 @@ def spent(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Spent]:
 def _provisioned(count: int, place: Path) -> Spent:
     file = place / "dc" / "dc.yml"
     file.parent.mkdir()
-    file.write_text(datacenter(count))
-    with running("simulated", str(file), place, own_cache=True) as lab:
+    name = f"growth-{count}"  # of its own: on a server, journals of one name are one journal
+    file.write_text(datacenter(count).replace("{name: simulated}", f"{{name: {name}}}"))
+    with running(name, str(file), place, own_cache=True) as lab:
         lab.bmk("lab up")
         lab.bmk("provision", "--yes")
         return Spent(_bmc_requests(lab) / count, _boot_requests(lab) / count)
