@@ -65,14 +65,18 @@ def names_left(order: RenewalOrder | None) -> frozenset[str]:
 async def _settled(ctx: Context) -> HostCertificates:
     """What there is, once nothing is on its way any more: a run that was killed may have begun something just before.
 
-    What stays away is away for another reason; but of several API servers another one than this host's has to serve.
+    Here or on another control plane, of which nothing may be left to renew. What stays away is away for another reason;
+    but of several API servers another one than this host's has to serve.
     """
     others, pods = set(ctx.actual.remaining) - {ctx.host.name}, {pod.name for pod in STATIC_PODS}
+    planes = [ctx.host, *(ctx.run.dc.hosts[name] for name in sorted(others))]
     end = time.monotonic() + ctx.run.limits.grace
     while True:
-        now = await ctx.call(ctx.run.services.certificates, ctx.host)
+        looks = [ctx.call(ctx.run.services.certificates, plane) for plane in planes]
+        now, *elsewhere = await asyncio.gather(*looks)
         live = set(await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").live))
-        if (others <= live and pods <= now.healthy) or time.monotonic() >= end:
+        well = all(pods <= look.healthy for look in (now, *elsewhere))
+        if (others <= live and well) or time.monotonic() >= end:
             break
         await asyncio.sleep(ctx.run.limits.backoff)
     if others and not others & live:
