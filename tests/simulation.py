@@ -46,7 +46,7 @@ from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, RunSetup, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PhaseFailed, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
-from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder, RetiredRecord
+from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder, ResetOrder, RetiredRecord
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
 from bmk.live.observe_certificates import certificates_look
@@ -271,6 +271,7 @@ class FakeCluster:
         return {name: self._simulation.machines[name].votes for name in self._simulation.etcd}
 
     def drain(self, host: Host, seconds: float) -> None:
+        self.nodes()
         self._simulation.life.spend()
         m = self._simulation.machines[host.name]
         m.cordoned = m.drained = True
@@ -537,7 +538,8 @@ class Simulation:
 
     def _leave(self, m: Machine, *, for_good: bool) -> None:
         """Kubernetes off a host: alone it has to be out of etcd before, or the others would count on it."""
-        assert not for_good or m.host.name not in self.etcd, "taken off while etcd counts on it"
+        ends = m.host.name in ResetOrder.load_all(self.service)
+        assert not for_good or ends or m.host.name not in self.etcd, "taken off while etcd counts on it"
         m.member = m.half = m.asks = m.approved = False
         m.cleaned += 1
 

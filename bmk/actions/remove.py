@@ -11,7 +11,7 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.engine.action import Action
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
-from bmk.journal.records import MembershipRecord, ReinstallOrder, RetiredRecord
+from bmk.journal.records import MembershipRecord, ReinstallOrder, ResetOrder, RetiredRecord
 from bmk.phases.cleaned import Cleaned
 from bmk.phases.left import Left
 from bmk.phases.retired import Retired
@@ -49,13 +49,13 @@ def removal_of(
 
 def _refuse_headless(dc: DataCenter, journal: Journal, going: set[str]) -> None:
     """A cluster keeps a control plane, or ends as a whole."""
-    joined = MembershipRecord.load_all(journal)
+    joined, ending = MembershipRecord.load_all(journal), {o.cluster for o in ResetOrder.load_all(journal).values()}
     ends = {
         h.cluster
         for h in dc.hosts.values()
         if h.cluster and h.role == "control_plane" and h.name in joined and h.name in going
     }
-    for cluster in ends:
+    for cluster in ends - ending:
         planes = [h.name for h in dc.members(cluster, "control_plane") if h.name in joined]
         if cluster in without_control_plane(dc, going, joined) or all(name in going for name in planes):
             raise PreflightRefused(

@@ -276,7 +276,12 @@ class _Execution:
 
 
 def _serves(ctx: Context) -> bool:
-    """Whether its cluster would miss it. A control plane that is down is a member of etcd all the same."""
+    """Whether its cluster would miss it. A control plane that is down is a member of etcd all the same.
+
+    Nobody misses one whose cluster is to end.
+    """
+    if ctx.actual.reset is not None:
+        return False
     is_member = ctx.host.role == "control_plane" and ctx.actual.is_member_of(ctx.host.cluster)
     return ctx.actual.node == "ready" or is_member
 

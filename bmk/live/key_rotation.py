@@ -28,6 +28,7 @@ from bmk.drift import baseline as baselines
 from bmk.drift.model import Attributes
 from bmk.errors import BmkError, ConfigError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
+from bmk.journal.records import RetiredRecord
 from bmk.paths import private_dir
 from bmk.ssh import KEY, Target, login_key, make_key, run
 
@@ -96,7 +97,10 @@ class Rotation:
 
 
 def installed_hosts(rotation: Rotation, without: Sequence[str]) -> list[Host]:
-    """Hosts that have a system of ours, but those that are left behind. Refused while one is being installed."""
+    """Hosts that have a system of ours, but those that are left behind or were removed: they are installed again first.
+
+    Refused while one is being installed.
+    """
     for name in without:
         host_named(rotation.dc, name)
     now = time.time()
@@ -107,8 +111,8 @@ def installed_hosts(rotation: Rotation, without: Sequence[str]) -> list[Host]:
                 where=host.name,
                 hint=f"let it finish, or bmk grant revoke {rotation.dc.name} {host.name}",
             )
-    pinned = rotation.journal.records("host_keys")
-    return [host for host in rotation.dc.hosts.values() if host.name in pinned and host.name not in without]
+    pinned, behind = rotation.journal.records("host_keys"), {*without, *RetiredRecord.load_all(rotation.journal)}
+    return [host for host in rotation.dc.hosts.values() if host.name in pinned and host.name not in behind]
 
 
 def rotate(rotation: Rotation, hosts: Sequence[Host], public: Path | None = None) -> dict[str, BmkError]:

@@ -16,7 +16,7 @@ from bmk.drift.model import Finding
 from bmk.engine.services import Services
 from bmk.errors import ODD, BmkError
 from bmk.journal import Journal
-from bmk.journal.left_alone import left_alone
+from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.journal.records import (
     ConvergeRecord,
     DriftRepairRecord,
@@ -62,6 +62,11 @@ class _Records:
         if known is not None and known.serial is None:  # written by an earlier version: the machine that was registered
             return known.model_copy(update={"serial": (self.identity.get(host.name) or {}).get("serial")})
         return known
+
+    def left_alone(self, host: Host) -> LeftAlone | None:
+        """A host that is new in the file of a cluster that is being reset would join the old one."""
+        ending = (self.alone[name] for name, order in self.reset.items() if order.cluster == host.cluster)
+        return self.alone.get(host.name) or next(ending, None)
 
     def remaining(self, dc: DataCenter, cluster: str | None) -> tuple[str, ...]:
         """Control planes that are members of the cluster and stay as they are, by what is on record."""
@@ -178,7 +183,7 @@ class _Merged:
             again=name in records.ordered,
             removed=name in records.removed,
             remaining=records.remaining(self.dc, host.cluster),
-            alone=records.alone.get(name),
+            alone=records.left_alone(host),
             maintenance=records.maintenance.get(name),
             retired=records.retired.get(name),
             reset=records.reset.get(name),
@@ -191,9 +196,13 @@ class _Merged:
         return "current" if record.digest == self.services.wanted(host) else "stale"
 
     def _drift(self, host: Host, converged: ConvergeRecord | None) -> tuple[Drifted, ...]:
-        """What drift has found since it was repaired. Findings of a whole cluster come with its first control plane."""
+        """What drift has found since it was repaired.
+
+        Findings of a whole cluster come with its first control plane, of those that are not left alone.
+        """
         found = list(self.drift.get(host.name, ()))
-        if host.cluster is not None and self.dc.members(host.cluster)[0].name == host.name:
+        there = (h.name for h in self.dc.members(host.cluster or "") if h.name not in self.records.alone)
+        if host.cluster is not None and next(there, None) == host.name:
             found += self.drift.get(host.cluster, ())
         repaired = self.records.repaired.get(host.name)
         other = repaired.at if repaired else 0.0

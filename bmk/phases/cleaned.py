@@ -23,11 +23,12 @@ class Cleaned(Phase):
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
         """Off one that is retired, as long as it answers; off all hosts of a cluster that ends."""
-        if host.cluster is not None and actual.retired is not None and actual.ssh == "ok":
-            return [self.change("clean", _TEXT, "it answers ssh")]
-        if actual.reset is not None and not actual.reset.done:
-            return [self.change("clean", _TEXT, f"cluster {actual.reset.cluster} is to end")]
-        return []
+        if actual.retired is not None:
+            there = host.cluster is not None and actual.ssh == "ok"
+            return [self.change("clean", _TEXT, "it answers ssh")] if there else []
+        if actual.reset is None or actual.reset.done:
+            return []
+        return [self.change("clean", _TEXT, f"cluster {actual.reset.cluster} is to end")]
 
     def batch_key(self, host: Host) -> str | None:
         return "cleaned"

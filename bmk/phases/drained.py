@@ -17,8 +17,9 @@ class Drained(Phase):
     effects = Effects(drains=True, away=True)
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        """Of a node that is not Ready no kubelet would stop a pod."""
-        if actual.maintenance is None or actual.node != "ready":
+        """Of a node that is not Ready no kubelet would stop a pod; while nobody says how it is, it counts as Ready."""
+        unknown = actual.node == "unknown" and actual.power != "off" and actual.is_member_of(host.cluster)
+        if actual.maintenance is None or not (actual.node == "ready" or unknown):
             return []
         text = f"cordon and drain its node in cluster {host.cluster}"
         return [self.change("drain", text, f"maintenance: {actual.maintenance.reason}")]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bmk.bmc.protocol import Bmc
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
 from bmk.errors import BmcError
 from bmk.journal.records import MembershipRecord
 from bmk.phases.identity import check_identity
-from bmk.phases.removed import how, is_in, take_out
+from bmk.phases.removed import how, is_in, node_now, take_out
 from bmk.plan import Actual, Change
 
 _REST = 420.0  # seconds of the deadline for everything but the drain: a system has five minutes to shut down
@@ -21,7 +20,8 @@ class Left(Phase):
     effects = Effects(drains=True, leaves_etcd=True, invalidates=(MembershipRecord,))
 
     def plan(self, host: Host, actual: Actual) -> list[Change]:
-        if actual.retired is None or host.cluster is None or not is_in(host, actual):
+        """Nothing when the cluster is to end: there is nobody who has to forget it."""
+        if actual.retired is None or actual.reset is not None or host.cluster is None or not is_in(host, actual):
             return []
         return [self.change("leave", how(host, actual), _why(actual))]
 
@@ -29,12 +29,14 @@ class Left(Phase):
         """Its machine is identified first. One that does not answer ssh is off before its node goes: a kubelet that
         comes back would bring it back.
         """
+        node = await node_now(ctx)
         try:
             async with ctx.bmc() as bmc:
                 await check_identity(ctx, bmc)
-                await _fence(ctx, bmc)
+                if node != "ready" and ctx.actual.ssh != "ok":
+                    await ctx.call(bmc.set_power, "shutdown")
         except BmcError as error:
-            if ctx.actual.node == "ready" and ctx.actual.ssh != "ok":
+            if node == "ready" and ctx.actual.ssh != "ok":
                 raise  # it lives, and nothing says which machine that is
             known = "its pinned ssh key says which machine it is" if ctx.actual.ssh == "ok" else "its node is not Ready"
             ctx.emit("bmc.unasked", f"its BMC is of no help ({error.what}); {known}", "warning")
@@ -42,11 +44,6 @@ class Left(Phase):
 
     def deadline(self, host: Host, timing: Timing) -> float:
         return {"standard": 1020, "emulated": 1620}[timing]
-
-
-async def _fence(ctx: Context, bmc: Bmc) -> None:
-    if ctx.actual.ssh != "ok" and ctx.actual.node != "ready":
-        await ctx.call(bmc.set_power, "shutdown")
 
 
 def _why(actual: Actual) -> str:

@@ -11,6 +11,7 @@ from bmk.journal.records import MembershipRecord, RemovalRecord
 from bmk.phases.identity import check_identity
 from bmk.phases.powered import refuse_unconfirmed
 from bmk.plan import Actual, Change
+from bmk.plan.actual import NodeState
 from bmk.plan.wipe import needs_install, why_install
 
 _REST = 60.0  # seconds of the deadline for everything but the drain
@@ -54,9 +55,16 @@ def how(host: Host, actual: Actual) -> str:
 async def take_out(ctx: Context, seconds: float) -> None:
     """Drain it, for so many seconds; then etcd and the API forget it. The record comes before: a kill is known."""
     cluster = ctx.run.services.cluster(ctx.host.cluster or "")
-    if ctx.actual.node == "ready":
+    if await node_now(ctx) == "ready":
         await ctx.call(cluster.drain, ctx.host, seconds)
         ctx.emit("node.drained", "its pods have left")
     RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)
     await ctx.call(cluster.remove, ctx.host)
     ctx.emit("node.removed", f"out of cluster {ctx.host.cluster}")
+
+
+async def node_now(ctx: Context) -> NodeState:
+    """How its node is, asked again when nobody said: what may serve is never treated as dead. Raises Unreachable."""
+    if ctx.actual.node != "unknown":
+        return ctx.actual.node
+    return (await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").nodes)).get(ctx.host.name, "absent")

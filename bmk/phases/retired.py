@@ -32,7 +32,7 @@ class Retired(Phase):
     async def run(self, ctx: Context) -> None:
         """A kubelet that was started again meanwhile may have registered its node: the API forgets it once more."""
         journal, host = ctx.run.journal, ctx.host
-        if host.cluster is not None:
+        if host.cluster is not None and ctx.actual.reset is None:
             await ctx.call(ctx.run.services.cluster(host.cluster).remove, host)
         with journal.transaction():
             if grants.current(journal, host.name, time.time()) is not None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bmk.journal.records import MaintenanceRecord
 
 
 @pytest.fixture
@@ -53,3 +56,13 @@ def test_what_is_not_installed_is_not_removed(cli: Any, journal: Any, real_lab: 
     said = cli("remove", real_lab, "worker-1", "--yes")
     assert (said.code, "take worker-1 out of" in said.err) == (6, True)
     assert journal.records("retired") == {}
+
+
+def test_status_shows_who_is_left_alone(cli: Any, journal: Any) -> None:
+    """With the reason and the next command; `--state` finds them."""
+    MaintenanceRecord(at=time.time(), by="me@here", reason="fans").save(journal, "worker-1")
+    said = cli("status", "lab", "--state", "maintenance", "-o", "wide")
+    assert "by me@here: fans" in said.out
+    assert "cp-1" not in said.out
+    assert "bmk maintenance lab worker-1 off" in said.out
+    assert "in maintenance" in cli("why", "lab", "worker-1").out

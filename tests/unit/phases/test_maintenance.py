@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bmk.drift import history
+from bmk.drift.classify import classify
+from bmk.drift.model import Desired, Difference, DriftStatus
 from bmk.errors import PreflightRefused
 from bmk.journal.host_status import project
 from bmk.journal.records import MaintenanceRecord, MembershipRecord
@@ -100,6 +104,18 @@ def test_the_wrong_machine_is_neither_drained_nor_switched_off(simulation: Any) 
     assert (simulation.machines["worker-1"].power, simulation.machines["worker-1"].drained) == ("on", False)
 
 
+def test_who_may_serve_is_drained_first(simulation: Any) -> None:
+    """While no API server says how a node is, its machine stays on."""
+    simulation.provision()
+    for name in ("cp-1", "cp-2", "cp-3"):
+        simulation.machines[name].pki.down["kube-apiserver"] = 10**6
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bmk.phases.drained.Drained.deadline", lambda *_: 0.3)
+        bad = failures(simulation.maintain(["worker-1"]))
+    assert "no API server answers" in bad["worker-1"]
+    assert simulation.machines["worker-1"].power == "on"
+
+
 def test_no_power_is_cut_unless_it_was_allowed(simulation: Any) -> None:
     """A system that does not end keeps its power, and the next command says how to cut it."""
     simulation.provision()
@@ -136,6 +152,17 @@ def test_it_is_not_reinstalled_meanwhile(simulation: Any) -> None:
     with pytest.raises(PreflightRefused, match="in maintenance since") as error:
         simulation.reinstall(["worker-1"])
     assert error.value.hint == "bmk maintenance lab-ha worker-1 off"
+
+
+def test_the_cluster_is_repaired_without_its_first_control_plane(simulation: Any) -> None:
+    """What drift found in the API comes with the first of those that are there."""
+    simulation.provision()
+    rogue = classify("lab-ha", "lab-ha", Difference("bindings", "rogue", "", None, "role cluster-admin"), Desired(), {})
+    simulation.maintain(["cp-1"])
+    history.remember(simulation.service, "run", time.time(), time.time(), [DriftStatus("lab-ha", (rogue,))])
+    assert [h.host for h in simulation.look()[0].pending] == ["cp-2"]
+    assert failures(simulation.provision()) == {}
+    assert simulation.drift_repaired == ["rogue"]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

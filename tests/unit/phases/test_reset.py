@@ -68,6 +68,33 @@ def test_one_bad_host_keeps_the_others_from_a_new_cluster_only(simulation: Any) 
     assert simulation.look()[0].empty
 
 
+def test_a_host_that_cannot_be_done_is_removed(simulation: Any) -> None:
+    """Its machine is gone, and there is no API any more that could forget it: the reset goes on without it."""
+    simulation.provision()
+    machine = simulation.machines["cp-2"]
+    machine.power, machine.system = "off", ""
+    machine.faults.add("bmc-dead")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bmk.phases.started.Started.deadline", lambda *_: 0.2)
+        assert list(failures(simulation.reset())) == ["cp-2"]
+    machine.faults.clear()
+    assert failures(simulation.remove(["cp-2"])) == {}
+    assert simulation.reset() == []
+    assert ResetOrder.load_all(simulation.service) == {}
+    assert failures(simulation.provision()) == {}
+    assert simulation.etcd == {"cp-1", "cp-3"}
+    assert simulation.look()[0].empty
+
+
+def test_a_host_that_is_new_in_the_file_does_not_join_what_ends(simulation: Any) -> None:
+    """Nothing is on record of it, and its cluster is being reset."""
+    simulation.provision([name for name in simulation.dc.hosts if name != "worker-2"])
+    simulation.machines["cp-2"].faults.add("fail-leave.yml")
+    simulation.reset()
+    (worker,) = (h for h in simulation.look()[0].hosts if h.host == "worker-2")
+    assert (worker.changes, "bmk reset lab-ha lab-ha" in worker.alone) == ((), True)
+
+
 def test_who_is_in_maintenance_comes_back_first(simulation: Any) -> None:
     """The command that brings it back is named, and nothing is on record."""
     simulation.provision()
