@@ -8,13 +8,15 @@ import os
 import shutil
 from typing import Any
 
+from ansible.module_utils.bmk_applied import APPLIED
 from ansible.module_utils.bmk_batch import RECORDS, Failed, command
 from ansible.module_utils.bmk_facts import MARKER, kubeadm_state
 from ansible.module_utils.bmk_kubeadm_once import LOCK, SOCKET, mark, refuse, run
 from ansible.module_utils.bmk_sections import MANIFEST
 
-# Their contents go, the directories stay: some are mounts. Allocations of addresses belong to pods that are gone.
-EMPTIED = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni")
+# Their contents go, the directories stay: some are mounts. Addresses belong to pods that are gone, and a backup that
+# somebody killed leaves a snapshot.
+EMPTIED = ("/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/bmk/backup")
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller", "kube-scheduler")  # as /proc/PID/comm has them
 UNITS = ("kubelet.service", "keepalived.service", "haproxy.service")
 
@@ -40,7 +42,8 @@ def leave(params: dict[str, Any], check: bool) -> tuple[bool, str]:
         _nothing_runs()
         for directory in EMPTIED:
             _empty(directory)
-        for path in (MANIFEST, RECORDS, MARKER):  # the marker last: until then the same command goes on
+        # what was set, and what the cluster was given; the marker last: until then the same command goes on
+        for path in (MANIFEST, RECORDS, APPLIED, MARKER):
             _remove(path)
         return True, said
 

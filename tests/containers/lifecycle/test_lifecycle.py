@@ -133,7 +133,6 @@ def test_a_cluster_ends_and_is_made_anew(lab: Lab, seed: int) -> None:
     """Killed at ten points: all machines stay installed and on, and what the old cluster knew is gone."""
     before = installations(lab.journal)
     lab.on("cp-1", f"{KUBECTL} create configmap old --from-literal=a=b")
-    lab.bmk("reset", "lab-ha", code=8)
     lab.bmk("reset", "lab-ha", "--confirm", "lab", code=8)
     chance = random.Random(seed)
     for _ in range(KILLS):

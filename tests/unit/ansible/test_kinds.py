@@ -410,7 +410,7 @@ def kubernetes(kubeadm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A member: files of kubeadm, of a kubelet and of etcd, and what bmk keeps of them; nothing of it really runs."""
     marker = tmp_path / "etc/kubeadm.json"
     files = [tmp_path / name for name in ("k8s/pki/ca.key", "kubelet/pki/client.pem", "etcd/member/wal", "cni/net/one")]
-    kept = [tmp_path / "etc/manifest.json", tmp_path / "sections/kubelet.files.json", marker]
+    kept = [tmp_path / "etc/manifest.json", tmp_path / "sections/one.json", tmp_path / "applied/cilium", marker]
     for path in (*files, *kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}")
@@ -420,7 +420,12 @@ def kubernetes(kubeadm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         bmk_kubeadm_left, "EMPTIED", tuple(str(tmp_path / n) for n in ("k8s", "kubelet", "etcd", "cni"))
     )
     monkeypatch.setattr(bmk_kubeadm_left, "CONTROL_PLANE", ())
-    for name, path in (("LOCK", "lock"), ("MANIFEST", "etc/manifest.json"), ("RECORDS", "sections")):
+    for name, path in (
+        ("LOCK", "lock"),
+        ("MANIFEST", "etc/manifest.json"),
+        ("RECORDS", "sections"),
+        ("APPLIED", "applied"),
+    ):
         monkeypatch.setattr(bmk_kubeadm_left, name, str(tmp_path / path))
     monkeypatch.setattr(bmk_kubeadm_left, "MARKER", str(marker))
     monkeypatch.setattr(bmk_kubeadm_left, "kubeadm_state", lambda: _state(str(marker)))
