@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,9 +37,10 @@ class Job:
     relock: bool = False
 
 
-def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
+def ensure_mirror(lock_path: Path | None, say: Say, versions: Collection[str] = ()) -> Mirror:
     """A complete mirror for a data center: what is missing is fetched where the lock vouches for it, and else built.
 
+    `versions`: of Kubernetes, that its clusters want; those that are no release of the lock are passed over.
     Instant when nothing is to do; minutes the first time. Raises PreflightRefused before anything is made when this
     machine lacks a tool or disk space.
     """
@@ -47,7 +48,15 @@ def ensure_mirror(lock_path: Path | None, say: Say) -> Mirror:
     _distrust_damaged_boot_files(lock, say)
     for line in other_lock(lock_path):
         say(line)
-    return bring_up(lock, [UpstreamReleases("upstream releases", lock, say), GoModules("Go modules", lock, say)], say)
+    mirror = bring_up(lock, _sources(lock, say), say)
+    for version in [version for version in lock.releases if version in versions]:
+        released = lock.at(version)
+        bring_up(released, _sources(released, say), say, release=version)
+    return mirror
+
+
+def _sources(lock: Lock, say: Say) -> list[ArtifactSource]:
+    return [UpstreamReleases("upstream releases", lock, say), GoModules("Go modules", lock, say)]
 
 
 def _distrust_damaged_boot_files(lock: Lock, say: Say) -> None:
@@ -62,11 +71,16 @@ def _distrust_damaged_boot_files(lock: Lock, say: Say) -> None:
                 mirror.distrust(artifact)
 
 
-def bring_up(lock: Lock, sources: Sequence[ArtifactSource], say: Say, *, relock: bool = False) -> Mirror:
-    """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill."""
-    if work_through(lambda: _steps(Job(lock, open_mirror(), sources, say, relock)), say):
+def bring_up(
+    lock: Lock, sources: Sequence[ArtifactSource], say: Say, *, relock: bool = False, release: str = ""
+) -> Mirror:
+    """Make the mirror hold what `lock` names, asking `sources` in order. Resumable after a kill.
+
+    `release`: the version of Kubernetes that `lock` is of (`Lock.at`), when that is not the lock's own.
+    """
+    if work_through(lambda: _steps(Job(lock, open_mirror(release=release), sources, say, relock)), say):
         open_mirror().prune(before=time.time() - DAY)
-    return open_mirror()
+    return open_mirror(release=release)
 
 
 def _steps(job: Job) -> list[BuildStep]:

@@ -61,7 +61,7 @@ def go_environment(product: Product, go: str) -> dict[str, str]:
 
 def inputs(name: str, product: Product, go: str) -> str:
     """Digest of all that decides what a build gives; a build with the same inputs need not be done again."""
-    module = MODULES / name
+    module = module_of(name, product)
     recipe = product.model_dump(include={"version", "module", "ldflags", "tags", "cgo"})
     packages = _packages(product)
     sources = [sha256_file(module / part) for part in ("go.mod", "go.sum")]
@@ -94,7 +94,7 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
     ]
     if product.tags:
         command += ["-tags", " ".join(product.tags)]
-    _run([*command, "--", *packages.values()], name, go_environment(product, go), say)
+    _run([*command, "--", *packages.values()], module_of(name, product), go_environment(product, go), say)
     built = {file: into / _program(package) for file, package in packages.items()}
     if product.archive is None:
         return built
@@ -105,18 +105,25 @@ def build(name: str, product: Product, go: str, into: Path, say: Say) -> dict[st
 
 def _require_module(name: str, product: Product) -> None:
     """Refuse a lock whose version is not that of go.mod: what go.mod says is compiled under the name of the other."""
-    has = module_version(name, product.module) if (MODULES / name / "go.mod").is_file() else ""
+    directory = module_of(name, product)
+    has = module_version(directory, product.module) if (directory / "go.mod").is_file() else ""
     if has != product.version:
         raise ConfigError(
             f"the lock wants {product.module} {product.version}, and bmk has {has or 'no such module'}",
             where=f"products.{name}",
-            hint=f"change {MODULES / name}/go.mod and go.sum too (docs/artifacts.md, Changing a version)",
+            hint=f"change {directory}/go.mod and go.sum too (docs/artifacts.md, Changing a version)",
         )
 
 
-def module_version(name: str, module: str) -> str:
-    """The version of `module` that modules/<name>/go.mod requires; empty when it does not."""
-    found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)} (v\S+)", (MODULES / name / "go.mod").read_text(), re.M)
+def module_of(name: str, product: Product) -> Path:
+    """Where the module of a product is; that of a release beside the lock's own, with its version in its name."""
+    released = MODULES / f"{name}-{product.version}"
+    return released if released.is_dir() else MODULES / name
+
+
+def module_version(directory: Path, module: str) -> str:
+    """The version of `module` that go.mod in a directory requires; empty when it does not."""
+    found = re.search(rf"^\s*(?:require\s+)?{re.escape(module)} (v\S+)", (directory / "go.mod").read_text(), re.M)
     return found.group(1) if found else ""
 
 
@@ -130,12 +137,12 @@ def _program(package: str) -> str:
     return next(part for part in reversed(package.split("/")) if not re.fullmatch(r"v\d+", part))
 
 
-def _run(command: list[str], name: str, environment: dict[str, str], say: Say) -> None:
-    started = time.monotonic()
+def _run(command: list[str], module: Path, environment: dict[str, str], say: Say) -> None:
+    started, name = time.monotonic(), module.name
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             command,
-            cwd=MODULES / name,
+            cwd=module,
             env=environment,
             stdout=log,
             stderr=subprocess.PIPE,
@@ -152,7 +159,7 @@ def _run(command: list[str], name: str, environment: dict[str, str], say: Say) -
     if status != 0:
         raise BmkError(
             f"go could not build {name}",
-            where=str(MODULES / name),
+            where=str(module),
             why="\n       ".join(tail[-12:]),
             hint="see `go env GOPROXY GOSUMDB GOTOOLCHAIN`; the same command continues where it stopped",
         )

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bmk.datacenter.scalars import MEANINGS, word
+from bmk.datacenter.scalars import MEANINGS, Version, word
 from bmk.document import read_document
 from bmk.errors import ConfigError
 
@@ -135,6 +135,30 @@ class Image(_Entry):
     id: Sha256 | None = Field(None, description="sha256 of the image configuration; None: pinned by input")
 
 
+class ReleasedProduct(_Entry):
+    """A product in another version. `sha256`: of its files, by name; null or missing: pinned by input."""
+
+    version: ModuleVersion
+    sha256: dict[FileName, Sha256 | None] = {}
+
+
+class ReleasedImage(_Entry):
+    """An image of another version's files."""
+
+    tag: Tag
+    id: Sha256 | None = None
+
+
+class Release(_Entry):
+    """A further version of Kubernetes, to upgrade from or to: what it has otherwise than the lock itself."""
+
+    products: dict[ProductName, ReleasedProduct]
+    images: dict[ImageName, ReleasedImage] = {}
+
+
+KUBERNETES = "kubernetes"  # the product whose version is that of clusters
+
+
 class Lock(_Entry):
     """The whole file."""
 
@@ -145,6 +169,7 @@ class Lock(_Entry):
     products: dict[ProductName, Product]
     images: dict[ImageName, Image]
     systems: dict[ProductName, tuple[FileName, ...]] = {}  # what systems.py makes -> its files
+    releases: dict[Version, Release] = {}  # by version of Kubernetes, such as 1.36.3
 
     @model_validator(mode="after")
     def _whole(self) -> Lock:
@@ -154,7 +179,32 @@ class Lock(_Entry):
             raise ValueError(f"made by two products: {', '.join(twice)}")
         if lost := sorted({file for image in self.images.values() for file in image.files.values()} - set(made)):
             raise ValueError(f"in an image, and no product makes it: {', '.join(lost)}")
+        for version, release in self.releases.items():
+            strange = sorted((*(release.products.keys() - self.products), *(release.images.keys() - self.images)))
+            if strange:
+                raise ValueError(f"in the release {version}, and nowhere else: {', '.join(strange)}")
         return self
+
+    @property
+    def kubernetes(self) -> tuple[str, ...]:
+        """Versions of Kubernetes that it has, its own first."""
+        own = self.products.get(KUBERNETES)
+        return (*((own.version.removeprefix("v"),) if own else ()), *self.releases)
+
+    def at(self, version: str) -> Lock:
+        """The lock with what belongs to a version of Kubernetes. Raises ConfigError when it has none such."""
+        own = self.products.get(KUBERNETES)
+        if own is not None and own.version == f"v{version}":
+            return self
+        if version not in self.releases:
+            has = ", ".join(self.kubernetes) or "none"
+            raise ConfigError(f"the lock has no Kubernetes {version}", why=f"it has {has}", hint=_RELEASES)
+        release = self.releases[version]
+        products = {name: _released(self.products[name], other) for name, other in release.products.items()}
+        images = {name: self.images[name].model_copy(update=dict(other)) for name, other in release.images.items()}
+        return self.model_copy(
+            update={"products": {**self.products, **products}, "images": {**self.images, **images}, "releases": {}}
+        )
 
     def product_of(self, file: str) -> tuple[str, Product]:
         """Name and product of a file; KeyError when no product makes it."""
@@ -162,6 +212,21 @@ class Lock(_Entry):
             if file in product.outputs():
                 return name, product
         raise KeyError(file)
+
+
+_RELEASES = "docs/artifacts.md says how a release is added to the lock"
+
+
+def _released(product: Product, other: ReleasedProduct) -> Product:
+    """Its upstream's digests are of the other version, so nobody has vouched for them here."""
+    files = {name: _pinned(pin, other.sha256.get(name)) for name, pin in product.files.items()}
+    archive = product.archive and _pinned(product.archive, other.sha256.get(product.archive.name))
+    return product.model_copy(update={"version": other.version, "files": files, "archive": archive})
+
+
+def _pinned(pin: Any, sha256: str | None) -> Any:
+    upstream = pin.upstream and pin.upstream.model_copy(update={"sha256": None})
+    return pin.model_copy(update={"sha256": sha256, "upstream": upstream})
 
 
 def _words(error: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ the inputs it came from. Plans, grants and downloads name the digests of this fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from bmk.paths import cache_dir
 
 _BUILD = "bmk artifacts build"
 RECORD = "artifacts.resolved.yml"
+_RELEASE = "artifacts.resolved."  # with the version of Kubernetes and .yml: the record of a release
 _INPUTS = r"^([0-9a-f]{64}|damaged)?$"
 
 
@@ -74,13 +75,37 @@ class ImageArtifact:
 
 @dataclass
 class Mirror:
-    """What is in the mirror, by name. `seen`: size and mtime of each file when it was last hashed."""
+    """What is in the mirror, by name. `seen`: size and mtime of each file when it was last hashed.
+
+    `release`: the version of Kubernetes that it is a view of; "": the lock's own. What a release has not otherwise is
+    `shared` with that one, and recorded there only.
+    """
 
     root: Path
     registry: Registry
     files: dict[str, FileArtifact] = field(default_factory=dict)
     images: dict[str, ImageArtifact] = field(default_factory=dict)
     seen: dict[str, list[int]] = field(default_factory=dict)
+    release: str = ""
+    shared: dict[str, FileArtifact | ImageArtifact] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Path:
+        return self.root / _record_of(self.release)
+
+    @property
+    def own(self) -> list[FileArtifact | ImageArtifact]:
+        """Files and images that are recorded here."""
+        return [a for a in self.all() if self.shared.get(_key(a)) != a]
+
+    def all(self) -> list[FileArtifact | ImageArtifact]:
+        return [*self.files.values(), *self.images.values()]
+
+    def releases(self) -> list[Mirror]:
+        """Views of every further version of Kubernetes that was built, by version."""
+        found = sorted(path.name for path in self.root.glob(_record_of("*")))
+        versions = [name.removeprefix(_RELEASE).removesuffix(".yml") for name in found]
+        return [open_mirror(self.root, self.registry.root, version) for version in versions]
 
     def file(self, name: str) -> FileArtifact:
         """Raises PreflightRefused when the mirror has no such file."""
@@ -121,11 +146,10 @@ class Mirror:
         return True
 
     def verify(self) -> Iterator[tuple[FileArtifact | ImageArtifact, BmkError | None]]:
-        """Hash everything; yields each file and image with what is wrong with it."""
-        for artifact in self.files.values():
-            yield artifact, _problem(artifact.check)
-        for image in self.images.values():
-            yield image, _problem(partial(self._check_image, image))
+        """Hash all that is recorded here; yields each file and image with what is wrong with it."""
+        for one in self.own:
+            check = one.check if isinstance(one, FileArtifact) else partial(self._check_image, one)
+            yield one, _problem(check)
 
     def distrust(self, artifact: FileArtifact | ImageArtifact) -> None:
         """Record a file or image as damaged, so that the next build makes it again."""
@@ -140,12 +164,14 @@ class Mirror:
             pass
 
     def prune(self, before: float) -> list[Path]:
-        """Remove files and blobs that nothing here names any more and that were written before a time (epoch seconds).
+        """Remove files and blobs that no record names any more and that were written before a time (epoch seconds).
 
         The time protects machines that are being installed with the files of an earlier mirror.
         """
-        named = {a.local for a in self.files.values()}
-        kept = {self.registry.blob(blob) for i in self.images.values() for blob in self.registry.blobs_of(i.digest)}
+        every = [self, *self.releases()]
+        named = {a.local for one in every for a in one.files.values()}
+        images = [image for one in every for image in one.images.values()]
+        kept = {self.registry.blob(blob) for i in images for blob in self.registry.blobs_of(i.digest)}
         stored = [*(self.root / "files").rglob("*"), *self.registry.blobs()]
         old = [p for p in stored if p.is_file() and p not in named | kept and p.stat().st_mtime < before]
         for path in old:
@@ -164,17 +190,22 @@ class Mirror:
         self.save()
 
     def save(self) -> None:
-        """Write artifacts.resolved.yml at once."""
-        with replacing(self.root / RECORD) as part:
+        """Write the record at once."""
+        with replacing(self.record) as part:
             part.write_text(to_yaml(self.as_data()))
 
     def as_data(self) -> dict[str, Any]:
-        """The resolved lock as plain data."""
+        """The resolved lock as plain data: what is recorded here."""
+        own = self.own
         files = {
-            name: {k: v for k, v in asdict(a).items() if k not in ("name", "local")} | {"seen": self.seen.get(name, [])}
-            for name, a in self.files.items()
+            a.name: {k: v for k, v in asdict(a).items() if k not in ("name", "local")}
+            | {"seen": self.seen.get(a.name, [])}
+            for a in own
+            if isinstance(a, FileArtifact)
         }
-        images = {name: {k: v for k, v in asdict(i).items() if k != "name"} for name, i in self.images.items()}
+        images = {
+            i.name: {k: v for k, v in asdict(i).items() if k != "name"} for i in own if isinstance(i, ImageArtifact)
+        }
         return {"apiVersion": "bmk.dev/v1", "kind": "ResolvedArtifacts", "files": files, "images": images}
 
 
@@ -214,15 +245,42 @@ def registry_dir() -> Path:
     return cache_dir() / "registry"
 
 
-def open_mirror(root: Path | None = None, registry: Path | None = None) -> Mirror:
-    """The mirror as it was last recorded; empty when nothing was built yet."""
+def open_mirror(root: Path | None = None, registry: Path | None = None, release: str = "") -> Mirror:
+    """The mirror as it was last recorded; empty when nothing was built yet.
+
+    `release`: a further version of Kubernetes, with all that it shares with the lock's own.
+    """
     root = root or mirror_dir()
-    mirror = Mirror(root, Registry(registry or registry_dir()))
-    source = root / RECORD
-    if not source.is_file():
-        return mirror
-    _fill(mirror, read_document(source).value)
+    mirror = Mirror(root, Registry(registry or registry_dir()), release=release)
+    for name in dict.fromkeys((RECORD, _record_of(release))):
+        mirror.shared = {_key(a): a for a in mirror.all()}
+        if (root / name).is_file():
+            _fill(mirror, read_document(root / name).value)
     return mirror
+
+
+def _record_of(release: str) -> str:
+    return f"{_RELEASE}{release}.yml" if release else RECORD
+
+
+def _key(artifact: FileArtifact | ImageArtifact) -> str:
+    return f"{'file' if isinstance(artifact, FileArtifact) else 'image'} {artifact.name}"
+
+
+def release_vars(versions: Collection[str], deployer: DeployerPorts) -> dict[str, dict[str, Any]]:
+    """`bmk_artifacts` and `bmk_images` of each of these versions of Kubernetes that is a release, by version."""
+    found = {version: release_of(version) for version in versions}
+    both = {version: mirror.as_vars(deployer) for version, mirror in found.items() if mirror.release}
+    return {version: {"bmk_artifacts": files, "bmk_images": images} for version, (files, images) in both.items()}
+
+
+def release_of(version: str) -> Mirror:
+    """The view of a version of Kubernetes: the lock's own when that is it, or when this one was never built."""
+    base = open_mirror()
+    kubelet = base.files.get("kubelet")
+    if kubelet is not None and kubelet.version == f"v{version}":
+        return base
+    return next((one for one in base.releases() if one.release == version), base)
 
 
 def recorded_at() -> int:
@@ -233,13 +291,14 @@ def recorded_at() -> int:
         return 0
 
 
-def load_mirror(lock_path: Path | None = None) -> Mirror:
-    """The mirror, complete, for serving and installing.
+def load_mirror(lock_path: Path | None = None, release: str = "") -> Mirror:
+    """The mirror, complete, for serving and installing; `release`: of a further version of Kubernetes.
 
     `lock_path`: the data center's own lock (None: the one that bmk ships). Raises PreflightRefused when something that
     the lock names was never built, or was built from another version.
     """
-    mirror, lock = open_mirror(), load_lock(lock_path)
+    lock = load_lock(lock_path)
+    mirror, lock = open_mirror(release=release), lock.at(release) if release else lock
     wanted = {name: product.version for product in lock.products.values() for name in product.outputs()}
     missing = [n for n, version in wanted.items() if n not in mirror.files or mirror.files[n].version != version]
     missing += [n for files in lock.systems.values() for n in files if n not in mirror.files]

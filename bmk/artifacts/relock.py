@@ -13,17 +13,19 @@ _KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w.-]+):(?P<rest>.*)$")
 
 
 def relock(path: Path, mirror: Mirror) -> list[str]:
-    """Set every digest that the lock pins by output. Returns the names whose digest changed.
+    """Set every digest that the lock pins by output, or those of the release that the mirror is a view of.
+
+    Returns the names whose digest changed.
 
     Entries without a `sha256:` (or `id:`) line are pinned by input and stay so.
     """
-    wanted = dict(_wanted(path, mirror))
+    wanted = dict(_released(path, mirror) if mirror.release else _wanted(path, mirror))
     lines, changed = [], []
     for keys, line in _with_keys(path.read_text().splitlines()):
         digest = wanted.get(keys)
         new = re.sub(r"(?<=: )(null|[0-9a-f]{64})\b", digest, line, count=1) if digest else line
         if new != line:
-            changed.append(keys[-2])
+            changed.append(keys[-1] if keys[-2] == "sha256" else keys[-2])
         lines.append(new)
     path.write_text("\n".join(lines) + "\n")
     return changed
@@ -38,6 +40,15 @@ def _wanted(path: Path, mirror: Mirror) -> Iterator[tuple[tuple[str, ...], str]]
             yield ("products", name, "archive", "sha256"), mirror.file(product.archive.name).sha256
     for name in lock.images:
         yield ("images", name, "id"), mirror.image(name).id
+
+
+def _released(path: Path, mirror: Mirror) -> Iterator[tuple[tuple[str, ...], str]]:
+    release, place = load_lock(path).releases[mirror.release], ("releases", mirror.release)
+    for name, product in release.products.items():
+        for file in product.sha256:
+            yield (*place, "products", name, "sha256", file), mirror.file(file).sha256
+    for name in release.images:
+        yield (*place, "images", name, "id"), mirror.image(name).id
 
 
 def _with_keys(lines: list[str]) -> Iterator[tuple[tuple[str, ...], str]]:

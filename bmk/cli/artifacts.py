@@ -22,8 +22,12 @@ def command() -> None:
 @command.command(short_help="Build everything here.")
 @LOCK
 @click.option("--relock", is_flag=True, help="Accept other digests and write them to the lock; review its diff.")
-def build(lock_file: Path | None, relock: bool) -> None:
-    """Build everything here from Go modules and Debian packages. A second run does nothing."""
+@click.option("--kubernetes", "version", metavar="VERSION", help="Also this further version, of the lock's releases.")
+def build(lock_file: Path | None, relock: bool, version: str | None) -> None:
+    """Build everything here from Go modules and Debian packages. A second run does nothing.
+
+    A further version of Kubernetes is built where --kubernetes or a data center's file asks for it, and kept beside.
+    """
     from bmk.artifacts.build import bring_up
     from bmk.artifacts.lock import DEFAULT_LOCK, load_lock
     from bmk.artifacts.relock import relock as write_digests
@@ -31,7 +35,11 @@ def build(lock_file: Path | None, relock: bool) -> None:
 
     lock = load_lock(lock_file)
     _say_other_lock(lock_file)
-    mirror = bring_up(lock, [GoModules("Go modules", lock, say)], say, relock=relock)
+    released = lock.at(version) if version is not None else lock
+    mirror = bring_up(lock, [GoModules("Go modules", lock, say)], say, relock=relock and released is lock)
+    if version is not None and released is not lock:
+        sources = [GoModules("Go modules", released, say)]
+        mirror = bring_up(released, sources, say, relock=relock, release=version)
     if relock:
         changed = write_digests(lock_file or DEFAULT_LOCK, mirror)
         say(f"{lock_file or DEFAULT_LOCK}: {', '.join(changed) or 'no digest'} changed")
@@ -83,16 +91,18 @@ def verify(lock_file: Path | None) -> None:
     started, problems = time.monotonic(), []
     with alone(say):
         mirror = open_mirror()
-        for artifact, problem in mirror.verify():
-            if problem is not None:
-                problems.append(problem)
-                mirror.distrust(artifact)
-                say(str(problem))
+        every = [mirror, *mirror.releases()]
+        for one in every:
+            for artifact, problem in one.verify():
+                if problem is not None:
+                    problems.append(problem)
+                    one.distrust(artifact)
+                    say(str(problem))
     if problems:
         names = ", ".join(str(problem.what) for problem in problems)
         raise DigestMismatch(f"{len(problems)} damaged: {names}", where=str(mirror.root), hint="bmk artifacts build")
     load_mirror(lock_file)
-    sizes = [a.size for a in mirror.files.values()] + [i.size for i in mirror.images.values()]
+    sizes = [artifact.size for one in every for artifact in one.own]
     seconds = time.monotonic() - started
     say(f"{mirror.root}: {len(sizes)} checked, {sum(sizes) / 1e6:.0f} MB in {seconds:.1f} s, all as recorded")
 
@@ -101,33 +111,42 @@ def verify(lock_file: Path | None) -> None:
 @output_option()
 def list_(output: str) -> None:
     """List the mirror's files and images with version and digest."""
-    from bmk.artifacts.mirror import open_mirror
+    from bmk.artifacts.mirror import FileArtifact, ImageArtifact, open_mirror
 
-    mirror = open_mirror()
-    rows = [
-        {
-            "name": f.name,
-            "kind": "file",
-            "version": f.version,
-            "mb": f"{f.size / 1e6:.1f}",
-            "sha256": f.sha256,
-            "source": f.source,
-            "path": f.path,
-        }
-        for f in mirror.files.values()
-    ] + [
-        {
-            "name": i.name,
-            "kind": "image",
-            "version": i.tag,
-            "mb": f"{i.size / 1e6:.1f}",
-            "sha256": i.digest[7:],
-            "source": "",
-            "path": f"{i.name}:{i.tag}",
-        }
-        for i in mirror.images.values()
-    ]
+    def file(f: FileArtifact) -> dict[str, str]:
+        where = {"sha256": f.sha256, "source": f.source, "path": f.path}
+        return {"name": f.name, "kind": "file", "version": f.version, "mb": f"{f.size / 1e6:.1f}", **where}
+
+    def image(i: ImageArtifact) -> dict[str, str]:
+        where = {"sha256": i.digest[7:], "source": "", "path": f"{i.name}:{i.tag}"}
+        return {"name": i.name, "kind": "image", "version": i.tag, "mb": f"{i.size / 1e6:.1f}", **where}
+
+    base = open_mirror()
+    every = [artifact for one in (base, *base.releases()) for artifact in one.own]
+    rows = [file(one) if isinstance(one, FileArtifact) else image(one) for one in every]
     emit(rows, output, ["name", "kind", "version", "mb"], ["sha256", "source", "path"])
+
+
+@command.command(short_help="Remove a further version of Kubernetes.")
+@click.argument("versions", metavar="VERSION...", nargs=-1, required=True)
+def prune(versions: tuple[str, ...]) -> None:
+    """Remove further versions of Kubernetes from the mirror. The next build of one makes it again.
+
+    Clusters that still run it cannot get a new host before that.
+    """
+    from bmk.artifacts.mirror import open_mirror
+    from bmk.artifacts.work import alone
+    from bmk.errors import ConfigError
+
+    with alone(say):
+        known = {one.release: one for one in open_mirror().releases()}
+        if strange := [version for version in versions if version not in known]:
+            has = ", ".join(known) or "none"
+            what = f"the mirror has no further version {', '.join(strange)}"
+            raise ConfigError(what, why=f"it has {has}; its own goes with the lock", hint="bmk artifacts list")
+        for version in versions:
+            known[version].record.unlink()
+        say(f"{len(open_mirror().prune(before=float('inf')))} files removed")
 
 
 @command.command(short_help="Write everything to one tar for another site.")

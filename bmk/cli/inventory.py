@@ -67,8 +67,9 @@ def _lab_timing(dc: DataCenter) -> Timing:
 
 def _artifacts(dc: DataCenter) -> dict[str, Any]:
     """Variables of the mirror; without a mirror, none: hosts can still be listed and reached."""
-    from bmk.artifacts.mirror import load_mirror
+    from bmk.artifacts.mirror import load_mirror, release_vars
     from bmk.boot.server import registry_certificate
+    from bmk.datacenter.resolve import kubernetes_versions
     from bmk.datacenter.source import lock_path
     from bmk.errors import BmkError
 
@@ -78,4 +79,5 @@ def _artifacts(dc: DataCenter) -> dict[str, Any]:
         say(f"bmk_artifacts and bmk_images are empty: {error}")
         return {}
     certificate = registry_certificate(dc, dc.state)
-    return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate}
+    releases = release_vars(kubernetes_versions(dc), dc.spec.deployer)
+    return {"bmk_artifacts": files, "bmk_images": images, "releases": releases, "certificate": certificate}

@@ -120,6 +120,7 @@ def _decided(workspace: Workspace, name: str, wish: _Wish) -> UpgradePlan:
     does not fit it."""
     from bmk.errors import ConfigError
     from bmk.live.upgrade_service import installable, see
+    from bmk.upgrade.blockers import ACCEPTABLE
     from bmk.upgrade.decide import decide, with_reasons
     from bmk.upgrade.model import Standing
 
@@ -136,9 +137,8 @@ def _decided(workspace: Workspace, name: str, wish: _Wish) -> UpgradePlan:
     try:
         return with_reasons(found, wish.reasons)
     except KeyError as error:
-        kinds = ", ".join(b.kind for b in found.blockers if b.acceptable) or "nothing"
-        what = f"--accept {error.args[0]}: nothing of this kind keeps cluster {name} from its upgrade"
-        raise ConfigError(what, why=f"what does and may be accepted: {kinds}") from None
+        what = f"--accept {error.args[0]}: this cannot be accepted"
+        raise ConfigError(what, why=f"what can be: {', '.join(ACCEPTABLE)}") from None
 
 
 def _plan(workspace: Workspace, names: Sequence[str], wish: _Wish, output: str) -> int:

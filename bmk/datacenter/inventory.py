@@ -73,13 +73,15 @@ DEPLOYER = "deployer"  # the boot server's name in the inventory; no host may be
 def ansible_inventory(dc: DataCenter, artifacts: Mapping[str, Any], timing: Mapping[str, str]) -> dict[str, Any]:
     """What `--list` prints, after `inert`: groups, and the variables of every host below `_meta`.
 
-    `artifacts` holds `bmk_artifacts`, `bmk_images`, the registry's `certificate` and the clusters' `vip_keys`; `timing`
-    is "standard" or "emulated" by host (absent: standard).
+    `artifacts` holds `bmk_artifacts`, `bmk_images`, the registry's `certificate` and the clusters' `vip_keys`; in
+    `releases`, by version of Kubernetes, the first two of clusters that have another one. `timing` is "standard" or
+    "emulated" by host (absent: standard).
     """
     groups: dict[str, Any] = {"all": {"vars": _shared(dc, artifacts)}, "boot_server": {"hosts": [DEPLOYER]}}
     for cluster in dc.spec.clusters:
         known = cluster_vars(dc, cluster, artifacts.get("vip_keys", {}).get(cluster, ""))
-        variables = {"bmk_cluster": known, "bmk_vip_key_file": str(vip_key_file(dc.state, cluster))}
+        release = artifacts.get("releases", {}).get(dc.cluster(cluster).kubernetes.version, {})
+        variables = {**release, "bmk_cluster": known, "bmk_vip_key_file": str(vip_key_file(dc.state, cluster))}
         groups[_group("cluster", cluster)] = {"hosts": [], "vars": variables}
     for host in dc.hosts.values():
         for group in groups_of(host):

@@ -134,6 +134,11 @@ def _resolved(
     )
 
 
+def kubernetes_versions(dc: DataCenter) -> tuple[str, ...]:
+    """Versions of Kubernetes that its clusters are to have, each once."""
+    return tuple(dict.fromkeys(cluster.kubernetes.version for cluster in dc.spec.clusters.values()))
+
+
 def with_versions(dc: DataCenter, versions: Mapping[str, str]) -> DataCenter:
     """The data center with other versions of Kubernetes than the file has, by cluster."""
     changed = {

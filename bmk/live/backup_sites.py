@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bmk.artifacts.mirror import open_mirror
+from bmk.artifacts.mirror import release_of
 from bmk.backup.collect import PROGRAM, MemberRequest, most_said, program, receive
 from bmk.backup.manifest import EtcdState
 from bmk.backup.on_node import BUSY, REFUSED
@@ -49,12 +49,13 @@ def open_site(services: LiveServices, cluster: str, tell: Callable[[str], None])
     access = TargetAccess(lambda: deployer_key(dc.state), store.resolve, dc.source.parent)
     target = open_target(spec.target, access)
     collect = _collect(services, cluster, MemberRequest(etcdctl(), largest=spec.largest << 30))
-    return BackupSite(dc, services.journal, cluster, spec, target, _programs(), collect, tell)
+    programs = _programs(dc.cluster(cluster).kubernetes.version)
+    return BackupSite(dc, services.journal, cluster, spec, target, programs, collect, tell)
 
 
-def _programs() -> Mapping[str, Path]:
+def _programs(version: str) -> Mapping[str, Path]:
     """Of the mirror, which need not be complete, and such that they can be run: it keeps them as plain files."""
-    mirror = open_mirror()
+    mirror = release_of(version)
     found = {name: mirror.file(name).local for name in _PROGRAMS}
     for path in found.values():
         if not path.stat().st_mode & 0o100:

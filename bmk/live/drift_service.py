@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bmk.artifacts.mirror import open_mirror
+from bmk.artifacts.mirror import ImageArtifact, open_mirror, release_of
 from bmk.cluster.api import Api, NodesApi
 from bmk.datacenter.credentials import metrics_pair
 from bmk.datacenter.resolve import DataCenter, Host
@@ -98,9 +98,15 @@ def sign_baselines(dc: DataCenter, journal: Journal, asked: Sequence[Asked]) -> 
 def _remember_builds(dc: DataCenter, journal: Journal) -> None:
     """What the mirror holds while hosts converge: they run it, also when the mirror is built anew."""
     before = _builds(dc, journal)
-    news = [name for name in held(open_mirror().images.values()) if name not in before]
+    news = [name for name in held(_images()) if name not in before]
     if news:
         journal.record(dc.name, _IMAGES, [*before, *news][-_BUILDS:])
+
+
+def _images() -> list[ImageArtifact]:
+    """Of every version of Kubernetes that the mirror has."""
+    base = open_mirror()
+    return [image for one in (base, *base.releases()) for image in one.images.values()]
 
 
 def _builds(dc: DataCenter, journal: Journal) -> list[str]:
@@ -147,18 +153,17 @@ def _cluster(on: Scan, name: str, members: Sequence[str]) -> Outside:
         if not kubeconfig.exists():
             raise BmkError("there is no kubeconfig of this cluster yet", hint=f"bmk kubeconfig {dc.name} {name}")
         pair = metrics_pair(dc.state, name)
+        names = release_of(dc.cluster(name).kubernetes.version).as_vars(dc.spec.deployer)[1]
         with Api(kubeconfig, _PATIENCE) as api:
             nodes = node_facts(api.nodes.objects())
-            wanted = wanted_policies(
-                dc, name, open_mirror().as_vars(dc.spec.deployer)[1], api.policies.namespaces(), pair.certificate
-            )
+            wanted = wanted_policies(dc, name, names, api.policies.namespaces(), pair.certificate)
             whole = {**binding_facts(*api.policies.roles()), **policy_facts(wanted, api.policies.objects())}
             images = image_facts(api.pods.objects(NAMESPACE))
             kubelets, silent = _kubelets(api.nodes, [h for h in members if _ready(nodes, h)])
     except BmkError as error:
         text = ": ".join(filter(None, (error.what, error.why)))
         return Outside(troubles={name: (Trouble("api", text, error.hint or f"bmk status {dc.name}"),)})
-    mirror, before = desired_images(open_mirror().images.values()), _builds(dc, on.journal)
+    mirror, before = desired_images(_images()), _builds(dc, on.journal)
     sides = {
         h: [
             (desired_nodes(dc, name, h), nodes.get(h, {"nodes": {}})),

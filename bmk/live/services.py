@@ -13,7 +13,7 @@ from typing import Any
 from bmk.agent.errors import AgentError
 from bmk.agent.stream import HEAD, About
 from bmk.ansible.manifest import PLAYBOOK, desired_digest, with_digests
-from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at
+from bmk.artifacts.mirror import load_mirror, open_mirror, recorded_at, release_vars
 from bmk.bmc import Access, Logins, Machine, Timeouts, conversation, open_bmc
 from bmk.bmc.protocol import Bmc, Power
 from bmk.boot.grants import GrantedImage
@@ -25,7 +25,7 @@ from bmk.certificates.standing import CertificateStanding, HostCertificates
 from bmk.cluster.kubeconfig import credentials, kubeconfig
 from bmk.datacenter.credentials import vip_keys
 from bmk.datacenter.inventory import ansible_inventory, endpoint
-from bmk.datacenter.resolve import DataCenter, Host
+from bmk.datacenter.resolve import DataCenter, Host, kubernetes_versions, with_versions
 from bmk.datacenter.source import lock_path
 from bmk.drift.collector import Keys
 from bmk.drift.repair import repair_variables
@@ -41,6 +41,7 @@ from bmk.live.drift_service import Asked, sign_baselines
 from bmk.live.known_hosts import write_known_hosts
 from bmk.paths import private_dir
 from bmk.plan.actual import SshState
+from bmk.plan.guards import RECORD, VERSION
 from bmk.secrets import SecretStore
 from bmk.ssh import Target, WrongKey, deployer_key
 from bmk.ssh import run as ssh_run
@@ -218,11 +219,15 @@ class LiveServices:
         def tell(text: str) -> None:
             self.journal.append(Event("bmk", "backup.said", text, cluster, "backup", level="debug"))
 
-        return back_up(open_site(self, cluster, tell)).name
+        has = str((self.journal.records(RECORD).get(cluster) or {}).get(VERSION, ""))
+        dc = with_versions(self.dc, {cluster: has}) if has else self.dc  # which the file has no more, or not yet
+        services = LiveServices(dc, self.journal, self.timing, self.run_dir)
+        return back_up(open_site(services, cluster, tell)).name
 
     def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))
-        images = self._artifacts().get("bmk_images", {})
+        version, known = self.dc.cluster(name).kubernetes.version, self._artifacts()
+        images = known["releases"].get(version, known)["bmk_images"]
         access = ClusterAccess(
             self.kubeconfig(name),
             images,
@@ -236,7 +241,9 @@ class LiveServices:
         files, images = open_mirror().as_vars(self.dc.spec.deployer)
         certificate = registry_certificate(self.dc, self.state)
         keys = vip_keys(self.dc, self.state)
-        return {"bmk_artifacts": files, "bmk_images": images, "certificate": certificate, "vip_keys": keys}
+        releases = release_vars(kubernetes_versions(self.dc), self.dc.spec.deployer)
+        own = {"bmk_artifacts": files, "bmk_images": images}
+        return {**own, "releases": releases, "certificate": certificate, "vip_keys": keys}
 
 
 def _raw_digest(image: Path) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bmk.artifacts.lock import load_lock
-from bmk.artifacts.mirror import open_mirror
+from bmk.artifacts.mirror import release_of
 from bmk.datacenter.resolve import DataCenter, Host
 from bmk.datacenter.source import lock_path
 from bmk.drift.history import outstanding
@@ -96,19 +96,16 @@ def _cluster(journal: Journal, plan: UpgradePlan, seen: Observation) -> ClusterA
 
 def installable(dc: DataCenter) -> tuple[str, ...]:
     """Versions of Kubernetes that the data center's lock has."""
-    lock = load_lock(lock_path(dc.source, dc.spec.artifacts))
-    product = lock.products.get("kubernetes")
-    return (product.version.removeprefix("v"),) if product is not None else ()
+    return load_lock(lock_path(dc.source, dc.spec.artifacts)).kubernetes
 
 
 def require_version(target: str) -> None:
     """Raises PreflightRefused when the mirror has not this version of Kubernetes."""
-    found = open_mirror().files.get("kubelet")
+    mirror = release_of(target)
+    found = mirror.files.get("kubelet")
     if found is None or found.version != f"v{target}":
         has = found.version if found is not None else "none"
+        hint = f"bmk artifacts build --kubernetes {target}"
         raise PreflightRefused(
-            f"the mirror has no Kubernetes {target}",
-            where=str(open_mirror().root),
-            why=f"its kubelet: {has}",
-            hint="bmk artifacts build",
+            f"the mirror has no Kubernetes {target}", where=str(mirror.root), why=f"its kubelet: {has}", hint=hint
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from bmk.artifacts.build import ensure_mirror
 from bmk.datacenter.hosts import host_timing, select_hosts
 from bmk.datacenter.load import load_datacenter
-from bmk.datacenter.resolve import DataCenter, Host, with_versions
+from bmk.datacenter.resolve import DataCenter, Host, kubernetes_versions, with_versions
 from bmk.datacenter.source import lock_path
 from bmk.datacenter.state import claim, open_journal
 from bmk.engine.action import Action
@@ -98,7 +98,7 @@ def open_and_start(ref: str, say: Print) -> Workspace:
         return _workspace(dc)
     preflight(dc)  # at once, not after minutes of building
     deployer_key(dc.state)
-    ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say)
+    ensure_mirror(lock_path(dc.source, dc.spec.artifacts), say, kubernetes_versions(dc))
     if is_lab(dc):
         bring_up(dc, ref, say)
         ensure_inside(dc)

@@ -160,6 +160,8 @@ RULES: tuple[Rule, ...] = (
     *ALWAYS,
     *(_nodes, _crashing, _bare_pods, _budgets, _deprecated, _drift, _certificates, _backup, _blind),
 )
+# Kinds that a person may take on.
+ACCEPTABLE = ("crashing", "bare-pods", "budgets", "deprecated-apis", "drift", "certificates", "backup", "blind")
 _SHOWN = 5
 
 

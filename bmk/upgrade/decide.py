@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bmk.upgrade.blockers import ALWAYS, OPERATOR, Question, blockers
+from bmk.upgrade.blockers import ACCEPTABLE, ALWAYS, OPERATOR, Question, blockers
 from bmk.upgrade.model import Blocker, HostUpgrade, Stage, UpgradeEvidence, UpgradeMember
 from bmk.upgrade.versions import NoWay, Version, path, version
 
@@ -52,12 +52,15 @@ class UpgradePlan:
 
 
 def with_reasons(found: UpgradePlan, reasons: Mapping[str, str]) -> UpgradePlan:
-    """With blockers that are accepted for the `reasons`, by kind. Raises KeyError for a kind that does not block."""
-    kinds = {b.kind for b in found.blockers if b.acceptable}
-    if strange := sorted(reasons.keys() - kinds):
+    """With blockers that are accepted for the `reasons`, by kind.
+
+    What does not block, or not any more, may be accepted all the same: the same command goes on. Raises KeyError for a
+    kind that cannot be accepted.
+    """
+    if strange := sorted(reasons.keys() - set(ACCEPTABLE)):
         raise KeyError(strange[0])
-    blockers = tuple(replace(b, accepted=reasons.get(b.kind, b.accepted)) for b in found.blockers)
-    return replace(found, blockers=blockers)
+    blockers = (replace(b, accepted=reasons.get(b.kind, b.accepted)) if b.acceptable else b for b in found.blockers)
+    return replace(found, blockers=tuple(blockers))
 
 
 _SHOWN = ("kind", "text", "owner", "next", "items", "acceptable", "accepted")

@@ -15,6 +15,7 @@ from bmk.artifacts.bundle import opened, write_bundle
 from bmk.artifacts.content import sha256_bytes
 from bmk.artifacts.lock import load_lock
 from bmk.artifacts.mirror import Mirror, load_mirror, open_mirror
+from bmk.artifacts.relock import relock
 from bmk.artifacts.sources import Directory, UpstreamReleases
 from bmk.errors import DigestMismatch, PreflightRefused
 
@@ -233,3 +234,71 @@ def test_unused_files_and_blobs_are_removed_after_a_day(filled: Mirror) -> None:
     assert set(filled.prune(before=time.time() - 86_400)) == {old, filled.registry.blob(stale)}
     assert young.exists()
     assert [problem for _, problem in filled.verify()] == [None, None]
+
+
+OLDER = b"#!/bin/sh\necho older\n" * 1000
+RELEASES = """\
+releases:
+  1.2.0:
+    products:
+      tools: {{version: v1.2.0, sha256: {{tool: {sha256}}}}}
+    images:
+      tool: {{tag: v1.2.0}}
+"""
+
+
+@pytest.fixture
+def older(filled: Mirror, lock_file: Path, tmp_path: Path, said: Lines) -> Mirror:
+    """A mirror beside whose version an older one was built."""
+    lock_file.write_text(lock_file.read_text() + RELEASES.format(sha256=sha256_bytes(OLDER)))
+    place = tmp_path / "older"
+    place.mkdir()
+    (place / "tool").write_bytes(OLDER)
+    return bring_up(load_lock(lock_file).at("1.2.0"), [Directory("older", place, None)], said, release="1.2.0")
+
+
+def test_versions_are_side_by_side(filled: Mirror, older: Mirror) -> None:
+    """Files by version, images by tag, each whole; the lock's own record is what it was."""
+    assert older.file("tool").local.read_bytes() == OLDER
+    assert filled.file("tool").check().local.read_bytes() == TOOL
+    assert open_mirror().files == filled.files
+    assert (older.image("tool").tag, filled.image("tool").tag) == ("v1.2.0", "v1.2.3")
+    for mirror in (filled, older):
+        image = mirror.image("tool")
+        assert mirror.registry.complete("tool", image.tag, image.digest)
+        assert [problem for _, problem in mirror.verify()] == [None, None]
+
+
+def test_a_version_beside_is_built_once_and_kept(older: Mirror, lock_file: Path, said: Lines) -> None:
+    """A second run asks no source, and what no record names is removed around it."""
+    said.clear()
+    assert bring_up(load_lock(lock_file).at("1.2.0"), [], said, release="1.2.0").files == older.files
+    assert bring_up(load_lock(lock_file), [], said).prune(before=float("inf")) == []
+    assert said == []
+    assert older.file("tool").check()
+
+
+def test_a_version_beside_goes_when_its_record_does(filled: Mirror, older: Mirror) -> None:
+    """Its files and blobs, and none of the others."""
+    older.record.unlink()
+    assert older.file("tool").local in open_mirror().prune(before=float("inf"))
+    assert [problem for _, problem in open_mirror().verify()] == [None, None]
+
+
+def test_damage_to_a_version_beside_is_its_own(filled: Mirror, older: Mirror) -> None:
+    """It is found by verifying that one, and noted in its record."""
+    flip(older.file("tool").local)
+    (wrong,) = [artifact for artifact, problem in older.verify() if problem is not None]
+    older.distrust(wrong)
+    assert not open_mirror(release="1.2.0").seen["tool"]
+    assert open_mirror().seen["tool"]
+
+
+def test_digests_of_a_version_beside_are_written_in_its_place(older: Mirror, lock_file: Path) -> None:
+    """And those of the lock's own stay."""
+    block = "\n        version: v1.2.0\n        sha256:\n          tool: null"
+    text = lock_file.read_text().replace(f"{{version: v1.2.0, sha256: {{tool: {sha256_bytes(OLDER)}}}}}", block)
+    lock_file.write_text(text.replace("{tag: v1.2.0}", "\n        tag: v1.2.0"))
+    assert relock(lock_file, older) == ["tool"]
+    assert load_lock(lock_file).releases["1.2.0"].products["tools"].sha256 == {"tool": sha256_bytes(OLDER)}
+    assert load_lock(lock_file).products["tools"].files["tool"].sha256 == sha256_bytes(TOOL)

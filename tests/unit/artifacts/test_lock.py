@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bmk.artifacts import gomodules
-from bmk.artifacts.lock import DEFAULT_LOCK, load_lock
+from bmk.artifacts.lock import DEFAULT_LOCK, Lock, load_lock
 from bmk.artifacts.mirror import FileArtifact, ImageArtifact, Mirror
 from bmk.artifacts.other_lock import other_lock
 from bmk.artifacts.registry import Registry
@@ -22,10 +22,42 @@ def test_every_static_program_of_the_shipped_lock_is_pinned_by_digest() -> None:
     assert unpinned == {file for p in lock.products.values() if p.cgo for file in p.outputs()}
 
 
+def every() -> list[Lock]:
+    """The shipped lock, and with each further version of Kubernetes that it has."""
+    lock = load_lock()
+    return [lock.at(version) for version in lock.kubernetes]
+
+
 def test_versions_of_lock_and_modules_agree() -> None:
     """A version is written in the lock and in go.mod; they cannot drift apart unnoticed."""
-    for name, product in load_lock().products.items():
-        assert gomodules.module_version(name, product.module) == product.version, name
+    seen = set()
+    for lock in every():
+        for name, product in lock.products.items():
+            directory = gomodules.module_of(name, product)
+            seen.add(directory)
+            assert gomodules.module_version(directory, product.module) == product.version, name
+    assert seen == {path for path in gomodules.MODULES.iterdir() if path.is_dir()}, "no module is left over"
+
+
+def test_the_lock_has_two_minor_versions_of_kubernetes() -> None:
+    """So that a cluster can be upgraded: its own, and the one before, with the version in the names of its releases."""
+    own, before = (tuple(map(int, version.split("."))) for version in load_lock().kubernetes)
+    assert (own[0], own[1] - 1) == before[:2]
+    for version in load_lock().kubernetes:
+        assert load_lock().at(version).products["kubernetes"].version == f"v{version}"
+
+
+def test_a_release_has_what_it_says_otherwise_and_the_rest_of_the_lock() -> None:
+    """Digests of the other version never stand for it, and upstream's builds of it are vouched for by nobody."""
+    lock = load_lock()
+    before = lock.at(lock.kubernetes[1])
+    assert before.products["containerd"] == lock.products["containerd"]
+    mine, theirs = lock.products["kubernetes"].files, before.products["kubernetes"].files
+    assert mine.keys() == theirs.keys()
+    assert not {pin.sha256 for pin in mine.values()} & {pin.sha256 for pin in theirs.values()}
+    assert before.images["kube-apiserver"].entrypoint == lock.images["kube-apiserver"].entrypoint
+    with pytest.raises(ConfigError, match=r"no Kubernetes 1\.30\.0"):
+        lock.at("1.30.0")
 
 
 def test_every_image_is_made_of_files_that_the_lock_names() -> None:
@@ -38,10 +70,11 @@ def test_every_image_is_made_of_files_that_the_lock_names() -> None:
 
 def test_images_carry_the_tags_of_the_programs_in_them() -> None:
     """kubeadm asks for images by version; etcd's tag has a revision behind the version."""
-    lock = load_lock()
-    for name, image in lock.images.items():
-        for file in image.files.values():
-            assert image.tag.split("-")[0].removeprefix("v") == lock.product_of(file)[1].version.removeprefix("v"), name
+    for lock in every():
+        for name, image in lock.images.items():
+            for file in image.files.values():
+                version = lock.product_of(file)[1].version
+                assert image.tag.split("-")[0].removeprefix("v") == version.removeprefix("v"), name
 
 
 def test_all_problems_of_a_lock_are_named_with_their_place(tmp_path: Path) -> None:

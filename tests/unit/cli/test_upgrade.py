@@ -63,7 +63,7 @@ def test_it_is_done_once(cli: Any, old: Any) -> None:
     assert said.code == Exit.OK, said.err
     assert f"cluster lab-ha runs {NEW}" in said.err
     assert {m.kubelet for m in old.machines.values()} == {NEW}
-    again = cli("upgrade", "lab-ha", "--yes")
+    again = cli("upgrade", "lab-ha", "--yes", *BACKUP)
     assert (again.code, [m.upgrades for m in old.machines.values()]) == (Exit.OK, [1] * 5)
     assert cli("upgrade", "lab-ha", "--plan").code == Exit.OK
     (accepted,) = old.service.since(kind="upgrade.accepted")
@@ -95,7 +95,7 @@ def test_an_abort_of_what_never_began_takes_it_back(cli: Any, old: Any) -> None:
     [
         (("--accept", "backup"), Exit.USAGE),
         (("--accept", "backup=short"), Exit.USAGE),
-        (("--accept", "drift=nothing drifts here"), Exit.CONFIG),
+        (("--accept", "etcd=it will be fine"), Exit.CONFIG),
         (("--abort", "--resume"), Exit.USAGE),
         (("--abort",), Exit.REFUSED),
         (("--to", "latest"), Exit.CONFIG),

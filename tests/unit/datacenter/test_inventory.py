@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bmk.ansible.manifest import host_variables
 from bmk.datacenter.hosts import select_hosts
 from bmk.datacenter.inventory import ansible_inventory, endpoint
 from bmk.datacenter.load import load_datacenter
@@ -94,3 +95,16 @@ def test_unknown_names_are_told_with_the_nearest(room):
     with pytest.raises(ConfigError) as caught:
         select_hosts(dc, [], ["workr"])
     assert caught.value.hint == "did you mean 'worker'?"
+
+
+def test_a_cluster_with_another_kubernetes_has_files_and_images_of_its_own() -> None:
+    """Those of its release; hosts of other clusters, and spares, have those of the lock's own version."""
+    dc = load_datacenter("lab-ha")
+    version = dc.cluster("lab-ha").kubernetes.version
+    mine = {"bmk_artifacts": {"kubelet": {"version": "v1.36.3"}}, "bmk_images": {"pause": "x"}}
+    own = {"bmk_artifacts": {"kubelet": {"version": "v1.37.2"}}, "bmk_images": {}}
+    found = ansible_inventory(dc, {**own, "releases": {version: mine}}, {})
+    assert host_variables(found, "cp-1")["bmk_artifacts"] == mine["bmk_artifacts"]
+    assert found["all"]["vars"]["bmk_artifacts"] == own["bmk_artifacts"]
+    other = ansible_inventory(dc, {**own, "releases": {"1.30.0": mine}}, {})
+    assert host_variables(other, "cp-1")["bmk_artifacts"] == own["bmk_artifacts"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bmk.upgrade.blockers import OLDEST_BACKUP, RULES
+from bmk.upgrade.blockers import ACCEPTABLE, OLDEST_BACKUP, RULES
 from bmk.upgrade.decide import UpgradePlan, decide, needs, with_reasons
 from bmk.upgrade.model import (
     Accepted,
@@ -156,12 +156,13 @@ def test_what_was_accepted_holds_for_what_there_was(kind: str) -> None:
 
 
 def test_only_what_blocks_and_may_be_accepted_can_be() -> None:
-    """A reason for something else is refused, and so is one for etcd without quorum."""
+    """etcd without quorum cannot be; what does not block may, so that a command can be repeated as it was typed."""
     found = decide("par", replace(WELL, drift=("w-0: x",), etcd={"cp-0": False}))
-    assert [b.kind for b in with_reasons(found, {"drift": "known"}).blocked] == ["etcd"]
-    for kind in ("etcd", "budgets"):
+    assert [b.kind for b in with_reasons(found, {"drift": "known", "backup": "none"}).blocked] == ["etcd"]
+    for kind in ("etcd", "nonsense"):
         with pytest.raises(KeyError):
             with_reasons(found, {kind: "a reason"})
+    assert {kind for kind in CASES if kind not in ACCEPTABLE} == {"etcd", "skew", "nodes"}
 
 
 states = st.builds(
