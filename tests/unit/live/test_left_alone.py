@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bmk.cli.verify import _unasked
+from bmk.datacenter.load import load_datacenter
 from bmk.drift import history
 from bmk.journal import Journal
 from bmk.journal.left_alone import left_alone
@@ -16,12 +17,14 @@ from bmk.journal.records import MaintenanceRecord, ReinstallOrder, ResetOrder, R
 from bmk.live.drift_service import DriftRequest, find_drift
 from bmk.live.key_rotation import Rotation, installed_hosts
 from bmk.report import verify
+from tests.simulation import ROOT
 
 
-def test_nobody_asks_them_and_nothing_is_remembered(ha: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_asks_them_and_nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drift names them with the way back, in the order of the file; how they stood before is how they stand."""
     monkeypatch.setenv("BMK_STATE_DIR", str(tmp_path))
-    ha.state.mkdir(parents=True)
+    ha = load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
+    assert ha.state.is_relative_to(tmp_path)
     journal = Journal.open(ha.state)
     for name in ("worker-1", "cp-1"):
         MaintenanceRecord(at=time.time(), by="me@here", reason="fans").save(journal, name)
