@@ -35,16 +35,25 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Group:
-    """A group phase of this run: hosts that will wait for it, hosts that do, and its result: errors of single hosts."""
+    """A group phase of this run: hosts that will wait for it, hosts that do, and its result: errors of single hosts.
+
+    `skipped`: it was not run, because of what failed before it.
+    """
 
     phase: GroupPhase
     ctx: GroupContext
     coming: set[str]
     came: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    skipped: bool = False
     end: asyncio.Future[Mapping[str, BmkError]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    @property
+    def failed(self) -> bool:
+        """Whether what it is for was not done, once it has ended."""
+        return self.skipped or self.end.exception() is not None
 
     @property
     def starts(self) -> bool:
@@ -224,7 +233,8 @@ class _Execution:
         while not group.starts:
             await group.changed.wait()
             group.changed.clear()
-        if not group.came and (expected or (needed and all(one.end.exception() for one in needed))):
+        if not group.came and (expected or (needed and all(one.failed for one in needed))):
+            group.skipped = True
             group.end.set_result({})
             return
         try:

@@ -309,6 +309,24 @@ def test_what_it_needs_failed_for_all_so_it_does_not_run(world: World) -> None:
     assert world.done("whole") == {"one": 1}
 
 
+def test_what_needs_a_phase_that_did_not_run_does_not_run_either(world: World) -> None:
+    """However long the chain is: only what failed itself is told."""
+
+    class Last(Whole):
+        name = "last"
+        needs = (Whole.name,)
+
+    for name in NAMES:
+        world.journal.record(name, "before", 1)
+    world.fails = {("clustered", "one"), ("clustered", "two")}
+    phases = [Before(world), Clustered(world), Whole(world), Last(world)]
+    assert world.run(phases) == {"one": "clustered", "two": "clustered"}
+    assert (world.done("whole"), world.done("last")) == ({}, {})
+    world.fails.clear()
+    assert world.run(phases) == {}
+    assert (world.done("whole"), world.done("last")) == ({"one": 1}, {"one": 1})
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kills=st.lists(st.integers(0, 70), min_size=1, max_size=3))
 def test_killed_anywhere_the_same_command_finishes(make_world: Callable[[], World], kills: list[int]) -> None:
