@@ -22,6 +22,7 @@ from bmk.actions.provision import PROVISION
 from bmk.actions.reinstall import order_reinstall
 from bmk.actions.remove import REMOVE, order_removal, removal_of
 from bmk.actions.reset import RESET, order_reset, reset_of
+from bmk.actions.rotate_encryption_key import ROTATE, order_rotation, rotation_orders
 from bmk.actions.upgrade import UPGRADE, begin_upgrade, finish_upgrade
 from bmk.agent import AgentError
 from bmk.agent.hardware import one_line
@@ -39,6 +40,7 @@ from bmk.certificates.standing import CertificateStanding, FileSeen, HostCertifi
 from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import DataCenter, Host, with_versions
 from bmk.drift.baseline import Baseline, store
+from bmk.encryption.keys import KeyText, PlaneKeys, Sweep
 from bmk.engine.action import Action
 from bmk.engine.executor import Outcome
 from bmk.engine.run import RunLimits
@@ -46,10 +48,17 @@ from bmk.engine.services import Check, Converge
 from bmk.engine.session import Options, RunSetup, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PhaseFailed, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
-from bmk.journal.records import MaintenanceRecord, ReinstallOrder, RenewalOrder, ResetOrder, RetiredRecord
+from bmk.journal.records import (
+    MaintenanceRecord,
+    ReinstallOrder,
+    RenewalOrder,
+    ResetOrder,
+    RetiredRecord,
+)
 from bmk.journal.sinks import Sink
 from bmk.live.observe import observe
 from bmk.live.observe_certificates import certificates_look
+from bmk.live.observe_encryption import keys_look
 from bmk.live.upgrade_service import see, upgrade_look
 from bmk.plan import Plan, build_plan
 from bmk.plan.actual import Observation
@@ -57,6 +66,7 @@ from bmk.upgrade.decide import UpgradePlan, decide
 from bmk.upgrade.model import NodeVersions, Stage, Workloads
 from bmk.upgrade.versions import version
 from tests.pki import Pki
+from tests.vault import Stored, Vault, known, of_text, text
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = GrantedImage("node-image", "f" * 64, "e" * 64)
@@ -131,6 +141,7 @@ class Machine:
     cordoned: bool = False
     upgrades: int = 0  # by kubeadm
     drains: int = 0
+    vault: Vault = field(default_factory=Vault)
 
     @property
     def votes(self) -> bool:
@@ -403,6 +414,8 @@ class Simulation:
         self.workloads = Workloads()
         self.backups: list[str] = []
         self.away_at_once = 0  # most workers that took no pods at a time
+        self.secrets: dict[str, Stored] = {}  # by name, with the key that each is under
+        self.clients = 0  # secrets that clients write, in turn, through one API server after the other
         self.slow_looks = 0  # steps that the machines make while one of them is looked at
 
     # Services
@@ -486,6 +499,80 @@ class Simulation:
         self.kubeconfig = max(found, key=lambda one: one.ends)
         self.life.spend()
 
+    def keys_at_rest(self, host: Host) -> PlaneKeys:
+        """Time passes by being looked at."""
+        m = self.machines[host.name]
+        if not m.serves:
+            raise Unreachable("ssh does not answer", where=host.name)
+        before = m.pki.began["kube-apiserver"]
+        with self.moving:
+            m.pki.look(host.name, m.faults)
+            if m.pki.began["kube-apiserver"] != before:
+                m.vault.begins_anew()
+        return m.vault.seen(host.name, m.pki.began["kube-apiserver"], up=m.pki.up("kube-apiserver"))
+
+    def key_text(self, hosts: Sequence[Host], names: Sequence[str], fresh: str) -> KeyText:
+        return text([self.machines[host.name].vault for host in hosts], names, fresh)
+
+    def put_keys(self, host: Host, found: KeyText, before: str) -> None:
+        self.life.spend()
+        m = self.machines[host.name]
+        with self.moving:
+            assert before == m.vault.seen(host.name, 0, up=True).sha256, "put over what was not seen"
+            m.vault.file, m.vault.noted = of_text(found.text.reveal()), None
+            assert known(self.service, str(host.cluster), found), "drift does not know it"
+        self.life.spend()
+        m.vault.noted = m.pki.clock
+        self.life.spend()
+
+    def restart_api_server(self, host: Host) -> None:
+        self.life.spend()
+        m = self.machines[host.name]
+        away = [o.host.name for o in self.machines.values() if o is not m and o.pki.down]
+        assert not away, f"{host.name} begins while {away} are away"
+        m.vault.noted = m.pki.clock
+        self.life.spend()
+        m.pki.restart("kube-apiserver")
+        self.life.spend()
+
+    def sweep_secrets(self, host: Host, key: str, after: str) -> Sweep:
+        """Three at a time."""
+        self.life.spend()
+        m, seen, rewritten, failed = self.machines[host.name], dict[str, int](), 0, list[tuple[str, str]]()
+        names = sorted(name for name in self.secrets if name > after)
+        for name in names[:3]:
+            with self.moving:
+                under, _ = self.secrets[name]
+                seen[under] = seen.get(under, 0) + 1
+                if key and under != key and "webhook-denies" in self.faults:
+                    failed.append((name, "403 denied"))
+                elif key and under != key:
+                    self.secrets[name] = m.vault.read[0]
+                    rewritten += 1
+            if key and under != key:
+                self.life.spend()
+        return Sweep(seen, rewritten, failed, names[2] if len(names) > 3 else "", 1)
+
+    def forget_history(self, host: Host, revision: int) -> None:
+        self.life.spend()
+
+    def accept_keys(self, host: Host, sha256: str) -> None:
+        self.life.spend()
+        self.machines[host.name].vault.accepted = sha256
+
+    def _clients(self) -> None:
+        """One writes through one API server, and all read everything; some API servers begin anew by themselves."""
+        up = [m for m in self.machines.values() if m.vault.read and m.serves and m.pki.up("kube-apiserver")]
+        for m in up:
+            if "api-ends" in m.faults and secrets.randbelow(4) == 0:
+                m.vault.begins_anew()
+        if self.clients and up:
+            turn = secrets.randbelow(self.clients)
+            self.secrets[f"s{turn:03}"] = up[turn % len(up)].vault.read[0]
+        for m in up:
+            lost = [name for name, key in self.secrets.items() if key not in m.vault.read]
+            assert not lost, f"{m.host.name} cannot read {lost}"
+
     def sign_baselines(self, hosts: Sequence[str]) -> Mapping[str, None]:
         """What a real seal leaves in the journal."""
         self.life.spend()
@@ -532,7 +619,9 @@ class Simulation:
             assert not (m.node and not m.half), "joined beside the node that it was before"
             assert m.half or m.host.name not in self.etcd, "joined beside the member of etcd that it was before"
             m.node, m.member, m.half, m.drained = True, True, False, False
-            self.etcd |= {m.host.name} if m.host.role == "control_plane" else set()
+            if m.host.role == "control_plane":
+                m.vault.begin([o.vault for o in self.machines.values() if o.host.name in self.etcd and o is not m])
+                self.etcd |= {m.host.name}
             self.check_quorum()
         return Result()
 
@@ -620,6 +709,8 @@ class Simulation:
 
     # the machines' own life
     def tick(self) -> None:
+        with self.moving:
+            self._clients()
         for m in self.machines.values():
             with self.moving:
                 if m.power == "on":
@@ -846,6 +937,18 @@ class Simulation:
         if all(o.error is None for o in outcomes):
             finish_upgrade(self.service, self.upgrade_plan(until))
         return outcomes
+
+    def rotate(self, *, accepted: str = "", kill_after: int | None = None, **more: Any) -> list[Outcome]:
+        """One run of `bmk certs rotate-encryption-key` of all clusters."""
+        order_rotation(self.service, rotation_orders(self.service, list(self.dc.spec.clusters), accepted))
+        plan, seen = self.rotation_plan()
+        wish = {"limits": FAST, "poll": 0.005, **more}
+        return asyncio.run(self._perform(ROTATE, plan, seen, kill_after, Options(**wish)))
+
+    def rotation_plan(self) -> tuple[Plan, Observation]:
+        look = keys_look(self.dc, self.service, self, rotation_orders(self.service, list(self.dc.spec.clusters)))
+        seen = look(observe(self.dc, self.service, self, self.dc.hosts, threads=4))
+        return build_plan(self.dc, ROTATE, list(self.dc.hosts), seen), seen
 
     async def _provision(self, hosts: Sequence[str] | None, kill_after: int | None, options: Options) -> list[Outcome]:
         plan, seen = self.stale or self.look(hosts)

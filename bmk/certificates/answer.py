@@ -81,7 +81,7 @@ def understood(model: type[M], said: Any) -> M:
         return model.model_validate(said)
     except (ValueError, RecursionError) as error:
         why = str(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else type(error).__name__
-        raise BmkError("the host's answer about its certificates cannot be understood", why=why[:200]) from None
+        raise BmkError("the host's answer cannot be understood", why=why[:200]) from None
 
 
 def read_answer(model: type[M], stdout: str) -> M:

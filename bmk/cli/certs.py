@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bmk.cli.options import complete_hosts, dc_argument, limit_option, output_option, yes_option
+from bmk.cli.options import complete_clusters, complete_hosts, dc_argument, limit_option, output_option, yes_option
 from bmk.cli.output import dump, say
 
 if TYPE_CHECKING:
@@ -149,6 +149,40 @@ def renew(dc: str, names: tuple[str, ...], nightly: bool, **wish: Any) -> int:
     try:
         with RunLock(workspace.journal, workspace.run_id) as lock:
             return _renew(workspace, hosts, _Request(again, everything, wish["yes"] or nightly), lock)
+    except KeyboardInterrupt:
+        leave()
+
+
+@command.command(
+    name="rotate-encryption-key",
+    short_help="Give clusters another key of secrets at rest.",
+    epilog="Example: bmk certs rotate-encryption-key par apps --plan",
+)
+@dc_argument
+@click.argument("clusters", metavar="[CLUSTER]...", nargs=-1, shell_complete=complete_clusters)
+@click.option("--plan", "only_plan", is_flag=True, help="Only show what would be done. Exit code 2: something.")
+@click.option("--accept", metavar="REASON", default="", help="Without a proven backup of the last day; on record.")
+@yes_option
+def rotate_encryption_key(dc: str, clusters: tuple[str, ...], only_plan: bool, accept: str, yes: bool) -> int:
+    """Encrypt the secrets of each CLUSTER (all of DC) in etcd with a new key, and drop the old one.
+
+    The new key is added to all control planes, then made the first, then all secrets are written anew, and when none is
+    under the old key it is dropped: API servers begin anew three times, one at a time. Every secret can be read at any
+    moment. Can be killed at any time: the same command does what is left.
+    """
+    from bmk.cli.key_rotation import RotationWish, plan_rotation, rotate
+    from bmk.cli.running import leave
+    from bmk.engine.lock import RunLock
+    from bmk.live.workspace import open_workspace
+
+    workspace = open_workspace(dc)
+    again = " ".join(["bmk certs rotate-encryption-key", dc, *clusters])
+    wish = RotationWish(again, clusters or tuple(workspace.dc.spec.clusters), yes, accept)
+    if only_plan:
+        return plan_rotation(workspace, wish)
+    try:
+        with RunLock(workspace.journal, workspace.run_id) as lock:
+            return rotate(workspace, wish, lock)
     except KeyboardInterrupt:
         leave()
 

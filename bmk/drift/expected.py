@@ -1,4 +1,4 @@
-"""Intended exceptions of dc.yml (`expected`), each until its end date. Pure."""
+"""Intended exceptions of dc.yml (`expected`), each until its end date; and what is under way. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 
 from bmk.datacenter.model import Expected
 from bmk.drift.model import Finding
+from bmk.hardening.apiserver import ENCRYPTION
+from bmk.journal.records import KeyRotationOrder
 
 
 def mark_expected(finding: Finding, entries: tuple[Expected, ...], names: Set[str], today: date) -> Finding:
@@ -24,6 +26,19 @@ def mark_expected(finding: Finding, entries: tuple[Expected, ...], names: Set[st
             return replace(finding, expected=f"{entry.reason} (until {entry.until})")
         notes.append(f"expected until {entry.until}, which is over: {entry.reason}")
     return replace(finding, note="; ".join(filter(None, [finding.note, *notes]))) if notes else finding
+
+
+def rotating(finding: Finding, order: KeyRotationOrder | None) -> Finding:
+    """The finding; expected when it is a file with encryption keys that the rotation under way has put there.
+
+    Any other content of it stays what it is: of keys that nobody put there, or of a rotation that is over.
+    """
+    difference = finding.difference
+    if order is None or (difference.item, difference.field) != (f"files:{ENCRYPTION}", "sha256"):
+        return finding
+    if difference.have not in order.texts:
+        return finding
+    return replace(finding, expected=f"the rotation of the encryption key to {order.key} is under way")
 
 
 def _matches(entry: Expected, finding: Finding, names: Set[str]) -> bool:

@@ -14,13 +14,14 @@ from bmk.drift.classify import classify
 from bmk.drift.collector import CollectLimits, CollectRequest, Keys, collect
 from bmk.drift.compare import compare, missing_kinds
 from bmk.drift.desired import desired_of, wanted_for_baseline, wanted_of
-from bmk.drift.expected import mark_expected
+from bmk.drift.expected import mark_expected, rotating
 from bmk.drift.facts import FACTS, MANIFEST, TEXTS, Wanted, script
 from bmk.drift.history import outstanding
 from bmk.drift.model import Answer, Desired, DriftStatus, Facts, Finding, Trouble
 from bmk.drift.outside.nodes import live_settings
 from bmk.errors import BmkError, Unreachable
 from bmk.journal import Journal
+from bmk.journal.records import KeyRotationOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,11 @@ def _cluster(on: Scan, name: str, outside: Outside) -> DriftStatus:
 
 
 def _findings(on: Scan, where: str, desired: Desired, facts: Facts) -> Iterable[Finding]:
-    names = selectors(on.dc.hosts[where]) if where in on.dc.hosts else {where}
-    for difference in compare(desired, facts):
-        finding = classify(on.dc.name, where, difference, desired, {})
+    host = on.dc.hosts.get(where)
+    names, found = selectors(host) if host else {where}, compare(desired, facts)
+    order = KeyRotationOrder.load(on.journal, host.cluster) if found and host and host.cluster else None
+    for difference in found:
+        finding = rotating(classify(on.dc.name, where, difference, desired, {}), order)
         yield mark_expected(finding, on.dc.spec.expected, names, on.today)
 
 

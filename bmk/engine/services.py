@@ -12,6 +12,7 @@ from bmk.certificates.renewal import RenewStep
 from bmk.certificates.standing import CertificateStanding, HostCertificates
 from bmk.cluster.csr import Decision
 from bmk.datacenter.resolve import Host
+from bmk.encryption.keys import KeyText, PlaneKeys, Sweep
 from bmk.errors import BmkError
 from bmk.journal import Event
 from bmk.plan.actual import Drifted, NodeState, Policies, SshState
@@ -165,5 +166,32 @@ class Services(Protocol):
 
     def back_up(self, cluster: str) -> str:
         """Take a backup of a cluster and prove it; its name. Raises what `bmk backup` would end with."""
+
+    def keys_at_rest(self, host: Host) -> PlaneKeys:
+        """Which keys of secrets at rest a control plane has. Raises Unreachable when it does not say."""
+
+    def key_text(self, hosts: Sequence[Host], names: Sequence[str], fresh: str) -> KeyText:
+        """A file with these keys, as these control planes have them; `fresh` is made when none of them has it.
+
+        Raises PhaseFailed when one is not there, or is another key elsewhere.
+        """
+
+    def put_keys(self, host: Host, text: KeyText, before: str) -> None:
+        """Replace the file with keys, whose sha256 was `before`. Raises PhaseFailed when it is another by now."""
+
+    def restart_api_server(self, host: Host) -> None:
+        """Have the API server of a control plane begin anew; does not wait for it."""
+
+    def sweep_secrets(self, host: Host, key: str, after: str) -> Sweep:
+        """A part of a walk over all secrets in etcd, asked of a control plane, from `after` on ("": the beginning).
+
+        What is not under `key` is written anew, unless that is "".
+        """
+
+    def forget_history(self, host: Host, revision: int) -> None:
+        """Have etcd forget what was before a revision."""
+
+    def accept_keys(self, host: Host, sha256: str) -> None:
+        """Have drift compare the file with keys with this one from now on."""
 
     def cluster(self, name: str) -> ClusterServices: ...

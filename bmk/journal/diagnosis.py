@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,9 @@ from bmk.journal.causes import SINCE, drift_cause, likely_cause
 from bmk.journal.events import Event
 from bmk.journal.host_status import HostStatus, Projection, State
 from bmk.journal.progress import HostState, line, step
+from bmk.journal.rotation_causes import BEGUN as ROTATION_BEGUN
+from bmk.journal.rotation_causes import KINDS as ROTATION_KINDS
+from bmk.journal.rotation_causes import rotation_cause
 from bmk.journal.store import Journal
 from bmk.journal.timeline import newest_run
 
@@ -50,16 +53,31 @@ def diagnose(journal: Journal | None, host: str, seen: Projection, *, everything
 
 
 def diagnose_cluster(journal: Journal | None, cluster: str, dc: str) -> Diagnosis:
-    """The events of a cluster since its newest backup began, and why that did not come about; None when it did."""
+    """The events of a cluster since its newest backup or rotation of keys began, and why that did not come about.
+
+    What failed or was interrupted comes first, a rotation before a backup; else what happened last.
+    """
     events = journal.since(host=cluster) if journal is not None else []
-    began = [n for n, e in enumerate(events) if e.kind == BEGUN]
-    shown = events[began[-1] :] if began else events
-    cause, last = backup_cause(events, dc, cluster), next((e for e in reversed(shown) if e.phase == "backup"), None)
-    if last is None:
+    causes = {"rotation": rotation_cause(events, dc, cluster), "backup": backup_cause(events, dc, cluster)}
+    newest = {"rotation": _newest(events, _of_rotation), "backup": _newest(events, lambda e: e.phase == "backup")}
+    told = {name: event for name, event in newest.items() if event is not None}
+    if not told:
         none = Cause("no backup was ever taken", "", f"bmk backup {dc} {cluster}")
-        return Diagnosis(cluster, shown, HostStatus(cluster, "new", "", 0.0, ""), none)
-    state: State = "ready" if cause is None else "failed"
-    return Diagnosis(cluster, shown, HostStatus(cluster, state, "backup", last.at, last.text), cause)
+        return Diagnosis(cluster, events, HostStatus(cluster, "new", "", 0.0, ""), none)
+    name = next((n for n in told if causes[n]), max(told, key=lambda n: told[n].at))
+    began = _newest(events, lambda e: e.kind == (BEGUN if name == "backup" else ROTATION_BEGUN))
+    shown = [e for e in events if began is None or e.seq >= began.seq]
+    state: State = "ready" if causes[name] is None else "failed"
+    at = HostStatus(cluster, state, name, told[name].at, told[name].text)
+    return Diagnosis(cluster, shown, at, causes[name])
+
+
+def _of_rotation(event: Event) -> bool:
+    return event.kind in ROTATION_KINDS
+
+
+def _newest(events: Sequence[Event], wanted: Callable[[Event], bool]) -> Event | None:
+    return next((e for e in reversed(events) if wanted(e)), None)
 
 
 def find_cause(events: Sequence[Event], host: str, seen: Projection) -> Cause | None:
@@ -117,7 +135,7 @@ def _since(events: Sequence[Event], phase: str) -> Sequence[Event]:
 def _verdict(at: HostStatus) -> str:
     words = {
         "new": at.text if at.since else "nothing was done with it yet",
-        "ready": "proven" if at.phase == "backup" else "ready",
+        "ready": {"backup": "proven", "rotation": "its encryption key was rotated"}.get(at.phase, "ready"),
         "failed": f"failed in {at.phase or 'the beginning'}",
         "maintenance": "in maintenance",
         "removed": "removed",

@@ -218,6 +218,19 @@ class EvacuationRecord(JournalRecord):
     cordoned: bool = False
 
 
+class KeyRotationOrder(JournalRecord):
+    """Of a cluster: its key of secrets at rest is to become another, `key` (its name; "": not chosen yet).
+
+    Nothing was put on a host while `texts` is empty: it holds the sha256 of each file that may be on one because of
+    this, so that drift knows them. `accepted`: why it goes on without a proven backup that is new enough.
+    """
+
+    KEY = "encryption_rotation"
+    key: str = ""
+    texts: tuple[str, ...] = ()
+    accepted: str = ""
+
+
 class CertificatesRecord(JournalRecord):
     """Of a data center: which certificates end first (where, kind, seconds since the epoch), and how many stand how.
 

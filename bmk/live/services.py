@@ -29,11 +29,12 @@ from bmk.datacenter.resolve import DataCenter, Host, kubernetes_versions, with_v
 from bmk.datacenter.source import lock_path
 from bmk.drift.collector import Keys
 from bmk.drift.repair import repair_variables
+from bmk.encryption.keys import KeyText, PlaneKeys, Sweep
 from bmk.engine.run import Timing
 from bmk.engine.services import ClusterServices, Converge, Converged
 from bmk.errors import BmkError, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
-from bmk.live import bmc_facts
+from bmk.live import bmc_facts, encryption_service
 from bmk.live.bmc_trust import bmc_trust
 from bmk.live.certificate_service import Hosts, host_certificates, own_certificates, renew_on
 from bmk.live.cluster import ClusterAccess, LiveCluster
@@ -43,7 +44,7 @@ from bmk.paths import private_dir
 from bmk.plan.actual import SshState
 from bmk.plan.guards import RECORD, VERSION
 from bmk.secrets import SecretStore
-from bmk.ssh import Target, WrongKey, deployer_key
+from bmk.ssh import CommandResult, Target, WrongKey, deployer_key
 from bmk.ssh import run as ssh_run
 
 NODE_IMAGE = "node-image"
@@ -223,6 +224,34 @@ class LiveServices:
         dc = with_versions(self.dc, {cluster: has}) if has else self.dc  # which the file has no more, or not yet
         services = LiveServices(dc, self.journal, self.timing, self.run_dir)
         return back_up(open_site(services, cluster, tell)).name
+
+    @property
+    def _planes(self) -> encryption_service.ControlPlanes:
+        def run(host: Host, command: Sequence[str], send: bytes, seconds: float) -> CommandResult:
+            return ssh_run(self.target(host), command, send=send, timeout=seconds)
+
+        return encryption_service.ControlPlanes(self.dc, self.journal, run)
+
+    def keys_at_rest(self, host: Host) -> PlaneKeys:
+        return encryption_service.look(self._planes, host)
+
+    def key_text(self, hosts: Sequence[Host], names: Sequence[str], fresh: str) -> KeyText:
+        return encryption_service.key_text(self._planes, hosts, names, fresh)
+
+    def put_keys(self, host: Host, text: KeyText, before: str) -> None:
+        encryption_service.put(self._planes, host, text, before)
+
+    def restart_api_server(self, host: Host) -> None:
+        encryption_service.restart(self._planes, host)
+
+    def sweep_secrets(self, host: Host, key: str, after: str) -> Sweep:
+        return encryption_service.sweep(self._planes, host, key, after)
+
+    def forget_history(self, host: Host, revision: int) -> None:
+        encryption_service.compact(self._planes, host, revision)
+
+    def accept_keys(self, host: Host, sha256: str) -> None:
+        encryption_service.accept(self._planes, host, sha256)
 
     def _cluster(self, name: str) -> ClusterServices:
         emulated = any(self.timing.get(h.name) == "emulated" for h in self.dc.members(name))

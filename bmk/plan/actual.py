@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bmk.certificates.renewal import RenewStep
+from bmk.encryption.keys import KeysSeen
 from bmk.journal.left_alone import LeftAlone
 from bmk.journal.records import (
     InstallationRecord,
@@ -116,7 +117,8 @@ class ClusterActual:
 
     `kubeconfig`: why the deployer's kubeconfig is to be renewed; `requests`: hosts whose certificates wait for an
     approval that they should get. `bmk certs renew` looks at these two. `upgrade`: the version that `bmk upgrade`
-    brings it to in this run, and `unsaved`: no backup was taken for that yet.
+    brings it to in this run, and `unsaved`: no backup was taken for that yet. `encryption`: the keys of secrets at
+    rest, at which only their rotation looks.
     """
 
     policies: Policies = "unknown"
@@ -124,6 +126,7 @@ class ClusterActual:
     requests: tuple[str, ...] = ()
     upgrade: str = ""
     unsaved: bool = False
+    encryption: KeysSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)

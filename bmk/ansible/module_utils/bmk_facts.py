@@ -9,7 +9,8 @@ import platform
 from typing import Any
 
 from ansible.module_utils.bmk_batch import command, in_container
-from ansible.module_utils.bmk_key import keys_of, read
+from ansible.module_utils.bmk_key import read
+from ansible.module_utils.bmk_key_file import keys_of
 
 CAP_SYS_RESOURCE = 24
 MARKER = "/etc/bmk/kubeadm.json"

@@ -1,15 +1,16 @@
 # Copyright bmk contributors. Apache-2.0
-"""The file with the key of secrets at rest: made once for a cluster, handed to each join, never replaced."""
+"""The file with the keys of secrets at rest: made once for a cluster, handed to each join, never replaced here.
+
+`bmk certs rotate-encryption-key` is the only one that brings another key.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 
 from ansible.module_utils.bmk_batch import Failed, write_atomically
+from ansible.module_utils.bmk_key_file import ENCRYPTION, configuration, encryption, keys_of
 
-ENCRYPTION = "/etc/kubernetes/bmk/encryption.yaml"
 LOST = (
     "%s is gone or damaged, and no other control plane has it: without its key nobody can read the secrets in etcd, "
     "and bmk makes no new one over them. An API server that still runs here knows it, so do not restart it. Next: put "
@@ -42,16 +43,6 @@ def keep_key(of_others: str, check: bool) -> list[str]:
     return [ENCRYPTION]
 
 
-def keys_of(text: str) -> list[dict[str, str]]:
-    """The keys of a file of ours, newest first; none when it is not one."""
-    try:
-        providers = [p for resource in json.loads(text)["resources"] for p in resource["providers"]]
-        keys = [key for p in providers for key in p.get("secretbox", {}).get("keys", ())]
-        return keys if all(key["name"] and len(base64.b64decode(key["secret"])) == 32 for key in keys) else []
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
 def read() -> str:
     """ "" when it is not there."""
     try:
@@ -59,18 +50,3 @@ def read() -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def encryption(key: bytes) -> str:
-    """The file with a first key."""
-    return configuration([{"name": "key1", "secret": base64.b64encode(key).decode()}])
-
-
-def configuration(keys: list[dict[str, str]]) -> str:
-    """The API server's EncryptionConfiguration: what was there before can still be read."""
-    body = {
-        "apiVersion": "apiserver.config.k8s.io/v1",
-        "kind": "EncryptionConfiguration",
-        "resources": [{"resources": ["secrets"], "providers": [{"secretbox": {"keys": keys}}, {"identity": {}}]}],
-    }
-    return json.dumps(body, indent=1) + "\n"

@@ -10,7 +10,8 @@ import secrets
 from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, command
-from ansible.module_utils.bmk_key import ENCRYPTION, keys_of, read
+from ansible.module_utils.bmk_key import read
+from ansible.module_utils.bmk_key_file import ENCRYPTION, keys_of
 from ansible.module_utils.bmk_kubeadm_once import ADMIN, KUBEADM, with_config
 
 KUBECTL = "/usr/local/bin/kubectl"

@@ -184,12 +184,16 @@ class ControlPlane:
     """etcd, API server, controller manager and scheduler on n1, as kubeadm writes them; a loop is their kubelet."""
 
     racks: Racks
+    config: str = CONFIG
     loops: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def issue(self) -> None:
-        """All certificates, of a year, as kubeadm makes them."""
+        """The programs, and all certificates, of a year, as kubeadm makes them."""
+        local = self.racks.root(1) / "usr/local/bin"
+        for name, called in {"etcd-server": "etcd"}.items() | {n: n for n in PROGRAMS}.items():
+            shutil.copy2(program(name), local / called)
         self.racks.sh(
-            f"mkdir -p /etc/kubernetes; cd /etc/kubernetes; cat > kubeadm.yml <<'E'\n{CONFIG}E\n"
+            f"mkdir -p /etc/kubernetes; cd /etc/kubernetes; cat > kubeadm.yml <<'E'\n{self.config}E\n"
             "kubeadm init phase certs all --config kubeadm.yml; kubeadm init phase kubeconfig all --config kubeadm.yml"
         )
 
@@ -221,6 +225,15 @@ class ControlPlane:
             self.loops.append(subprocess.Popen([*self.racks.within(1), "sh", "-c", script], stdout=log, stderr=log))
         until(lambda: self.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API does not come up", 240)
 
+    def welcome(self) -> None:
+        """The administrator, and bmk's kubeconfig."""
+        self.kubectl("create clusterrolebinding admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins")
+        self.racks.sh(
+            "cd /etc/kubernetes;"
+            "kubeadm init phase upload-config kubeadm --config kubeadm.yml --kubeconfig super-admin.conf"
+        )
+        assert self.racks.bmk("kubeconfig", str(self.racks.at / "dc.yml"), "--path").returncode == 0
+
     def kubectl(self, *words: str, check: bool = True) -> str:
         return self.racks.sh(f"kubectl --kubeconfig /etc/kubernetes/super-admin.conf {' '.join(words)}", check=check)
 
@@ -233,20 +246,12 @@ class ControlPlane:
 @pytest.fixture(scope="module")
 def plane(racks: Racks) -> Iterator[ControlPlane]:
     """It runs with certificates that are a year old and end in three hours: soon, and not within one run."""
-    local = racks.root(1) / "usr/local/bin"
-    for name, called in {"etcd-server": "etcd"}.items() | {n: n for n in PROGRAMS}.items():
-        shutil.copy2(program(name), local / called)
     plane = ControlPlane(racks)
     try:
         plane.issue()
         plane.age(timedelta(hours=3))
         plane.run()
-        plane.kubectl("create clusterrolebinding admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins")
-        racks.sh(
-            "cd /etc/kubernetes;"
-            "kubeadm init phase upload-config kubeadm --config kubeadm.yml --kubeconfig super-admin.conf"
-        )
-        assert racks.bmk("kubeconfig", str(racks.at / "dc.yml"), "--path").returncode == 0
+        plane.welcome()
         yield plane
     finally:
         plane.stop()

@@ -153,7 +153,7 @@ def _until_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 
 def _write(server: Server) -> None:
-    encryption = import_module("ansible.module_utils.bmk_key").encryption
+    encryption = import_module("ansible.module_utils.bmk_key_file").encryption
     for path, document in apiserver.files(server.version, SETTINGS).items():
         (server.directory / Path(path).name).write_text(json.dumps(document))
     (server.directory / "encryption.yaml").write_text(encryption(os.urandom(32)))

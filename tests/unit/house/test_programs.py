@@ -23,7 +23,7 @@ STARTS = {"run", "Popen", "create_subprocess_exec", "execvp", "execv", "execve"}
 # What runs on nodes, in the ramdisk or in the node image has the programs of those.
 ELSEWHERE = (
     "ansible/module_utils", "ansible/modules", "artifacts/node/pack_stdlib.py", "agent/", "hardening/on_node.py",
-    "certificates/on_node.py", "backup/on_node.py", "verify/suites",
+    "certificates/on_node.py", "backup/on_node.py", "encryption/on_node.py", "verify/suites",
 )  # fmt: skip
 
 

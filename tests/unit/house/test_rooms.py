@@ -37,6 +37,8 @@ UNTESTED = {
     "bmk.datacenter.checks*": "every wrong file of tests/unit/datacenter/test_checks.py goes through them",
     "bmk.datacenter.source": "reached through loading, in tests/unit/datacenter",
     "bmk.drift.*": "reached through collecting, in tests/unit/drift and tests/services/drift",
+    "bmk.encryption.answer": "asks a real control plane in tests/services/encryption",
+    "bmk.encryption.on_node": "reads and writes files of a real control plane in tests/services/encryption",
     "bmk.hardening.control*": "each control is tried by its id in tests/unit/hardening",
     "bmk.hardening.on_node": "reads a real node in tests/containers/hardening",
     "bmk.journal.*": "reached through Journal, in tests/unit/journal",
