@@ -51,7 +51,7 @@ def command(dc: str, limit: tuple[str, ...], states: tuple[str, ...], output: st
     if output in ("table", "wide"):
         _say_next([at for _, at in found], dc)
         _say_unproven(journal, hosts, dc)
-        _say_backups(loaded, journal)
+        _say_backups(loaded, journal, dc)
         if journal is not None:
             _say_upgrades(journal, dc)
             _say_service(journal)
@@ -167,16 +167,18 @@ def _say_service(journal: Journal) -> None:
     say(f"boot service: {heard}; {', '.join(f'{name} {task.words}' for name, task in sorted(state.tasks.items()))}")
 
 
-def _say_backups(loaded: DataCenter, journal: Journal | None) -> None:
-    """How old the newest proven backup of each cluster is that the file wants backups of."""
+def _say_backups(loaded: DataCenter, journal: Journal | None, dc: str) -> None:
+    """How old the newest proven backup of each cluster is that the file wants backups of; rotations under way."""
     import time
 
-    from bmk.journal.records import BackupRecord
+    from bmk.journal.records import BackupRecord, KeyRotationOrder
     from bmk.report.backup import lines
+    from bmk.report.upkeep import backed_up, rotation_lines
 
     found = BackupRecord.load_all(journal) if journal is not None else {}
-    wanted = [name for name, cluster in loaded.spec.clusters.items() if cluster.backup or loaded.spec.backup]
-    for line in lines({name: found.get(name) or BackupRecord() for name in wanted}, time.time()):
+    orders = KeyRotationOrder.load_all(journal) if journal is not None else {}
+    known = {name: found.get(name) or BackupRecord() for name in backed_up(loaded)}
+    for line in [*lines(known, time.time()), *rotation_lines(orders, dc, time.time())]:
         say(line)
 
 

@@ -12,11 +12,10 @@ from bmk.drift.model import SEVERITIES, Finding
 from bmk.journal import Event, Journal
 from bmk.journal.diagnosis import find_cause
 from bmk.journal.host_status import Projection
-from bmk.journal.records import BackupRecord
 from bmk.journal.timeline import timeline
-from bmk.report import backup
 from bmk.report.drift import utc
 from bmk.report.html import render
+from bmk.report.upkeep import upkeep
 
 _ROWS = 12  # newest rows of a host's timeline
 _RUNS = 30
@@ -52,17 +51,10 @@ def collect(dc: DataCenter, journal: Journal | None, seen: Projection) -> dict[s
         "at": utc(seen.now),
         "hosts": hosts,
         "clusters": clusters,
-        "backups": _backups(dc, journal, seen.now),
+        "upkeep": upkeep(dc, journal, seen.now),
         "hardening": _hardening(checked, {*dc.hosts, *dc.spec.clusters}),
         "runs": runs,
     }
-
-
-def _backups(dc: DataCenter, journal: Journal | None, now: float) -> list[str]:
-    """A line for each cluster that the file wants backups of."""
-    found = BackupRecord.load_all(journal) if journal is not None else {}
-    wanted = [name for name, cluster in dc.spec.clusters.items() if cluster.backup or dc.spec.backup]
-    return backup.lines({name: found.get(name) or BackupRecord() for name in wanted}, now)
 
 
 def _hardening(checked: dict[str, Any], names: set[str]) -> dict[str, Any] | None:

@@ -111,7 +111,6 @@
     if (from) { from.item.firstChild.focus(); from = null; }
   }
   function clusters() {
-    data.backups.forEach(function (line) { $('clusters').append(make('p', { 'class': 'soft' }, line)); });
     data.clusters.forEach(function (c) {
       $('clusters').append(make('h2', { 'class': 'cluster s-' + (c.state || 'unknown') }, [
         make('span', {}, 'Cluster ' + c.name), make('span', { 'class': 'word' }, c.state || 'unknown')]));
@@ -119,21 +118,46 @@
       c.drift.forEach(function (f) { $('clusters').append(finding(f)); });
     });
   }
+  function words(names, rows) {
+    var body = make('tbody');
+    rows.forEach(function (row) { body.append(make('tr', {}, row.map(function (cell) { return make('td', {}, cell); }))); });
+    var head = make('tr', {}, names.map(function (name) { return make('th', { scope: 'col' }, name); }));
+    return make('div', { 'class': 'wide' }, make('table', { 'class': 'words' }, [make('thead', {}, head), body]));
+  }
+  function state(name) { return make('span', { 'class': 'word s-' + name }, name === 'ready' ? 'proven' : 'none that is new'); }
+  function upkeep() {
+    var known = data.upkeep, seen = known.certificates, section = $('upkeep');
+    known.rotations.forEach(function (line) { section.append(make('p', { 'class': 'finding s-running' }, line)); });
+    known.causes.forEach(function (c) {
+      section.append(make('div', { 'class': 'finding s-failed' }, [make('div', {}, c.cluster + ': ' + c.what),
+        make('div', { 'class': 'soft' }, c.why), make('div', {}, ['next: ', make('code', {}, c.next)])]));
+    });
+    if (known.backups.length) {
+      section.append(words(['cluster', 'backup', 'age', 'revision', 'kept', 'newest'], known.backups.map(function (b) {
+        return [b.cluster, state(b.state), b.age, String(b.revision || ''), String(b.kept), b.name];
+      })));
+    } else section.append(make('p', { 'class': 'soft' }, 'dc.yml wants no backups'));
+    if (!seen) {
+      section.append(make('p', {}, ['Nobody looked at certificates yet. next: ', make('code', {}, 'bmk certs show ' + data.datacenter)]));
+      return;
+    }
+    section.append(make('p', {}, 'Certificates: ' + Object.keys(seen.counts).map(function (s) { return seen.counts[s] + ' ' + s; }).join(', ') +
+      '. As of ' + seen.at + '. These end first:'),
+    words(['certificate', 'of', 'ends (UTC)'], seen.soonest.map(function (c) { return [c.kind, c.where, c.ends]; })));
+    if (seen.wrong) section.append(make('p', {}, ['next: ', make('code', {}, seen.next)]));
+  }
   function hardening() {
     var seen = data.hardening;
     if (!seen) return;
-    var words = { fail: 'fail', unknown: 'unknown', waived: 'waived', na: 'do not apply', pass: 'hold' };
-    var counts = Object.keys(words).filter(function (state) { return seen.counts[state]; });
-    $('hardening').append(make('p', {}, counts.map(function (state) { return seen.counts[state] + ' ' + words[state]; }).join(', ') +
+    var verbs = { fail: 'fail', unknown: 'unknown', waived: 'waived', na: 'do not apply', pass: 'hold' };
+    var counts = Object.keys(verbs).filter(function (state) { return seen.counts[state]; });
+    $('hardening').append(make('p', {}, counts.map(function (state) { return seen.counts[state] + ' ' + verbs[state]; }).join(', ') +
       '. As of ' + seen.at));
     if (seen.failing.length) {
-      var body = make('tbody');
-      seen.failing.forEach(function (f) {
+      $('hardening').append(words(['control', 'severity', 'what should be', 'fails on'], seen.failing.map(function (f) {
         var where = f.where.slice(0, 8).join(', ') + (f.where.length > 8 ? ' and ' + (f.where.length - 8) + ' more' : '');
-        body.append(make('tr', {}, [make('td', {}, f.control), make('td', {}, f.severity), make('td', {}, f.title), make('td', {}, where)]));
-      });
-      var head = make('tr', {}, ['control', 'severity', 'what should be', 'fails on'].map(function (t) { return make('th', { scope: 'col' }, t); }));
-      $('hardening').append(make('div', { 'class': 'wide' }, make('table', { 'class': 'words' }, [make('thead', {}, head), body])),
+        return [f.control, f.severity, f.title, where];
+      })),
         make('p', {}, ['next: ', make('code', {}, 'bmk hardening ' + data.datacenter)]));
     }
     $('hardening').hidden = false;
@@ -155,7 +179,7 @@
   }
   $('sum').textContent = data.hosts.length + ' hosts, ' + order.filter(count).map(function (s) { return count(s) + ' ' + s; }).join(', ') +
     '. As of ' + data.at;
-  states(); racks(); clusters(); hardening(); trend(); route();
+  states(); racks(); clusters(); upkeep(); hardening(); trend(); route();
   $('filters').addEventListener('submit', function (event) { event.preventDefault(); });
   $('find').addEventListener('input', filter);
   addEventListener('hashchange', route);

@@ -72,9 +72,20 @@ def data() -> dict[str, Any]:
                 "where": [h["name"] for h in hosts[:12]]}]  # fmt: skip
     counts = {"fail": 12, "unknown": 0, "waived": 3, "na": 40, "pass": 24000}
     hardening = {"at": "2026-11-24T01:00:00Z", "counts": counts, "failing": failing}
-    backups = ["backup of apps: NONE was ever proven"]
     return {"datacenter": "par", "at": "2026-11-24T02:05:00Z", "hosts": hosts, "clusters": [cluster], "runs": runs,
-            "backups": backups, "hardening": hardening}  # fmt: skip
+            "hardening": hardening, "upkeep": upkeep()}  # fmt: skip
+
+
+def upkeep() -> dict[str, Any]:
+    """A backup that is old, certificates of which one is due, a rotation under way that was interrupted."""
+    backups = [{"cluster": "apps", "state": "failed", "age": "3 d", "name": "par.apps.x.age", "revision": 17, "size": 9,
+                "kept": 4}]  # fmt: skip
+    certificates = {"at": "2026-11-24T02:00:00Z", "age": "5 min", "counts": {"due": 1, "ok": 40}, "wrong": 1,
+                    "soonest": [{"where": "cp-1", "kind": "apiserver", "ends": "2026-12-01 00:00"}],
+                    "next": "bmk certs show par"}  # fmt: skip
+    cause = {"cluster": "apps", "what": "a rotation was interrupted", "why": "cp-1", "next": "bmk certs x"}
+    lines = ["encryption key of apps: a rotation to key2 is under way"]
+    return {"backups": backups, "certificates": certificates, "rotations": lines, "causes": [cause]}
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +130,7 @@ def test_what_is_shown_here_has_the_shape_of_what_is_collected(tmp_path: Path) -
     real, made_up = collect(dc, journal, project(journal, dc.name, None)), data()
     assert set(made_up) == set(real)
     assert set(made_up["hosts"][0]) == set(real["hosts"][0])
+    assert set(made_up["upkeep"]) == set(real["upkeep"])
 
 
 def test_two_thousand_hosts_open_at_once(browser: Browser, path: Path) -> None:
@@ -170,11 +182,11 @@ def test_a_host_can_be_opened_by_link_and_by_keyboard(browser: Browser, path: Pa
     assert trouble + more == []
 
 
-def test_clusters_and_their_backups_are_told(browser: Browser, path: Path) -> None:
-    """How old the newest proven backup is, and what differs in a cluster's API."""
+def test_clusters_are_told(browser: Browser, path: Path) -> None:
+    """What differs in a cluster's API."""
     page, trouble = opened(browser, path)
     text = page.locator("#clusters").inner_text()
-    for words in ("backup of apps: NONE was ever proven", "Cluster apps", "rogue: not expected here"):
+    for words in ("Cluster apps", "rogue: not expected here"):
         assert words in text
     assert trouble == []
 
@@ -243,3 +255,14 @@ CONTRAST = """() => {
   });
   return found;
 }"""
+
+
+def test_backups_and_certificates_are_shown(browser: Browser, path: Path) -> None:
+    """What is old, what ends first, what is under way, and the next command of each."""
+    page, trouble = opened(browser, path)
+    shown = page.locator("#upkeep").inner_text()
+    for words in ("none that is new", "3 d", "apiserver", "2026-12-01", "1 due, 40 ok", "key2 is under way"):
+        assert words in shown
+    assert page.locator("#upkeep code").all_inner_texts() == ["bmk certs x", "bmk certs show par"]
+    keep(page.locator("#upkeep"), "upkeep")
+    assert trouble == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,13 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bmk.datacenter.backup_spec import BackupSpec, BackupTargetSpec
 from bmk.datacenter.load import load_datacenter
 from bmk.datacenter.resolve import DataCenter
 from bmk.hardening.assess import ControlResult, HardeningReport, summaries
 from bmk.journal import Event, Journal
 from bmk.journal.diagnosis import diagnose
 from bmk.journal.host_status import WAY, project, statuses
+from bmk.journal.records import BackupRecord, CertificatesRecord, KeyRotationOrder, ProvenBackup
+from bmk.journal.rotation_causes import BEGUN
 from bmk.report.site import collect
+from bmk.report.upkeep import rotation_lines
 
 FILE = Path(__file__).resolve().parents[3] / "inventories/lab-ha/dc.yml"
 
@@ -79,3 +84,41 @@ def test_status_why_and_the_page_agree(rows: list[tuple[Any, ...]], live_run: st
             cause = None if why.cause is None else why.cause.what
             assert (on_page["cause"] or {}).get("what") == cause
         journal.close()
+
+
+def test_backups_certificates_and_rotations_are_on_the_page(dc: DataCenter, tmp_path: Path) -> None:
+    """As the journal has them: without any, old ones, and what failed with its next command."""
+    journal = Journal.open(tmp_path)
+    seen = project(journal, dc.name, None)
+    first = collect(dc, journal, seen)["upkeep"]
+    assert (first["certificates"], first["rotations"], first["causes"]) == (None, [], [])
+    soonest = (("cp-1", "apiserver", 1_800_000_000.0),)
+    CertificatesRecord(at=seen.now, soonest=soonest, counts={"ok": 3, "due": 1}).save(journal, dc.name)
+    KeyRotationOrder(at=seen.now - 300, key="key2", texts=("x",)).save(journal, "lab-ha")
+    KeyRotationOrder(at=seen.now, key="key2").save(journal, "gone")
+    journal.append(Event("bmk", BEGUN, "it goes on", "lab-ha", "key_added"))
+    found = collect(dc, journal, project(journal, dc.name, None))["upkeep"]
+    assert found["certificates"]["soonest"] == [{"where": "cp-1", "kind": "apiserver", "ends": "2027-01-15 08:00"}]
+    assert found["certificates"]["wrong"] == 1
+    (line,) = found["rotations"]
+    assert "to key2 is under way, begun 5 min ago" in line
+    assert rotation_lines({"apps": KeyRotationOrder(at=seen.now)}, "par", seen.now)[0].startswith(
+        "encryption key of apps: a rotation is under way"
+    )
+    (cause,) = found["causes"]
+    assert cause["next"] == "bmk certs rotate-encryption-key lab-ha lab-ha"
+
+
+@pytest.mark.parametrize(("ago", "state", "age"), [(3600, "ready", "60 min"), (4 * 86400, "failed", "4 d")])
+def test_an_old_backup_is_not_as_it_should_be(dc: DataCenter, tmp_path: Path, ago: float, state: str, age: str) -> None:
+    """The same age as that of the alert; none at all is never better."""
+    target = BackupTargetSpec(directory={"path": str(tmp_path)})
+    spec = dc.spec.model_copy(update={"backup": BackupSpec.model_construct(recipients=(), target=target)})
+    wanting, journal = replace(dc, spec=spec), Journal.open(tmp_path)
+    (none,) = collect(wanting, journal, project(journal, dc.name, None))["upkeep"]["backups"]
+    assert (none["state"], none["age"], none["kept"]) == ("failed", "never", 0)
+    seen = project(journal, dc.name, None)
+    one = ProvenBackup(name="x", at=seen.now - ago, sha256="0", size=1, revision=7, keys=1, cluster_id="1")
+    BackupRecord(kept=(one,)).save(journal, "lab-ha")
+    (found,) = collect(wanting, journal, seen)["upkeep"]["backups"]
+    assert (found["state"], found["age"], found["revision"]) == (state, age, 7)
