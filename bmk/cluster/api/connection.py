@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class ApiConnection:
         """
         config = self._config.get()
         if server and config is not None:
-            config = config._replace(cluster=replace(config.cluster, server=server))
+            other = copy(config.cluster)
+            other.server = server
+            config = config._replace(cluster=other)
         client = Client(config=config, timeout=httpx2.Timeout(self._seconds), trust_env=False)
         hooks = client._client._client.event_hooks  # every request passes here
         client._client._client.event_hooks = {**hooks, "request": [_check_request], "response": [self._bound]}
