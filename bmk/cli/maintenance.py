@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ def command(dc: str, hosts: tuple[str, ...], switch: str, reason: str, **wish: A
     workspace = open_workspace(dc)
     chosen = workspace.select((), hosts)
     cut, yes, only_plan = wish["cut"], wish["yes"], wish["only_plan"]
-    again = " ".join(["bmk maintenance", dc, *hosts, switch, *(["--cut"] if cut else [])])
+    more = [*(["--reason", shlex.quote(reason)] if reason else []), *(["--cut"] if cut else [])]
+    again = " ".join(["bmk maintenance", dc, *hosts, switch, *more])
     away = {"max_unavailable": len(chosen), "max_unavailable_rack": None, "stop_after": len(chosen) + 1}
     request = RunRequest(again, yes, (), rollout={**away, "pause_after": None})
     if only_plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ def command(dc: str, hosts: tuple[str, ...], reason: str, only_plan: bool, yes: 
         wanted = removal_of(workspace.dc, workspace.journal, chosen, wish)
         return show_plan(workspace, REMOVE, chosen, _as_if(wanted))
     away = {"max_unavailable": len(chosen), "max_unavailable_rack": None, "stop_after": len(chosen) + 1}
-    request = RunRequest(f"bmk remove {dc} {' '.join(hosts)}", yes, (), rollout={**away, "pause_after": None})
+    again = " ".join(["bmk remove", dc, *hosts, *(["--reason", shlex.quote(reason)] if reason else [])])
+    request = RunRequest(again, yes, (), rollout={**away, "pause_after": None})
     try:
         with RunLock(workspace.journal, workspace.run_id) as lock:
             wanted = removal_of(workspace.dc, workspace.journal, chosen, wish)

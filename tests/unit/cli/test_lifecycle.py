@@ -66,3 +66,21 @@ def test_status_shows_who_is_left_alone(cli: Any, journal: Any) -> None:
     assert "cp-1" not in said.out
     assert "bmk maintenance lab worker-1 off" in said.out
     assert "in maintenance" in cli("why", "lab", "worker-1").out
+
+
+@pytest.mark.parametrize(
+    ("typed", "record"),
+    [("maintenance worker-1 on --reason fans", "maintenance"), ("remove worker-1 --reason old", "retired")],
+)
+def test_who_only_looks_or_declines_changes_nothing(
+    cli: Any, journal: Any, real_lab: str, typed: str, record: str
+) -> None:
+    """`--plan` shows what would be done (exit code 2); without a yes nothing is on record, and the command is named."""
+    verb, *rest = typed.split()
+    journal.record("worker-1", "host_keys", ["ssh-ed25519 x"])
+    said = cli(verb, real_lab, *rest, "--plan")
+    assert (said.code, "ask its system to shut down" in said.out) == (2, True)
+    assert journal.records(record) == {}
+    said = cli(verb, real_lab, *rest)
+    assert (said.code, f"bmk {verb} {real_lab} {' '.join(rest)} --yes" in said.err) == (8, True)
+    assert journal.records(record) == {}
