@@ -40,7 +40,8 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
 
 
 def _in_memory(place: Path) -> Subject:
-    simulation = Simulation(load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml"), place / "journal.db")
+    dc = load_datacenter(ROOT / "inventories" / "lab-ha" / "dc.yml")
+    simulation = Simulation(dc, place)  # on a server, the directory's name is that of the journal
     simulation.provision(["cp-1", WORKER])
     simulation.policies_applied.clear()
 
