@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bmk.datacenter.resolve import Host
     from bmk.engine.lock import RunLock
     from bmk.journal import Journal
-    from bmk.journal.records import RenewalOrder
+    from bmk.journal.records import KeyRotationOrder, RenewalOrder
     from bmk.live.workspace import Workspace
     from bmk.plan.actual import Observation
 
@@ -94,12 +94,18 @@ def _print(workspace: Workspace, standings: Sequence[CertificateStanding], began
     elif output == "junit":
         click.echo(report.as_junit(name, standings), nl=False)
     elif output == "prom":
-        click.echo(report.as_metrics(name, now, standings), nl=False)
+        click.echo(report.as_metrics(name, now, standings, _rotations(workspace)), nl=False)
     else:
         lines = list(report.table(standings, wide=output == "wide"))
         if lines:
             click.echo("\n".join(lines))
         say(report.words(name, standings, now - began))
+
+
+def _rotations(workspace: Workspace) -> Mapping[str, KeyRotationOrder]:
+    from bmk.journal.records import KeyRotationOrder
+
+    return KeyRotationOrder.load_all(workspace.journal)
 
 
 def _leave(workspace: Workspace, directory: Path, began: float, standings: Sequence[CertificateStanding]) -> None:
@@ -112,7 +118,7 @@ def _leave(workspace: Workspace, directory: Path, began: float, standings: Seque
     body: dict[str, Any] = report.document(name, now, now - began, standings)
     directory.mkdir(parents=True, exist_ok=True)
     replace_whole(directory / "certs.json", json.dumps(body, indent=1) + "\n")
-    replace_whole(directory / "certs.prom", report.as_metrics(name, now, standings))
+    replace_whole(directory / "certs.prom", report.as_metrics(name, now, standings, _rotations(workspace)))
 
 
 @command.command(

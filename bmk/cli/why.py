@@ -30,7 +30,8 @@ def command(dc: str, host: str, lines: int, everything: bool, output: str) -> No
     """Show what happened to HOST, the likely cause, and what to type next.
 
     One timeline of BMC, DHCP, HTTP, install ramdisk, ssh, Ansible, kubeadm and serial console, since the newest run
-    began; what repeats is one row. Asks no machine. The name of a cluster shows its backups in the same way.
+    began; what repeats is one row. Asks no machine. The name of a cluster shows its backups and
+    rotations of its encryption key in the same way.
     """
     from bmk.cli.records import open_records, seen
     from bmk.datacenter.hosts import host_named

@@ -6,7 +6,7 @@ docs/schema/certs.schema.json is made from here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bmk.certificates.certificate import Certificate
 from bmk.certificates.standing import STATES, CertificateStanding, moment, soonest
+from bmk.journal.records import KeyRotationOrder
 from bmk.report.drift import utc
 from bmk.report.junit import JunitCase, junit
 from bmk.report.prometheus import Gauge, metrics
@@ -163,8 +164,10 @@ def _case(s: CertificateStanding) -> JunitCase:
     )
 
 
-def as_metrics(dc: str, at: float, standings: Sequence[CertificateStanding]) -> str:
-    """A Prometheus textfile of a look that ended at `at` (seconds since the epoch)."""
+def as_metrics(
+    dc: str, at: float, standings: Sequence[CertificateStanding], rotations: Mapping[str, KeyRotationOrder]
+) -> str:
+    """A textfile of a look that ended at `at` (seconds since the epoch). `rotations`: under way, by cluster."""
     ends = [(round(s.ends), {"where": s.where, "kind": s.kind.name}) for s in standings if s.ends]
     counts = summary(standings)
     return metrics(
@@ -172,6 +175,11 @@ def as_metrics(dc: str, at: float, standings: Sequence[CertificateStanding]) -> 
         [
             Gauge("bmk_certificate_ends_timestamp_seconds", "When a certificate ends: in its file or as served.", ends),
             Gauge("bmk_certificates", "Certificates by state.", [(counts[s], {"state": s}) for s in STATES]),
+            Gauge(
+                "bmk_encryption_rotation_begun_timestamp_seconds",
+                "When a rotation that is not over was begun.",
+                [(round(order.at), {"cluster": name}) for name, order in rotations.items()],
+            ),
             Gauge("bmk_certificates_last_run_timestamp_seconds", "When the last look ended.", [(round(at), {})]),
         ],
     )

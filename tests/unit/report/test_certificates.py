@@ -12,6 +12,7 @@ from bmk.certificates.kinds import BY_NAME
 from bmk.certificates.standing import CertificateStanding, FileSeen, ObservedCertificate, judge
 from bmk.cli.certs import exit_code
 from bmk.errors import Exit
+from bmk.journal.records import KeyRotationOrder
 from bmk.report import certificates as report
 
 NOW = 1_800_000_000.0
@@ -56,7 +57,10 @@ def test_people_see_what_is_wrong_with_the_next_command() -> None:
 
 def test_machines_see_all() -> None:
     """A sample for each end that is known, a count for each state, a case for each certificate."""
-    text = report.as_metrics("par", NOW, [GOOD, DUE, STALE, BLIND])
+    text = report.as_metrics("par", NOW, [GOOD, DUE, STALE, BLIND], {"apps": KeyRotationOrder(at=NOW - 60)})
+    assert (
+        f'bmk_encryption_rotation_begun_timestamp_seconds{{datacenter="par",cluster="apps"}} {round(NOW - 60)}' in text
+    )
     end = f'kind="scheduler.conf"}} {NOW + 5 * DAY:.0f}'
     assert end in text
     assert 'bmk_certificates{datacenter="par",state="foreign"} 0' in text
