@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from ansible.module_utils.bmk_applied import APPLIED
 from ansible.module_utils.bmk_batch import RECORDS, Failed, command
 from ansible.module_utils.bmk_facts import MARKER, kubeadm_state
-from ansible.module_utils.bmk_kubeadm_once import LOCK, SOCKET, mark, refuse, run
+from ansible.module_utils.bmk_kubeadm_once import SOCKET, alone, mark, refuse, run
 from ansible.module_utils.bmk_sections import MANIFEST
 
 # Their contents go, the directories stay: some are mounts. Addresses belong to pods that are gone, and a backup that
@@ -26,8 +25,7 @@ def leave(params: dict[str, Any], check: bool) -> tuple[bool, str]:
 
     Raises Failed with the cause and the next command.
     """
-    with open(LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a kubeadm that a killed run left behind is waited for
+    with alone():
         state = kubeadm_state()
         refuse(state, params["cluster"])
         if check or state["state"] == "bare":

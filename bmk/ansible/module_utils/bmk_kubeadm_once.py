@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import glob
 import json
 import os
+import select
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
 
 from ansible.module_utils.bmk_batch import Failed, write_atomically
 from ansible.module_utils.bmk_facts import MARKER, kubeadm_state
@@ -20,18 +24,50 @@ from ansible.module_utils.bmk_kubeadm_files import refresh
 KUBEADM = "/usr/local/bin/kubeadm"
 SOCKET = "unix:///run/containerd/containerd.sock"
 LOCK = "/run/bmk-kubeadm.lock"
+CONFIG = "/run/bmk-kubeadm-"  # what follows is random
 ADMIN = "/etc/kubernetes/admin.conf"
+CREDENTIALS = "/etc/kubernetes/kubelet.conf"  # from then on the API knows the node
 LOGS = "/var/log/bmk"
 PAUSES = (5, 20, 60)  # seconds between the attempts of a join whose API server was too slow
 TOO_SLOW = ("context deadline exceeded", "Client.Timeout exceeded", "TLS handshake timeout", "request timed out")
+NOT_APPROVED = "TLS bootstrap"  # a ticket that is good for nothing any more does not get better
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """No other kubeadm of bmk runs here meanwhile: one that a killed run left behind is waited for.
+
+    But not a join that has no credentials yet: only the run that gave it its ticket approves them, and that is over.
+    """
+    with open(LOCK, "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            state = kubeadm_state()
+            if (state["state"], state.get("action")) == ("unfinished", "join") and not os.path.exists(CREDENTIALS):
+                _end(lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in glob.glob(CONFIG + "*"):
+            os.unlink(left)
+        yield
+
+
+def _end(lock: TextIO) -> None:
+    """End whoever holds the lock, with its kubeadm; proc_locks(5), and ssh gives each command a session of its own."""
+    there = os.fstat(lock.fileno())
+    place = "%02x:%02x:%d" % (os.major(there.st_dev), os.minor(there.st_dev), there.st_ino)
+    with open("/proc/locks") as file:
+        rows = [line.split() for line in file]
+    for pid in [int(row[4]) for row in rows if row[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and row[5] == place]:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(os.getpgid(pid), signal.SIGKILL)
 
 
 def once(params: dict[str, Any], check: bool) -> tuple[bool, str]:
     """(changed, last lines of kubeadm). Raises Failed with the cause and the next command."""
     if check:
         return kubeadm_state()["state"] != "joined", ""
-    with open(LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a kubeadm that a killed run left behind is waited for
+    with alone():
         state = kubeadm_state()
         refuse(state, params["cluster"])
         if state["state"] == "joined":
@@ -58,11 +94,19 @@ def _patiently(params: dict[str, Any], path: str, environment: dict[str, str]) -
         try:
             return run(params["action"], flags, environment)
         except Failed as error:
-            if not any(words in str(error) for words in TOO_SLOW):
+            slow = any(words in str(error) for words in TOO_SLOW) and NOT_APPROVED not in str(error)
+            if not slow or not _heard():
                 raise
         time.sleep(pause)
         _reset(environment)
     return run(params["action"], flags, environment)
+
+
+def _heard() -> bool:
+    """Whether somebody still waits for what this says. After a killed run nobody does, and the next one does it all."""
+    output = select.poll()
+    output.register(1, 0)  # its end is always told
+    return not output.poll(0)
 
 
 def _reset(environment: dict[str, str]) -> None:
@@ -71,8 +115,7 @@ def _reset(environment: dict[str, str]) -> None:
 
 def again(params: dict[str, Any], check: bool) -> list[str]:
     """Paths of what kubeadm had written and is put right. Raises Failed when this host is no member of the cluster."""
-    with open(LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone():
         state = kubeadm_state()
         refuse(state, params["cluster"])
         if state["state"] != "joined":
@@ -109,7 +152,7 @@ def run(action: str, flags: list[str], environment: dict[str, str]) -> str:
 
 def with_config(text: str, act: Callable[[str], Any]) -> Any:
     """Call `act` with the path of a file that only root reads; the file is gone afterwards."""
-    handle, path = tempfile.mkstemp(dir="/run", prefix="bmk-kubeadm-", suffix=".yaml")
+    handle, path = tempfile.mkstemp(dir=os.path.dirname(CONFIG), prefix=os.path.basename(CONFIG), suffix=".yaml")
     try:
         with os.fdopen(handle, "w") as file:
             file.write(text)

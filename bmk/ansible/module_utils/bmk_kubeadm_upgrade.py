@@ -7,7 +7,6 @@ version; all other hosts by `node`, which follows it.
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any
 
 from ansible.module_utils.bmk_batch import Failed, command
 from ansible.module_utils.bmk_facts import kubeadm_state
-from ansible.module_utils.bmk_kubeadm_once import ADMIN, LOCK, refuse, remember, run, with_config
+from ansible.module_utils.bmk_kubeadm_once import ADMIN, alone, refuse, remember, run, with_config
 
 KUBECTL, KUBEADM = "/usr/local/bin/kubectl", "/usr/local/bin/kubeadm"
 VERSION = re.compile(r'"?kubernetesVersion"?: "?(v1\.[0-9]+\.[0-9]+)"?')
@@ -26,8 +25,7 @@ COPIES = "/etc/kubernetes/tmp/kubeadm-*"
 
 def upgrade(params: dict[str, Any], check: bool) -> tuple[bool, str]:
     """(changed, last lines of kubeadm). Raises Failed with the cause and the next command."""
-    with open(LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a kubeadm that a killed run left behind is waited for
+    with alone():
         state, version = kubeadm_state(), params["version"]
         refuse(state, params["cluster"])
         if state["state"] != "joined":

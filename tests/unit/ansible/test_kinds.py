@@ -9,12 +9,16 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +349,8 @@ def kubeadm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setattr(bmk_kubeadm_once, "KUBEADM", str(program))
     monkeypatch.setattr(bmk_kubeadm_once, "LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(bmk_kubeadm_once, "CONFIG", str(tmp_path / "config-"))
+    monkeypatch.setattr(bmk_kubeadm_once, "CREDENTIALS", str(tmp_path / "kubelet.conf"))
     monkeypatch.setattr(bmk_kubeadm_once, "LOGS", str(tmp_path / "logs"))
     marker = str(tmp_path / "etc/kubeadm.json")
     monkeypatch.setattr(bmk_kubeadm_once, "MARKER", marker)
@@ -365,7 +371,7 @@ def test_a_join_happens_once(kubeadm: Path, tmp_path: Path) -> None:
     assert bmk_kubeadm_once.once(JOIN, check=False)[0] is True
     assert bmk_kubeadm_once.once(JOIN, check=False)[0] is False
     assert kubeadm.read_text().split() == ["join", "600"]
-    left = [p for p in [*tmp_path.rglob("*"), *Path("/run").glob("bmk-kubeadm-*")] if p.is_file()]
+    left = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert not [p for p in left if "canary-token" in p.read_text(errors="replace")]
 
 
@@ -387,6 +393,73 @@ def test_a_join_outlasts_a_slow_api(kubeadm: Path, tmp_path: Path, monkeypatch: 
     program.write_text(f'{program.read_text()}[ "$1" = reset ] || {once}\n')
     assert bmk_kubeadm_once.once(JOIN, check=False)[0] is True
     assert kubeadm.read_text().split() == ["join", "600", "reset", "join", "600"]
+
+
+def _left_behind(tmp_path: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """What a killed run left: a process that holds the lock, with a child that would go on for long."""
+    script = (
+        "import fcntl, subprocess, sys; lock = open(sys.argv[1], 'a'); fcntl.flock(lock, fcntl.LOCK_EX);"
+        "child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True); child.wait()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "lock")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    child = process.stdout.readline().decode().strip()
+    (tmp_path / "etc").mkdir()
+    unfinished = {"state": "unfinished", "action": "join", "cluster": "c"}
+    (tmp_path / "etc/kubeadm.json").write_text(json.dumps(unfinished))
+    (tmp_path / "config-left.yaml").write_text("canary-token")
+    return process, child
+
+
+def test_a_join_that_nobody_approves_any_more_is_ended(kubeadm: Path, tmp_path: Path) -> None:
+    """Its run was killed, and its ticket with it: it ends with its kubeadm and its secrets; a new one begins clean."""
+    process, child = _left_behind(tmp_path)
+    assert bmk_kubeadm_once.once(JOIN, check=False)[0] is True
+    assert process.wait(60) == -signal.SIGKILL
+    status = Path(f"/proc/{child}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+    assert kubeadm.read_text().split() == ["reset", "join", "600"]
+    assert not (tmp_path / "config-left.yaml").exists()
+
+
+def test_a_join_that_has_its_credentials_is_waited_for(kubeadm: Path, tmp_path: Path) -> None:
+    """Its node is known to the API by then: it is given the time that it takes."""
+    process, child = _left_behind(tmp_path)
+    (tmp_path / "kubelet.conf").touch()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bmk_kubeadm_once.once, JOIN, False)
+        place = f":{(tmp_path / 'lock').stat().st_ino} "
+        while not [row for row in Path("/proc/locks").read_text().splitlines() if "->" in row and place in row]:
+            assert not waiting.done(), "it did not wait"
+        assert process.poll() is None
+        os.kill(int(child), signal.SIGTERM)  # it is done
+        assert waiting.result(60)[0] is True
+    assert process.wait(60) == 0
+
+
+def test_nobody_listens_and_no_second_attempt_is_made(kubeadm: Path, tmp_path: Path) -> None:
+    """Whoever asked for the join was killed: the next run makes its own attempt, with a ticket that is good."""
+    (tmp_path / "kubeadm").write_text(f"#!/bin/sh\necho $1 >> {kubeadm}\necho context deadline exceeded\nexit 1\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = os.dup(1)
+    os.dup2(writer, 1)
+    try:
+        with pytest.raises(Failed, match="context deadline exceeded"):
+            bmk_kubeadm_once.once(JOIN, check=False)
+    finally:
+        os.dup2(output, 1)
+    assert kubeadm.read_text().split() == ["join"]
+
+
+def test_a_ticket_that_nobody_approves_is_tried_once(kubeadm: Path, tmp_path: Path) -> None:
+    """kubeadm waited for minutes: with the same ticket it would again."""
+    words = "failed while waiting for TLS bootstrap: context deadline exceeded"
+    (tmp_path / "kubeadm").write_text(f"#!/bin/sh\necho $1 >> {kubeadm}\necho {words}\nexit 1\n")
+    with pytest.raises(Failed, match="TLS bootstrap"):
+        bmk_kubeadm_once.once(JOIN, check=False)
+    assert kubeadm.read_text().split() == ["join"]
 
 
 def test_a_member_of_another_cluster_is_refused(kubeadm: Path) -> None:
@@ -421,7 +494,6 @@ def kubernetes(kubeadm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
     monkeypatch.setattr(bmk_kubeadm_left, "CONTROL_PLANE", ())
     for name, path in (
-        ("LOCK", "lock"),
         ("MANIFEST", "etc/manifest.json"),
         ("RECORDS", "sections"),
         ("APPLIED", "applied"),

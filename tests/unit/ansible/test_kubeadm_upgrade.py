@@ -36,10 +36,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     cluster.write_text("apiVersion: kubeadm.k8s.io/v1beta4\nkubernetesVersion: v1.36.3\n")
     marker.write_text(json.dumps({"state": "joined", "action": "init", "cluster": "apps", "at": 1}))
     for module in (bmk_kubeadm_once, bmk_kubeadm_upgrade):
-        monkeypatch.setattr(module, "LOCK", str(tmp_path / "lock"))
         monkeypatch.setattr(module, "KUBEADM", str(tmp_path / "kubeadm"))
         monkeypatch.setattr(module, "ADMIN", str(tmp_path / "admin.conf"))
-    monkeypatch.setattr(bmk_kubeadm_once, "LOGS", str(tmp_path / "logs"))
+    for name, path in (("LOCK", "lock"), ("CONFIG", "config-"), ("LOGS", "logs")):
+        monkeypatch.setattr(bmk_kubeadm_once, name, str(tmp_path / path))
     monkeypatch.setattr(bmk_kubeadm_upgrade, "KUBECTL", str(tmp_path / "kubectl"))
     monkeypatch.setattr(bmk_kubeadm_upgrade, "COPIES", str(tmp_path / "tmp" / "kubeadm-*"))
     for module in (bmk_facts, bmk_kubeadm_once):
