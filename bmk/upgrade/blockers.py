@@ -41,10 +41,13 @@ def accept(found: Blocker, accepted: Mapping[str, Accepted]) -> Blocker:
 
 
 def _etcd(asked: Question) -> Iterator[Blocker]:
-    """A member restarts with each control plane, and kubeadm asks all of them before."""
-    seen = asked.seen
-    ill = tuple(sorted(name for name, well in seen.etcd.items() if not well))
-    if ill or not seen.etcd:
+    """A member restarts with each control plane, and kubeadm asks all of them before.
+
+    That of a control plane which a run left in the middle is the upgrade's own work: no other begins before it is back.
+    """
+    seen, begun = asked.seen, {m.name for m in asked.seen.members if m.begun and m.role == "control_plane"}
+    ill = tuple(sorted(name for name, well in seen.etcd.items() if not well and name not in begun))
+    if ill or not (seen.etcd or begun):
         what = f"etcd has no quorum to spare: {', '.join(ill)} not healthy" if ill else "etcd does not say who is in it"
         yield Blocker("etcd", what, OPERATOR, f"bmk status {asked.dc}", ill, acceptable=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bmk.actions.upgrade import abort_upgrade, resume_upgrade
@@ -76,6 +76,7 @@ def test_two_minor_versions_are_two_runs_of_the_same_command(simulation: Any) ->
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(kills=[81, 48])  # in the middle of a restart of etcd
 @given(kills=st.lists(st.integers(0, 120), min_size=1, max_size=4))
 def test_killed_anywhere_the_same_command_finishes(
     make_simulation: Callable[[], Any], killed: type[BaseException], kills: list[int]

@@ -123,6 +123,15 @@ def test_each_blocker_by_itself(kind: str) -> None:
     assert (f"--accept {kind}=" in shown) == blocker.acceptable
 
 
+def test_a_member_of_etcd_that_a_killed_run_left_restarting_blocks_nothing() -> None:
+    """The same command has to bring it back; a member beside it that is ill as well is a blocker."""
+    begun = (replace(PLANES[0], begun=True), *PLANES[1:], *WORKERS)
+    assert decide("par", replace(WELL, members=begun, etcd={**WELL.etcd, "cp-0": False})).blocked == ()
+    assert decide("par", replace(WELL, members=begun, etcd={})).blocked == ()
+    both = replace(WELL, members=begun, etcd={**WELL.etcd, "cp-0": False, "cp-1": False})
+    assert [b.items for b in decide("par", both).blocked] == [("cp-1",)]
+
+
 def test_there_is_a_case_for_each_rule() -> None:
     """A rule that is new needs one."""
     assert len(CASES) == len(RULES)
