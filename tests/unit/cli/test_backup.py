@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -99,8 +100,11 @@ def test_why_of_a_cluster_tells_of_its_backup(cli, file, teller):
 
 
 def test_the_page_has_a_line(cli, file, told):
-    """For each cluster that the file wants backups of."""
-    assert "NONE was ever proven" in cli("report", str(file)).out
+    """For each cluster that the file wants backups of: one without a proven backup is bad."""
+    data = re.search(r'<script id="data" type="application/json">(.*?)</script>', cli("report", str(file)).out, re.S)
+    assert data is not None
+    (row,) = json.loads(data[1])["upkeep"]["backups"]
+    assert (row["cluster"], row["state"], row["age"]) == (_cluster(file), "failed", "never")
 
 
 def test_restore_needs_a_private_key_that_is_private(cli, file, tmp_path):
