@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -241,7 +242,9 @@ def make_site(member: Member, programs: dict[str, Path]) -> Maker:
         spec = dc.spec.backup
         assert isinstance(spec, BackupSpec)
         target = open_target(spec.target, TargetAccess(lambda: file, _no_secret, at))
-        return BackupSite(dc, Journal.open(dc.state), CLUSTER, spec, target, programs, member.collect)
+        # on a server, journals are told apart by the name of this directory, and these data centers have one name
+        state = dc.state.with_name(f"{dc.name}-{hashlib.sha256(bytes(at)).hexdigest()[:8]}")
+        return BackupSite(dc, Journal.open(state), CLUSTER, spec, target, programs, member.collect)
 
     return make
 
