@@ -77,7 +77,7 @@ MOMENTS: dict[str, Callable[[BackupSite], BackupSite]] = {
 
 def _backup(site: BackupSite) -> None:
     """In a process of its own, which needs its own connection to the journal."""
-    back_up(replace(site, journal=Journal.open(site.dc.state)))
+    back_up(replace(site, journal=Journal.open(site.journal.state)))
 
 
 def _started_in(directory: Path) -> list[str]:
