@@ -149,7 +149,7 @@ def test_a_plan_shows_what_a_running_cluster_cannot_become(older: Place) -> None
         n for n, text in enumerate((older.path / "dc.yml").read_text().splitlines(), 1) if "kubernetes:" in text
     )
     assert f"dc.yml:{line}:" in err
-    assert "next: put back in dc.yml: kubernetes.version of apps: 1.30.1; then: bmk plan silent" in err
+    assert "next: bmk upgrade silent apps --plan" in err
 
 
 def test_provision_leaves_a_cluster_alone_that_cannot_be_changed(older: Place) -> None:
