@@ -49,7 +49,6 @@ from bmk.engine.session import Options, RunSetup, new_run_id, perform
 from bmk.errors import BmcError, BmcIgnores, BmcRefuses, BmkError, PhaseFailed, PreflightRefused, Unreachable
 from bmk.journal import Event, Journal
 from bmk.journal.records import (
-    EvacuationRecord,
     MaintenanceRecord,
     ReinstallOrder,
     RenewalOrder,
@@ -651,7 +650,7 @@ class Simulation:
     def check_skew(self) -> None:
         """No kubelet newer than an API server that it talks to: its own of a control plane, any of the others'.
 
-        Nothing is ever two minor versions apart. An upgrade takes one control plane away at a time.
+        Nothing is ever two minor versions apart. One control plane is away at a time.
         """
         there = [m for m in self.machines.values() if m.member and m.kubelet]
         servers = {m.host.name: version(m.api_server) for m in there if m.api_server}
@@ -663,9 +662,8 @@ class Simulation:
                 assert server is not None
                 assert kubelet <= server, f"{m.host.name}: kubelet {kubelet} beside {server}"
             assert all(abs(kubelet.minor - s.minor) <= 1 for s in servers.values() if s), "two minor versions apart"
-        begun = EvacuationRecord.load_all(self.service)
-        workers = [m for m in there if m.host.role == "worker" and m.cordoned and m.host.name in begun]
-        planes = [m for m in there if m.host.role == "control_plane" and m.cordoned and m.host.name in begun]
+        workers = [m for m in there if m.host.role == "worker" and m.cordoned]
+        planes = [m for m in there if m.host.role == "control_plane" and m.cordoned]
         assert len(planes) <= 1, f"away at the same time: {[m.host.name for m in planes]}"
         self.away_at_once = max(self.away_at_once, len(workers))
 

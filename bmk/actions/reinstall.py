@@ -14,7 +14,14 @@ from bmk.datacenter.resolve import DataCenter, Host
 from bmk.errors import PreflightRefused
 from bmk.journal import Event, Journal
 from bmk.journal.left_alone import left_alone
-from bmk.journal.records import MembershipRecord, ReinstallOrder, ReinstallProgress, RemovalRecord, RetiredRecord
+from bmk.journal.records import (
+    DrainRecord,
+    MembershipRecord,
+    ReinstallOrder,
+    ReinstallProgress,
+    RemovalRecord,
+    RetiredRecord,
+)
 
 REINSTALL = replace(PROVISION, name="reinstall")
 
@@ -65,6 +72,7 @@ def withdraw_order(journal: Journal, hosts: Sequence[Host]) -> list[str]:
         for name in ordered:
             ReinstallOrder.drop(journal, name)
             ReinstallProgress.drop(journal, name)
+            DrainRecord.drop(journal, name)
             journal.append(Event("bmk", "host.reinstall", "is not to be installed anew after all", name))
     return ordered
 

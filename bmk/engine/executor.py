@@ -129,6 +129,7 @@ class _Execution:
         return Outcome(ctx.host.name, ctx.phase)
 
     async def _walk(self, ctx: Context, pending: set[str]) -> None:
+        await self._returned_by_now(ctx, 0, pending)
         index = 0
         while index < len(self._phases):
             phase = self._phases[index]
@@ -143,15 +144,15 @@ class _Execution:
                     pending |= {p.name for p in self._phases[back:index] if isinstance(p, Phase)}
                     index = back
                     continue
-                if not {p.name for p in self._phases[index + 1 : self._returns + 1]} & pending:
-                    await self._returned(ctx)
+                await self._returned_by_now(ctx, index + 1, pending)
             index += 1
 
     async def _disrupt(self, ctx: Context, phase: Phase) -> None:
         """Take a turn for a phase that disrupts a member of a cluster, and see that the cluster bears it."""
         effects, host = phase.effects, ctx.host
         disrupts = effects.drains or effects.away or (bool(effects.restarts) and host.role == "control_plane")
-        if not disrupts or not _serves(ctx) or host.name in self._run.disruptions.away():
+        has_turn = host.name in self._run.disruptions.away()
+        if not disrupts or not _serves(ctx) or (has_turn and not effects.leaves_etcd):
             return
         ctx.phase = phase.name  # where it ends when it gets no turn
         async with ctx.waiting("waits for its turn: other members of its cluster are away"):
@@ -161,16 +162,17 @@ class _Execution:
                 without = f"cannot spare {host.name}"
                 await self._healthy(ctx, without, lambda etcd: quorum(host.name, etcd, effects.absence))
             except BmkError:
-                self._run.disruptions.returned(host)  # it never left: others may have the turn
+                if not has_turn:
+                    self._run.disruptions.returned(host)  # it never left: others may have the turn
                 raise
 
-    async def _returned(self, ctx: Context) -> None:
-        """End the turn of a member that serves again, when etcd is healthy and the member has soaked.
-
-        Of one that is not expected back, when the others are.
+    async def _returned_by_now(self, ctx: Context, index: int, pending: set[str]) -> None:
+        """End the turn of a member that serves again with what comes before `index`: when etcd is healthy and it
+        has soaked. Of one that is not expected back, when the others are healthy.
         """
         name, back = ctx.host.name, self._phases[self._returns].effects.returns
-        if name not in self._run.disruptions.away():
+        left = {p.name for p in self._phases[index : self._returns + 1]} & pending
+        if left or name not in self._run.disruptions.away():
             return
         if ctx.host.role == "control_plane":
             after = f"is not healthy after {name} was {'changed' if back else 'taken away'}"

@@ -119,6 +119,12 @@ class RemovalRecord(JournalRecord):
     cluster: str
 
 
+class DrainRecord(JournalRecord):
+    """Pods were asked to leave this host, so that it can leave its cluster. Ends with the installation or the order."""
+
+    KEY = "draining"
+
+
 class RetiredRecord(JournalRecord):
     """The host is to leave its cluster for good, or has (`done`): since `at`, wanted by whom, and why.
 

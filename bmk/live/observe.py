@@ -19,12 +19,14 @@ from bmk.journal import Journal
 from bmk.journal.left_alone import LeftAlone, left_alone
 from bmk.journal.records import (
     ConvergeRecord,
+    DrainRecord,
     DriftRepairRecord,
     InstallationRecord,
     MaintenanceRecord,
     MembershipRecord,
     ProofRecord,
     ReinstallOrder,
+    ReinstallProgress,
     RemovalRecord,
     ResetOrder,
     RetiredRecord,
@@ -55,6 +57,7 @@ class _Records:
         self.maintenance, self.retired = MaintenanceRecord.load_all(journal), RetiredRecord.load_all(journal)
         self.reset, self.alone = ResetOrder.load_all(journal), left_alone(journal, dc)
         self.ordered, self.removed = ReinstallOrder.load_all(journal), RemovalRecord.load_all(journal)
+        self.drained, self.reinstalling = DrainRecord.load_all(journal), ReinstallProgress.load_all(journal)
 
     def installation(self, host: Host) -> InstallationRecord | None:
         """A pinned host key is proof enough that bmk put its image there: nobody else could have reported it."""
@@ -62,6 +65,12 @@ class _Records:
         if known is not None and known.serial is None:  # written by an earlier version: the machine that was registered
             return known.model_copy(update={"serial": (self.identity.get(host.name) or {}).get("serial")})
         return known
+
+    def away(self, name: str) -> bool:
+        """A run before began to take it out of its cluster, or installed it anew, and it is not back."""
+        known = self.reinstalling.get(name)
+        comes_back = known is not None and not known.done and name not in self.ordered
+        return comes_back or name in self.drained or name in self.removed
 
     def left_alone(self, host: Host) -> LeftAlone | None:
         """A host that is new in the file of a cluster that is being reset would join the old one."""
@@ -182,6 +191,7 @@ class _Merged:
             baseline=self.signed.get(name, 0.0) >= changed > 0,
             again=name in records.ordered,
             removed=name in records.removed,
+            away=records.away(name),
             remaining=records.remaining(self.dc, host.cluster),
             alone=records.left_alone(host),
             maintenance=records.maintenance.get(name),

@@ -7,7 +7,7 @@ import time
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
-from bmk.journal.records import MembershipRecord, RemovalRecord
+from bmk.journal.records import DrainRecord, MembershipRecord, RemovalRecord
 from bmk.phases.identity import check_identity
 from bmk.phases.powered import refuse_unconfirmed
 from bmk.plan import Actual, Change
@@ -53,9 +53,10 @@ def how(host: Host, actual: Actual) -> str:
 
 
 async def take_out(ctx: Context, seconds: float) -> None:
-    """Drain it, for so many seconds; then etcd and the API forget it. The record comes before: a kill is known."""
+    """Drain it, for so many seconds; then etcd and the API forget it. Records come before: a kill is known."""
     cluster = ctx.run.services.cluster(ctx.host.cluster or "")
     if await node_now(ctx) == "ready":
+        DrainRecord(at=time.time()).save(ctx.run.journal, ctx.host.name)
         await ctx.call(cluster.drain, ctx.host, seconds)
         ctx.emit("node.drained", "its pods have left")
     RemovalRecord(cluster=ctx.host.cluster or "", at=time.time()).save(ctx.run.journal, ctx.host.name)

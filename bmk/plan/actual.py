@@ -58,9 +58,9 @@ class Actual:
     was taken out of its cluster, and has to be installed before it joins again. `remaining`: control planes of its
     cluster that are members and stay it. `renewal`: what is to be renewed of its certificates, and `urgent` which at
     once, at which only `bmk certs renew` looks. `upgrade`: what `bmk upgrade`, which alone looks, does to it in this
-    run; `away`: a run before took it away from its cluster and did not bring it back. `alone`: why only some actions
-    touch it; `maintenance`, `retired` and `reset`: the records of that. `trouble`: which probes failed and why, for
-    people.
+    run; `away`: a run before took it away from its cluster, or began to, and did not bring it back. `alone`: why only
+    some actions touch it; `maintenance`, `retired` and `reset`: the records of that. `trouble`: which probes failed and
+    why, for people.
     """
 
     identity: Mapping[str, Any] | None = None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bmk.actions.reinstall import order_reinstall, withdraw_order
 from bmk.datacenter.model import RolloutSpec
 from bmk.errors import PreflightRefused
-from bmk.journal.records import InstallationRecord, MembershipRecord, RemovalRecord
+from bmk.journal.records import DrainRecord, InstallationRecord, MembershipRecord, RemovalRecord
 from tests.simulation import FAST
 
 INSTALL = ["register", "remove", "power-install", "boot", "wipe", "prove", "reach", "configure", "join", "verify"]
@@ -81,6 +81,40 @@ def test_control_planes_are_reinstalled_one_by_one(
             continue
     assert simulation.look()[0].empty
     assert {n: m.wipes for n, m in simulation.machines.items()} == {n: 1 + (n in names) for n in simulation.dc.hosts}
+
+
+def killed_in_the_drain(simulation: Any, name: str) -> None:
+    """A run that reinstalls it was killed while its pods left."""
+    simulation.provision()
+    order_reinstall(simulation.dc, simulation.service, [simulation.dc.hosts[name]])
+    DrainRecord(at=1.0).save(simulation.service, name)
+    simulation.machines[name].cordoned = True
+
+
+@pytest.mark.parametrize(("other", "first"), [("cp-1", "cp-2"), ("worker-1", "worker-2")])
+def test_who_was_away_comes_back_before_another_leaves(simulation: Any, other: str, first: str) -> None:
+    """Whatever order they are named in; the simulation asserts it of control planes."""
+    killed_in_the_drain(simulation, first)
+    assert failures(simulation.reinstall([other, first])) == {}
+    assert simulation.away_at_once <= 1
+    drained = [e.host for e in simulation.service.since(kind="node.drained")]
+    assert drained[0] == first
+
+
+def test_who_was_away_leaves_only_a_cluster_that_can_spare_it(simulation: Any) -> None:
+    """Its member of etcd was a member all the time: that another is down by now counts."""
+    killed_in_the_drain(simulation, "cp-1")
+    simulation.machines["cp-3"].power, simulation.machines["cp-3"].system = "off", ""
+    bad = failures(simulation.reinstall(["cp-1"], limits=replace(FAST, health=0.3)))
+    assert "etcd of cluster lab-ha cannot spare cp-1" in bad["cp-1"]
+    assert simulation.etcd == {"cp-1", "cp-2", "cp-3"}
+
+
+def test_an_order_that_is_taken_back_takes_nobodys_place(simulation: Any) -> None:
+    """The host stays as it is, cordoned, and others may leave."""
+    killed_in_the_drain(simulation, "worker-1")
+    withdraw_order(simulation.service, [simulation.dc.hosts["worker-1"]])
+    assert not simulation.look()[1].hosts["worker-1"].away
 
 
 def test_a_rollout_stops_at_a_failure_and_goes_on_later(simulation: Any) -> None:
