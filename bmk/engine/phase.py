@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
@@ -85,6 +85,26 @@ class Work:
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run a blocking call in the bounded pool."""
         return await self.run.call(function, *args)
+
+    async def poll(self, lacks: Callable[[], Awaitable[str]], kind: str, **data: Any) -> None:
+        """Ask `lacks` until it answers "": what is not as it should be yet, or what passes, such as a silent API.
+
+        What it answers is journaled as `kind`, with `data`, when it changes.
+        """
+        told = ""
+        while True:
+            try:
+                text = await lacks()
+            except BmkError as error:
+                if not error.retryable:
+                    raise
+                text = error.what
+            if not text:
+                return
+            if text != told:
+                self.emit(kind, text, "debug", **data)
+                told = text
+            await asyncio.sleep(self.run.limits.backoff)
 
     @asynccontextmanager
     async def waiting(self, text: str) -> AsyncIterator[None]:

@@ -15,7 +15,7 @@ from bmk.certificates.standing import HostCertificates
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
-from bmk.errors import BmkError, PreflightRefused
+from bmk.errors import PreflightRefused
 from bmk.journal.records import RenewalOrder
 from bmk.plan import Actual, Change
 
@@ -90,23 +90,17 @@ async def _settled(ctx: Context) -> HostCertificates:
 
 
 async def _taken_up(ctx: Context, step: RenewStep, before: HostCertificates) -> HostCertificates:
-    """Wait until what was renewed is in use, and its program serves again; what holds it up is told when it changes."""
-    told = ""
-    while True:
-        try:
-            now = await ctx.call(ctx.run.services.certificates, ctx.host)
-            ready = await _serves(ctx, step)
-            if ready and arrived(now, before, step):
-                return now
-            text = _waits(now, step, ready=ready)
-        except BmkError as error:
-            if not error.retryable:
-                raise
-            text = error.what
-        if text != told:
-            ctx.emit("certificates.waiting", text, "debug", program=step.program)
-            told = text
-        await asyncio.sleep(ctx.run.limits.backoff)
+    """Wait until what was renewed is in use, and its program serves again."""
+    now = before
+
+    async def lacks() -> str:
+        nonlocal now
+        now = await ctx.call(ctx.run.services.certificates, ctx.host)
+        ready = await _serves(ctx, step)
+        return "" if ready and arrived(now, before, step) else _waits(now, step, ready=ready)
+
+    await ctx.poll(lacks, "certificates.waiting", program=step.program)
+    return now
 
 
 async def _serves(ctx: Context, step: RenewStep) -> bool:

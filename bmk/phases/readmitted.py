@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
-from bmk.errors import BmkError, PhaseFailed
+from bmk.errors import PhaseFailed
 from bmk.journal.records import EvacuationRecord, UpgradeRecord
 from bmk.phases.control_planes_first import planes_of
 from bmk.phases.upgraded import server_lacks
+from bmk.phases.verified import ASK_KUBELET, ask_kubelet
 from bmk.plan import Actual, Change
 from bmk.upgrade.model import NodeVersions
 from bmk.upgrade.versions import version
-
-_ASK_KUBELET = 60.0  # seconds without a Ready node after which its kubelet is asked for its last error
 
 
 class Readmitted(Phase):
@@ -59,28 +57,20 @@ def _count(ctx: Context) -> None:
 
 
 async def _ready(ctx: Context) -> None:
-    """Wait for its node as the upgrade has to leave it; what is missing is told when it changes."""
-    told, asked = "", time.monotonic()
-    while text := await _lacks(ctx):
-        if text != told:
-            ctx.emit("upgrade.waiting", text, "debug")
-            told = text
-        if time.monotonic() - asked > _ASK_KUBELET:
-            if said := await ctx.call(ctx.run.services.kubelet_error, ctx.host):
-                ctx.emit("kubelet.error", f"the kubelet says: {said}", "debug")
-            asked = time.monotonic()
-        await asyncio.sleep(ctx.run.limits.backoff)
-
-
-async def _lacks(ctx: Context) -> str:
+    """Wait for its node as the upgrade has to leave it."""
+    cluster, asked = ctx.run.services.cluster(ctx.host.cluster or ""), time.monotonic()
     target = ctx.actual.upgrade.target if ctx.actual.upgrade else ""
-    try:
-        seen = (await ctx.call(ctx.run.services.cluster(ctx.host.cluster or "").versions)).get(ctx.host.name)
-    except BmkError as error:
-        if not error.retryable:
-            raise
-        return error.what
-    return (server_lacks(seen, target) if ctx.host.role == "control_plane" else "") or node_lacks(seen, target)
+
+    async def lacks() -> str:
+        nonlocal asked
+        seen = (await ctx.call(cluster.versions)).get(ctx.host.name)
+        text = (server_lacks(seen, target) if ctx.host.role == "control_plane" else "") or node_lacks(seen, target)
+        if text and time.monotonic() - asked > ASK_KUBELET:
+            await ask_kubelet(ctx)
+            asked = time.monotonic()
+        return text
+
+    await ctx.poll(lacks, "upgrade.waiting")
 
 
 def node_lacks(seen: NodeVersions | None, target: str) -> str:

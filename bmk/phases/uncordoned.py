@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Phase
 from bmk.engine.run import Timing
-from bmk.errors import BmkError
 from bmk.journal.records import MaintenanceRecord
 from bmk.plan import Actual, Change
 
@@ -38,20 +35,11 @@ class Uncordoned(Phase):
 
 async def _etcd_is_back(ctx: Context) -> None:
     """Its member has what was written meanwhile: it answers as healthy, and its API server is ready."""
-    cluster, told = ctx.run.services.cluster(ctx.host.cluster or ""), ""
-    while True:
-        try:
-            well = (await ctx.call(cluster.etcd)).get(ctx.host.name, False)
-            serves = ctx.host.name in await ctx.call(cluster.live)
-            text = "" if well else "its member of etcd is not healthy"
-            text = text or ("" if serves else "its API server is not ready")
-        except BmkError as error:
-            if not error.retryable:
-                raise
-            text = error.what
-        if not text:
-            return
-        if text != told:
-            ctx.emit("etcd.waiting", text, "debug")
-            told = text
-        await asyncio.sleep(ctx.run.limits.backoff)
+    cluster = ctx.run.services.cluster(ctx.host.cluster or "")
+
+    async def lacks() -> str:
+        if not (await ctx.call(cluster.etcd)).get(ctx.host.name, False):
+            return "its member of etcd is not healthy"
+        return "" if ctx.host.name in await ctx.call(cluster.live) else "its API server is not ready"
+
+    await ctx.poll(lacks, "etcd.waiting")

@@ -5,12 +5,9 @@ The kubelet itself is one of the things that a converge brings, which comes next
 
 from __future__ import annotations
 
-import asyncio
-
 from bmk.datacenter.resolve import Host
 from bmk.engine.phase import Context, Effects, Phase
 from bmk.engine.run import Timing
-from bmk.errors import BmkError
 from bmk.phases.playbooks import converge, playbook
 from bmk.plan import Actual, Change
 from bmk.upgrade.model import NodeVersions
@@ -51,22 +48,13 @@ async def _server_is_new(ctx: Context) -> None:
     """Wait for its own API server at the new version, its member of etcd, and static pods that stay."""
     cluster = ctx.run.services.cluster(ctx.host.cluster or "")
     target = ctx.actual.upgrade.target if ctx.actual.upgrade else ""
-    told = ""
-    while True:
-        try:
-            seen = (await ctx.call(cluster.versions)).get(ctx.host.name)
-            well = bool((await ctx.call(cluster.etcd)).get(ctx.host.name))
-            text = server_lacks(seen, target) or ("" if well else "its member of etcd is not healthy")
-        except BmkError as error:
-            if not error.retryable:
-                raise
-            text = error.what
-        if not text:
-            return
-        if text != told:
-            ctx.emit("upgrade.waiting", text, "debug")
-            told = text
-        await asyncio.sleep(ctx.run.limits.backoff)
+
+    async def lacks() -> str:
+        seen = (await ctx.call(cluster.versions)).get(ctx.host.name)
+        well = bool((await ctx.call(cluster.etcd)).get(ctx.host.name))
+        return server_lacks(seen, target) or ("" if well else "its member of etcd is not healthy")
+
+    await ctx.poll(lacks, "upgrade.waiting")
 
 
 def server_lacks(seen: NodeVersions | None, target: str) -> str:

@@ -14,7 +14,7 @@ from bmk.phases.csr_approval import Approvals
 from bmk.plan import Actual, Change
 from bmk.plan.actual import NodeState
 
-_ASK_KUBELET = 60.0  # seconds without a Ready node after which its kubelet is asked for its last error
+ASK_KUBELET = 60.0  # seconds without a Ready node after which its kubelet is asked for its last error
 
 
 class Verified(Phase):
@@ -36,8 +36,8 @@ class Verified(Phase):
             if state != before:
                 ctx.emit("node.state", f"node is {state}", "debug", state=state)
             before = state
-            if time.monotonic() - asked > _ASK_KUBELET:
-                await _ask_kubelet(ctx)
+            if time.monotonic() - asked > ASK_KUBELET:
+                await ask_kubelet(ctx)
                 asked = time.monotonic()
             await asyncio.sleep(ctx.run.limits.backoff)
         ctx.emit("node.state", "node is Ready", state=state)
@@ -46,7 +46,7 @@ class Verified(Phase):
         return {"standard": 300, "emulated": 900}[timing]
 
 
-async def _ask_kubelet(ctx: Context) -> None:
+async def ask_kubelet(ctx: Context) -> None:
     """Journal what keeps the kubelet from it, so that a deadline can name it."""
     said = await ctx.call(ctx.run.services.kubelet_error, ctx.host)
     if said:
