@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 from bmk.artifacts.mirror import load_mirror
 from bmk.journal import Journal
-from bmk.paths import cache_dir
+from bmk.paths import cache_dir, content_dir
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ class Lab:
         """Start it in the background; entering the lab replaces the process, so its pid stays."""
         with (self.state / "run.log").open("a") as log:
             return subprocess.Popen(self.command(*arguments), env=self.env, stdout=log, stderr=log, text=True)
+
+    def killed(
+        self, chance: random.Random, moments: tuple[float, float], times: int, *arguments: str, seconds: float = 1800
+    ) -> None:
+        """kill -9 of this command, so many times at random `moments` (seconds after it began), then once to its end."""
+        for _ in range(times):
+            process = self.start(*arguments)
+            try:
+                process.wait(timeout=chance.uniform(*moments))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.bmk(*arguments, seconds=seconds)
 
     @property
     def journal(self) -> Journal:
@@ -96,6 +111,22 @@ class Lab:
 def ready(node: dict[str, Any]) -> bool:
     """Whether the API calls a node Ready."""
     return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
+
+
+def own_file(place: Path) -> Path:
+    """lab-ha's file below `place`, to be changed by a test."""
+    shutil.copytree(content_dir() / "inventories" / "lab-ha", place / "dc")
+    return place / "dc" / "dc.yml"
+
+
+def wants_backups(file: Path, place: Path) -> None:
+    """Into the directory `kept` of `place`, for the private key in `par.key` there."""
+    (place / "kept").mkdir()
+    key = pyrage.x25519.Identity.generate()
+    (place / "par.key").write_text(f"{key}\n")
+    (place / "par.key").chmod(0o600)
+    wish = {"recipients": [str(key.to_public())], "target": {"directory": {"path": str(place / "kept")}}}
+    file.write_text(file.read_text().replace("\nspec:\n", f"\nspec:\n  backup: {json.dumps(wish)}\n", 1))
 
 
 @contextmanager

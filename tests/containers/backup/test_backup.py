@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyrage
 import pytest
 
-from tests.lab import Lab, running
+from tests.lab import Lab, own_file, running, wants_backups
 
 pytestmark = pytest.mark.containers
-INVENTORY = Path(__file__).resolve().parents[3] / "inventories" / "lab-ha"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 SECRET = "a-word-that-no-file-may-hold"
 KILLS = 5
@@ -26,14 +21,8 @@ KILLS = 5
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """lab-ha that wants backups for one private key, which lies where only the test looks."""
     place = tmp_path_factory.mktemp("backup")
-    shutil.copytree(INVENTORY, place / "dc")
-    (place / "kept").mkdir()
-    key = pyrage.x25519.Identity.generate()
-    (place / "par.key").write_text(f"{key}\n")
-    (place / "par.key").chmod(0o600)
-    wish = {"recipients": [str(key.to_public())], "target": {"directory": {"path": str(place / "kept")}}}
-    file = place / "dc" / "dc.yml"
-    file.write_text(file.read_text().replace("\nspec:\n", f"\nspec:\n  backup: {json.dumps(wish)}\n", 1))
+    file = own_file(place)
+    wants_backups(file, place)
     with running("lab-ha", str(file), place, own_cache=True) as lab:
         lab.bmk("lab up")
         lab.bmk("provision", "--yes")
@@ -75,14 +64,7 @@ def test_killed_at_random_the_same_command_takes_one(lab: Lab) -> None:
     """kill -9: what is kept is proven, whatever is left over is swept, and the hosts keep nothing of it."""
     chance = random.Random(1)
     before = len(kept(lab))
-    for _ in range(KILLS):
-        process = lab.start("backup")
-        try:
-            process.wait(timeout=chance.uniform(1, 12))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    lab.bmk("backup")
+    lab.killed(chance, (1, 12), KILLS, "backup")
     proven = json.loads(lab.bmk("backup", "--list", "-o", "json"))
     assert len(kept(lab)) > before
     assert all(path.name in json.dumps(proven) for path in kept(lab))

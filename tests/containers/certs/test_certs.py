@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -149,14 +148,7 @@ def test_killed_at_twenty_points_it_is_finished(lab: Lab, seed: int, record_prop
     age(lab)
     chance = random.Random(seed)
     with polled(lab) as counted:
-        for _ in range(KILLS):
-            process = lab.start("certs renew", "--yes")
-            try:
-                process.wait(timeout=chance.uniform(1, 25))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-        lab.bmk("certs renew", "--yes")
+        lab.killed(chance, (1, 25), KILLS, "certs renew", "--yes")
     sys.stdout.write(f"seed {seed}: the client counted {counted}\n")
     record_property("client", counted)
     all_well(lab)

@@ -5,29 +5,24 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pyrage
 import pytest
 
 from bmk.journal.records import KeyRotationOrder
 from tests.containers.certs.test_certs import polled
 from tests.containers.rooted import until
-from tests.lab import Lab, ready, running
+from tests.lab import Lab, own_file, ready, running, wants_backups
 
 pytestmark = pytest.mark.containers
 SEED = int(os.environ.get("BMK_KILLS_SEED") or time.time_ns())
 KILLS = 20
 PLANES = ("cp-1", "cp-2", "cp-3")
-INVENTORY = Path(__file__).resolve().parents[3] / "inventories" / "lab-ha"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 OUTAGE = 30.0  # seconds through the VIP that nobody may be without an answer; the count of errors is printed
 FILE = "/etc/kubernetes/bmk/encryption.yaml"
@@ -41,14 +36,8 @@ ETCD = (
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """lab-ha, from powered off to Ready, with a backup."""
     place = tmp_path_factory.mktemp("encryption")
-    shutil.copytree(INVENTORY, place / "dc")
-    (place / "kept").mkdir()
-    key = pyrage.x25519.Identity.generate()
-    (place / "par.key").write_text(f"{key}\n")
-    (place / "par.key").chmod(0o600)
-    wish = {"recipients": [str(key.to_public())], "target": {"directory": {"path": str(place / "kept")}}}
-    file = place / "dc" / "dc.yml"
-    file.write_text(file.read_text().replace("\nspec:\n", f"\nspec:\n  backup: {json.dumps(wish)}\n", 1))
+    file = own_file(place)
+    wants_backups(file, place)
     with running("lab-ha", str(file), place, own_cache=True) as lab:
         lab.bmk("provision", "--yes")
         yield lab
@@ -156,14 +145,7 @@ def test_killed_at_twenty_points_it_is_finished(lab: Lab, seed: int, record_prop
     chance = random.Random(seed)
     before = keys(lab)[0][0]
     with polled(lab) as counted, written(lab):
-        for _ in range(KILLS):
-            process = lab.start("certs rotate-encryption-key", "lab-ha", "--yes")
-            try:
-                process.wait(timeout=chance.uniform(1, 40))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-        lab.bmk("certs rotate-encryption-key", "lab-ha", "--yes")
+        lab.killed(chance, (1, 40), KILLS, "certs rotate-encryption-key", "lab-ha", "--yes")
     sys.stdout.write(f"seed {seed}: the client counted {counted}\n")
     record_property("client", counted)
     (key,) = keys(lab)[0]

@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from bmk.journal.installation import installations
 from bmk.journal.records import MaintenanceRecord, ResetOrder
 from tests.containers.rooted import until
-from tests.lab import Lab, ready, running
+from tests.lab import Lab, own_file, ready, running
 
 pytestmark = pytest.mark.containers
 SEED = int(os.environ.get("BMK_KILLS_SEED") or time.time_ns())
-INVENTORY = Path(__file__).resolve().parents[3] / "inventories" / "lab-ha"
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 KILLS = 10
 
@@ -30,8 +25,7 @@ KILLS = 10
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """lab-ha with a file of its own, from powered off to Ready."""
     place = tmp_path_factory.mktemp("lifecycle")
-    shutil.copytree(INVENTORY, place / "dc")
-    with running("lab-ha", str(place / "dc" / "dc.yml"), place, own_cache=True) as lab:
+    with running("lab-ha", str(own_file(place)), place, own_cache=True) as lab:
         lab.bmk("lab up")
         lab.bmk("provision", "--yes")
         yield lab
@@ -48,18 +42,6 @@ def asked(lab: Lab, host: str) -> str:
     return lab.on(other, f"{KUBECTL} get node {host} --no-headers")
 
 
-def killed(lab: Lab, chance: random.Random, *arguments: str) -> None:
-    """The command, killed ten times at random moments, and then to its end."""
-    for _ in range(KILLS):
-        process = lab.start(*arguments, "--yes")
-        try:
-            process.wait(timeout=chance.uniform(1, 12))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    lab.bmk(*arguments, "--yes")
-
-
 @pytest.mark.parametrize("seed", [SEED])
 @pytest.mark.parametrize("host", ["worker-1", "cp-1"])
 def test_a_host_is_out_of_service_and_back(lab: Lab, host: str, seed: int) -> None:
@@ -67,7 +49,7 @@ def test_a_host_is_out_of_service_and_back(lab: Lab, host: str, seed: int) -> No
     chance, before = random.Random(seed), installations(lab.journal)
     on = ("maintenance", host, "on", "--reason", "fans")
     assert "cordon and drain its node" in lab.bmk(*on, "--plan", code=2)
-    killed(lab, chance, *on)
+    lab.killed(chance, (1, 12), KILLS, *on, "--yes")
     assert power(lab, host) == "off"
     assert "SchedulingDisabled" in asked(lab, host)
     assert f"bmk maintenance {lab.dc} {host} off" in lab.bmk("status", "-o", "wide")
@@ -75,7 +57,7 @@ def test_a_host_is_out_of_service_and_back(lab: Lab, host: str, seed: int) -> No
     lab.bmk("provision", "--yes")
     assert {s["state"] for s in lab.drift(0).values()} == {"clean", "alone"}
     assert "left alone" in lab.bmk("verify")
-    killed(lab, chance, "maintenance", host, "off")
+    lab.killed(chance, (1, 12), KILLS, "maintenance", host, "off", "--yes")
     assert "SchedulingDisabled" not in asked(lab, host)
     assert MaintenanceRecord.load_all(lab.journal) == {}
     assert installations(lab.journal) == before
@@ -98,7 +80,7 @@ def test_a_host_leaves_for_good_and_is_taken_back(lab: Lab, host: str, seed: int
     """Killed at ten points: no node, no member of etcd, off; on again it serves nobody, until a reinstall."""
     chance = random.Random(seed)
     assert "its disk is not wiped" in lab.bmk("remove", host, "--plan", code=2)
-    killed(lab, chance, "remove", host)
+    lab.killed(chance, (1, 12), KILLS, "remove", host, "--yes")
     assert power(lab, host) == "off"
     assert host not in lab.nodes()
     assert "bmk reinstall" in lab.bmk("plan")
@@ -135,14 +117,7 @@ def test_a_cluster_ends_and_is_made_anew(lab: Lab, seed: int) -> None:
     lab.on("cp-1", f"{KUBECTL} create configmap old --from-literal=a=b")
     lab.bmk("reset", "lab-ha", "--confirm", "lab", code=8)
     chance = random.Random(seed)
-    for _ in range(KILLS):
-        process = lab.start("reset", "lab-ha", "--confirm", "lab-ha")
-        try:
-            process.wait(timeout=chance.uniform(1, 12))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    lab.bmk("reset", "lab-ha", "--confirm", "lab-ha")
+    lab.killed(chance, (1, 12), KILLS, "reset", "lab-ha", "--confirm", "lab-ha")
     assert ResetOrder.load_all(lab.journal) == {}
     assert {power(lab, host) for host in before} == {"on"}
     lab.bmk("reset", "lab-ha", "--confirm", "lab-ha")

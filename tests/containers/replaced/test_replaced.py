@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from bmk.journal.installation import installations
-from tests.lab import Lab, ready, running
+from tests.lab import Lab, own_file, ready, running
 
 pytestmark = pytest.mark.containers
 SEED = int(os.environ.get("BMK_KILLS_SEED") or time.time_ns())
-INVENTORY = Path(__file__).resolve().parents[3] / "inventories" / "lab-ha"
 KILLS = 10
 NUMBERS = {"cp-1": 1, "worker-1": 4}  # of the machines in the file
 
@@ -28,8 +24,7 @@ NUMBERS = {"cp-1": 1, "worker-1": 4}  # of the machines in the file
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """lab-ha with a file of its own, from powered off to Ready."""
     place = tmp_path_factory.mktemp("replaced")
-    shutil.copytree(INVENTORY, place / "dc")
-    with running("lab-ha", str(place / "dc" / "dc.yml"), place, own_cache=True) as lab:
+    with running("lab-ha", str(own_file(place)), place, own_cache=True) as lab:
         lab.bmk("lab up")
         lab.bmk("provision", "--yes")
         yield lab
@@ -82,12 +77,5 @@ def test_a_replaced_machine_is_installed_joined_and_nothing_else_is_disturbed(la
 def test_killed_at_ten_points_a_reinstall_is_finished(lab: Lab, seed: int) -> None:
     """kill -9 of the command, ten times at random moments: the same command goes on, and installs once."""
     chance, before = random.Random(seed), installations(lab.journal)
-    for _ in range(KILLS):
-        process = lab.start("reinstall", "cp-2", "--yes")
-        try:
-            process.wait(timeout=chance.uniform(1, 25))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    lab.bmk("reinstall", "cp-2", "--yes")
+    lab.killed(chance, (1, 25), KILLS, "reinstall", "cp-2", "--yes")
     as_it_was(lab, "cp-2", before)

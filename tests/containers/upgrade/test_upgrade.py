@@ -7,8 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -24,8 +22,7 @@ from bmk.artifacts.mirror import open_mirror
 from bmk.cluster.smoke import pod_manifest
 from bmk.datacenter.load import load_datacenter
 from bmk.errors import Exit
-from bmk.paths import content_dir
-from tests.lab import Lab, ready, running
+from tests.lab import Lab, own_file, ready, running
 
 pytestmark = pytest.mark.containers
 NEW, OLD = load_lock().kubernetes[:2]
@@ -42,8 +39,7 @@ OBJECTS = 200
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """lab-ha, provisioned with the old version; then its file asks for the new one."""
-    shutil.copytree(content_dir() / "inventories" / "lab-ha", tmp_path / "dc")
-    file = tmp_path / "dc" / "dc.yml"
+    file = own_file(tmp_path)
     wants(file, OLD)
     with running("lab-ha", str(file), tmp_path, own_cache=True) as lab:
         lab.bmk("provision", "--yes", seconds=5400)  # with what it takes to build the old version, once
@@ -173,14 +169,7 @@ def test_killed_at_random_points_the_same_command_finishes(lab: Lab, record_prop
     workload(lab)
     chance = random.Random(SEED)
     with polled(lab) as counted:
-        for _ in range(KILLS):
-            process = lab.start("upgrade", *GO_ON)
-            try:
-                process.wait(timeout=chance.uniform(5, 90))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-        lab.bmk("upgrade", *GO_ON, seconds=3600)
+        lab.killed(chance, (5, 90), KILLS, "upgrade", *GO_ON, seconds=3600)
     sys.stdout.write(f"seed {SEED}: the client counted {counted}\n")
     record_property("client", counted)
     read_back(lab)
